@@ -1,0 +1,5 @@
+"""DeepOBS data."""
+
+from importlib.metadata import version as _version
+
+__version__ = _version("deepobs-data")
