@@ -1,0 +1,53 @@
+"""Cutting the training examples into train, train_eval and valid, the same way in every run."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Recipe = Literal["standard", "2019"]
+
+
+class Partition(NamedTuple):
+    """Row numbers of the three parts; `train` is None where it is every row in file order."""
+
+    train: Tensor | None
+    train_eval: Tensor
+    valid: Tensor | None
+
+
+def partition_rows(n: int, train_eval_size: int, valid_size: int = 0) -> Partition:
+    """Cut `n` rows with the frozen permutation `numpy.random.RandomState(42).permutation(n)`.
+
+    Its first `valid_size` entries are `valid`, the next `train_eval_size` are `train_eval`, and
+    `train` is all rows but `valid`, in file order. So `valid` is disjoint from `train`, and
+    `train_eval` is part of `train`.
+
+    Raises:
+        ValueError: `valid_size` is negative or leaves too few rows for `train_eval`.
+    """
+    check_valid_size(valid_size, n - train_eval_size)
+    permutation = torch.from_numpy(np.random.RandomState(42).permutation(n).astype(np.int64))
+    valid, rest = permutation[:valid_size], permutation[valid_size:]
+    return Partition(
+        train=rest.sort().values if valid_size else None,
+        train_eval=rest[:train_eval_size].clone(),
+        valid=valid.clone() if valid_size else None,
+    )
+
+
+def check_valid_size(valid_size: int, largest: int) -> None:
+    """Refuse a `valid_size` outside 0..largest with a ValueError."""
+    if not 0 <= valid_size <= largest:
+        raise ValueError(
+            f"valid_size is {valid_size}; allowed are 0 (no validation split) to {largest}."
+        )
+
+
+def check_recipe(recipe: str) -> None:
+    """Refuse an unknown recipe with a ValueError."""
+    if recipe not in get_args(Recipe):
+        raise ValueError(f"Unknown recipe {recipe!r}; allowed are 'standard' and '2019'.")

@@ -1,0 +1,149 @@
+"""The shapes everything else speaks: batches, splits, augmentations and data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Some examples, stacked along the first axis."""
+
+    x: Tensor  # (B, ...)
+    y: Tensor  # (B, ...)
+
+
+@runtime_checkable
+class Augment(Protocol):
+    """A random change of a batch, in two steps: draw the random numbers, then apply them."""
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw one row of uniform [0, 1) float32 numbers for each of n examples: (n, k), CPU."""
+        ...
+
+    def apply(self, x: Tensor, draws: Tensor) -> Tensor:
+        """Change x (B, ...) as draws (B, k) say. Pure, batched, on the device of `x`."""
+        ...
+
+
+@runtime_checkable
+class Split(Protocol):
+    """One part of a data set, addressed by row number; also a map-style `torch` data set."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        ...
+
+    def __getitem__(self, i: int) -> Batch:
+        """Example `i` without the batch axis, not augmented."""
+        ...
+
+    def batches(
+        self,
+        order: Tensor,
+        batch_size: int,
+        *,
+        draws: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the rows named by `order` in batches.
+
+        Args:
+            order: (n,) int64 row numbers; any length, repeats allowed.
+            batch_size: Examples a batch; the last batch holds the rest and may be smaller, so
+                `ceil(n / batch_size)` batches come. To drop it, cut `order`.
+            draws: (n, k) random numbers of the augmentation; row i belongs to `order[i]`.
+                Without them nothing is augmented.
+            device: Where the batches shall lie. Default: where the split lies.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The fixed splits of one data set.
+
+    `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run
+    and never augmented. `augment` belongs to `train` alone: draw with it and pass the draws to
+    `train.batches`. `order` says how `train` is meant to be read: "shuffled", or "stateful" for
+    text whose batches continue each other (see `stateful_order`). `comparable` is false for
+    stand-ins, whose results say nothing about the real data.
+    """
+
+    train: Split
+    train_eval: Split
+    valid: Split | None
+    test: Split
+    augment: Augment | None = None
+    order: Literal["shuffled", "stateful"] = "shuffled"
+    name: str = ""
+    comparable: bool = True
+
+    def splits(self) -> dict[str, Split]:
+        """The splits that exist, by name."""
+        named = {
+            "train": self.train,
+            "train_eval": self.train_eval,
+            "valid": self.valid,
+            "test": self.test,
+        }
+        return {name: split for name, split in named.items() if split is not None}
+
+    def split(self, name: str) -> Split:
+        """Look one split up by its name; ValueError for a name this data set does not have."""
+        splits = self.splits()
+        if name not in splits:
+            hint = " Pass valid_size=... to hold a validation split out." if name == "valid" else ""
+            allowed = ", ".join(map(repr, splits))
+            raise ValueError(f"Unknown split {name!r}; this data set has {allowed}.{hint}")
+        return splits[name]
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """Return the data set with its in-memory tables on `device`; shared storage stays shared.
+
+        Splits that are decoded on the fly have nothing to move: give `batches` the device.
+        """
+        from deepobs_data.table import move_tables
+
+        moved = move_tables(self.splits(), torch.device(device))
+        return replace(
+            self,
+            train=moved["train"],
+            train_eval=moved["train_eval"],
+            valid=moved.get("valid"),
+            test=moved["test"],
+        )
+
+
+def stateful_order(n: int, batch_size: int) -> Tensor:
+    """Order of `n` consecutive windows of a text such that each batch continues the one before.
+
+    Row b of batch k is window `b * (n // batch_size) + k`, as in DeepOBS 1.1.2,
+    deepobs/tensorflow/datasets/tolstoi.py. Windows that fill no whole batch are left out.
+
+    Args:
+        n: Number of windows.
+        batch_size: Rows that are read side by side.
+
+    Returns:
+        (n // batch_size * batch_size,) int64 window numbers.
+
+    Raises:
+        ValueError: `batch_size` is not in 1..n.
+    """
+    check_batch_size(batch_size, n)
+    steps = n // batch_size
+    return torch.arange(steps * batch_size).view(batch_size, steps).T.reshape(-1)
+
+
+def check_batch_size(batch_size: int, n: int) -> None:
+    """Refuse a batch size outside 1..n for a split of n examples with a ValueError."""
+    if not 1 <= batch_size <= n:
+        raise ValueError(
+            f"batch_size is {batch_size}, but the split has {n} examples: "
+            f"use a batch size between 1 and {n}."
+        )

@@ -1,0 +1,130 @@
+"""Splits that live in memory as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from deepobs_data.shapes import Augment, Batch, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Table(torch.utils.data.Dataset[Batch]):
+    """Examples held as two tensors, gathered and prepared a batch at a time.
+
+    A batch is `transform(augment.apply(x[rows[order]], draws))`: `x` keeps the compact raw type
+    (usually uint8) and is made ready for the network after the gather, on the device where it
+    lies. Several tables may share one `x` and look at different `rows` of it. As a map-style
+    `torch.utils.data.Dataset` it works with any `DataLoader`.
+
+    Attributes:
+        x: (N, ...) inputs as stored.
+        y: (N, ...) targets.
+        transform: Batched preparation of `x`; None leaves it as it is.
+        augment: Used when `batches` is given draws.
+        rows: (n,) int64 numbers of the rows this table shows; None for all of them in order.
+    """
+
+    x: Tensor
+    y: Tensor
+    transform: Callable[[Tensor], Tensor] | None = None
+    augment: Augment | None = None
+    rows: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"x has {len(self.x)} rows but y has {len(self.y)}; give as many.")
+
+    def __len__(self) -> int:
+        return len(self.x) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, i: int) -> Batch:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"Row {i} of a split with {len(self)} examples.")
+        row = i % len(self) if self.rows is None else int(self.rows[i])
+        x = self.x[row : row + 1]
+        return Batch((x if self.transform is None else self.transform(x))[0], self.y[row])
+
+    def __getitems__(self, indices: list[int]) -> list[Batch]:
+        # The hook by which torch's DataLoader fetches a whole batch at once.
+        order = torch.as_tensor(indices, dtype=torch.int64)
+        batch = next(self.batches(order, max(len(order), 1)))
+        return [Batch(x, y) for x, y in zip(batch.x, batch.y, strict=True)]
+
+    def batches(
+        self,
+        order: Tensor,
+        batch_size: int,
+        *,
+        draws: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the rows named by `order` in batches; see `Split.batches`.
+
+        Raises:
+            ValueError: Draws for a table without augmentation or too few of them, or a batch size
+                below 1.
+        """
+        check_order(order, batch_size, draws, self.augment)
+        home = self.x.device
+        # Once per call, not per step: the row numbers and draws are moved and cut into batches.
+        rows = order.to(home)
+        if self.rows is not None:
+            rows = self.rows.index_select(0, rows)
+        x, y, transform, augment = self.x, self.y, self.transform, self.augment
+        pieces = None if draws is None else torch.split(draws.to(home), batch_size)
+        for k, piece in enumerate(torch.split(rows, batch_size) if len(rows) else ()):
+            batch = x.index_select(0, piece)  # (B, ...)
+            if pieces is not None and augment is not None:
+                batch = augment.apply(batch, pieces[k])
+            if transform is not None:
+                batch = transform(batch)
+            targets = y.index_select(0, piece)  # (B, ...)
+            if device is not None and device != home:
+                batch, targets = batch.to(device), targets.to(device)
+            yield Batch(batch, targets)
+
+
+def check_order(
+    order: Tensor, batch_size: int, draws: Tensor | None, augment: Augment | None
+) -> None:
+    """Refuse arguments of `batches` that do not fit together with a ValueError."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+    if order.ndim != 1 or order.dtype != torch.int64:
+        raise ValueError(
+            f"order must be a 1-d int64 tensor, got {order.ndim}-d {order.dtype}; "
+            "make one with torch.randperm(len(split)) or torch.arange(len(split))."
+        )
+    if draws is None:
+        return
+    if augment is None:
+        raise ValueError("This split has no augmentation; call batches without draws.")
+    if len(draws) != len(order):
+        raise ValueError(
+            f"draws has {len(draws)} rows for {len(order)} row numbers; "
+            "make them with dataset.augment.draw(len(order), generator)."
+        )
+
+
+def move_tables(splits: Mapping[str, Split], device: torch.device) -> dict[str, Split]:
+    """Copy tables to `device`, each distinct tensor once; other splits are passed through."""
+    moved: dict[int, Tensor] = {}
+
+    def move(tensor: Tensor) -> Tensor:
+        return moved.setdefault(id(tensor), tensor.to(device))
+
+    return {
+        name: replace(
+            split,
+            x=move(split.x),
+            y=move(split.y),
+            rows=None if split.rows is None else move(split.rows),
+        )
+        if isinstance(split, Table)
+        else split
+        for name, split in splits.items()
+    }

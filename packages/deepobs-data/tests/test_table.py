@@ -1,0 +1,86 @@
+"""Tables, batches, orders: plain tensors against plain indexing."""
+
+import pytest
+import torch
+
+import deepobs_data as dd
+
+
+@pytest.fixture
+def table():
+    x = torch.arange(20, dtype=torch.uint8).view(10, 2)
+    return dd.Table(x, torch.arange(10), transform=lambda x: x.float() * 2)
+
+
+def test_batches_follow_the_order_and_keep_the_rest(table):
+    order = torch.tensor([3, 3, 9, 0, 5])
+    got = list(table.batches(order, 2))
+    assert [len(b.x) for b in got] == [2, 2, 1]
+    assert torch.equal(torch.cat([b.y for b in got]), order)
+    assert torch.equal(torch.cat([b.x for b in got]), table.x[order].float() * 2)
+
+
+def test_empty_order_gives_no_batch(table):
+    assert list(table.batches(torch.empty(0, dtype=torch.int64), 4)) == []
+
+
+def test_rows_show_a_part(table):
+    part = dd.Table(table.x, table.y, rows=torch.tensor([7, 2, 4]))
+    assert len(part) == 3
+    assert part[1].y.item() == 2
+    assert part[-1].y.item() == 4
+    assert next(part.batches(torch.tensor([2, 0]), 2)).y.tolist() == [4, 7]
+    with pytest.raises(IndexError, match="3 examples"):
+        part[3]
+
+
+@pytest.mark.parametrize(
+    ("order", "size", "draws", "message"),
+    [
+        (torch.arange(4), 0, None, "at least 1"),
+        (torch.arange(4.0), 2, None, "int64"),
+        (torch.arange(4), 2, torch.zeros(4, 1), "no augmentation"),
+    ],
+)
+def test_bad_arguments(table, order, size, draws, message):
+    with pytest.raises(ValueError, match=message):
+        next(table.batches(order, size, draws=draws))
+
+
+def test_mismatched_rows():
+    with pytest.raises(ValueError, match="10 rows but y has 9"):
+        dd.Table(torch.zeros(10), torch.zeros(9))
+
+
+def test_table_works_in_a_plain_dataloader(table):
+    batches = list(torch.utils.data.DataLoader(table, batch_size=4))
+    assert isinstance(batches[0], dd.Batch)
+    assert torch.equal(torch.cat([b.x for b in batches]), table.x.float() * 2)
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 3), (12, 4), (5, 5), (7, 1)])
+def test_stateful_order_continues_every_row(n, size):
+    order = dd.stateful_order(n, size).view(-1, size)  # (steps, rows)
+    assert len(order) == n // size
+    assert (order[1:] - order[:-1] == 1).all()
+    assert order[0].tolist() == [row * (n // size) for row in range(size)]
+
+
+def test_stateful_order_refuses_large_batches():
+    with pytest.raises(ValueError, match="between 1 and 5"):
+        dd.stateful_order(5, 6)
+
+
+def test_unknown_split():
+    data = dd.quadratic()
+    assert data.split("train") is data.train
+    with pytest.raises(ValueError, match="'train', 'train_eval', 'test'"):
+        data.split("evaluation")
+    with pytest.raises(ValueError, match="valid_size="):
+        data.split("valid")
+
+
+def test_moving_keeps_shared_storage_shared():
+    moved = dd.quadratic().to("meta")
+    assert moved.train.x.device.type == "meta"
+    assert moved.train.x is moved.train_eval.x
