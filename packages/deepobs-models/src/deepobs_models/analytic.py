@@ -1,0 +1,133 @@
+"""Test functions without a network: the noisy quadratic and three functions of two parameters."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class Quadratic(nn.Module):
+    """The noisy quadratic ½ (θ - x)ᵀ H (θ - x), one value for each example x.
+
+    DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_quadratic.py`. Input x (B, D), output losses
+    (B,). Its parameter `theta` (D,) starts at ones; the Hessian is a buffer.
+
+    Args:
+        hessian: A symmetric matrix H (D, D).
+
+    Raises:
+        ValueError: `hessian` is not a symmetric square matrix; `x` has another size.
+
+    >>> Quadratic(2 * torch.eye(3))(torch.zeros(1, 3)).tolist()
+    [3.0]
+    """
+
+    hessian: Tensor
+
+    def __init__(self, hessian: Tensor) -> None:
+        super().__init__()
+        if hessian.ndim != 2 or hessian.shape[0] != hessian.shape[1]:
+            raise ValueError(
+                f"hessian must be a square matrix (D, D), got shape {tuple(hessian.shape)}."
+            )
+        if not hessian.is_meta and not torch.allclose(hessian, hessian.T):
+            raise ValueError("hessian must be symmetric. Use (hessian + hessian.T) / 2.")
+        self.register_buffer("hessian", hessian)
+        self.theta = nn.Parameter(torch.ones_like(hessian[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the losses (B,) of points x (B, D)."""
+        if x.ndim != 2 or x.shape[1] != self.theta.shape[0]:
+            raise ValueError(
+                f"This Quadratic takes points (B, {self.theta.shape[0]}), got shape "
+                f"{tuple(x.shape)}."
+            )
+        difference = self.theta - x  # (B, D)
+        return 0.5 * (difference @ self.hessian * difference).sum(dim=1)  # (B,)
+
+
+class _NoisyFunction2d(nn.Module):
+    """A function f(u, v) of two scalar parameters, tilted by noise: f(u, v) + u·x + v·y."""
+
+    def __init__(self, start: tuple[float, float]) -> None:
+        super().__init__()
+        self.u = nn.Parameter(torch.tensor(start[0]))
+        self.v = nn.Parameter(torch.tensor(start[1]))
+
+    def value(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return f(u, v), elementwise."""
+        raise NotImplementedError
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Return the losses (B,) for noise (B, 2)."""
+        if noise.ndim != 2 or noise.shape[1] != 2:
+            raise ValueError(
+                f"{type(self).__name__} takes noise (B, 2), got shape {tuple(noise.shape)}."
+            )
+        return self.value(self.u, self.v) + self.u * noise[:, 0] + self.v * noise[:, 1]  # (B,)
+
+
+class Rosenbrock(_NoisyFunction2d):
+    """Rosenbrock's valley (1-u)² + 100 (v-u²)², plus u·x + v·y for noise (x, y).
+
+    DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/two_d_rosenbrock.py`. Input noise (B, 2), output
+    losses (B,); the parameters are the scalars `u` and `v`. The minimum is 0 at (1, 1).
+
+    Args:
+        start: First values of u and v.
+
+    >>> Rosenbrock(start=(1.0, 1.0))(torch.zeros(1, 2)).item()
+    0.0
+    """
+
+    def __init__(self, start: tuple[float, float] = (-0.5, 1.5)) -> None:
+        super().__init__(start)
+
+    def value(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return Rosenbrock's function at (u, v), elementwise."""
+        return (1 - u) ** 2 + 100 * (v - u**2) ** 2
+
+
+class Beale(_NoisyFunction2d):
+    """Beale's function, plus u·x + v·y for noise (x, y).
+
+    (1.5 - u + uv)² + (2.25 - u + uv²)² + (2.625 - u + uv³)². DeepOBS 1.1.2,
+    `deepobs/tensorflow/testproblems/two_d_beale.py`. Input noise (B, 2), output losses (B,); the
+    parameters are the scalars `u` and `v`. The minimum is 0 at (3, 0.5).
+
+    Args:
+        start: First values of u and v.
+
+    >>> Beale(start=(3.0, 0.5))(torch.zeros(1, 2)).item()
+    0.0
+    """
+
+    def __init__(self, start: tuple[float, float] = (-4.5, 4.5)) -> None:
+        super().__init__(start)
+
+    def value(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return Beale's function at (u, v), elementwise."""
+        return (1.5 - u + u * v) ** 2 + (2.25 - u + u * v**2) ** 2 + (2.625 - u + u * v**3) ** 2
+
+
+class Branin(_NoisyFunction2d):
+    """Branin's function, plus u·x + v·y for noise (x, y).
+
+    (v - 5.1/(4π²) u² + 5/π u - 6)² + 10 (1 - 1/(8π)) cos u + 10. DeepOBS 1.1.2,
+    `deepobs/tensorflow/testproblems/two_d_branin.py`. Input noise (B, 2), output losses (B,); the
+    parameters are the scalars `u` and `v`. The minimum is 0.3979 at (π, 2.275) and two more points.
+
+    Args:
+        start: First values of u and v.
+
+    >>> round(Branin(start=(math.pi, 2.275))(torch.zeros(1, 2)).item(), 4)
+    0.3979
+    """
+
+    def __init__(self, start: tuple[float, float] = (2.5, 12.5)) -> None:
+        super().__init__(start)
+
+    def value(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return Branin's function at (u, v), elementwise."""
+        valley = v - 5.1 / (4 * math.pi**2) * u**2 + 5 / math.pi * u - 6
+        return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * torch.cos(u) + 10

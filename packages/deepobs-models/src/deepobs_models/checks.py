@@ -1,0 +1,58 @@
+"""Checks of what users hand to the networks, shared by all of them."""
+
+from torch import Tensor
+
+
+def check_positive(**values: int) -> None:
+    """Raise a `ValueError` that names the first of `values` below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+
+
+def check_dropout(**rates: float) -> None:
+    """Raise a `ValueError` that names the first of `rates` outside [0, 1)."""
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(
+                f"{name} must be in [0, 1), got {rate}: the probability that a value is dropped."
+            )
+
+
+def check_images(
+    x: Tensor, model: str, channels: int, *, size: int | None = None, min_size: int = 1
+) -> None:
+    """Raise a `ValueError` unless `x` is (B, channels, H, W) with H and W as asked for.
+
+    Args:
+        x: What the model was called with.
+        model: Name for the message.
+        channels: The number of channels the model was built for.
+        size: The only allowed height and width, or None.
+        min_size: The smallest allowed height and width, used where `size` is None.
+    """
+    expected = "H, W" if size is None else f"{size}, {size}"
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"{model} takes images (B, {channels}, {expected}), got shape {tuple(x.shape)}. "
+            "Images are channels first, in batches."
+        )
+    height, width = x.shape[2], x.shape[3]
+    if size is not None and (height != size or width != size):
+        raise ValueError(
+            f"{model} was built for images of {size}x{size}, got {height}x{width}. Resize them, "
+            "or build the model for this size."
+        )
+    if height < min_size or width < min_size:
+        raise ValueError(
+            f"{model} takes images of at least {min_size}x{min_size}, got {height}x{width}."
+        )
+
+
+def check_features(x: Tensor, model: str, features: int) -> None:
+    """Raise a `ValueError` unless each example of `x` (B, ...) has `features` numbers."""
+    if x.ndim < 2 or x[0].numel() != features:
+        raise ValueError(
+            f"{model} takes {features} numbers an example, got shape {tuple(x.shape)}. "
+            "The first dimension is the batch."
+        )

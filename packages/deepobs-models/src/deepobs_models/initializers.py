@@ -1,0 +1,138 @@
+"""TensorFlow's truncated and Glorot initialisers, and layers that are built with them.
+
+All random numbers come from the CPU generator in at least single precision and are then copied into
+the tensor, so a seed gives the same weights whatever device a model is built on.
+"""
+
+import math
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+Initializer = Callable[[Tensor], Tensor]
+
+# The standard deviation of a standard normal distribution truncated to [-2, 2].
+_STD_OF_TRUNCATED = 0.87962566103423978
+
+_P = ParamSpec("_P")
+_M = TypeVar("_M", bound=nn.Module)
+_Layer = TypeVar("_Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def compute_fans(shape: torch.Size | tuple[int, ...]) -> tuple[int, int]:
+    """Return (fan_in, fan_out) of a weight shape (out, in, *kernel); both are n for a vector (n,).
+
+    The rule of TensorFlow's variance scaling; `torch.nn.init` refuses vectors.
+
+    Raises:
+        ValueError: The shape is that of a scalar.
+    """
+    if len(shape) == 0:
+        raise ValueError(
+            "A scalar has no fans; got shape (). Use a tensor with at least one dimension."
+        )
+    if len(shape) == 1:
+        return shape[0], shape[0]
+    receptive_field = math.prod(shape[2:])
+    return shape[1] * receptive_field, shape[0] * receptive_field
+
+
+@torch.no_grad()
+def _fill(tensor: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
+    """Copy into `tensor` what `draw` makes of an empty CPU tensor of its shape."""
+    if tensor.is_meta:
+        return tensor
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    return tensor.copy_(draw(torch.empty(tensor.shape, dtype=dtype, device="cpu")))
+
+
+def truncated_normal_(
+    tensor: Tensor, std: float = 1.0, *, mean: float = 0.0, generator: Generator | None = None
+) -> Tensor:
+    """Fill with a normal distribution truncated to mean ± 2·std, in place.
+
+    The standard deviation of the values is 0.8796·std, as with `tf.truncated_normal_initializer`.
+    `torch.nn.init.trunc_normal_` truncates at ±2 in absolute terms: at std 0.05 nothing.
+
+    Args:
+        tensor: Any shape and device.
+        std: Standard deviation before truncation, at least 0.
+        mean: Centre of the distribution.
+        generator: A CPU generator; None is the global one.
+
+    Raises:
+        ValueError: `std` is negative.
+
+    >>> bool(truncated_normal_(torch.empty(10_000), 0.05).abs().max() <= 0.1)
+    True
+    """
+    if std < 0:
+        raise ValueError(f"std must be at least 0, got {std}.")
+    low, high = mean - 2 * std, mean + 2 * std
+    return _fill(
+        tensor, lambda values: nn.init.trunc_normal_(values, mean, std, low, high, generator)
+    )
+
+
+def glorot_normal_(tensor: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """Fill as Keras' `glorot_normal` does, in place: truncated, with std √(2/(fan_in+fan_out)).
+
+    The distribution is truncated at two standard deviations and widened by 1/0.8796 so that the
+    values keep the stated standard deviation; their bound is 2.2737 times that.
+    (Glorot and Bengio 2010; `tf.keras.initializers.glorot_normal` of TensorFlow 1.15.)
+
+    Args:
+        tensor: Shape (out, in, *kernel), or a vector.
+        generator: A CPU generator; None is the global one.
+    """
+    std = math.sqrt(2 / sum(compute_fans(tensor.shape)))
+    return truncated_normal_(tensor, std / _STD_OF_TRUNCATED, generator=generator)
+
+
+def glorot_uniform_(
+    tensor: Tensor, *, fans: tuple[int, int] | None = None, generator: Generator | None = None
+) -> Tensor:
+    """Fill with the uniform distribution on ±√(6/(fan_in+fan_out)), in place.
+
+    TensorFlow's default, also for vectors (Glorot and Bengio 2010).
+
+    Args:
+        tensor: Shape (out, in, *kernel), or a vector.
+        fans: (fan_in, fan_out) where the tensor is only a part of the matrix that counts, such as
+            one of the four blocks of an LSTM kernel; None computes them from the shape.
+        generator: A CPU generator; None is the global one.
+    """
+    bound = math.sqrt(6 / sum(compute_fans(tensor.shape) if fans is None else fans))
+    return _fill(tensor, lambda values: values.uniform_(-bound, bound, generator=generator))
+
+
+def build_uninitialized(layer: Callable[_P, _M], *args: _P.args, **kwargs: _P.kwargs) -> _M:
+    """Build a layer on the current default device without its own initialisation.
+
+    Unlike `torch.nn.utils.skip_init` it heeds `with torch.device(...)` and takes recurrent layers.
+    The parameters hold arbitrary values until they are filled.
+    """
+    kwargs["device"] = "meta"
+    return layer(*args, **kwargs).to_empty(device=torch.empty(0).device)
+
+
+def build(
+    layer: Callable[_P, _Layer],
+    weight: Initializer,
+    bias: float,
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> _Layer:
+    """Build a stock layer with its weight filled by `weight` and its bias, if any, by a constant.
+
+    >>> conv = build(nn.Conv2d, glorot_normal_, 0.1, 3, 8, kernel_size=3)
+    >>> conv.bias.detach().unique()
+    tensor([0.1000])
+    """
+    module = build_uninitialized(layer, *args, **kwargs)
+    weight(module.weight)
+    if module.bias is not None:
+        nn.init.constant_(module.bias, bias)
+    return module
