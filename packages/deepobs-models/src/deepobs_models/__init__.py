@@ -1,8 +1,21 @@
 """The networks of the DeepOBS optimizer benchmark and the layers they are made of."""
 
+from deepobs_models.all_cnn_c import AllCNNC
 from deepobs_models.analytic import Beale, Branin, Quadratic, Rosenbrock
+from deepobs_models.char_lstm import CharLSTM, CharLSTMState
+from deepobs_models.inception import (
+    Branches,
+    ConvNormReLU,
+    InceptionOutput,
+    InceptionV3,
+    inception_a,
+    inception_b,
+    inception_c,
+    inception_d,
+    inception_e,
+)
 from deepobs_models.initializers import (
-    build,
+    build_layer,
     build_uninitialized,
     glorot_normal_,
     glorot_uniform_,
@@ -16,26 +29,57 @@ from deepobs_models.padding import (
     same_max_pool2d,
     same_padding,
 )
+from deepobs_models.registry import create_model, list_models
+from deepobs_models.resize import GlobalAvgPool2d, LegacyBilinearResize, legacy_bilinear_resize
+from deepobs_models.roles import Role, roles
 from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
+from deepobs_models.vae import VAE, VAEOutput, sample_gaussian
+from deepobs_models.vgg import VGG
+from deepobs_models.wide_resnet import PreActResidualBlock, WideResNet
 
 __all__ = [
     "MLP",
+    "VAE",
+    "VGG",
+    "AllCNNC",
     "Beale",
+    "Branches",
     "Branin",
+    "CharLSTM",
+    "CharLSTMState",
+    "ConvNormReLU",
+    "GlobalAvgPool2d",
+    "InceptionOutput",
+    "InceptionV3",
+    "LegacyBilinearResize",
     "LogisticRegression",
     "Net2c2d",
     "Net3c3d",
+    "PreActResidualBlock",
     "Quadratic",
+    "Role",
     "Rosenbrock",
     "SameCrop2d",
     "SamePad2d",
-    "build",
+    "VAEOutput",
+    "WideResNet",
+    "build_layer",
     "build_uninitialized",
+    "create_model",
     "glorot_normal_",
     "glorot_uniform_",
+    "inception_a",
+    "inception_b",
+    "inception_c",
+    "inception_d",
+    "inception_e",
+    "legacy_bilinear_resize",
+    "list_models",
+    "roles",
     "same_avg_pool2d",
     "same_max_pool2d",
     "same_padding",
+    "sample_gaussian",
     "truncated_normal_",
 ]
 

@@ -6,7 +6,7 @@ the tensor, so a seed gives the same weights whatever device a model is built on
 
 import math
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,7 +16,6 @@ Initializer = Callable[[Tensor], Tensor]
 # The standard deviation of a standard normal distribution truncated to [-2, 2].
 _STD_OF_TRUNCATED = 0.87962566103423978
 
-_P = ParamSpec("_P")
 _M = TypeVar("_M", bound=nn.Module)
 _Layer = TypeVar("_Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -108,31 +107,42 @@ def glorot_uniform_(
     return _fill(tensor, lambda values: values.uniform_(-bound, bound, generator=generator))
 
 
-def build_uninitialized(layer: Callable[_P, _M], *args: _P.args, **kwargs: _P.kwargs) -> _M:
+def build_uninitialized(layer: Callable[..., _M], *args: Any, **kwargs: Any) -> _M:
     """Build a layer on the current default device without its own initialisation.
 
     Unlike `torch.nn.utils.skip_init` it heeds `with torch.device(...)` and takes recurrent layers.
     The parameters hold arbitrary values until they are filled.
+
+    Args:
+        layer: A class of layers.
+        *args: What the class takes.
+        **kwargs: What the class takes, `device` excepted.
     """
-    kwargs["device"] = "meta"
-    return layer(*args, **kwargs).to_empty(device=torch.empty(0).device)
+    return layer(*args, device="meta", **kwargs).to_empty(device=torch.empty(0).device)
 
 
-def build(
-    layer: Callable[_P, _Layer],
-    weight: Initializer,
-    bias: float,
-    *args: _P.args,
-    **kwargs: _P.kwargs,
+def build_layer(
+    layer: Callable[..., _Layer],
+    *args: Any,
+    weight_init: Initializer,
+    bias_init: float = 0.0,
+    **kwargs: Any,
 ) -> _Layer:
-    """Build a stock layer with its weight filled by `weight` and its bias, if any, by a constant.
+    """Build a stock layer whose weight is filled by a function and whose bias by a constant.
 
-    >>> conv = build(nn.Conv2d, glorot_normal_, 0.1, 3, 8, kernel_size=3)
-    >>> conv.bias.detach().unique()
-    tensor([0.1000])
+    Args:
+        layer: `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d`.
+        *args: What the class takes.
+        weight_init: Fills the weight in place.
+        bias_init: The first value of the bias, where there is one.
+        **kwargs: What the class takes, `device` excepted.
+
+    >>> layer = build_layer(nn.Linear, 3, 2, weight_init=glorot_normal_, bias_init=0.1)
+    >>> layer.bias.tolist()
+    [0.10000000149011612, 0.10000000149011612]
     """
     module = build_uninitialized(layer, *args, **kwargs)
-    weight(module.weight)
+    weight_init(module.weight)
     if module.bias is not None:
-        nn.init.constant_(module.bias, bias)
+        nn.init.constant_(module.bias, bias_init)
     return module

@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from deepobs_models.checks import check_features, check_positive
-from deepobs_models.initializers import build, truncated_normal_
+from deepobs_models.initializers import build_layer, truncated_normal_
 
 
 class LogisticRegression(nn.Sequential):
@@ -32,7 +32,7 @@ class LogisticRegression(nn.Sequential):
         super().__init__()
         self.in_features = in_features
         self.flatten = nn.Flatten()
-        self.dense = build(nn.Linear, nn.init.zeros_, 0.0, in_features, num_classes)
+        self.dense = build_layer(nn.Linear, in_features, num_classes, weight_init=nn.init.zeros_)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, num_classes) of examples x (B, ...)."""
@@ -77,12 +77,12 @@ class MLP(nn.Sequential):
         super().__init__()
         self.in_features = in_features
         self.flatten = nn.Flatten()
-        weight = partial(truncated_normal_, std=0.03)
+        dense = partial(build_layer, nn.Linear, weight_init=partial(truncated_normal_, std=0.03))
         sizes = [in_features, *hidden, num_classes]
         for index, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
             if index > 1:
                 self.add_module(f"relu{index - 1}", nn.ReLU())
-            self.add_module(f"dense{index}", build(nn.Linear, weight, 0.0, inputs, outputs))
+            self.add_module(f"dense{index}", dense(inputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, num_classes) of examples x (B, ...)."""

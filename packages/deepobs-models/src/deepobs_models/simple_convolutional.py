@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deepobs_models.checks import check_images, check_positive
 from deepobs_models.initializers import (
-    build,
+    build_layer,
     glorot_normal_,
     glorot_uniform_,
     truncated_normal_,
@@ -44,18 +44,20 @@ class Net2c2d(nn.Sequential):
         self.in_channels = in_channels
         self.image_size = image_size
         weight = partial(truncated_normal_, std=0.05)
+        conv = partial(build_layer, nn.Conv2d, weight_init=weight, bias_init=0.05)
+        dense = partial(build_layer, nn.Linear, weight_init=weight, bias_init=0.05)
         halved = -(-image_size // 2)
         quartered = -(-halved // 2)
-        self.conv1 = build(nn.Conv2d, weight, 0.05, in_channels, 32, 5, padding=2)
+        self.conv1 = conv(in_channels, 32, 5, padding=2)
         self.relu1 = nn.ReLU()
         self.pool1 = same_max_pool2d(2, 2, input_size=image_size)
-        self.conv2 = build(nn.Conv2d, weight, 0.05, 32, 64, 5, padding=2)
+        self.conv2 = conv(32, 64, 5, padding=2)
         self.relu2 = nn.ReLU()
         self.pool2 = same_max_pool2d(2, 2, input_size=halved)
         self.flatten = nn.Flatten()
-        self.dense1 = build(nn.Linear, weight, 0.05, 64 * quartered**2, 1024)
+        self.dense1 = dense(64 * quartered**2, 1024)
         self.relu3 = nn.ReLU()
-        self.dense2 = build(nn.Linear, weight, 0.05, 1024, num_classes)
+        self.dense2 = dense(1024, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, num_classes) of images x (B, C, H, W)."""
@@ -103,21 +105,23 @@ class Net3c3d(nn.Sequential):
         after2 = -(-after1 // 2) - 2
         after3 = -(-after2 // 2)
         last = -(-after3 // 2)
-        self.conv1 = build(nn.Conv2d, glorot_normal_, 0.0, in_channels, 64, 5)
+        conv = partial(build_layer, nn.Conv2d, weight_init=glorot_normal_)
+        dense = partial(build_layer, nn.Linear, weight_init=glorot_uniform_)
+        self.conv1 = conv(in_channels, 64, 5)
         self.relu1 = nn.ReLU()
         self.pool1 = same_max_pool2d(3, 2, input_size=after1)
-        self.conv2 = build(nn.Conv2d, glorot_normal_, 0.0, 64, 96, 3)
+        self.conv2 = conv(64, 96, 3)
         self.relu2 = nn.ReLU()
         self.pool2 = same_max_pool2d(3, 2, input_size=after2)
-        self.conv3 = build(nn.Conv2d, glorot_normal_, 0.0, 96, 128, 3, padding=1)
+        self.conv3 = conv(96, 128, 3, padding=1)
         self.relu3 = nn.ReLU()
         self.pool3 = same_max_pool2d(3, 2, input_size=after3)
         self.flatten = nn.Flatten()
-        self.dense1 = build(nn.Linear, glorot_uniform_, 0.0, 128 * last**2, 512)
+        self.dense1 = dense(128 * last**2, 512)
         self.relu4 = nn.ReLU()
-        self.dense2 = build(nn.Linear, glorot_uniform_, 0.0, 512, 256)
+        self.dense2 = dense(512, 256)
         self.relu5 = nn.ReLU()
-        self.dense3 = build(nn.Linear, glorot_uniform_, 0.0, 256, num_classes)
+        self.dense3 = dense(256, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, num_classes) of images x (B, C, H, W)."""

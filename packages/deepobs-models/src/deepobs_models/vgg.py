@@ -1,0 +1,97 @@
+"""VGG with 16 or 19 layers."""
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from deepobs_models.checks import check_dropout, check_images, check_positive
+from deepobs_models.initializers import build_layer, glorot_normal_, glorot_uniform_
+from deepobs_models.padding import same_max_pool2d
+from deepobs_models.resize import LegacyBilinearResize
+
+# Convolutions in the five blocks, by depth; the three dense layers make up the rest of the depth.
+_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+_CHANNELS = (64, 128, 256, 512, 512)
+
+
+class VGG(nn.Sequential):
+    """VGG-16 or VGG-19 (Simonyan and Zisserman 2015, configurations D and E).
+
+    DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_vgg.py`. Images of any size are resized to
+    `resize_to`. Convolution kernels from Keras' truncated Glorot normal, dense kernels from Glorot
+    uniform, biases 0. Input (B, in_channels, H, W), output logits (B, num_classes). Layers and
+    parameters of ``VGG(16, 10)``; after each block max-pooling 2/2::
+
+        conv1_1  Conv2d(3, 64, 3)          1792  (64, 224, 224)
+        conv1_2  Conv2d(64, 64, 3)        36928
+        conv2_1  Conv2d(64, 128, 3)       73856  (128, 112, 112)
+        conv2_2  Conv2d(128, 128, 3)     147584
+        conv3_1  Conv2d(128, 256, 3)     295168  (256, 56, 56)
+        conv3_2  Conv2d(256, 256, 3)     590080
+        conv3_3  Conv2d(256, 256, 3)     590080
+        conv4_1  Conv2d(256, 512, 3)    1180160  (512, 28, 28)
+        conv4_2  Conv2d(512, 512, 3)    2359808
+        conv4_3  Conv2d(512, 512, 3)    2359808
+        conv5_1  Conv2d(512, 512, 3)    2359808  (512, 14, 14)
+        conv5_2  Conv2d(512, 512, 3)    2359808
+        conv5_3  Conv2d(512, 512, 3)    2359808
+        dense1   Linear(25088, 4096)  102764544  then ReLU and dropout
+        dense2   Linear(4096, 4096)    16781312  then ReLU and dropout
+        dense3   Linear(4096, 10)         40970
+        total                         134301514
+
+    Args:
+        depth: 16 or 19.
+        num_classes: Number of classes.
+        in_channels: Channels of the images.
+        resize_to: Height and width to which images are resized before the first layer.
+        dropout: Rate of the two dropout layers.
+
+    Raises:
+        ValueError: Another depth, a size below 1, a dropout rate outside [0, 1); images of another
+            shape.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int,
+        *,
+        in_channels: int = 3,
+        resize_to: int = 224,
+        dropout: float = 0.5,
+    ) -> None:
+        if depth not in _CONVOLUTIONS:
+            raise ValueError(f"depth of VGG must be 16 or 19, got {depth}.")
+        check_positive(num_classes=num_classes, in_channels=in_channels, resize_to=resize_to)
+        check_dropout(dropout=dropout)
+        super().__init__()
+        self.in_channels = in_channels
+        conv = partial(build_layer, nn.Conv2d, weight_init=glorot_normal_)
+        dense = partial(build_layer, nn.Linear, weight_init=glorot_uniform_)
+        self.resize = LegacyBilinearResize(resize_to)
+        channels, size = in_channels, resize_to
+        blocks = zip(_CONVOLUTIONS[depth], _CHANNELS, strict=True)
+        for block, (convolutions, width) in enumerate(blocks, start=1):
+            for index in range(1, convolutions + 1):
+                layer = conv(channels, width, 3, padding=1)
+                self.add_module(f"conv{block}_{index}", layer)
+                self.add_module(f"relu{block}_{index}", nn.ReLU())
+                channels = width
+            self.add_module(f"pool{block}", same_max_pool2d(2, 2, input_size=size))
+            size = -(-size // 2)
+        self.flatten = nn.Flatten()
+        self.dense1 = dense(channels * size**2, 4096)
+        self.relu6 = nn.ReLU()
+        self.dropout1 = nn.Dropout(dropout)
+        self.dense2 = dense(4096, 4096)
+        self.relu7 = nn.ReLU()
+        self.dropout2 = nn.Dropout(dropout)
+        self.dense3 = dense(4096, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, num_classes) of images x (B, C, H, W)."""
+        check_images(x, "VGG", self.in_channels)
+        for layer in self:
+            x = layer(x)
+        return x

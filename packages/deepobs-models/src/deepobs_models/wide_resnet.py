@@ -1,0 +1,135 @@
+"""Wide residual networks and their pre-activation block."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deepobs_models.checks import check_images, check_positive
+from deepobs_models.initializers import build_layer, glorot_uniform_
+from deepobs_models.padding import SamePad2d
+from deepobs_models.resize import GlobalAvgPool2d
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    # TensorFlow's fused kernel raises the epsilon of 1e-5 that was asked for to 1.001e-5.
+    return nn.BatchNorm2d(channels, eps=1.001e-5, momentum=0.1)
+
+
+def _conv(inputs: int, outputs: int, kernel_size: int, stride: int, padding: int) -> nn.Conv2d:
+    return build_layer(
+        nn.Conv2d,
+        inputs,
+        outputs,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        bias=False,
+        weight_init=glorot_uniform_,
+    )
+
+
+class PreActResidualBlock(nn.Module):
+    """Residual block with batch norm and ReLU before its two 3x3 convolutions.
+
+    He et al. 2016, "Identity mappings in deep residual networks"; DeepOBS 1.1.2,
+    `deepobs/tensorflow/testproblems/_wrn.py`. Input (B, in_channels, H, W), output
+    (B, out_channels, H/stride, W/stride), rounded up; strided convolutions pad as TensorFlow's
+    'SAME'. Where the shape changes, or with `project`, the shortcut is a 1x1 convolution of the
+    activated input; otherwise it is the input itself.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the first convolution and of the shortcut.
+        project: Whether the shortcut is a convolution even where the shape stays.
+
+    Raises:
+        ValueError: A size below 1.
+
+    >>> PreActResidualBlock(16, 64, stride=2)(torch.zeros(1, 16, 32, 32)).shape
+    torch.Size([1, 64, 16, 16])
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, *, project: bool = False
+    ) -> None:
+        super().__init__()
+        check_positive(in_channels=in_channels, out_channels=out_channels, stride=stride)
+        self.norm1 = _batch_norm(in_channels)
+        self.shortcut: nn.Conv2d | None = None
+        if project or stride != 1 or in_channels != out_channels:
+            self.shortcut = _conv(in_channels, out_channels, 1, stride, 0)
+        self.pad = nn.Identity() if stride == 1 else SamePad2d(3, stride)
+        self.conv1 = _conv(in_channels, out_channels, 3, stride, 1 if stride == 1 else 0)
+        self.norm2 = _batch_norm(out_channels)
+        self.conv2 = _conv(out_channels, out_channels, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return shortcut plus residual."""
+        activated = F.relu(self.norm1(x))
+        shortcut: Tensor = x if self.shortcut is None else self.shortcut(activated)
+        residual: Tensor = self.conv1(self.pad(activated))
+        residual = self.conv2(F.relu(self.norm2(residual)))
+        return shortcut + residual
+
+
+class WideResNet(nn.Sequential):
+    """Wide ResNet of depth 6n+4 (Zagoruyko and Komodakis 2016), without dropout.
+
+    DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_wrn.py`. Three groups of n pre-activation
+    blocks with 16, 32 and 64 times `widen_factor` channels and strides 1, 2 and 2. Kernels from
+    Glorot uniform, the dense bias 0. Input (B, in_channels, H, W), output logits (B, num_classes).
+    Parameters of ``WideResNet(16, 4, 10)``::
+
+        conv       Conv2d(3, 16, 3)        432  (16, 32, 32)
+        block1_1   16 to 64 channels     56480  (64, 32, 32)
+        block1_2   64 to 64 channels     73984
+        block2_1   64 to 128 channels   229760  (128, 16, 16)
+        block2_2   128 to 128 channels  295424
+        block3_1   128 to 256 channels  918272  (256, 8, 8)
+        block3_2   256 to 256 channels 1180672
+        norm       BatchNorm2d(256)        512  then ReLU and the mean over all positions
+        dense      Linear(256, 10)        2570
+        total                          2748890
+
+    Args:
+        depth: 6n+4 for an n of at least 1: 10, 16, 22, 28, 34, 40, ...
+        widen_factor: Multiple of the channels of a plain ResNet.
+        num_classes: Number of classes.
+        in_channels: Channels of the images.
+
+    Raises:
+        ValueError: Another depth, a size below 1; images of another shape.
+    """
+
+    def __init__(
+        self, depth: int, widen_factor: int, num_classes: int, *, in_channels: int = 3
+    ) -> None:
+        blocks, rest = divmod(depth - 4, 6)
+        if blocks < 1 or rest:
+            raise ValueError(
+                f"depth of WideResNet must be 6n+4 (10, 16, 22, 28, 34, 40, ...), got {depth}."
+            )
+        check_positive(widen_factor=widen_factor, num_classes=num_classes, in_channels=in_channels)
+        super().__init__()
+        self.in_channels = in_channels
+        self.conv = _conv(in_channels, 16, 3, 1, 1)
+        channels = 16
+        for group in (1, 2, 3):
+            width = 16 * widen_factor * 2 ** (group - 1)
+            for index in range(1, blocks + 1):
+                first = index == 1
+                stride = 2 if first and group > 1 else 1
+                block = PreActResidualBlock(channels, width, stride, project=first)
+                self.add_module(f"block{group}_{index}", block)
+                channels = width
+        self.norm = _batch_norm(channels)
+        self.relu = nn.ReLU()
+        self.pool = GlobalAvgPool2d()
+        self.dense = build_layer(nn.Linear, channels, num_classes, weight_init=glorot_uniform_)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, num_classes) of images x (B, C, H, W)."""
+        check_images(x, "WideResNet", self.in_channels)
+        for layer in self:
+            x = layer(x)
+        return x
