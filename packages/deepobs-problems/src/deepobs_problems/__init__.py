@@ -1,5 +1,49 @@
-"""DeepOBS problems."""
+"""The test problems of DeepOBS: a problem is data, model, loss, metrics, L2 and defaults.
 
-from importlib.metadata import version as _version
+>>> from deepobs_problems import load_problem
+>>> load_problem("quadratic_deep").defaults.epochs
+100
+"""
 
-__version__ = _version("deepobs-problems")
+from deepobs_data import Batch, Dataset
+from deepobs_problems.catalog import CATALOG, SUITES
+from deepobs_problems.errors import ProblemError, UnknownProblemError
+from deepobs_problems.evaluation import evaluate, evaluation_order
+from deepobs_problems.lookup import load_problem
+from deepobs_problems.losses import accuracy, cross_entropy
+from deepobs_problems.problem import (
+    ACCURACY,
+    NO_METRICS,
+    Defaults,
+    Problem,
+    convolution_weights,
+    weights_not_biases,
+)
+
+__all__ = [
+    "ACCURACY",
+    "CATALOG",
+    "NO_METRICS",
+    "SUITES",
+    "Batch",
+    "Dataset",
+    "Defaults",
+    "Problem",
+    "ProblemError",
+    "UnknownProblemError",
+    "accuracy",
+    "convolution_weights",
+    "cross_entropy",
+    "evaluate",
+    "evaluation_order",
+    "load_problem",
+    "weights_not_biases",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("deepobs-problems")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,45 @@
-"""DeepOBS runner."""
+"""Run, repeat and compare optimizers on the DeepOBS test problems.
 
-from importlib.metadata import version as _version
+`run` trains one configuration and stores its result; `train` is the generator under it.
+Nothing heavy is imported before it is used.
+"""
 
-__version__ = _version("deepobs-runner")
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Constant": "schedules",
+    "Cosine": "schedules",
+    "Execution": "config",
+    "Exponential": "schedules",
+    "Record": "training",
+    "RunConfig": "config",
+    "RunResult": "results",
+    "Step": "schedules",
+    "UsageError": "errors",
+    "Warmup": "schedules",
+    "load_result": "results",
+    "load_results": "results",
+    "official_results": "official",
+    "resolve_config": "execution",
+    "run": "execution",
+    "train": "training",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"deepobs_runner.{_HOME[name]}"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("deepobs-runner")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

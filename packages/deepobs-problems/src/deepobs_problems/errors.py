@@ -1,0 +1,22 @@
+"""Errors that say what was got, what is allowed and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProblemError(ValueError):
+    """A test problem that cannot be found, loaded or used."""
+
+
+class UnknownProblemError(ProblemError):
+    """No problem has this name."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the sentence " Did you mean ...?" for the known names closest to `name`, or ""."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    if not close:
+        return ""
+    return f" Did you mean {' or '.join(repr(match) for match in close)}?"

@@ -1,0 +1,96 @@
+"""Exact evaluation: every example counts once, whatever the batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from deepobs_data import Batch, Dataset, Split, stateful_order
+from deepobs_problems.problem import Problem, State
+
+
+def evaluate(
+    problem: Problem,
+    model: nn.Module,
+    split: Split,
+    *,
+    batch_size: int | None = None,
+    order: Tensor | None = None,
+    draws: Tensor | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    l2: float | None = None,
+) -> dict[str, float]:
+    """Return `loss`, `objective` and the problem's metrics over a split.
+
+    Values per example are averaged in float64: no mean of batch means. The model is put into
+    evaluation mode and back, and computes under `torch.inference_mode`.
+
+    Args:
+        problem: says what to compute.
+        model: a model of this problem.
+        split: the examples.
+        batch_size: of the passes through the model; default: `problem.defaults.evaluation`.
+        order: row numbers to evaluate; default: all, in file order. A recurrent model wants the
+            order of `evaluation_order`.
+        draws: augmentation draws for `order`; None evaluates the examples as they are.
+        device: where the model is.
+        dtype: floating inputs are cast to it; None leaves them.
+        l2: in place of the problem's own factor.
+
+    Raises:
+        ValueError: if there is no example to evaluate.
+    """
+    size = batch_size or problem.defaults.evaluation
+    order = torch.arange(len(split)) if order is None else order
+    if len(order) == 0:
+        raise ValueError(
+            f"Nothing to evaluate: the split has {len(split)} examples, not one whole batch. "
+            "Choose a smaller batch size or a larger split."
+        )
+    columns: dict[str, list[Tensor]] = {"loss": [], **{name: [] for name in problem.metrics}}
+    state: State = None
+    with evaluation_mode(model), torch.inference_mode():
+        for raw in split.batches(order, size, draws=draws, device=device):
+            batch = cast(raw, dtype)
+            output, state = problem.forward(model, batch, state)
+            columns["loss"].append(problem.loss(output, batch))
+            for name, metric in problem.metrics.items():
+                columns[name].append(metric(output, batch))
+        penalty = float(problem.regularizer(model, l2))
+    means = {name: torch.cat(parts).cpu().double().mean().item() for name, parts in columns.items()}
+    return {"loss": means["loss"], "objective": means["loss"] + penalty, **means}
+
+
+def evaluation_order(dataset: Dataset, split: Split, batch_size: int) -> Tensor:
+    """Return the row numbers of one evaluation pass, `(N,)`.
+
+    File order, but for a stateful data set: there, row b of each batch continues row b of the
+    batch before, so the order depends on the batch size and up to `batch_size - 1` windows at
+    the end of the text are left out.
+    """
+    if dataset.order == "stateful":
+        return stateful_order(len(split), batch_size)
+    return torch.arange(len(split))
+
+
+def cast(batch: Batch, dtype: torch.dtype | None) -> Batch:
+    """Return the batch with its floating tensors in `dtype`; None leaves it as it is."""
+    if dtype is None:
+        return batch
+    return Batch(*(part.to(dtype) if part.is_floating_point() else part for part in batch))
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode and back into the mode each of its modules was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,187 @@
+"""A test problem: data, model, loss, metrics, L2 and defaults in one frozen object."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from deepobs_data import Batch, Dataset
+from deepobs_problems.losses import accuracy, cross_entropy
+
+State = Any
+"""A recurrent model's state, a nested tuple of tensors; None for every other model."""
+
+Forward = Callable[[nn.Module, Batch, State], tuple[Any, State]]
+PerExample = Callable[[Any, Batch], Tensor]
+
+ACCURACY: Mapping[str, PerExample] = MappingProxyType({"accuracy": accuracy})
+NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
+
+
+class Defaults(NamedTuple):
+    """Training batch size, number of epochs, and batch size of evaluation passes.
+
+    The last does not change the numbers; it is what fits into a few GB of memory.
+    """
+
+    batch_size: int = 128
+    epochs: int = 100
+    evaluation: int = 1000
+
+
+class ParameterGroup(dict[str, Any]):
+    """A `torch.optim` parameter group: `params` and `weight_decay`."""
+
+
+def feed_forward(model: nn.Module, batch: Batch, state: State) -> tuple[Any, State]:
+    """Apply the model to the inputs; there is no state."""
+    return model(batch.x), None
+
+
+def recurrent(model: nn.Module, batch: Batch, state: State) -> tuple[Any, State]:
+    """Apply a recurrent model to inputs and incoming state (None: zero); return its new state."""
+    output, state = model(batch.x, state)
+    return output, state
+
+
+def variational(model: nn.Module, batch: Batch, state: State) -> tuple[Any, State]:
+    """Apply a VAE: in training with fresh noise, in evaluation with the batch's own.
+
+    The data set of a VAE problem carries the evaluation noise of each example as `y`, so that
+    two evaluations of the same weights agree, whatever the order and the batch size.
+    """
+    noise = None if model.training else batch.y
+    return model(batch.x, noise), None
+
+
+def weights_not_biases(model: nn.Module) -> list[Tensor]:
+    """Return the weights of all convolutional and linear layers, in the order of the modules.
+
+    What the original regularizes in 3c3d, All-CNN-C and the Wide ResNets: no bias, no batch norm.
+    """
+    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
+    return [module.weight for module in model.modules() if isinstance(module, layers)]
+
+
+def convolution_weights(model: nn.Module) -> list[Tensor]:
+    """Return the weights of the convolutions alone, which is what VGG and Inception decay."""
+    return [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Data, model and loss, and how the benchmark uses them.
+
+    The training objective is `losses(...).mean() + regularizer(model)`; evaluation reports the
+    mean loss and the objective over all examples of a split.
+
+    Attributes:
+        name: unique, lower case, `<data>_<network>`.
+        data: called with `(root, valid_size=, recipe=)`; returns the data set.
+        model: builds the network, initialised from torch's global generator.
+        loss: `(output, batch) -> (B,)`.
+        metrics: further values per example, by name; each `(output, batch) -> (B,)`.
+        l2: factor of the regularizer `l2 / 2 * sum of squares` over the decayed weights.
+        decayed: picks the regularized parameters of a model.
+        defaults: batch size and epochs.
+        stock_loss: builds a `torch.nn` loss equal to the mean of `loss`, for BackPACK's `extend`;
+            None where torch has none.
+        forward: `(model, batch, state) -> (output, state)`.
+        stand_in: called as `data`, returns generated data of the same shapes; None if there is
+            none.
+        tags: words to select problems by, see `catalog.py`.
+        source: sha256 of the file a user's problem was loaded from; "" in the catalog.
+    """
+
+    name: str
+    data: Callable[..., Dataset]
+    model: Callable[[], nn.Module]
+    loss: PerExample = cross_entropy
+    metrics: Mapping[str, PerExample] = field(default_factory=lambda: ACCURACY)
+    l2: float = 0.0
+    decayed: Callable[[nn.Module], Iterable[Tensor]] = weights_not_biases
+    defaults: Defaults = field(default_factory=Defaults)
+    stock_loss: Callable[[], nn.Module] | None = nn.CrossEntropyLoss
+    forward: Forward = feed_forward
+    stand_in: Callable[..., Dataset] | None = None
+    tags: frozenset[str] = frozenset()
+    source: str = ""
+
+    def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:
+        """Return the loss of each example, `(B,)`, and the model's new state."""
+        output, state = self.forward(model, batch, state)
+        return self.loss(output, batch), state
+
+    def regularizer(self, model: nn.Module, l2: float | None = None) -> Tensor | float:
+        """Return `l2 / 2 * sum of squares` over the decayed weights; 0.0 without any.
+
+        Args:
+            model: a model of this problem.
+            l2: in place of the problem's own factor.
+        """
+        factor = self.l2 if l2 is None else l2
+        if factor == 0.0:
+            return 0.0
+        return half_sum_of_squares(self.decayed(model)) * factor
+
+    def objective(
+        self, model: nn.Module, batch: Batch, state: State = None, *, l2: float | None = None
+    ) -> tuple[Tensor, State]:
+        """Return the scalar that training minimises and the model's new state."""
+        losses, state = self.losses(model, batch, state)
+        mean = losses.mean()
+        if not (self.l2 if l2 is None else l2):
+            return mean, state
+        return mean + self.regularizer(model, l2), state
+
+    def parameter_groups(self, model: nn.Module, l2: float | None = None) -> list[ParameterGroup]:
+        """Return optimizer groups with the same L2 as `weight_decay`: decayed and other weights.
+
+        Plain SGD's `weight_decay` adds `l2 * w` to the gradient, exactly the regularizer's
+        gradient. Frozen parameters and empty groups are left out.
+        """
+        factor = self.l2 if l2 is None else l2
+        decayed = {id(p) for p in self.decayed(model)} if factor else set()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        groups = [
+            ParameterGroup(params=[p for p in trained if id(p) in decayed], weight_decay=factor),
+            ParameterGroup(params=[p for p in trained if id(p) not in decayed], weight_decay=0.0),
+        ]
+        return [group for group in groups if group["params"]]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with anything that defines the problem's numbers."""
+        parts = [describe(getattr(self, name)) for name in ("data", "model", "loss", "forward")]
+        metrics = {name: describe(metric) for name, metric in self.metrics.items()}
+        definition = [self.name, *parts, metrics, self.l2, describe(self.decayed), self.source]
+        return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def half_sum_of_squares(parameters: Iterable[Tensor]) -> Tensor:
+    """Return half the sum of squares of all entries, a scalar."""
+    return 0.5 * torch.stack([p.square().sum() for p in parameters]).sum()
+
+
+def describe(function: Any) -> str:
+    """Return a callable as text that is the same in every process: package, name, arguments.
+
+    >>> describe(functools.partial(round, ndigits=2))
+    "builtins:round(ndigits=2)"
+    """
+    if isinstance(function, functools.partial):
+        bound = [*map(describe, function.args)]
+        bound += [f"{key}={describe(value)}" for key, value in sorted(function.keywords.items())]
+        return f"{describe(function.func)}({', '.join(bound)})"
+    if callable(function):
+        named = function if hasattr(function, "__qualname__") else type(function)
+        return f"{named.__module__.partition('.')[0]}:{named.__qualname__}"
+    return repr(function)

@@ -1,0 +1,159 @@
+"""What a run is: everything that changes its numbers, and how it is executed.
+
+The identity of a run is the hash of its resolved configuration. The fields below are the schema of
+stored results; see docs/results.md before changing one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from deepobs_runner.errors import UsageError
+from deepobs_runner.schedules import Constant, Schedule, schedule_from_json, schedule_to_json
+
+if TYPE_CHECKING:  # the command line parses its arguments without importing torch
+    from deepobs_problems import Problem
+
+Recipe = Literal["standard", "2019"]
+L2Via = Literal["objective", "optimizer"]
+Precision = Literal["fp32", "tf32", "fp64", "bf16"]
+DataSource = Literal["real", "synthetic"]
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "recipe": get_args(Recipe),
+    "l2_via": get_args(L2Via),
+    "precision": get_args(Precision),
+    "data": get_args(DataSource),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that changes the numbers of a run.
+
+    Fields that are None are resolved from the problem's defaults by `resolve` before the
+    configuration is hashed or saved.
+
+    Attributes:
+        problem: a name, `path/to/file.py:name` or `package.module:name`.
+        optimizer: a `torch.optim` class, `Momentum`, or `package.module:factory`.
+        hyperparams: the optimizer's arguments, JSON values.
+        schedule: of the learning rate.
+        seed: of initialisation, data order, augmentation and dropout.
+        recipe: `standard`, or `2019` to repeat what the official runs did.
+        batch_size: of training; the last partial batch of an epoch is dropped.
+        epochs: number of passes; None if `steps` alone ends the run.
+        steps: number of optimizer steps after which the run ends.
+        valid_size: training examples held out for validation.
+        l2: factor of the regularizer.
+        l2_via: add the regularizer to the objective, or hand it to the optimizer as
+            `weight_decay` of parameter groups.
+        clip_norm: clip the gradient to this norm; None does not clip.
+        precision: of the model's arithmetic.
+        data: `real`, or `synthetic` for generated stand-ins of the same shapes.
+        fingerprint: of the problem's definition; filled in by `resolve`.
+    """
+
+    problem: str
+    optimizer: str
+    hyperparams: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Constant)
+    seed: int = 42
+    recipe: Recipe = "standard"
+    batch_size: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    valid_size: int = 0
+    l2: float | None = None
+    l2_via: L2Via = "objective"
+    clip_norm: float | None = None
+    precision: Precision = "fp32"
+    data: DataSource = "real"
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UsageError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")
+        for name, least in (("batch_size", 1), ("epochs", 0), ("steps", 0), ("valid_size", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise UsageError(f"{name} is {value!r}; it must be a whole number >= {least}.")
+        if self.l2 is not None and not (math.isfinite(self.l2) and self.l2 >= 0):
+            raise UsageError(f"l2 is {self.l2!r}; it must be a finite number >= 0.")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise UsageError(f"clip_norm is {self.clip_norm!r}; it must be a number > 0.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the configuration as JSON."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data["schedule"] = schedule_to_json(self.schedule)
+        data["hyperparams"] = dict(sorted(self.hyperparams.items()))
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunConfig:
+        """Return the configuration that `to_json` wrote.
+
+        Raises:
+            UsageError: unknown field, or a value that is not allowed.
+        """
+        unknown = set(data) - {f.name for f in fields(cls)}
+        if unknown:
+            raise UsageError(f"A run configuration has no field {', '.join(sorted(unknown))}.")
+        return cls(**{**data, "schedule": schedule_from_json(data["schedule"])})
+
+    @property
+    def id(self) -> str:
+        """Name of the run's files: problem, optimizer and seed to read, a hash to tell apart."""
+        text = json.dumps(self.to_json(), sort_keys=True, allow_nan=False)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        words = [self.problem.rpartition(":")[2], self.optimizer.rpartition(":")[2]]
+        readable = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)
+        return f"{readable}-{self.seed}-{digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a run is executed; recorded, but no part of its identity.
+
+    Attributes:
+        device: `auto` (CUDA if there is one, else CPU) or any torch device.
+        deterministic: ask torch for deterministic algorithms where it has them.
+        out: folder of the results.
+        data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
+    """
+
+    device: str = "auto"
+    deterministic: bool = True
+    out: Path = Path("results")
+    data_dir: Path | None = None
+
+
+def resolve(config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration with every default filled in.
+
+    Args:
+        config: as the user gave it.
+        problem: what `config.problem` names.
+        hyperparams: the optimizer's, resolved (see `optimizers.resolve_hyperparams`).
+    """
+    epochs = config.epochs
+    if epochs is None and config.steps is None:
+        epochs = problem.defaults.epochs
+    return replace(
+        config,
+        hyperparams=dict(hyperparams),
+        batch_size=config.batch_size or problem.defaults.batch_size,
+        epochs=epochs,
+        l2=problem.l2 if config.l2 is None else float(config.l2),
+        fingerprint=problem.fingerprint,
+    )

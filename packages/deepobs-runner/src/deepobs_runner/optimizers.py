@@ -1,0 +1,216 @@
+"""Optimizers by name: every class of `torch.optim`, `Momentum`, and `package.module:factory`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from deepobs_problems.errors import nearest
+from deepobs_runner.errors import UsageError
+
+MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
+"""Builds the optimizer of a model."""
+
+IMPLEMENTATION_SWITCHES = frozenset({"foreach", "fused", "capturable", "differentiable"})
+"""Arguments that choose how torch computes a step, not what; no hyperparameters by default."""
+
+NOT_RUNNABLE = {
+    "SparseAdam": "it takes sparse gradients only, and no problem here has any",
+    "Muon": "it takes two-dimensional parameters only; write a factory that hands it the hidden "
+    "matrices (see deepobs_models.roles) and the rest to AdamW, and name it package.module:factory",
+}
+
+
+def momentum(params: Any, lr: float, momentum: float = 0.99, **options: Any) -> torch.optim.SGD:
+    """Return heavy-ball SGD with the official runs' momentum, 0.99, without Nesterov."""
+    return torch.optim.SGD(params, lr=lr, momentum=momentum, **options)
+
+
+def known_optimizers() -> list[str]:
+    """Return the names that need no module: `Momentum` and the classes of `torch.optim`."""
+    classes = [
+        name
+        for name, value in vars(torch.optim).items()
+        if inspect.isclass(value)
+        and issubclass(value, torch.optim.Optimizer)
+        and value is not torch.optim.Optimizer
+    ]
+    return sorted([*classes, "Momentum"])
+
+
+def find_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
+    """Return the class or factory that `name` names.
+
+    Raises:
+        UsageError: no such optimizer, or one that cannot run here, with the reason.
+    """
+    if ":" in name:
+        return _from_module(name)
+    if name == "Momentum":
+        return momentum
+    if name in NOT_RUNNABLE:
+        raise UsageError(f"{name} cannot run on whole models: {NOT_RUNNABLE[name]}.")
+    known = known_optimizers()
+    if name not in known:
+        raise UsageError(
+            f"Unknown optimizer {name!r}.{nearest(name, known)} Use a class of torch.optim, "
+            "Momentum, or package.module:factory."
+        )
+    found: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, name)
+    return found
+
+
+def _from_module(name: str) -> Callable[..., torch.optim.Optimizer]:
+    location, _, attribute = name.rpartition(":")
+    try:
+        module = importlib.import_module(location)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (location + ".").startswith(error.name + "."):
+            raise  # the user's module exists but imports something that does not
+        raise UsageError(
+            f"There is no module {error.name!r} for the optimizer {name!r}. Is the package "
+            "installed, or its folder in PYTHONPATH?"
+        ) from None
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        callables = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise UsageError(f"{location} has no {attribute!r}.{nearest(attribute, callables)}")
+    found: Callable[..., torch.optim.Optimizer] = factory
+    return found
+
+
+def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
+    """Return a factory's hyperparameters with their defaults, and whether it takes any other.
+
+    The first argument, parameters or model, is left out; a hyperparameter without a default has
+    `inspect.Parameter.empty`.
+    """
+    arguments = list(inspect.signature(factory).parameters.values())[1:]
+    named = {
+        a.name: a.default for a in arguments if a.kind not in (a.VAR_KEYWORD, a.VAR_POSITIONAL)
+    }
+    takes_any = any(a.kind is a.VAR_KEYWORD for a in arguments)
+    if factory is momentum:
+        named = {**hyperparameters_of(torch.optim.SGD)[0], **named}
+        takes_any = False
+    return named, takes_any
+
+
+def resolve_hyperparams(
+    name: str, given: Mapping[str, Any], *, official_lr: float | None = None
+) -> dict[str, Any]:
+    """Return the hyperparameters with the optimizer's own defaults filled in.
+
+    Defaults that are None or False and those that only choose an implementation are left out, so
+    that a flag which a later torch release adds does not change the identity of a run. A learning
+    rate is never filled in from the optimizer's signature.
+
+    Args:
+        name: of the optimizer.
+        given: by the user.
+        official_lr: used if no learning rate is given; None: that is an error.
+
+    Raises:
+        UsageError: unknown or missing hyperparameter, or a value that is not finite.
+    """
+    named, takes_any = hyperparameters_of(find_optimizer(name))
+    unknown = [key for key in given if key not in named]
+    if unknown and not takes_any:
+        raise UsageError(
+            f"{name} has no hyperparameter {unknown[0]!r}.{nearest(unknown[0], named)} "
+            f"It has: {', '.join(named)}."
+        )
+    resolved = {key: default for key, default in named.items() if _is_kept(key, default)}
+    if "lr" in named:
+        resolved.pop("lr", None)
+        if official_lr is not None:
+            resolved["lr"] = official_lr
+    resolved.update(given)
+    resolved = {k: v for k, v in resolved.items() if not (v is False and named.get(k) is False)}
+    missing = [k for k, default in named.items() if default is inspect.Parameter.empty or k == "lr"]
+    for key in missing:
+        if key not in resolved:
+            raise UsageError(f"{name} needs {key}=...; there is no default to compare fairly with.")
+    for key, value in resolved.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{key}={value} of {name} is not a finite number.")
+    return {key: _to_json(value) for key, value in resolved.items()}
+
+
+def _is_kept(key: str, default: Any) -> bool:
+    if default is None or default is False or key in IMPLEMENTATION_SWITCHES:
+        return False
+    return isinstance(default, bool | int | float | str | tuple | list)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_to_json(item) for item in value]
+    return value
+
+
+def make_optimizer(
+    name: str,
+    hyperparams: Mapping[str, Any],
+    groups: Callable[[nn.Module], Iterable[Any]],
+) -> MakeOptimizer:
+    """Return a function that builds the optimizer of a model.
+
+    A factory whose first argument is called `model` gets the model, every other one the
+    parameter groups.
+
+    Args:
+        name: of the optimizer.
+        hyperparams: its arguments; lists become tuples, as for `betas`.
+        groups: returns the parameters or parameter groups of a model.
+    """
+    factory = find_optimizer(name)
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparams.items()}
+    first = next(iter(inspect.signature(factory).parameters), "")
+    build = partial(factory, **arguments)
+    if first == "model":
+        return lambda model: build(model)
+    return lambda model: build(list(groups(model)))
+
+
+def parse_hyperparams(words: Iterable[str]) -> dict[str, Any]:
+    """Return `key=value` words as hyperparameters; values are numbers, booleans, tuples or text.
+
+    Raises:
+        UsageError: a word without `=`, or a key given twice.
+
+    >>> parse_hyperparams(["lr=1e-3", "betas=0.9,0.99", "nesterov=true"])
+    {'lr': 0.001, 'betas': [0.9, 0.99], 'nesterov': True}
+    """
+    parsed: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier() or not text:
+            raise UsageError(f"Cannot read {word!r}: hyperparameters are written key=value.")
+        if key in parsed:
+            raise UsageError(f"The hyperparameter {key!r} is given twice.")
+        parsed[key] = _parse_value(text)
+    return parsed
+
+
+def _parse_value(text: str) -> Any:
+    words: Mapping[str, Any] = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    try:
+        return _to_json(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return text

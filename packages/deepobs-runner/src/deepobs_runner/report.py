@@ -1,0 +1,153 @@
+"""A report of results: a table, and a figure of the curves of each problem."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from deepobs_runner.curves import Setting, final, settings_of
+from deepobs_runner.errors import UsageError
+from deepobs_runner.official import official_results
+from deepobs_runner.results import RunResult, write_atomically
+
+COLUMNS = {
+    "final_test_objective": ("test", "objective"),
+    "final_train_objective": ("train_eval", "objective"),
+    "final_test_accuracy": ("test", "accuracy"),
+}
+
+
+def settings_by_problem(
+    results: Sequence[RunResult], *, baselines: bool = True
+) -> dict[str, list[Setting]]:
+    """Return the settings of each problem in the results, then the official ones.
+
+    Raises:
+        UsageError: there is no result with a record.
+    """
+    shown = [result for result in results if result.records]
+    if not shown:
+        raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
+    problems: dict[str, list[Setting]] = {}
+    for setting in settings_of(shown):
+        problems.setdefault(setting.problem, []).append(setting)
+    for problem, settings in problems.items():
+        if baselines:
+            settings.extend(settings_of(official_results(problem), official=True))
+    return problems
+
+
+def summary_rows(problems: dict[str, list[Setting]]) -> list[dict[str, Any]]:
+    """Return a row for every setting: who, how often, and how it ended."""
+    return [_summary(setting) for settings in problems.values() for setting in settings]
+
+
+def _summary(setting: Setting) -> dict[str, Any]:
+    config = setting.runs[0].config
+    row: dict[str, Any] = {
+        "problem": setting.problem,
+        "optimizer": setting.label,
+        "source": "official 2019" if setting.official else "yours",
+        "recipe": config.recipe,
+        "epochs": setting.runs[0].records[-1]["epoch"],
+        "seeds": len(setting.runs),
+        "status": _statuses(setting.runs),
+    }
+    for column, (split, metric) in COLUMNS.items():
+        end = final(setting.runs, split, metric)
+        row[column] = None if end is None else end.mean
+        row[f"{column}_std"] = None if end is None or end.runs == 1 else end.std
+    return row
+
+
+def _statuses(runs: Iterable[RunResult]) -> str:
+    counts = Counter(run.status for run in runs)
+    if set(counts) == {"done"}:
+        return "done"
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def summary_table(problems: dict[str, list[Setting]]) -> Table:
+    """Return the summary as a table for the terminal; columns nobody needs are left out."""
+    shown = [setting for settings in problems.values() for setting in settings]
+    with_accuracy = any(final(setting.runs, "test", "accuracy") for setting in shown)
+    with_status = any(_statuses(setting.runs) != "done" for setting in shown)
+    table = Table(caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2")
+    for name in ("problem", "optimizer", "runs"):
+        table.add_column(name, no_wrap=True)
+    for name in ("seeds", "test objective", *(["test accuracy"] if with_accuracy else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    if with_status:
+        table.add_column("status")
+    for settings in problems.values():
+        for index, setting in enumerate(settings):
+            cells = [
+                setting.problem if index == 0 else "",
+                setting.label,
+                f"{'official' if setting.official else 'yours'}, {setting.runs[0].config.recipe}",
+                str(len(setting.runs)),
+                str(final(setting.runs, "test", "objective") or "-"),
+            ]
+            if with_accuracy:
+                cells.append(str(final(setting.runs, "test", "accuracy") or "-"))
+            if with_status:
+                cells.append(_statuses(setting.runs))
+            table.add_row(*cells, end_section=index == len(settings) - 1)
+    return table
+
+
+def notes(problems: dict[str, list[Setting]]) -> list[str]:
+    """Return what a reader must know before comparing the rows of the table."""
+    sentences = []
+    settings = [setting for listed in problems.values() for setting in listed]
+    recipes = {setting.runs[0].config.recipe for setting in settings if not setting.official}
+    if "standard" in recipes and any(setting.official for setting in settings):
+        sentences.append(
+            "Official results repeat one data order in every epoch (recipe 2019). Runs of the "
+            'recipe "standard" are not comparable with them; repeat yours with --recipe 2019.'
+        )
+    for problem, listed in problems.items():
+        lengths = {setting.runs[0].records[-1]["epoch"] for setting in listed}
+        if len(lengths) > 1:
+            sentences.append(
+                f"{problem}: runs end after different numbers of epochs "
+                f"({', '.join(map(str, sorted(lengths)))}); compare the curves, not the ends."
+            )
+    return sentences
+
+
+def summary_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows as CSV with full precision; a value that is not there is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_report(problems: dict[str, list[Setting]], folder: Path) -> list[Path]:
+    """Write `summary.csv` and `<problem>.png` for each problem; return the paths.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    from deepobs_runner.plots import plot_problem, save_figure
+
+    text = summary_csv(summary_rows(problems))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = folder / "summary.csv"
+        write_atomically(summary, lambda file: file.write(text.encode()))
+        figures = [
+            save_figure(plot_problem(problem, settings), folder / f"{problem}.png")
+            for problem, settings in problems.items()
+        ]
+    except OSError as error:
+        raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
+    return [summary, *figures]

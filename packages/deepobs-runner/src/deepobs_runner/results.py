@@ -1,0 +1,183 @@
+"""Results on disk: one JSON file a run, valid whenever the process dies.
+
+`<id>.json` holds configuration, status, environment and records; `<id>.steps.npy` the objective of
+every step. Both are replaced atomically after every epoch; the steps file first, so it is never
+shorter than its JSON says. docs/results.md describes the schema.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from deepobs_runner.config import RunConfig
+from deepobs_runner.errors import UsageError
+
+SCHEMA = 1
+Status = Literal["running", "done", "diverged", "stopped", "failed"]
+FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What is known of a run.
+
+    Attributes:
+        config: resolved.
+        status: `running` until the process says otherwise; `diverged` if a loss was not finite.
+        records: one a evaluation, as in the JSON file; a value that was not finite is None.
+        environment: versions, device, threads.
+        error: the traceback of a failed run.
+        path: of the JSON file; None if it was never written.
+    """
+
+    config: RunConfig
+    status: Status
+    records: tuple[Mapping[str, Any], ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    path: Path | None = None
+
+    def series(self, split: str, metric: str) -> np.ndarray:
+        """Return a metric at every evaluation, `(records,)`; NaN where there is no number."""
+        values = [record["metrics"].get(split, {}).get(metric) for record in self.records]
+        return np.array([math.nan if value is None else value for value in values], dtype=float)
+
+    def epochs(self) -> np.ndarray:
+        """Return the epoch of every evaluation, `(records,)`."""
+        return np.array([record["epoch"] for record in self.records], dtype=int)
+
+    def step_objectives(self) -> np.ndarray:
+        """Return the objective of every step up to the last record, `(steps,)`.
+
+        Raises:
+            UsageError: if the run was not read from a folder.
+        """
+        if self.path is None:
+            raise UsageError("This result has no file, so no step objectives beside it.")
+        steps = self.records[-1]["steps"] if self.records else 0
+        objectives: np.ndarray = np.load(steps_path(self.path), allow_pickle=False)
+        return objectives[:steps]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as strict JSON."""
+        return {
+            "schema": SCHEMA,
+            "id": self.config.id,
+            "status": self.status,
+            "config": self.config.to_json(),
+            "environment": dict(self.environment),
+            "error": self.error,
+            "records": list(self.records),
+        }
+
+
+def steps_path(path: Path) -> Path:
+    """Return where the step objectives of a result file lie."""
+    return path.with_name(path.name.removesuffix(".json") + ".steps.npy")
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value with every number that is not finite replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return value
+
+
+def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray) -> Path:
+    """Write a result and its step objectives atomically; return the JSON file's path."""
+    path = folder / f"{result.config.id}.json"
+    write_atomically(steps_path(path), lambda file: np.save(file, step_objectives))
+    text = json.dumps(result.to_json(), allow_nan=False)
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a temporary name beside `path`, then move it there."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load_result(path: Path) -> RunResult:
+    """Read one result file.
+
+    Raises:
+        UsageError: the file is no result, or of a schema this version does not know.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        schema = data["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
+    if schema != SCHEMA:
+        raise UsageError(
+            f"{path} has schema {schema}; this version reads {SCHEMA}. Use the deepobs-runner "
+            "that wrote it, or a newer one."
+        )
+    return RunResult(
+        config=RunConfig.from_json(data["config"]),
+        status=data["status"],
+        records=tuple(data["records"]),
+        environment=data["environment"],
+        error=data["error"],
+        path=path,
+    )
+
+
+def load_results(folder: Path) -> list[RunResult]:
+    """Read all results in a folder, sorted by file name.
+
+    Raises:
+        UsageError: no such folder, or a file that is no result.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f'There is no folder {folder}. "deepobs run" and "deepobs bench" make one.'
+        )
+    return [load_result(path) for path in sorted(folder.glob("*.json"))]
+
+
+def check_writable(folder: Path) -> None:
+    """Create the folder of the results and try to write there.
+
+    Raises:
+        UsageError: if that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write results to {folder}: {error.strerror or error}. Choose another folder "
+            "with --out."
+        ) from None
+
+
+def by_setting(results: Iterable[RunResult]) -> list[list[RunResult]]:
+    """Group results that differ in nothing but the seed; each group is sorted by seed."""
+    groups: dict[str, list[RunResult]] = {}
+    for result in results:
+        groups.setdefault(replace(result.config, seed=0).id, []).append(result)
+    return [sorted(runs, key=lambda run: run.config.seed) for runs in groups.values()]
