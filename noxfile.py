@@ -1,0 +1,219 @@
+"""All checks of the monorepo; `nox -l` lists them.
+
+`nox` runs what a change must pass. Name another torch for any test session with
+`DEEPOBS_TORCH=2.9.0 DEEPOBS_TORCHVISION=0.24.0 nox -s tests`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = bool(os.environ.get("CI"))
+nox.options.sessions = ["lint", "types", "tests", "isolation"]
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PACKAGES = ["deepobs-data", "deepobs-models", "deepobs-problems", "deepobs-runner"]
+
+# A matching pair from the package index.
+TORCH = os.environ.get("DEEPOBS_TORCH", "2.15.0")
+TORCHVISION = os.environ.get("DEEPOBS_TORCHVISION", "0.29.2")
+# The isolated packages that need no torchvision are tried with a small CPU-only torch if the
+# installer finds one.
+LIGHT_TORCH = os.environ.get("DEEPOBS_LIGHT_TORCH", TORCH)
+
+# uv does not read pip's settings: pass a local wheel folder on, if one is set.
+if "PIP_FIND_LINKS" in os.environ:
+    os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
+
+# One thread per worker; OpenMP threads that spin ruin small steps on a busy machine.
+TEST_ENV = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+MATRIX = [
+    nox.param("3.11", "2.6.0", "0.21.0", id="py311-torch2.6", tags=["oldest"]),
+    nox.param("3.12", "2.8.0", "0.23.0", id="py312-torch2.8"),
+    nox.param("3.12", "2.10.0", "0.25.0", id="py312-torch2.10"),
+    nox.param("3.13", "2.15.0", "0.29.2", id="py313-torch2.15", tags=["newest"]),
+]
+
+# What a package may bring beside its own declared workspace packages; nothing else may appear.
+TORCH_NEEDS = {
+    "torch", "filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "setuptools",
+    "sympy", "typing-extensions", "triton", "cuda-bindings", "cuda-pathfinder", "cuda-toolkit",
+}  # fmt: skip
+DATA_NEEDS = {"torchvision", "pillow", "numpy", "scipy", "filelock", "platformdirs"}
+RUNNER_NEEDS = {
+    "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "packaging", "pyparsing",
+    "python-dateutil", "six", "rich", "markdown-it-py", "mdurl", "pygments", "filelock", "pyyaml",
+}  # fmt: skip
+MAY_BRING = {
+    "deepobs-data": DATA_NEEDS,
+    "deepobs-models": set(),
+    "deepobs-problems": DATA_NEEDS,
+    "deepobs-runner": DATA_NEEDS | RUNNER_NEEDS,
+}
+
+
+def editable() -> list[str]:
+    """Return installer arguments for the four packages, editable."""
+    return [argument for name in PACKAGES for argument in ("-e", f"packages/{name}")]
+
+
+def closure_of(package: str) -> list[str]:
+    """Return the workspace packages a package declares, lowest first, and the package itself."""
+    project = nox.project.load_toml(ROOT / "packages" / package / "pyproject.toml")["project"]
+    needed = [Requirement(dependency).name for dependency in project["dependencies"]]
+    found = [name for other in needed if other in PACKAGES for name in closure_of(other)]
+    return [*dict.fromkeys(found), package]
+
+
+def group(name: str) -> list[str]:
+    """Return a dependency group of the root pyproject.toml (PEP 735)."""
+    return list(nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), name))
+
+
+def pinned(session: nox.Session, *pins: str) -> list[str]:
+    """Return the installer's option for a constraints file with these pins."""
+    path = Path(session.create_tmp()) / "constraints.txt"
+    path.write_text("\n".join(pins) + "\n")
+    return ["-c", str(path)]
+
+
+def install_workspace(session: nox.Session, torch: str, torchvision: str) -> None:
+    """Install all four packages editable, with the test tools, on one torch."""
+    pins = pinned(session, f"torch=={torch}", f"torchvision=={torchvision}")
+    session.install(*editable(), *group("test"), *pins)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests of all packages on the current Python and one torch."""
+    install_workspace(session, TORCH, TORCHVISION)
+    session.run("pytest", *(session.posargs or ["-n", "2", "packages", "tests"]), env=TEST_ENV)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests marked slow, one at a time: the largest networks need several GB each."""
+    install_workspace(session, TORCH, TORCHVISION)
+    session.run(
+        "pytest", "--slow", "-m", "slow", *(session.posargs or ["packages", "tests"]), env=TEST_ENV
+    )
+
+
+@nox.session(tags=["matrix"])
+@nox.parametrize("python,torch,vision", MATRIX)
+def matrix(session: nox.Session, torch: str, vision: str) -> None:
+    """Run the tests of all packages on one pair of Python and torch of the support window."""
+    install_workspace(session, torch, vision)
+    session.run("python", "-c", "import torch, torchvision; print(torch.__version__)")
+    session.run("pytest", *(session.posargs or ["-n", "2", "packages"]), env=TEST_ENV)
+
+
+@nox.session
+def minimum(session: nox.Session) -> None:
+    """Run the tests on the lowest versions the packages declare (needs uv)."""
+    session.install(*editable(), *group("test"), "--resolution", "lowest-direct")
+    session.run("pytest", *(session.posargs or ["packages"]), env=TEST_ENV)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and source distribution of every package into dist/ and check them."""
+    session.install("build[uv]", "twine")
+    for old in DIST.glob("deepobs_*"):
+        old.unlink()
+    for name in PACKAGES:
+        # The wheel is built from the source distribution, so that is proved complete, too.
+        session.run(
+            "python", "-m", "build", "--installer=uv", "-o", "dist", f"packages/{name}", silent=True
+        )
+    session.run("twine", "check", "--strict", *map(str, sorted(DIST.glob("deepobs_*"))))
+
+
+LIST_DISTRIBUTIONS = (
+    "import importlib.metadata as m; "
+    "print(' '.join(sorted({d.name.lower().replace('_', '-') for d in m.distributions()})))"
+)
+
+
+def built(package: str, pattern: str) -> Path:
+    """Return the one artefact of a package in dist/."""
+    (found,) = DIST.glob(f"{package.replace('-', '_')}-{pattern}")
+    return found
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+@nox.parametrize("package", [nox.param(p, id=p.removeprefix("deepobs-")) for p in PACKAGES])
+def isolation(session: nox.Session, package: str) -> None:
+    """Install one built wheel with what it declares, nothing else, and run its own tests."""
+    closure = closure_of(package)
+    torch = LIGHT_TORCH if package == "deepobs-models" else TORCH
+    pins = pinned(session, f"torch=={torch}", f"torchvision=={TORCHVISION}")
+    session.install(*(str(built(name, "*.whl")) for name in closure), *pins)
+    names = session.run("python", "-I", "-c", LIST_DISTRIBUTIONS, silent=True)
+    brought = set(str(names).split()) - {"pip", "wheel"}
+    session.log(f"{package} brings {len(brought)} distributions: {' '.join(sorted(brought))}")
+    extra = {
+        name
+        for name in brought - set(closure) - TORCH_NEEDS - MAY_BRING[package]
+        if not name.startswith("nvidia-")
+    }
+    if missing := set(closure) - brought:
+        session.error(f"{package} does not bring {missing}")
+    if extra:
+        session.error(f"{package} brings what it does not declare: {extra}")
+    if package == "deepobs-models":  # numpy is allowed to its tests, not to the package
+        session.run("python", "-c", "import deepobs_models as m; print(len(m.list_models()))")
+    session.install(*group("test"), *pins)
+    source = Path(session.create_tmp()) / package
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    shutil.unpack_archive(built(package, "*.tar.gz"), source)
+    (unpacked,) = source.iterdir()
+    session.chdir(unpacked)
+    config = str(ROOT / "pyproject.toml")
+    arguments = ["-q", "-m", "not slow", "-c", config, "--rootdir", str(unpacked), "tests"]
+    session.run("pytest", "-n", "2", *arguments, env=TEST_ENV)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check lint rules and format."""
+    session.install("ruff==0.17.6")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of all packages, strictly."""
+    pins = pinned(session, f"torch=={TORCH}", f"torchvision=={TORCHVISION}")
+    session.install(*editable(), "mypy==2.4.1", *pins)
+    session.run("mypy")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Compare an optimizer with SGD, Momentum, Adam and the official baselines; no download.
+
+    `nox -s demo -- AdamW lr=0.03` or `nox -s demo -- my_package.optim:MyOptimizer lr=0.1`.
+    """
+    session.install(*editable())
+    mine = session.posargs or ["AdamW", "lr=0.0398107"]
+    bench = [*mine, "SGD", "Momentum", "Adam", "--suite", "synthetic", "--seeds", "3"]
+    session.run("deepobs", "bench", *bench, "--recipe", "2019", "--out", "demo", env=TEST_ENV)
+    session.run("deepobs", "report", "demo", env=TEST_ENV)
+
+
+if __name__ == "__main__":
+    sys.exit("This file is read by nox: install it with `pip install nox` and run `nox -l`.")
