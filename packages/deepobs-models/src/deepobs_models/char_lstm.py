@@ -94,7 +94,11 @@ class CharLSTM(nn.Module):
                 f"CharLSTM takes characters (B, T) of an integer type, got shape {tuple(x.shape)} "
                 f"of {x.dtype}."
             )
-        state1, state2 = (None, None) if state is None else state
-        h, state1 = self.lstm1(self.dropout(self.embedding(x)), state1)
-        h, state2 = self.lstm2(self.dropout(self.dropout(h)), state2)
+        h: Tensor = self.dropout(self.embedding(x))  # (B, T, hidden_size)
+        if state is None:
+            # Made from h, so that it is batched where h is: nn.LSTM's own zeros are not under vmap.
+            zeros = h.new_zeros(1, h.shape[0], h.shape[2])
+            state = (zeros, zeros), (zeros, zeros)
+        h, state1 = self.lstm1(h, state[0])
+        h, state2 = self.lstm2(self.dropout(self.dropout(h)), state[1])
         return self.dense(self.dropout(h)), (state1, state2)
