@@ -1,0 +1,125 @@
+"""Evaluation counts every example once, whatever the batch size and order."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deepobs_data import Dataset, Table
+from deepobs_problems import (
+    CATALOG,
+    NO_METRICS,
+    Problem,
+    evaluate,
+    evaluation_order,
+    load_problem,
+)
+from deepobs_problems.losses import sequence_cross_entropy
+from deepobs_problems.problem import recurrent
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 29, 30, 1000])
+def test_evaluation_does_not_depend_on_the_batch_size(toy, batch_size):
+    model, split = toy.model().double(), toy.data().test
+    expected = evaluate(toy, model, split, batch_size=30, dtype=torch.float64)
+    found = evaluate(toy, model, split, batch_size=batch_size, dtype=torch.float64)
+    assert found == pytest.approx(expected, rel=1e-14)
+
+
+def test_evaluation_does_not_depend_on_the_order(toy):
+    model, split = toy.model().double(), toy.data().test
+    order = torch.from_numpy(np.random.RandomState(1).permutation(30))
+    found = evaluate(toy, model, split, order=order, batch_size=7, dtype=torch.float64)
+    expected = evaluate(toy, model, split, dtype=torch.float64)
+    assert found == pytest.approx(expected, rel=1e-14)
+
+
+def test_evaluation_is_the_mean_over_examples(toy):
+    model, split = toy.model().double(), toy.data().test
+    found = evaluate(toy, model, split, batch_size=4, dtype=torch.float64)
+    with torch.no_grad():
+        logits = model(split.x.double())
+        losses = nn.functional.cross_entropy(logits, split.y, reduction="none").numpy()
+    assert found["loss"] == pytest.approx(losses.sum() / 30, rel=1e-14)
+    penalty = toy.regularizer(model).item()
+    assert found["objective"] == pytest.approx(losses.mean() + penalty, rel=1e-14)
+    assert found["accuracy"] == pytest.approx(float((logits.argmax(1) == split.y).sum()) / 30)
+
+
+def test_evaluation_leaves_modes_gradients_and_statistics_alone(toy):
+    model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+    model[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = evaluate(toy, model, toy.data().test)
+    assert first == evaluate(toy, model, toy.data().test)
+    assert [module.training for module in model] == [False, True, True]
+    assert all(p.grad is None for p in model.parameters())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_nothing_to_evaluate_is_an_error(toy):
+    split = toy.data().test
+    with pytest.raises(ValueError, match="Nothing to evaluate"):
+        evaluate(toy, toy.model(), split, order=torch.arange(0))
+
+
+@pytest.mark.parametrize("instance", [1, 2, 3])
+def test_untrained_quadratic_has_the_test_loss_of_every_official_run(instance):
+    problem = load_problem("quadratic_deep")
+    models = [problem.model() for _ in range(instance)]
+    found = evaluate(problem, models[-1], problem.data().test)
+    assert found["loss"] == found["objective"] == pytest.approx(353.4468, abs=5e-5)
+    assert list(found) == ["loss", "objective"]
+    assert CATALOG["quadratic_deep"].metrics is NO_METRICS
+
+
+# ------------------------------------------------------------------------- recurrent models
+
+
+class Counter(nn.Module):
+    """A recurrent model whose logits depend on how many characters it has seen in its row."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, x, state=None):
+        seen = (torch.zeros(len(x)) if state is None else state) + x.shape[1]
+        logits = torch.nn.functional.one_hot(x, 4) * self.scale * seen[:, None, None]
+        return logits, seen
+
+
+def text_data(root=None, *, valid_size=0, recipe="standard"):
+    ids = torch.arange(10 * 6 + 1) % 4
+    table = Table(ids[:-1].view(10, 6), ids[1:].view(10, 6))
+    return Dataset(train=table, train_eval=table, valid=None, test=table, order="stateful")
+
+
+def test_state_starts_at_zero_and_is_carried_from_batch_to_batch():
+    problem = Problem(
+        name="counter",
+        data=text_data,
+        model=Counter,
+        loss=sequence_cross_entropy,
+        metrics=NO_METRICS,
+        forward=recurrent,
+    )
+    model, data = problem.model(), problem.data()
+    order = evaluation_order(data, data.test, 2)
+    assert order.tolist() == [0, 5, 1, 6, 2, 7, 3, 8, 4, 9]
+    found = evaluate(problem, model, data.test, order=order, batch_size=2)
+
+    total, state = 0.0, None
+    for batch in data.test.batches(order, 2):
+        losses, state = problem.losses(model, batch, state)
+        total += losses.sum().item()
+    assert state.tolist() == [30, 30]  # 5 windows of 6 characters in each row
+    assert found["loss"] == pytest.approx(total / 10, rel=1e-6)
+    assert found == evaluate(problem, model, data.test, order=order, batch_size=2)
+
+
+def test_order_of_a_shuffled_set_is_that_of_the_file(toy):
+    data = toy.data()
+    assert torch.equal(evaluation_order(data, data.test, 7), torch.arange(30))
+    assert len(evaluation_order(text_data(), text_data().test, 3)) == 9
