@@ -31,7 +31,7 @@ def official_learning_rate(problem: str, optimizer: str) -> float | None:
     """Return the tuned learning rate of the official runs, None where there is none.
 
     >>> official_learning_rate("quadratic_deep", "Adam")
-    0.0398107
+    0.039810717
     """
     rate: float | None = _settings()["learning_rates"].get(problem, {}).get(optimizer)
     return rate

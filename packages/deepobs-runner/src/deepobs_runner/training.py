@@ -138,6 +138,10 @@ class _Run:
         loaded = dataset or load_data(problem, config, execution)
         self.dataset = loaded.to(device)
         self.model = build_model(problem, config, device)
+        if self.l2 and not list(problem.decayed(self.model)):
+            raise UsageError(
+                f"l2 is {self.l2}, but {problem.name} has no weights to regularize; leave l2 out."
+            )
         self.optimizer = make_optimizer(self.model)
         self.base_rates = [group.get("lr") for group in self.optimizer.param_groups]
         self.steps = 0

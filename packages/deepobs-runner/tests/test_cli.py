@@ -1,0 +1,165 @@
+"""The `deepobs` command, in real processes."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from deepobs_runner.cli import main
+
+
+def deepobs(*arguments, **options):
+    command = [sys.executable, "-m", "deepobs_runner.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_help_does_not_import_torch():
+    script = (
+        "import sys; from deepobs_runner.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'matplotlib', 'rich'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "bench" in done.stdout
+
+
+def test_bench_and_report(tmp_path):
+    out = tmp_path / "results"
+    done = deepobs(
+        "bench", "SGD", "Adam", "lr=0.03", "--problem", "quadratic_deep",
+        "--seeds", 2, "--epochs", 2, "--recipe", "2019", "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "SGD: lr=0.015848932 is the tuned rate" in done.stdout
+    assert "quadratic_deep Adam lr=0.03 seed 43  epoch 2" in done.stdout
+    assert len(list(out.glob("*.json"))) == 4
+    again = deepobs(
+        "bench", "SGD", "Adam", "lr=0.03", "--problem", "quadratic_deep",
+        "--seeds", 2, "--epochs", 2, "--recipe", "2019", "--out", out,
+    )  # fmt: skip
+    assert "4 of 4 runs are finished already" in again.stdout
+    reported = deepobs("report", out, "--out", tmp_path / "report")
+    assert reported.returncode == 0, reported.stderr
+    assert "official, 2019" in reported.stdout
+    assert "different numbers of epochs (2, 100)" in reported.stdout
+    image = (tmp_path / "report" / "quadratic_deep.png").read_bytes()
+    assert image.startswith(b"\x89PNG")
+    with (tmp_path / "report" / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5  # two of ours, three official
+    assert {row["source"] for row in rows} == {"yours", "official 2019"}
+
+
+USER_PROBLEM = """
+import torch
+from deepobs_data import Dataset, Table
+from deepobs_problems import Defaults, Problem
+from torch import nn
+
+def data(root=None, *, valid_size=0, recipe="standard"):
+    x = torch.linspace(-1, 1, 400).reshape(100, 4)
+    y = (x.sum(dim=1) > 0).long()
+    train = Table(x, y)
+    return Dataset(train=train, train_eval=train, valid=train if valid_size else None, test=train)
+
+mine = Problem(
+    name="mine", data=data, model=lambda: nn.Linear(4, 2), l2=0.01, defaults=Defaults(10, 3)
+)
+"""
+
+
+def test_run_of_a_users_problem_with_every_setting(tmp_path):
+    (tmp_path / "mine.py").write_text(USER_PROBLEM)
+    done = deepobs(
+        "run", tmp_path / "mine.py:mine", "SGD", "lr=0.01", "--epochs", 2, "--seed", 7,
+        "--batch-size", 100,
+        "--schedule", "cosine:warmup=0.1", "--l2", 0.1, "--l2-via", "optimizer", "--clip-norm", 5,
+        "--precision", "fp64", "--valid-size", 50, "--device", "cpu", "--out", tmp_path, "--quiet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("mine-SGD-7-*.json")
+    config = json.loads(path.read_text())["config"]
+    assert (config["seed"], config["batch_size"], config["l2"]) == (7, 100, 0.1)
+    assert config["schedule"] == {"kind": "cosine", "final": 0.0, "warmup": 0.1}
+    assert "valid" in json.loads(path.read_text())["records"][0]["metrics"]
+
+
+def test_dry_run_trains_nothing(tmp_path, capsys):
+    words = ["bench", "SGD", "Adam", "--problem", "quadratic_deep", "--seeds", "2", "--dry-run"]
+    code = main([*words, "--out", str(tmp_path / "results")])
+    assert code == 0
+    assert capsys.readouterr().out.count("to run") == 4
+    assert not (tmp_path / "results").exists()
+
+
+def test_list_as_json(capsys):
+    assert main(["list", "--json"]) == 0
+    rows = {row["problem"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["fmnist_2c2d"]["parameters"] == 3_274_634
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "fmnist_2d2c", "SGD", "lr=1"], "Did you mean 'fmnist_2c2d'"),
+        (["run", "quadratic_deep", "Adm"], "'Adam'"),
+        (["run", "quadratic_deep", "Adam", "lr=1", "beta1=2"], "no hyperparameter 'beta1'"),
+        (["run", "quadratic_deep", "AdamW"], "needs lr="),
+        (["run", "quadratic_deep", "SGD", "0.1"], "written key=value"),
+        (["run", "quadratic_deep", "SGD", "--epochs", "-1"], "epochs is -1"),
+        (["run", "quadratic_deep", "SGD", "--batch-size", "5000"], "training split has 1000"),
+        (["run", "quadratic_deep", "SGD", "--device", "abacus"], "Unknown device 'abacus'"),
+        (["run", "quadratic_deep", "SGD", "--schedule", "linear"], "Unknown schedule 'linear'"),
+        (["run", "quadratic_deep", "SGD", "--l2", "0.1"], "no weights to regularize"),
+        (["run", "nowhere.py:problem", "SGD", "lr=1"], "no file nowhere.py"),
+        (["bench", "SGD"], "No problem given"),
+        (["bench", "lr=1", "SGD", "--problem", "quadratic_deep"], "before any optimizer"),
+        (["bench", "SGD", "--problem", "quadratic_deep", "--seeds", "0"], "--seeds is 0"),
+        (["bench", "SGD", "--suite", "synthetik"], "'synthetic'"),
+        (["list", "--suite", "tiny"], "Unknown suite"),
+        (["report", "nowhere"], "no folder nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("deepobs: ")
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_bad_input_in_a_real_process(tmp_path):
+    done = deepobs("run", "quadratik", "SGD", "lr=1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("deepobs: Unknown problem 'quadratik'. Did you mean")
+    assert not done.stdout
+
+
+def test_missing_data_offline(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DEEPOBS_OFFLINE", "1")
+    arguments = ["run", "fmnist_logreg", "SGD", "lr=0.1", "--data-dir", str(tmp_path / "empty")]
+    assert main([*arguments, "--out", str(tmp_path / "results")]) == 2
+    error = capsys.readouterr().err
+    assert "train-images-idx3-ubyte" in error
+    assert "--data-dir" in error
+
+
+def test_empty_results_folder(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "nothing to report" in capsys.readouterr().err
+
+
+def test_no_arguments_print_the_help(capsys):
+    assert main([]) == 0
+    assert "usage: deepobs" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert "deepobs-runner " in capsys.readouterr().out

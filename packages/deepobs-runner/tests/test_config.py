@@ -1,0 +1,98 @@
+"""The identity of a run."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deepobs_runner import RunConfig, resolve_config
+from deepobs_runner.errors import UsageError
+from deepobs_runner.schedules import Cosine, Warmup
+
+
+def test_defaults_are_resolved_before_hashing():
+    config = resolve_config(RunConfig(problem="quadratic_deep", optimizer="SGD"))
+    spelled = RunConfig(
+        problem="quadratic_deep",
+        optimizer="SGD",
+        hyperparams={"lr": 0.015848932, "momentum": 0, "nesterov": False},
+        batch_size=128,
+        epochs=100,
+        l2=0.0,
+    )
+    assert config.batch_size == 128
+    assert config.epochs == 100
+    assert config.fingerprint
+    assert resolve_config(spelled).id == config.id
+
+
+def test_identity_is_frozen():
+    # Changing it makes every finished run start anew.
+    config = RunConfig(
+        problem="p", optimizer="m.o:SGD", hyperparams={"lr": 0.1}, batch_size=8, epochs=1, l2=0.0
+    )
+    assert config.id == "p-SGD-42-91b9f68a021e"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 43},
+        {"recipe": "2019"},
+        {"batch_size": 9},
+        {"epochs": 2},
+        {"steps": 5},
+        {"valid_size": 1},
+        {"l2": 1e-4},
+        {"l2_via": "optimizer"},
+        {"clip_norm": 1.0},
+        {"precision": "fp64"},
+        {"data": "synthetic"},
+        {"hyperparams": {"lr": 0.2}},
+        {"optimizer": "Adam"},
+        {"problem": "q"},
+        {"schedule": Cosine()},
+        {"fingerprint": "other"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_everything_that_changes_the_numbers_changes_the_id(change):
+    config = RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, batch_size=8)
+    assert replace(config, **change).id != config.id
+
+
+def test_json_round_trip():
+    config = RunConfig(
+        problem="p",
+        optimizer="Adam",
+        hyperparams={"lr": 1e-3, "betas": [0.9, 0.99]},
+        schedule=Warmup(Cosine(), 0.1),
+    )
+    again = RunConfig.from_json(json.loads(json.dumps(config.to_json())))
+    assert again == config
+    assert again.id == config.id
+
+
+def test_unknown_field_is_refused():
+    with pytest.raises(UsageError, match="no field colour"):
+        RunConfig.from_json({"problem": "p", "optimizer": "SGD", "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"recipe": "2020"}, "allowed: standard, 2019"),
+        ({"precision": "fp8"}, "allowed: fp32"),
+        ({"batch_size": 0}, ">= 1"),
+        ({"epochs": -1}, ">= 0"),
+        ({"epochs": 1.5}, "whole number"),
+        ({"valid_size": -1}, ">= 0"),
+        ({"l2": float("nan")}, "finite"),
+        ({"l2": -1.0}, ">= 0"),
+        ({"clip_norm": 0.0}, "> 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(settings, said):
+    with pytest.raises(UsageError) as error:
+        RunConfig(problem="p", optimizer="SGD", **settings)
+    assert said in str(error.value)
