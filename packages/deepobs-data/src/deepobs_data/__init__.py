@@ -7,10 +7,45 @@ command `deepobs-data` can list and fetch data without importing torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepobs_data.augment import CIFAR_AUGMENT as CIFAR_AUGMENT
+    from deepobs_data.augment import IMAGENET_AUGMENT as IMAGENET_AUGMENT
+    from deepobs_data.augment import SVHN_AUGMENT as SVHN_AUGMENT
+    from deepobs_data.augment import Compose as Compose
+    from deepobs_data.augment import Operation as Operation
+    from deepobs_data.augment import RandomBrightness as RandomBrightness
+    from deepobs_data.augment import RandomContrast as RandomContrast
+    from deepobs_data.augment import RandomCrop as RandomCrop
+    from deepobs_data.augment import RandomFlip as RandomFlip
+    from deepobs_data.augment import RandomSaturation as RandomSaturation
+    from deepobs_data.characters import text as text
+    from deepobs_data.characters import tolstoi as tolstoi
+    from deepobs_data.dataloader import loader as loader
     from deepobs_data.errors import DamagedFileError as DamagedFileError
     from deepobs_data.errors import DataNotFoundError as DataNotFoundError
     from deepobs_data.errors import DownloadError as DownloadError
+    from deepobs_data.facts import DatasetInfo as DatasetInfo
+    from deepobs_data.facts import info as info
+    from deepobs_data.facts import list_datasets as list_datasets
+    from deepobs_data.fetching import fetch as fetch
+    from deepobs_data.fetching import import_files as import_files
+    from deepobs_data.ilsvrc import imagenet as imagenet
+    from deepobs_data.images import CHANNEL_STATISTICS as CHANNEL_STATISTICS
+    from deepobs_data.images import Normalization as Normalization
+    from deepobs_data.images import cifar10 as cifar10
+    from deepobs_data.images import cifar100 as cifar100
     from deepobs_data.images import fmnist as fmnist
+    from deepobs_data.images import mnist as mnist
+    from deepobs_data.images import svhn as svhn
+    from deepobs_data.operations import adjust_brightness as adjust_brightness
+    from deepobs_data.operations import adjust_contrast as adjust_contrast
+    from deepobs_data.operations import adjust_saturation as adjust_saturation
+    from deepobs_data.operations import center_crop_or_pad as center_crop_or_pad
+    from deepobs_data.operations import crop as crop
+    from deepobs_data.operations import flip_left_right as flip_left_right
+    from deepobs_data.operations import normalize_channels as normalize_channels
+    from deepobs_data.operations import pad_zeros as pad_zeros
+    from deepobs_data.operations import scale_to_unit as scale_to_unit
+    from deepobs_data.operations import standardize as standardize
     from deepobs_data.partition import Recipe as Recipe
     from deepobs_data.roots import default_root as default_root
     from deepobs_data.shapes import Augment as Augment
@@ -19,20 +54,62 @@ if TYPE_CHECKING:
     from deepobs_data.shapes import Split as Split
     from deepobs_data.shapes import check_batch_size as check_batch_size
     from deepobs_data.shapes import stateful_order as stateful_order
+    from deepobs_data.stand_in import synthetic_like as synthetic_like
+    from deepobs_data.stream import Stream as Stream
     from deepobs_data.synthetic import quadratic as quadratic
     from deepobs_data.synthetic import two_d as two_d
     from deepobs_data.table import Table as Table
 
     __version__: str
 
+# No module is called like one of these names: importing a submodule sets it as an attribute here.
 _HOME = {
+    "augment": (
+        "CIFAR_AUGMENT",
+        "Compose",
+        "IMAGENET_AUGMENT",
+        "Operation",
+        "RandomBrightness",
+        "RandomContrast",
+        "RandomCrop",
+        "RandomFlip",
+        "RandomSaturation",
+        "SVHN_AUGMENT",
+    ),
     "errors": ("DamagedFileError", "DataNotFoundError", "DownloadError"),
-    "images": ("fmnist",),
+    "fetching": ("fetch", "import_files"),
+    "ilsvrc": ("imagenet",),
+    "images": (
+        "CHANNEL_STATISTICS",
+        "Normalization",
+        "cifar10",
+        "cifar100",
+        "fmnist",
+        "mnist",
+        "svhn",
+    ),
+    "facts": ("DatasetInfo", "info", "list_datasets"),
+    "dataloader": ("loader",),
+    "operations": (
+        "adjust_brightness",
+        "adjust_contrast",
+        "adjust_saturation",
+        "center_crop_or_pad",
+        "crop",
+        "flip_left_right",
+        "normalize_channels",
+        "pad_zeros",
+        "scale_to_unit",
+        "standardize",
+    ),
     "partition": ("Recipe",),
     "roots": ("default_root",),
     "shapes": ("Augment", "Batch", "Dataset", "Split", "check_batch_size", "stateful_order"),
+    "stand_in": ("synthetic_like",),
+    "stream": ("Stream",),
     "synthetic": ("quadratic", "two_d"),
     "table": ("Table",),
+    "characters": ("text", "tolstoi"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -47,9 +124,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         from importlib import import_module
 
-        value = getattr(import_module(f"deepobs_data.{_MODULE_OF[name]}"), name)
-        globals()[name] = value  # later look-ups skip this function
-        return value
+        return getattr(import_module(f"deepobs_data.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'deepobs_data' has no attribute {name!r}")
 
 

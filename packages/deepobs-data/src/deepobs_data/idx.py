@@ -39,23 +39,24 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
                     return _read(cast(BinaryIO, file), path, md5)
             return _read(raw, path, md5)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedFileError(f"{path} is no complete gzip file: {error}") from error
+            raise DamagedFileError(path, f"{path} is no complete gzip file: {error}") from error
 
 
 def _read(file: BinaryIO, path: Path, md5: str | None) -> np.ndarray:
     head = file.read(4)
     if len(head) != 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
         raise DamagedFileError(
+            path,
             f"{path} is no idx file of bytes: starts with {head.hex() or 'nothing'}, "
-            "expected 000008 and the number of axes."
+            "expected 000008 and the number of axes.",
         )
     sizes = file.read(4 * head[3])
     if len(sizes) != 4 * head[3]:
-        raise DamagedFileError(f"{path} ends within its header.")
+        raise DamagedFileError(path, f"{path} ends within its header.")
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     expected = int(np.prod(shape, dtype=np.int64))
-    if expected > 1 << 34:
-        raise DamagedFileError(f"{path} claims the shape {shape}, which no idx file here has.")
+    if expected > 1 << 30:
+        raise DamagedFileError(path, f"{path} claims the shape {shape}: more than these sets hold.")
     content = np.empty(shape, np.uint8)
     flat = memoryview(content.reshape(-1).data)
     digest = hashlib.md5(head + sizes, usedforsecurity=False)
@@ -64,14 +65,16 @@ def _read(file: BinaryIO, path: Path, md5: str | None) -> np.ndarray:
         count = file.readinto(flat[done : done + (1 << 20)])  # type: ignore[attr-defined]
         if not count:
             raise DamagedFileError(
-                f"{path} is truncated: {done} of {expected} bytes for the shape {shape}."
+                path, f"{path} is truncated: {done} of {expected} bytes for the shape {shape}."
             )
         digest.update(flat[done : done + count])
         done += count
     if file.read(1):
-        raise DamagedFileError(f"{path} is longer than its shape {shape} says.")
+        raise DamagedFileError(path, f"{path} is longer than its shape {shape} says.")
     if md5 is not None and digest.hexdigest() != md5:
         raise DamagedFileError(
-            f"{path} has other content than expected: md5 {digest.hexdigest()}, expected {md5}."
+            path,
+            f"{path} has other content than expected: found md5 {digest.hexdigest()}, "
+            f"expected {md5}.",
         )
     return content

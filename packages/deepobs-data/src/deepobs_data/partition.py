@@ -24,11 +24,13 @@ def partition_rows(n: int, train_eval_size: int, valid_size: int = 0) -> Partiti
 
     Its first `valid_size` entries are `valid`, the next `train_eval_size` are `train_eval`, and
     `train` is all rows but `valid`, in file order. So `valid` is disjoint from `train`, and
-    `train_eval` is part of `train`.
+    `train_eval` is part of `train`. Sets much smaller than the real ones (stand-ins, samples) get
+    a `train_eval` of half their rows instead of `train_eval_size`.
 
     Raises:
         ValueError: `valid_size` is negative or leaves too few rows for `train_eval`.
     """
+    train_eval_size = min(train_eval_size, max(n // 2, 1))
     check_valid_size(valid_size, n - train_eval_size)
     permutation = torch.from_numpy(np.random.RandomState(42).permutation(n).astype(np.int64))
     valid, rest = permutation[:valid_size], permutation[valid_size:]

@@ -70,8 +70,9 @@ class Dataset:
     `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run
     and never augmented. `augment` belongs to `train` alone: draw with it and pass the draws to
     `train.batches`. `order` says how `train` is meant to be read: "shuffled", or "stateful" for
-    text whose batches continue each other (see `stateful_order`). `comparable` is false for
-    stand-ins, whose results say nothing about the real data.
+    text whose batches continue each other (see `stateful_order`). `classes` are the names of the
+    classes by label, or the characters by number, where there are any. `comparable` is false for
+    stand-ins and own texts, whose results say nothing about the benchmark's data.
     """
 
     train: Split
@@ -81,6 +82,7 @@ class Dataset:
     augment: Augment | None = None
     order: Literal["shuffled", "stateful"] = "shuffled"
     name: str = ""
+    classes: tuple[str, ...] = ()
     comparable: bool = True
 
     def splits(self) -> dict[str, Split]:

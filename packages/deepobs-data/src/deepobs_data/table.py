@@ -23,7 +23,8 @@ class Table(torch.utils.data.Dataset[Batch]):
     Attributes:
         x: (N, ...) inputs as stored.
         y: (N, ...) targets.
-        transform: Batched preparation of `x`; None leaves it as it is.
+        transform: Batched preparation of `x`; None leaves it as it is. It may overwrite its
+            argument, which is always a fresh copy of the rows.
         augment: Used when `batches` is given draws.
         rows: (n,) int64 numbers of the rows this table shows; None for all of them in order.
     """
@@ -44,9 +45,8 @@ class Table(torch.utils.data.Dataset[Batch]):
     def __getitem__(self, i: int) -> Batch:
         if not -len(self) <= i < len(self):
             raise IndexError(f"Row {i} of a split with {len(self)} examples.")
-        row = i % len(self) if self.rows is None else int(self.rows[i])
-        x = self.x[row : row + 1]
-        return Batch((x if self.transform is None else self.transform(x))[0], self.y[row])
+        batch = next(self.batches(torch.tensor([i % len(self)]), 1))
+        return Batch(batch.x[0], batch.y[0])
 
     def __getitems__(self, indices: list[int]) -> list[Batch]:
         # The hook by which torch's DataLoader fetches a whole batch at once.

@@ -1,0 +1,89 @@
+"""A cache of decoded arrays, so that the second start reads plain bytes.
+
+One uncompressed `.npz` per data set, put in place by a rename. The zip format brings a checksum
+per array that is verified while reading; a member `meta` names the source files with their sizes
+and times of change. Nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from deepobs_data.files import part_path
+from deepobs_data.roots import default_root
+
+FORMAT = 1
+"""Version of the decoded arrays; raise it when a decoder changes what it returns."""
+
+
+def cached_arrays(
+    name: str,
+    paths: Mapping[str, Path],
+    home: Path | None,
+    decode: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Arrays of data set `name` from the cache, else from `decode`, which are then cached.
+
+    A cache whose source files have changed, or that cannot be read, is ignored and replaced.
+
+    Args:
+        name: Names the cache file.
+        paths: The source files.
+        home: Folder of the data; the cache lies in `home / "decoded"`. None, or a folder that
+            cannot be written, stands for the default root; where that cannot be written either,
+            nothing is cached.
+        decode: Makes the arrays.
+    """
+    meta = _describe(paths)
+    where = hashlib.sha256(repr(sorted(str(p.resolve()) for p in paths.values())).encode())
+    file_name = f"{name}-{where.hexdigest()[:12]}.npz"
+    homes = [folder / "decoded" for folder in (home, default_root()) if folder is not None]
+    for folder in homes:
+        arrays = _read(folder / file_name, meta)
+        if arrays is not None:
+            return arrays
+    arrays = decode()
+    for folder in homes:
+        if _write(folder / file_name, meta, arrays):
+            break
+    return arrays
+
+
+def _describe(paths: Mapping[str, Path]) -> bytes:
+    files = {name: (path.stat().st_size, path.stat().st_mtime_ns) for name, path in paths.items()}
+    return json.dumps({"format": FORMAT, "files": files}, sort_keys=True).encode()
+
+
+def _read(path: Path, meta: bytes) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if content["meta"].tobytes() != meta:
+                return None
+            return {name: content[name] for name in content.files if name != "meta"}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _write(path: Path, meta: bytes, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Write the cache file; False where that is impossible, which is no error."""
+    temporary = part_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, meta=np.frombuffer(meta, np.uint8), **arrays)
+        os.replace(temporary, path)
+    except OSError:
+        # Not even its parent may be a folder; then there is nothing to remove either.
+        with suppress(OSError):
+            temporary.unlink()
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""ImageNet (ILSVRC 2012) from the usual folders of JPEG files."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from deepobs_data.augment import IMAGENET_AUGMENT
+from deepobs_data.errors import DamagedFileError, DataNotFoundError
+from deepobs_data.facts import info
+from deepobs_data.images import TRAIN_EVAL_SIZE, Normalization, make_transform
+from deepobs_data.operations import center_crop_or_pad, scale_to_unit, smaller_side_size
+from deepobs_data.partition import Recipe, check_recipe, partition_rows
+from deepobs_data.roots import resolve_root
+from deepobs_data.shapes import Dataset
+from deepobs_data.stream import Stream
+
+FOLDERS = ("imagenet", "ImageNet", "ILSVRC2012", "")
+CLASSES = 1000
+
+
+def imagenet(
+    root: Path | str | None = None,
+    *,
+    valid_size: int = 0,
+    recipe: Recipe = "standard",
+    augment: bool = True,
+    normalization: Normalization = "image",
+    workers: int | None = None,
+    offline: bool | None = None,
+) -> Dataset:
+    """ImageNet: 1,281,167 + 50,000 colour images (3, 224, 224), 1,001 classes.
+
+    Read from `train/WNID/*.JPEG` and `val/WNID/*.JPEG`, as torchvision's `ImageNet` unpacks them.
+    Images are resized so that the smaller side is 256; training images are cut to the central
+    256 x 256, of which a random 224 x 224 is taken and flipped (`IMAGENET_AUGMENT`), others to the
+    central 224 x 224; then every image is standardised. The label is the number of the folder in
+    alphabetical order plus one: class 0, "background", never occurs, as in the original.
+
+    Source: Russakovsky et al., 2015; prepared as in DeepOBS 1.1.2,
+    deepobs/tensorflow/datasets/imagenet.py, but for the resize: antialiased here (torchvision's
+    `transforms.v2`, bytes), TensorFlow's bilinear without antialiasing there.
+
+    Args:
+        root: Folder with `train` and `val`, or with a folder `imagenet` that has them.
+        valid_size: Rows held out of train for validation; 0 for none.
+        recipe: Both recipes give the same splits.
+        augment: Whether the data set has an augmentation.
+        normalization: As for `cifar10`.
+        workers: Processes that decode; default one per core, at most 16.
+        offline: Ignored: ImageNet is never downloaded.
+
+    Raises:
+        DataNotFoundError: There is no such folder.
+        DamagedFileError: The folders do not hold the 1,000 classes; while reading: an image cannot
+            be decoded.
+        ValueError: An argument is not allowed.
+    """
+    check_recipe(recipe)
+    finish = partial(prepare_imagenet, normalization=normalization)
+    make_transform("imagenet", normalization)  # refuses unknown names before files are listed
+    folder = find_imagenet(resolve_root(root))
+    if workers is None:
+        workers = min(os.cpu_count() or 1, 16)
+    train_paths, train_y = _list_images(folder / "train")
+    test_paths, test_y = _list_images(folder / "val")
+    rows = partition_rows(len(train_paths), TRAIN_EVAL_SIZE["imagenet"], valid_size)
+    operation = IMAGENET_AUGMENT if augment else None
+
+    def part(chosen: Tensor | None, augmented: bool = False) -> Stream:
+        change = operation if augmented else None
+        return Stream(train_paths, train_y, decode_image, finish, change, chosen, workers)
+
+    return Dataset(
+        name="imagenet",
+        train=part(rows.train, augmented=True),
+        train_eval=part(rows.train_eval),
+        valid=None if rows.valid is None else part(rows.valid),
+        test=Stream(test_paths, test_y, decode_image, finish, workers=workers),
+        augment=operation,
+        classes=info("imagenet").classes,
+    )
+
+
+def find_imagenet(root: Path) -> Path:
+    """The folder at or below `root` that has `train` and `val`.
+
+    Raises:
+        DataNotFoundError: There is none; says what to download and where to put it.
+    """
+    for name in FOLDERS:
+        if (root / name / "train").is_dir() and (root / name / "val").is_dir():
+            return root / name
+    target = root / "imagenet"
+    raise DataNotFoundError(
+        f"ImageNet is not in {root}: no folders train and val there or in {target}.\n"
+        "Its licence forbids downloading it for you. Log in at https://image-net.org, download\n"
+        "  ILSVRC2012_img_train.tar (138 GB), ILSVRC2012_img_val.tar (6.3 GB) and\n"
+        f"  ILSVRC2012_devkit_t12.tar.gz (2.5 MB) into {target}\n"
+        "and let torchvision unpack them (some hours, another 145 GB):\n"
+        '  python -c "from torchvision.datasets import ImageNet; '
+        f"[ImageNet(r'{target}', split) for split in ('train', 'val')]\"\n"
+        "If you have such folders already, name the folder that holds train and val:\n"
+        "  --data-dir FOLDER, root=FOLDER in Python, or DEEPOBS_DATA_DIR=FOLDER"
+    )
+
+
+def decode_image(path: str) -> Tensor:
+    """Read one image, resize its smaller side to 256 and cut out the centre: (3, 256, 256) uint8.
+
+    Raises:
+        DamagedFileError: The file is no readable image.
+    """
+    from PIL import Image
+    from torchvision.transforms.v2 import functional as tv
+
+    try:
+        with Image.open(path) as image:
+            pixels = tv.pil_to_tensor(image.convert("RGB"))  # (3, H, W)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DamagedFileError(Path(path), f"{path} is no readable image: {error}") from error
+    size = smaller_side_size(pixels.shape[-2], pixels.shape[-1])
+    resized = tv.resize(pixels, list(size), antialias=True)
+    return center_crop_or_pad(resized, 256, 256).contiguous()
+
+
+def prepare_imagenet(x: Tensor, normalization: Normalization = "image") -> Tensor:
+    """What follows the augmentation: the central 224 x 224 on the scale [0, 1], standardised.
+
+    x (B, 3, H, W) uint8 with H, W >= 224 -> (B, 3, 224, 224) float32.
+    """
+    x = center_crop_or_pad(x, 224, 224)
+    if normalization == "image":
+        x = scale_to_unit(x)  # only matters for images with hardly any contrast
+    return make_transform("imagenet", normalization)(x)
+
+
+def _list_images(folder: Path) -> tuple[list[str], Tensor]:
+    """Files and labels (index of the folder + 1) of one split."""
+    from torchvision.datasets import ImageFolder
+
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    if len(names) != CLASSES:
+        raise DamagedFileError(
+            folder,
+            f"{folder} has {len(names)} class folders, expected {CLASSES} "
+            "(n01440764 ... n15075141). Unpack the archives with torchvision.datasets.ImageNet.",
+        )
+    samples = ImageFolder(str(folder)).samples
+    labels = torch.tensor([label + 1 for _, label in samples], dtype=torch.int64)
+    return [path for path, _ in samples], labels

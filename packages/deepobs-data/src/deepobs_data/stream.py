@@ -1,0 +1,101 @@
+"""Splits that are decoded on the fly, for data that does not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deepobs_data.shapes import Augment, Batch
+from deepobs_data.table import check_order
+
+
+@dataclass(frozen=True, eq=False)
+class Stream(torch.utils.data.Dataset[Batch]):
+    """Examples in files, decoded by worker processes, then prepared like those of a `Table`.
+
+    Workers only decode; the random numbers are the caller's `draws`, and augmentation and
+    transform run batched in the calling process, on the device. So the result does not depend on
+    the number of workers.
+
+    Attributes:
+        paths: One file per example.
+        y: (N,) targets.
+        decode: Turns a path into a tensor of one fixed shape; must be picklable.
+        transform: Batched preparation of the decoded tensors, which it may overwrite.
+        augment: Used when `batches` is given draws.
+        rows: (n,) int64 numbers of the rows this split shows; None for all of them in order.
+        workers: Worker processes; 0 decodes in the calling process.
+    """
+
+    paths: Sequence[str]
+    y: Tensor
+    decode: Callable[[str], Tensor]
+    transform: Callable[[Tensor], Tensor] | None = None
+    augment: Augment | None = None
+    rows: Tensor | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.paths) != len(self.y):
+            raise ValueError(f"{len(self.paths)} files but {len(self.y)} targets; give as many.")
+
+    def __len__(self) -> int:
+        return len(self.paths) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, i: int) -> Batch:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"Row {i} of a split with {len(self)} examples.")
+        row = i % len(self) if self.rows is None else int(self.rows[i])
+        x = self.decode(self.paths[row]).unsqueeze(0)
+        return Batch((x if self.transform is None else self.transform(x))[0], self.y[row])
+
+    def batches(
+        self,
+        order: Tensor,
+        batch_size: int,
+        *,
+        draws: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the rows named by `order` in batches; see `Split.batches`.
+
+        Raises:
+            ValueError: Draws for a split without augmentation or too few of them, or a batch size
+                below 1.
+        """
+        check_order(order, batch_size, draws, self.augment)
+        home = torch.device("cpu") if device is None else device
+        rows = order.cpu() if self.rows is None else self.rows.index_select(0, order.cpu())
+        pieces = torch.split(rows, batch_size) if len(rows) else ()
+        parts = None if draws is None else torch.split(draws.to(home), batch_size)
+        decoded = torch.utils.data.DataLoader(
+            _Decoder(self.paths, self.decode),
+            batch_sampler=[piece.tolist() for piece in pieces],
+            num_workers=self.workers,
+            collate_fn=torch.stack,
+            pin_memory=home.type == "cuda",
+            # Else the loader would draw its base seed from the global generator.
+            generator=torch.Generator(),
+        )
+        for k, images in enumerate(decoded):
+            x = images.to(home, non_blocking=True)  # (B, ...)
+            if parts is not None and self.augment is not None:
+                x = self.augment.apply(x, parts[k])
+            if self.transform is not None:
+                x = self.transform(x)
+            yield Batch(x, self.y.index_select(0, pieces[k]).to(home))
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoder(torch.utils.data.Dataset[Tensor]):
+    paths: Sequence[str]
+    decode: Callable[[str], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Tensor:
+        return self.decode(self.paths[row])

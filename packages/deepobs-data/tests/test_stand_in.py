@@ -1,0 +1,104 @@
+"""Stand-ins have the shapes, types and splits that `info` states, and nothing of the real data."""
+
+import pytest
+import torch
+
+import deepobs_data as dd
+
+NAMES = [entry.name for entry in dd.list_datasets()]
+
+
+def first(split, n=2):
+    return next(split.batches(torch.arange(n), n))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_types(name):
+    facts = dd.info(name)
+    data = dd.synthetic_like(name, n=40, valid_size=8)
+    assert not data.comparable
+    assert data.name == name
+    assert list(data.splits()) == ["train", "train_eval", "valid", "test"]
+    for split in data.splits().values():
+        x, y = first(split)
+        assert x.shape[1:] == facts.x_shape
+        assert y.shape[1:] == facts.y_shape
+        assert str(x.dtype) == f"torch.{facts.x_dtype}"
+        assert str(y.dtype) == f"torch.{facts.y_dtype}"
+        assert x.isfinite().all()
+        assert isinstance(split, dd.Split)
+    assert (data.augment is not None) == facts.augmented
+    assert len(data.valid) == 8
+    if facts.num_classes:
+        top = data.train.y.max()
+        assert 0 <= data.train.y.min() <= top < facts.num_classes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_data(name):
+    def sample(seed):
+        return first(dd.synthetic_like(name, n=10, seed=seed).train).x
+
+    assert torch.equal(sample(0), sample(0))
+    assert not torch.equal(sample(0), sample(1))
+
+
+@pytest.mark.parametrize("name", [e.name for e in dd.list_datasets() if e.augmented])
+def test_augmentation_and_its_absence(name):
+    data = dd.synthetic_like(name, n=10)
+    order = torch.arange(4)
+    draws = data.augment.draw(4, torch.Generator().manual_seed(0))
+    plain = next(data.train.batches(order, 4)).x
+    changed = next(data.train.batches(order, 4, draws=draws)).x
+    assert plain.shape == changed.shape
+    assert not torch.allclose(plain, changed)
+    off = dd.synthetic_like(name, n=10, augment=False)
+    assert off.augment is None
+    with pytest.raises(ValueError, match="no augmentation"):
+        next(off.train.batches(order, 4, draws=draws))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenet"])
+def test_channel_normalisation(name):
+    per_image = first(dd.synthetic_like(name, n=4).train).x
+    per_channel = first(dd.synthetic_like(name, n=4, normalization="channel").train).x
+    assert not torch.allclose(per_image, per_channel)
+    with pytest.raises(ValueError, match="'image' and 'channel'"):
+        dd.synthetic_like(name, normalization="batch")
+
+
+def test_images_of_a_class_are_alike():
+    data = dd.synthetic_like("cifar10", n=512, augment=False)
+    x, y = first(data.train, 512)
+    means = torch.stack([x[y == k].mean(0) for k in range(10)])
+    nearest = torch.cdist(x.flatten(1), means.flatten(1)).argmin(1)
+    assert (nearest == y).float().mean() > 0.9
+
+
+def test_imagenet_labels_leave_out_the_background():
+    data = dd.synthetic_like("imagenet", n=8)
+    assert data.train.y.min() >= 1
+    assert dd.info("imagenet").classes[1] == "tench"
+
+
+def test_recipe_2019_puts_the_label_into_the_first_pixel():
+    shifted = dd.synthetic_like("cifar100", n=20, recipe="2019")
+    right = dd.synthetic_like("cifar100", n=20)
+    assert torch.equal(shifted.train.x[:, 0, 0, 0].long(), right.train.y)
+    assert torch.equal(shifted.train.x.flatten(1)[:, 1:], right.train.x.flatten(1)[:, :-1])
+    assert torch.equal(shifted.train.y, right.train.y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "cifar11"}, "Did you mean 'cifar10"),
+        ({"name": "mnist", "n": 1}, "at least 2"),
+        ({"name": "mnist", "valid_size": -1}, "allowed are 0"),
+        ({"name": "mnist", "valid_size": 300}, "to 256"),
+        ({"name": "mnist", "recipe": "old"}, "'standard' and '2019'"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        dd.synthetic_like(**arguments)
