@@ -120,6 +120,13 @@ def matrix(session: nox.Session, torch: str, vision: str) -> None:
 
 
 @nox.session
+def newest(session: nox.Session) -> None:
+    """Run the tests on the newest versions there are, torch included."""
+    session.install("--upgrade", *editable(), *group("test"))
+    session.run("pytest", *(session.posargs or ["packages"]), env=TEST_ENV)
+
+
+@nox.session
 def minimum(session: nox.Session) -> None:
     """Run the tests on the lowest versions the packages declare (needs uv)."""
     session.install(*editable(), *group("test"), "--resolution", "lowest-direct")

@@ -1,0 +1,61 @@
+"""What holds across the packages."""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = sorted((ROOT / "packages").iterdir())
+
+
+def test_four_distributions():
+    assert [p.name for p in PACKAGES] == [
+        "deepobs-data",
+        "deepobs-models",
+        "deepobs-problems",
+        "deepobs-runner",
+    ]
+
+
+def test_copies_of_the_reference_files_are_equal():
+    digests = {}
+    for path in ROOT.glob("packages/*/tests/reference/*.json"):
+        digests.setdefault(path.name, set()).add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) >= 26
+    assert {name for name, found in digests.items() if len(found) > 1} == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_every_package_is_complete(package):
+    module = package / "src" / package.name.replace("-", "_")
+    assert (module / "py.typed").is_file()
+    assert (package / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    assert project["version"] in (package / "CHANGELOG.md").read_text()
+    assert project["license"] == "MIT"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_edges_are_ranges_that_hold(package):
+    """A sibling is declared with a lower and an upper bound that its own version satisfies."""
+    versions = {
+        p.name: tomllib.loads((p / "pyproject.toml").read_text())["project"]["version"]
+        for p in PACKAGES
+    }
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    for dependency in project["dependencies"]:
+        name = re.match(r"[a-z0-9-]+", dependency).group()
+        if name not in versions:
+            assert "<" not in dependency, f"{dependency}: no upper bounds on others' packages"
+            continue
+        low, high = re.search(r">=([\d.]+),<([\d.]+)$", dependency).groups()
+        as_numbers = [tuple(map(int, v.split("."))) for v in (low, versions[name], high)]
+        assert as_numbers[0] <= as_numbers[1] < as_numbers[2]
+
+
+def test_the_four_are_installed_by_requirements():
+    lines = (ROOT / "requirements.txt").read_text().split()
+    assert [line for line in lines if line != "-e"] == [f"packages/{p.name}" for p in PACKAGES]
