@@ -33,7 +33,7 @@ def test_objective_is_mean_loss_plus_half_l2_sum_of_squares(toy):
     assert losses.shape == (8,)
     assert state is None
     objective, _ = toy.objective(model, batch)
-    squares = sum(float(model[i].weight.square().sum()) for i in (0, 2))
+    squares = sum(model[i].weight.square().sum().item() for i in (0, 2))
     assert objective.item() == pytest.approx(losses.mean().item() + 0.05 * squares, rel=1e-6)
     without, _ = toy.objective(model, batch, l2=0.0)
     assert without.item() == losses.mean().item()

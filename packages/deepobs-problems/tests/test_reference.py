@@ -264,3 +264,114 @@ def test_quadratic_deep_data_agrees_with_reference():
     problem, expected = CATALOG["quadratic_deep"], load("quadratic_deep")["dataset"]["train"]
     found = evaluate(problem, problem.model(), problem.data().train, dtype=torch.float64)
     assert found["loss"] == pytest.approx(expected["mean_loss_at_theta_ones_all_1000"], rel=1e-9)
+
+
+# ---------------------------------------------------------------- functions of two parameters
+
+
+@pytest.mark.parametrize("name", ["two_d_rosenbrock", "two_d_beale", "two_d_branin"])
+def test_function_of_two_parameters_agrees_with_reference(name):
+    problem, reference = CATALOG[name], load(name)
+    rng = np.random.RandomState(reference["inputs"]["rng_seed"])
+    noise = np.stack([rng.normal(0, 1, 4).astype(np.float32) for _ in range(2)], axis=1)
+    assert noise[:, 0].tolist() == reference["inputs"]["x"]
+    assert noise[:, 1].tolist() == reference["inputs"]["y"]
+    model = problem.model().double()
+    assert [model.u.item(), model.v.item()] == reference["starting_point"]
+    for expected in reference["results"]["float64"]:
+        noisy = expected["noise"] == "noisy"
+        x = torch.from_numpy(noise if noisy else np.zeros_like(noise)).double()
+        with torch.no_grad():
+            model.u.fill_(expected["u"])
+            model.v.fill_(expected["v"])
+        losses = np.broadcast_to(expected["losses"], 4)
+        batch = Batch(x, torch.zeros(4))
+        check_losses(problem, model, batch, {**expected, "losses": losses, "accuracy": None})
+        gradient, scale = [expected["grad_u"], expected["grad_v"]], np.abs(losses).max()
+        scale = max(scale, *np.abs(gradient))
+        assert_close([model.u.grad, model.v.grad], gradient, scale=scale)
+
+
+def test_data_of_two_parameters_agrees_with_reference():
+    problem, expected = CATALOG["two_d_beale"], load("two_d_beale")["dataset"]
+    train = problem.data().train
+    batch = next(train.batches(torch.arange(len(train)), len(train)))
+    assert_close(batch.x[:4, 0], expected["train_x_first4"], rtol=1e-7)
+    assert_close(batch.x[:4, 1], expected["train_y_first4"], rtol=1e-7)
+    found = batch.x.double().mean(dim=0)
+    assert_close(found, [expected["train_x_mean"], expected["train_y_mean"]], rtol=1e-6)
+
+
+# ------------------------------------------------------------------------- the character model
+
+
+def swap_gates(blocks: Tensor) -> Tensor:
+    """Reorder the gates along the last axis from i, j, f, o to i, f, j, o, or back."""
+    i, j, f, o = blocks.chunk(4, dim=-1)
+    return torch.cat([i, f, j, o], dim=-1)
+
+
+def fill_character_model(model: nn.Module, variables: list[dict]) -> None:
+    embedding, *kernels_and_biases, dense_weight, dense_bias = map(draw_variable, variables)
+    kernels, biases = kernels_and_biases[::2], kernels_and_biases[1::2]
+    with torch.no_grad():
+        model.embedding.weight.copy_(embedding)
+        for lstm, kernel, bias in zip((model.lstm1, model.lstm2), kernels, biases, strict=True):
+            size = lstm.hidden_size
+            kernel = swap_gates(kernel)  # (input + hidden, 4 * hidden)
+            lstm.weight_ih_l0.copy_(kernel[:-size].T)
+            lstm.weight_hh_l0.copy_(kernel[-size:].T)
+            lstm.bias_ih_l0.copy_(swap_gates(bias))
+            lstm.bias_ih_l0[size : 2 * size] += 1.0  # added at run time by the original
+        model.dense.weight.copy_(dense_weight.T)
+        model.dense.bias.copy_(dense_bias)
+
+
+def check_character_gradients(model, variables: list[dict], expected: list[dict]) -> None:
+    gradients = [model.embedding.weight.grad]
+    for lstm in (model.lstm1, model.lstm2):
+        kernel = torch.cat([lstm.weight_ih_l0.grad.T, lstm.weight_hh_l0.grad.T])
+        gradients += [swap_gates(kernel), swap_gates(lstm.bias_ih_l0.grad)]
+    gradients += [model.dense.weight.grad.T, model.dense.bias.grad]
+    for gradient, variable, entry in zip(gradients, variables, expected, strict=True):
+        # The variable itself: without the 1 that the forget gate's bias has here.
+        weight = draw_variable(variable)
+        assert_close(gradient.norm(), entry["l2"])
+        assert_close((gradient * weight).sum(), entry["dot_w"], scale=entry["l2"] * weight.norm())
+        scale = entry["l2"] * math.sqrt(weight.numel())
+        assert_close(gradient.sum(), entry["sum"], scale=scale)
+        assert_close(gradient.flatten()[:4], np.ravel(entry["first4"]), scale=entry["l2"])
+
+
+def test_character_model_with_carried_state_agrees_with_reference():
+    problem, reference = CATALOG["tolstoi_char_rnn"], load("tolstoi_char_rnn")
+    inputs, results = reference["inputs"], reference["results"]["float64"]
+    chars = np.random.RandomState(inputs["rng_seed"]).randint(0, 83, size=(4, 101))
+    assert chars.ravel()[:8].tolist() == inputs["first8"]
+    chars = torch.from_numpy(chars)
+    model = problem.model().double().eval()
+    fill_character_model(model, reference["variables"])
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trained == reference["num_params"]["trainable"]
+
+    state = None
+    for name, start in (("batch_1", 0), ("batch_2", 50)):
+        expected = results[name]
+        batch = Batch(chars[:, start : start + 50], chars[:, start + 1 : start + 51])
+        model.zero_grad()
+        output, after = problem.forward(model, batch, state)
+        losses = problem.loss(output, batch)
+        assert_close(losses.detach(), expected["losses"])
+        objective, _ = problem.objective(model, batch, state)
+        assert_close(objective.detach(), expected["total_loss"])
+        objective.backward()
+        check_character_gradients(model, reference["variables"], expected["gradients"])
+        found = problem.metrics["accuracy"](output, batch).mean().item()
+        assert found == pytest.approx(expected["accuracy"], abs=1e-6)
+        state = tuple((h.detach(), c.detach()) for h, c in after)
+        final = [tensor.squeeze(0) for h, c in state for tensor in (c, h)]  # c0, h0, c1, h1
+        for tensor, entry in zip(final, expected["final_state"], strict=True):
+            assert_close(tensor.norm(), entry["l2"])
+            assert_close(tensor.flatten()[:8], entry["first8"], scale=entry["l2"])
+    losses, _ = problem.losses(model, batch)  # the second batch from the zero state
+    assert_close(losses.detach(), results["batch_2_from_zero_state_losses"])

@@ -6,7 +6,7 @@
 """
 
 from deepobs_data import Batch, Dataset
-from deepobs_problems.catalog import CATALOG, SUITES
+from deepobs_problems.catalog import CATALOG
 from deepobs_problems.errors import ProblemError, UnknownProblemError
 from deepobs_problems.evaluation import evaluate, evaluation_order
 from deepobs_problems.lookup import load_problem
@@ -19,12 +19,14 @@ from deepobs_problems.problem import (
     convolution_weights,
     weights_not_biases,
 )
+from deepobs_problems.selection import SUITES, TAGS, problems_with
 
 __all__ = [
     "ACCURACY",
     "CATALOG",
     "NO_METRICS",
     "SUITES",
+    "TAGS",
     "Batch",
     "Dataset",
     "Defaults",
@@ -37,6 +39,7 @@ __all__ = [
     "evaluate",
     "evaluation_order",
     "load_problem",
+    "problems_with",
     "weights_not_biases",
 ]
 

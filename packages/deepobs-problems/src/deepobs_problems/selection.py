@@ -1,0 +1,73 @@
+"""Choose problems of the catalog: by suite, and by tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from deepobs_problems.catalog import CATALOG
+from deepobs_problems.errors import ProblemError, nearest
+
+SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        # No download.
+        "synthetic": ("quadratic_deep", "two_d_rosenbrock", "two_d_beale", "two_d_branin"),
+        # "Small" and "large" are the benchmark sets of Schneider, Balles and Hennig 2019.
+        "small": ("quadratic_deep", "mnist_vae", "fmnist_2c2d", "cifar10_3c3d"),
+        "large": ("fmnist_vae", "cifar100_allcnnc", "svhn_wrn164", "tolstoi_char_rnn"),
+        "all": tuple(CATALOG),
+    }
+)
+"""Names of the problems of each suite."""
+
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "image": "classifies or encodes images",
+        "text": "predicts characters",
+        "synthetic": "a function with noise; no download, no network",
+        "cheap": "a whole default training takes less than 1e14 floating-point operations",
+        "medium": "1e14 to 1e16 operations: hours on a CPU, minutes on a GPU",
+        "expensive": "more than 1e16 operations: wants a GPU",
+        "batch-norm": "the network has batch normalisation",
+        "dropout": "the network has dropout",
+        "convex": "the objective is convex in the parameters",
+        "recurrent": "state is carried from batch to batch",
+        "per-example-safe": "the training loss of an example does not depend on the others of its "
+        "batch, so that gradients per example are defined; torch.func.vmap takes the network",
+    }
+)
+"""What each tag means; each problem has one of the first three and one of the next three."""
+
+
+def problems_with(
+    tags: Iterable[str] = (), *, without: Iterable[str] = (), suite: str = "all"
+) -> tuple[str, ...]:
+    """Return the names of the problems that have all `tags` and none of `without`.
+
+    Args:
+        tags: words of `TAGS`.
+        without: words of `TAGS`.
+        suite: a name of `SUITES`.
+
+    Raises:
+        ProblemError: no such tag or suite; the message has the nearest ones.
+
+    >>> problems_with(["convex"], without=["synthetic"])
+    ('mnist_logreg', 'fmnist_logreg')
+    """
+    wanted, unwanted = set(tags), set(without)
+    for tag in sorted(wanted | unwanted):
+        _check("tag", tag, TAGS)
+    _check("suite", suite, SUITES)
+    return tuple(
+        name
+        for name in SUITES[suite]
+        if wanted <= CATALOG[name].tags and not unwanted & CATALOG[name].tags
+    )
+
+
+def _check(kind: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise ProblemError(
+            f"Unknown {kind} {name!r}.{nearest(name, known)} There are: {', '.join(known)}."
+        )
