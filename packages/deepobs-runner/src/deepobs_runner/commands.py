@@ -223,6 +223,7 @@ def _run_all(configs: Sequence[RunConfig], arguments: argparse.Namespace) -> int
             except Exception:  # whatever a user's optimizer raises; it is in the result file
                 traceback.print_exc()
                 failed.append(config)
+            reporter.finish()
     if results:
         _print_summary(console, settings_by_problem(results, baselines=False))
     console.print(f"results in {arguments.out}", highlight=False, soft_wrap=True)

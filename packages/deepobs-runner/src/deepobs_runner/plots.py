@@ -84,6 +84,8 @@ def _curves_of(settings: Sequence[Setting], panel: tuple[str, str]) -> list[tupl
 
 
 def _finish_panel(axes: Axes, panel: tuple[str, str], drawn: Sequence[Curve]) -> None:
+    from matplotlib.ticker import LogFormatter
+
     axes.set_title(TITLES[panel], fontsize="medium")
     axes.set_xlabel("Epoch")
     axes.spines[["top", "right"]].set_visible(False)
@@ -91,6 +93,8 @@ def _finish_panel(axes: Axes, panel: tuple[str, str], drawn: Sequence[Curve]) ->
     means = np.concatenate([line.mean[np.isfinite(line.mean)] for line in drawn])
     if panel[1] == "objective" and len(means) and means.min() > 0:
         axes.set_yscale("log")
+        for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # 300, not 3 x 10^2
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

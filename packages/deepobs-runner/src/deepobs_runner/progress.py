@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -19,6 +20,9 @@ from rich.progress import (
 from deepobs_runner.training import Record
 
 
+SECONDS_BETWEEN_LINES = 10.0
+
+
 class Reporter(Protocol):
     """Told about runs and their records."""
 
@@ -27,6 +31,9 @@ class Reporter(Protocol):
 
     def record(self, record: Record) -> None:
         """The run was evaluated."""
+
+    def finish(self) -> None:
+        """The run ended."""
 
 
 def describe_metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
@@ -51,26 +58,36 @@ class _Silent:
     def record(self, record: Record) -> None:
         pass
 
+    def finish(self) -> None:
+        pass
+
 
 class _Lines:
-    """One plain line an evaluation."""
+    """A plain line now and then, and one at the end of every run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._label = ""
+        self._line = ""
+        self._seconds = 0.0
+        self._printed = time.monotonic()
 
     def start(self, label: str) -> None:
-        self._label = label
+        self._label, self._line, self._seconds = label, "", 0.0
 
     def record(self, record: Record) -> None:
-        seconds = sum(record.clocks.values())
-        self._print(
+        self._seconds += sum(record.clocks.values())
+        self._line = (
             f"{self._label}  epoch {record.epoch}  {describe_metrics(record.metrics)}  "
-            f"({seconds:.1f} s)"
+            f"({self._seconds:.1f} s)"
         )
+        if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self.finish()
 
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+    def finish(self) -> None:
+        if self._line:
+            self._console.print(self._line, highlight=False, markup=False, soft_wrap=True)
+        self._line, self._printed = "", time.monotonic()
 
 
 class _Bar:
@@ -86,6 +103,9 @@ class _Bar:
     def record(self, record: Record) -> None:
         shown = {"test": record.metrics["test"]}
         self._progress.update(self._task, advance=1, metrics=describe_metrics(shown))
+
+    def finish(self) -> None:
+        pass
 
 
 @contextmanager
