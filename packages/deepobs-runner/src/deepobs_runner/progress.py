@@ -19,7 +19,6 @@ from rich.progress import (
 
 from deepobs_runner.training import Record
 
-
 SECONDS_BETWEEN_LINES = 10.0
 
 
