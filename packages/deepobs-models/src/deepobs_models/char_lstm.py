@@ -29,7 +29,7 @@ def _build_lstm(input_size: int, hidden_size: int) -> nn.LSTM:
     nn.init.zeros_(parameters["bias_hh_l0"]).requires_grad_(False)
     with torch.no_grad():
         nn.init.zeros_(parameters["bias_ih_l0"])
-        parameters["bias_ih_l0"][hidden_size : 2 * hidden_size] = 1.0  # gates are i, f, g, o
+        parameters["bias_ih_l0"][hidden_size : 2 * hidden_size].fill_(1.0)  # gates are i, f, g, o
     return lstm
 
 

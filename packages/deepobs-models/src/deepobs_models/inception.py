@@ -205,16 +205,16 @@ class InceptionV3(nn.Module):
     dropout, but it never took effect, so the rate is 0 by default. The branches are concatenated in
     another order than torchvision's. Input (B, in_channels, H, W). Parameters by default::
 
-        stem      3x3 and 1x1 convolutions     720912  (192, 35, 35)
+        stem      3x3 and 1x1 convolutions     172672  (192, 35, 35)
         middle.0  inception_a(192, 32)         255904  (256, 35, 35)
-        middle.1  inception_a(256, 64)         277968  (288, 35, 35)
-        middle.2  inception_a(288, 64)         285648  (288, 35, 35)
+        middle.1  inception_a(256, 64)         277472  (288, 35, 35)
+        middle.2  inception_a(288, 64)         285152  (288, 35, 35)
         middle.3  inception_b(288)            1153280  (768, 17, 17)
         middle.4  inception_c(768, 128)       1297408  (768, 17, 17)
-        middle.5  inception_c(768, 160)       1689600  (768, 17, 17)
-        middle.6  inception_c(768, 160)       1689600  (768, 17, 17)
-        middle.7  inception_c(768, 192)       2142720  (768, 17, 17)
-        aux_head  pooling, 1x1, 5x5, dense    3328105  (num_classes)
+        middle.5  inception_c(768, 160)       1691008  (768, 17, 17)
+        middle.6  inception_c(768, 160)       1691008  (768, 17, 17)
+        middle.7  inception_c(768, 192)       2141952  (768, 17, 17)
+        aux_head  pooling, 1x1, 5x5, dense    3327465  (num_classes)
         last.0    inception_d(768)            1698304  (1280, 8, 8)
         last.1    inception_e(1280)           5044608  (2048, 8, 8)
         last.2    inception_e(2048)           6076800  (2048, 8, 8)

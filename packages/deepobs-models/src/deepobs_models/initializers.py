@@ -5,11 +5,12 @@ the tensor, so a seed gives the same weights whatever device a model is built on
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 Initializer = Callable[[Tensor], Tensor]
 
@@ -107,18 +108,49 @@ def glorot_uniform_(
     return _fill(tensor, lambda values: values.uniform_(-bound, bound, generator=generator))
 
 
-def build_uninitialized(layer: Callable[..., _M], *args: Any, **kwargs: Any) -> _M:
-    """Build a layer on the current default device without its own initialisation.
+# What the reset_parameters of torch's linear, convolutional, recurrent and embedding layers call.
+# Some of nn.init hand themselves to the mode as a whole, others arrive as the tensor's method.
+_RANDOM_FILLS = frozenset(
+    {
+        Tensor.uniform_,
+        Tensor.normal_,
+        nn.init.uniform_,
+        nn.init.normal_,
+        nn.init.kaiming_uniform_,
+    }
+)
 
-    Unlike `torch.nn.utils.skip_init` it heeds `with torch.device(...)` and takes recurrent layers.
-    The parameters hold arbitrary values until they are filled.
+
+class _SkipRandomInit(TorchFunctionMode):
+    """Leave tensors as they are where a stock layer would fill them with random numbers."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def build_uninitialized(layer: Callable[..., _M], *args: Any, **kwargs: Any) -> _M:
+    """Build a layer without its own random initialisation.
+
+    The parameters hold arbitrary values until they are filled, and no generator moves, so a seed
+    means the same on every device. `torch.nn.utils.skip_init` takes no recurrent layers, and its
+    way over the meta device takes over a second in the first call.
 
     Args:
         layer: A class of layers.
         *args: What the class takes.
-        **kwargs: What the class takes, `device` excepted.
+        **kwargs: What the class takes.
     """
-    return layer(*args, device="meta", **kwargs).to_empty(device=torch.empty(0).device)
+    with _SkipRandomInit():
+        return layer(*args, **kwargs)
 
 
 def build_layer(
@@ -135,7 +167,7 @@ def build_layer(
         *args: What the class takes.
         weight_init: Fills the weight in place.
         bias_init: The first value of the bias, where there is one.
-        **kwargs: What the class takes, `device` excepted.
+        **kwargs: What the class takes.
 
     >>> layer = build_layer(nn.Linear, 3, 2, weight_init=glorot_normal_, bias_init=0.1)
     >>> layer.bias.tolist()

@@ -81,7 +81,7 @@ class WideResNet(nn.Sequential):
     Parameters of ``WideResNet(16, 4, 10)``::
 
         conv       Conv2d(3, 16, 3)        432  (16, 32, 32)
-        block1_1   16 to 64 channels     56480  (64, 32, 32)
+        block1_1   16 to 64 channels     47264  (64, 32, 32)
         block1_2   64 to 64 channels     73984
         block2_1   64 to 128 channels   229760  (128, 16, 16)
         block2_2   128 to 128 channels  295424

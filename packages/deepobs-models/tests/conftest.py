@@ -1,0 +1,96 @@
+"""The networks that the ecosystem tests run over, as the fixture `case`."""
+
+import os
+
+# Threads that spin at a barrier ruin small steps on a busy machine; set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import deepobs_models as dm
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with everything needed to run it on random examples."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]  # of one example
+
+    def model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+        torch.manual_seed(0)
+        model = self.build().to(dtype).eval()
+        if isinstance(model, dm.LogisticRegression):  # starts at zero, where much is degenerate
+            nn.init.normal_(model.dense.weight, std=0.1)
+        return model
+
+    def inputs(self, batch: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(1)
+        if self.name == "char_lstm":
+            return (torch.randint(0, 83, (batch, *self.shape), generator=generator),)
+        x = torch.rand(batch, *self.shape, generator=generator).to(dtype)
+        if self.name == "vae":
+            return x, torch.randn(batch, 8, generator=generator).to(dtype)
+        return (x,)
+
+    @staticmethod
+    def losses(output) -> Tensor:
+        """Return a smooth loss (B,) of everything that the network computes for an example."""
+        match output:
+            case dm.VAEOutput():
+                values = [output.reconstruction, output.mean, output.log_sigma]
+            case dm.InceptionOutput(logits, aux_logits):
+                values = [logits] if aux_logits is None else [logits, aux_logits]
+            case (logits, _):
+                values = [logits]
+            case Tensor(ndim=1):  # a test function: already losses
+                return output
+            case _:
+                values = [output]
+        return sum(value.sin().flatten(1).sum(dim=1) for value in values)
+
+
+CASES = [
+    Case("logreg", lambda: dm.LogisticRegression(10), (1, 28, 28)),
+    Case("mlp", lambda: dm.MLP(10, hidden=(30, 20, 10)), (1, 28, 28)),
+    Case("2c2d", lambda: dm.Net2c2d(10), (1, 28, 28)),
+    Case("3c3d", lambda: dm.Net3c3d(10), (3, 32, 32)),
+    Case("vgg16", lambda: dm.VGG(16, 10, resize_to=16), (3, 15, 14)),
+    Case("allcnnc", lambda: dm.AllCNNC(100), (3, 13, 12)),
+    Case("wrn", lambda: dm.WideResNet(10, 2, 10), (3, 12, 13)),
+    Case("vae", lambda: dm.VAE(), (1, 28, 28)),
+    Case("char_lstm", lambda: dm.CharLSTM(), (7,)),
+    Case("quadratic", lambda: dm.Quadratic(torch.eye(5) + torch.ones(5, 5)), (5,)),
+    Case("rosenbrock", lambda: dm.Rosenbrock(), (2,)),
+    Case("beale", lambda: dm.Beale(), (2,)),
+    Case("branin", lambda: dm.Branin(), (2,)),
+]
+SLOW_CASES = [
+    Case("vgg19", lambda: dm.VGG(19, 10, resize_to=32), (3, 30, 28)),
+    Case("wrn164", lambda: dm.WideResNet(16, 4, 10), (3, 8, 8)),
+    Case("wrn404", lambda: dm.WideResNet(40, 4, 100), (3, 8, 8)),
+    Case("inception_75", lambda: dm.InceptionV3(10, resize_to=75, aux_head=False), (3, 32, 32)),
+    Case("inception_v3", lambda: dm.InceptionV3(10), (3, 64, 64)),
+]
+
+
+@pytest.fixture(
+    params=[
+        *(pytest.param(case, id=case.name) for case in CASES),
+        *(pytest.param(case, id=case.name, marks=pytest.mark.slow) for case in SLOW_CASES),
+    ]
+)
+def case(request) -> Case:
+    return request.param
+
+
+@pytest.fixture
+def all_cases() -> dict[str, Case]:
+    return {case.name: case for case in [*CASES, *SLOW_CASES]}

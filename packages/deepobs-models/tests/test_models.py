@@ -1,0 +1,239 @@
+"""Parameter counts, docstring tables, roles, names and bad input."""
+
+import math
+import re
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+import deepobs_models as dm
+
+# The table of the original: trainable parameters, and all with the moving statistics.
+PARAMETER_COUNTS = [
+    ("logreg", {}, 7_850, 7_850),
+    ("mlp", {}, 1_336_610, 1_336_610),
+    ("2c2d", {}, 3_274_634, 3_274_634),
+    ("vae", {}, 10_151_489, 10_151_489),
+    ("3c3d", {"num_classes": 10}, 895_210, 895_210),
+    ("3c3d", {"num_classes": 100}, 918_340, 918_340),
+    ("allcnnc", {}, 1_387_108, 1_387_108),
+    ("vgg16", {"num_classes": 10}, 134_301_514, 134_301_514),
+    ("vgg16", {"num_classes": 100}, 134_670_244, 134_670_244),
+    ("vgg16", {"num_classes": 1001}, 138_361_641, 138_361_641),
+    ("vgg19", {"num_classes": 10}, 139_611_210, 139_611_210),
+    ("vgg19", {"num_classes": 100}, 139_979_940, 139_979_940),
+    ("vgg19", {"num_classes": 1001}, 143_671_337, 143_671_337),
+    ("wrn164", {"num_classes": 10}, 2_748_890, 2_752_506),
+    ("wrn404", {"num_classes": 100}, 8_972_340, 8_983_124),
+    ("inception_v3", {}, 27_164_082, 27_200_306),
+    ("char_lstm", {}, 284_499, 284_499),
+    ("quadratic", {"hessian": torch.eye(100)}, 100, 100),
+    ("rosenbrock", {}, 2, 2),
+    ("beale", {}, 2, 2),
+    ("branin", {}, 2, 2),
+]
+
+
+def count_trained(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def build_on_meta(name: str, **kwargs) -> nn.Module:
+    with torch.device("meta"):
+        return dm.create_model(name, **kwargs)
+
+
+@pytest.mark.parametrize(("name", "kwargs", "trained", "total"), PARAMETER_COUNTS)
+def test_parameter_counts_equal_the_originals(name, kwargs, trained, total):
+    model = build_on_meta(name, **kwargs)
+    assert count_trained(model) == trained
+    statistics = [b for key, b in model.named_buffers() if ".running_" in f".{key}"]
+    assert trained + sum(b.numel() for b in statistics) == total
+
+
+def test_the_tables_of_counts_and_names_cover_each_other():
+    assert {name for name, *_ in PARAMETER_COUNTS} == set(dm.list_models())
+
+
+DOCUMENTED = [
+    ("logreg", {}),
+    ("mlp", {}),
+    ("2c2d", {}),
+    ("3c3d", {}),
+    ("vgg16", {"num_classes": 10}),
+    ("allcnnc", {}),
+    ("wrn164", {"num_classes": 10}),
+    ("inception_v3", {}),
+    ("vae", {}),
+    ("char_lstm", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "kwargs"), DOCUMENTED)
+def test_layer_table_in_the_docstring_is_true(name, kwargs):
+    model = build_on_meta(name, **kwargs)
+    table = re.findall(r"^ {8}([\w.]+) +(.*?) *(\d+)(?:  .*)?$", type(model).__doc__, re.MULTILINE)
+    *layers, total = table
+    assert total[0] == "total"
+    assert int(total[2]) == count_trained(model)
+    for path, what, count in layers:
+        layer = model.get_submodule(path)
+        assert int(count) == count_trained(layer), path
+        if "(" in what and not what.startswith("inception"):
+            assert what.startswith(type(layer).__name__), path
+    documented = {path for path, _, _ in layers}
+    for path, parameter in model.named_parameters():
+        covered = any(path == name or path.startswith(f"{name}.") for name in documented)
+        assert covered or not parameter.requires_grad, path
+
+
+# ---------------------------------------------------------------------------------- roles
+
+HEADS_AND_EMBEDDINGS = {
+    "logreg": {"dense.weight": "head"},
+    "mlp": {"dense4.weight": "head"},
+    "2c2d": {"dense2.weight": "head"},
+    "3c3d": {"dense3.weight": "head"},
+    "vgg16": {"dense3.weight": "head"},
+    "vgg19": {"dense3.weight": "head"},
+    "allcnnc": {"conv9.weight": "head"},
+    "wrn164": {"dense.weight": "head"},
+    "wrn404": {"dense.weight": "head"},
+    "inception_v3": {"dense.weight": "head", "aux_head.dense.weight": "head"},
+    "vae": {"decoder.dense3.weight": "head"},
+    "char_lstm": {"embedding.weight": "embedding", "dense.weight": "head"},
+    "quadratic": {},
+    "rosenbrock": {},
+    "beale": {},
+    "branin": {},
+}
+NEEDED = {
+    "vgg16": {"num_classes": 10},
+    "vgg19": {"num_classes": 10},
+    "wrn164": {"num_classes": 10},
+    "wrn404": {"num_classes": 100},
+    "quadratic": {"hessian": torch.eye(3)},
+}
+
+
+@pytest.mark.parametrize("name", dm.list_models())
+def test_roles_cover_every_parameter(name):
+    model = build_on_meta(name, **NEEDED.get(name, {}))
+    found = dm.roles(model)
+    special = HEADS_AND_EMBEDDINGS[name]
+    assert list(found) == [path for path, _ in model.named_parameters()]
+    assert {path: role for path, role in found.items() if role in ("head", "embedding")} == special
+    for path, parameter in model.named_parameters():
+        layer = model.get_submodule(path.rpartition(".")[0])
+        if path not in special:
+            if isinstance(layer, nn.BatchNorm2d):
+                expected = "norm"
+            else:
+                expected = "bias" if parameter.ndim < 2 else "hidden"
+            assert found[path] == expected, path
+
+
+def test_roles_of_other_models():
+    model = nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.Linear(4, 4), nn.Linear(4, 2))
+    assert Counter(dm.roles(model).values()) == {
+        "embedding": 1,
+        "norm": 2,
+        "hidden": 1,
+        "head": 1,
+        "bias": 2,
+    }
+
+
+# ---------------------------------------------------------------------------------- names
+
+
+def test_unknown_name_is_answered_with_the_closest():
+    with pytest.raises(ValueError, match=r"Unknown model 'wrn-164'. Did you mean 'wrn164'\?"):
+        dm.create_model("wrn-164")
+
+
+def test_create_model_passes_arguments_on():
+    assert dm.create_model("mlp", num_classes=3, hidden=(5,)).dense2.out_features == 3
+
+
+def test_version_is_the_installed_one():
+    from importlib.metadata import version
+
+    assert dm.__version__ == version("deepobs-models")
+    with pytest.raises(AttributeError, match="no_such_name"):
+        dm.no_such_name  # noqa: B018
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+BAD_ARGUMENTS = [
+    (lambda: dm.WideResNet(17, 4, 10), "depth of WideResNet must be 6n.4 .*, got 17"),
+    (lambda: dm.WideResNet(4, 4, 10), "got 4"),
+    (lambda: dm.WideResNet(16, 0, 10), "widen_factor must be at least 1, got 0"),
+    (lambda: dm.VGG(17, 10), "depth of VGG must be 16 or 19, got 17"),
+    (lambda: dm.VGG(16, 10, dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
+    (lambda: dm.VGG(16, 10, resize_to=0), "resize_to must be at least 1, got 0"),
+    (lambda: dm.AllCNNC(dropout=-0.1), "dropout must be in .*, got -0.1"),
+    (lambda: dm.AllCNNC(input_dropout=1.5), "input_dropout must be in .*, got 1.5"),
+    (lambda: dm.AllCNNC(dropout=math.nan), "dropout must be in .*, got nan"),
+    (lambda: dm.VAE(dropout=1.0), "dropout must be in .*, got 1.0"),
+    (lambda: dm.VAE(latent_size=0), "latent_size must be at least 1, got 0"),
+    (lambda: dm.CharLSTM(dropout=2), "dropout must be in .*, got 2"),
+    (lambda: dm.CharLSTM(0), "vocab_size must be at least 1, got 0"),
+    (lambda: dm.InceptionV3(dropout=1.0), "dropout must be in .*, got 1.0"),
+    (lambda: dm.InceptionV3(resize_to=224), "299 to 346 with the auxiliary head, got 224"),
+    (lambda: dm.InceptionV3(resize_to=74, aux_head=False), "at least 75.* got 74"),
+    (lambda: dm.Net3c3d(image_size=8), "image_size must be at least 9 for Net3c3d, got 8"),
+    (lambda: dm.Net2c2d(image_size=0), "image_size must be at least 1, got 0"),
+    (lambda: dm.LogisticRegression(0), "num_classes must be at least 1, got 0"),
+    (lambda: dm.MLP(hidden=(5, 0)), "hidden must be at least 1, got 0"),
+    (lambda: dm.Quadratic(torch.ones(3)), r"square matrix .* got shape \(3,\)"),
+    (lambda: dm.Quadratic(torch.tensor([[1.0, 2.0], [0.0, 1.0]])), "must be symmetric"),
+    (lambda: dm.SamePad2d(0), "kernel_size must be at least 1, got 0"),
+    (lambda: dm.SameCrop2d(2, stride=3), "at most kernel_size .2., got 3"),
+    (lambda: dm.same_max_pool2d(2, 1, input_size=8), "stride 1 and an even kernel"),
+    (lambda: dm.LegacyBilinearResize(0), "size must be at least 1, got 0"),
+    (lambda: dm.PreActResidualBlock(4, 4, 0), "stride must be at least 1, got 0"),
+    (lambda: dm.truncated_normal_(torch.empty(3), -1.0), "std must be at least 0, got -1.0"),
+    (lambda: dm.glorot_uniform_(torch.tensor(0.0)), "scalar has no fans"),
+]
+
+
+@pytest.mark.parametrize(("construct", "message"), BAD_ARGUMENTS)
+def test_bad_argument_is_named_at_construction(construct, message):
+    with torch.device("cpu"), pytest.raises(ValueError, match=message):
+        construct()
+
+
+BAD_INPUTS = [
+    ("logreg", {}, (2, 1, 27, 28), "takes 784 numbers an example"),
+    ("mlp", {}, (784,), "The first dimension is the batch"),
+    ("2c2d", {}, (2, 3, 28, 28), r"takes images \(B, 1, 28, 28\), got shape \(2, 3, 28, 28\)"),
+    ("2c2d", {}, (2, 1, 32, 32), "built for images of 28x28, got 32x32"),
+    ("3c3d", {}, (2, 32, 32, 3), "channels first"),
+    ("3c3d", {}, (3, 32, 32), "in batches"),
+    ("vgg16", {"num_classes": 2, "resize_to": 32}, (2, 1, 32, 32), r"\(B, 3, H, W\)"),
+    ("allcnnc", {}, (2, 3, 8, 32), "at least 9x9, got 8x32"),
+    ("allcnnc", {}, (2, 1, 32, 32), r"\(B, 3, H, W\)"),
+    ("wrn164", {"num_classes": 2}, (2, 1, 32, 32), r"\(B, 3, H, W\)"),
+    ("inception_v3", {"num_classes": 2, "aux_head": False}, (2, 1, 9, 9), r"\(B, 3, H, W\)"),
+    ("vae", {}, (2, 1, 32, 32), "built for images of 28x28"),
+    ("char_lstm", {}, (2, 50), "integer type, got shape .2, 50. of torch.float32"),
+    ("char_lstm", {}, (50,), r"characters \(B, T\)"),
+    ("quadratic", {"hessian": torch.eye(3)}, (2, 4), r"points \(B, 3\), got shape \(2, 4\)"),
+    ("beale", {}, (2,), r"Beale takes noise \(B, 2\), got shape \(2,\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "message"), BAD_INPUTS)
+def test_bad_input_is_named_at_first_use(name, kwargs, shape, message):
+    model = dm.create_model(name, **kwargs)
+    with pytest.raises(ValueError, match=message):
+        model(torch.zeros(shape))
+
+
+def test_noise_of_the_vae_must_fit():
+    with pytest.raises(ValueError, match=r"noise of VAE must have shape \(2, 8\), got \(2, 9\)"):
+        dm.VAE()(torch.zeros(2, 1, 28, 28), noise=torch.zeros(2, 9))
