@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deepobs_data.errors import DamagedFileError
 from deepobs_data.files import Found
 from deepobs_data.load import use_files
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
 from deepobs_data.roots import is_offline, resolve_root
 from deepobs_data.shapes import Dataset
 from deepobs_data.table import Table
-from deepobs_data.vocabulary import encode_text, train_length, trim_war_and_peace
-
-TOLSTOI_VOCABULARY = 83
-TOLSTOI_TEST_LENGTH = 653_237
+from deepobs_data.vocabulary import (
+    TOLSTOI_TEST_LENGTH,
+    check_war_and_peace,
+    encode_text,
+    train_length,
+)
 
 
 def tolstoi(
@@ -153,38 +153,7 @@ def _windows(ids: Tensor, seq_length: int) -> Table:
 
 
 def _read_tolstoi(found: Found) -> tuple[np.ndarray, str]:
-    path = found.paths["war-and-peace.txt"]
-    content = path.read_bytes()
-    ids, vocabulary = encode_text(trim_war_and_peace(content).decode("utf-8", errors="replace"))
-    test_length = len(ids) - train_length(len(ids))
-    if len(vocabulary) != TOLSTOI_VOCABULARY or test_length != TOLSTOI_TEST_LENGTH:
-        raise DamagedFileError(
-            path,
-            f"{path} is not the text of the original: {len(vocabulary)} characters and "
-            f"{test_length} of them in the test part, expected {TOLSTOI_VOCABULARY} and "
-            f"{TOLSTOI_TEST_LENGTH}. For another text use deepobs_data.text(path).",
-        )
-    _check_record(path, hashlib.sha256(content).hexdigest())
-    return ids, vocabulary
-
-
-def _check_record(path: Path, found: str) -> None:
-    """Compare with the checksum of the first use, or record it where the folder can be written."""
-    record = path.with_name(f"{path.name}.sha256")
-    try:
-        expected = record.read_text().split()[0]
-    except (OSError, IndexError):
-        try:
-            record.write_text(f"{found}  {path.name}\n")
-        except OSError:
-            return  # a read-only folder: the checks of the content must do
-        return
-    if expected != found:
-        raise DamagedFileError(
-            path,
-            f"{path} has changed since its first use: found sha256 {found}, expected {expected} "
-            f"(recorded in {record.name}).",
-        )
+    return check_war_and_peace(found.paths["war-and-peace.txt"], record=True)
 
 
 def _check_seq_length(seq_length: int) -> None:

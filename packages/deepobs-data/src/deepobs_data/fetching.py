@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepobs_data.archive import extract_folder
+from deepobs_data.decode import check_md5
 from deepobs_data.download import Progress, download
 from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_data.files import Found, find_folders, missing_files, part_path, set_aside
+from deepobs_data.idx import read_idx
 from deepobs_data.sources import SOURCES, Download, Source, SourceFile
+from deepobs_data.vocabulary import check_war_and_peace
 
 
 def pending_downloads(name: str, root: Path) -> tuple[Download, ...]:
@@ -59,8 +62,6 @@ def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:
         DamagedFileError: The checksum is wrong or the archive cannot be unpacked.
         DownloadError: There is no space for the files.
     """
-    from deepobs_data.decode import check_md5
-
     try:
         check_md5(archive, file.md5)
         extract_folder(archive, source.folder, root)
@@ -101,6 +102,8 @@ def import_files(name: str, folder: Path, root: Path) -> Path:
             )
         for wanted in source.files:
             check_file(found.paths[wanted.name], wanted)
+        if name == "tolstoi":
+            check_war_and_peace(found.paths["war-and-peace.txt"])
         home.mkdir(parents=True, exist_ok=True)
         for path in found.paths.values():
             _copy(path, home / path.name)
@@ -113,9 +116,6 @@ def check_file(path: Path, file: SourceFile) -> None:
     Raises:
         DamagedFileError: It is different.
     """
-    from deepobs_data.decode import check_md5
-    from deepobs_data.idx import read_idx
-
     if file.gzipped:
         read_idx(path, file.md5)
     else:

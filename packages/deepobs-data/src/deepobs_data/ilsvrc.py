@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from deepobs_data.augment import IMAGENET_AUGMENT
-from deepobs_data.errors import DamagedFileError, DataNotFoundError
+from deepobs_data.errors import DamagedFileError
 from deepobs_data.facts import info
+from deepobs_data.ilsvrc_folder import find_imagenet
 from deepobs_data.images import TRAIN_EVAL_SIZE, Normalization, make_transform
 from deepobs_data.operations import center_crop_or_pad, scale_to_unit, smaller_side_size
 from deepobs_data.partition import Recipe, check_recipe, partition_rows
@@ -19,7 +20,6 @@ from deepobs_data.roots import resolve_root
 from deepobs_data.shapes import Dataset
 from deepobs_data.stream import Stream
 
-FOLDERS = ("imagenet", "ImageNet", "ILSVRC2012", "")
 CLASSES = 1000
 
 
@@ -83,29 +83,6 @@ def imagenet(
         test=Stream(test_paths, test_y, decode_image, finish, workers=workers),
         augment=operation,
         classes=info("imagenet").classes,
-    )
-
-
-def find_imagenet(root: Path) -> Path:
-    """The folder at or below `root` that has `train` and `val`.
-
-    Raises:
-        DataNotFoundError: There is none; says what to download and where to put it.
-    """
-    for name in FOLDERS:
-        if (root / name / "train").is_dir() and (root / name / "val").is_dir():
-            return root / name
-    target = root / "imagenet"
-    raise DataNotFoundError(
-        f"ImageNet is not in {root}: no folders train and val there or in {target}.\n"
-        "Its licence forbids downloading it for you. Log in at https://image-net.org, download\n"
-        "  ILSVRC2012_img_train.tar (138 GB), ILSVRC2012_img_val.tar (6.3 GB) and\n"
-        f"  ILSVRC2012_devkit_t12.tar.gz (2.5 MB) into {target}\n"
-        "and let torchvision unpack them (some hours, another 145 GB):\n"
-        '  python -c "from torchvision.datasets import ImageNet; '
-        f"[ImageNet(r'{target}', split) for split in ('train', 'val')]\"\n"
-        "If you have such folders already, name the folder that holds train and val:\n"
-        "  --data-dir FOLDER, root=FOLDER in Python, or DEEPOBS_DATA_DIR=FOLDER"
     )
 
 

@@ -1,0 +1,46 @@
+"""Comparing what lies in a data folder with what should lie there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from deepobs_data.errors import DamagedFileError
+from deepobs_data.fetching import check_file
+from deepobs_data.files import find_folders
+from deepobs_data.sources import SOURCES
+from deepobs_data.vocabulary import check_war_and_peace
+
+State = Literal["verified", "unknown", "damaged", "missing"]
+
+
+class Verdict(NamedTuple):
+    """What is known about one file, or about a data set that is missing as a whole."""
+
+    path: Path
+    state: State
+    reason: str = ""
+
+
+def verify(name: str, root: Path) -> list[Verdict]:
+    """Check every file of data set `name` below `root`; nothing is changed.
+
+    All folders in which the set is complete are checked. A data set without any such folder gives
+    one verdict "missing" for the place where a fetch would put it.
+    """
+    source = SOURCES[name]
+    verdicts = []
+    for found in find_folders(source, root):
+        for file in source.files:
+            path = found.paths[file.name]
+            try:
+                check_file(path, file)
+                if name == "tolstoi":
+                    check_war_and_peace(path)
+            except DamagedFileError as error:
+                verdicts.append(Verdict(path, "damaged", str(error)))
+            except OSError as error:
+                verdicts.append(Verdict(path, "unknown", str(error)))
+            else:
+                verdicts.append(Verdict(path, "verified"))
+    return verdicts or [Verdict(root / source.folder, "missing")]

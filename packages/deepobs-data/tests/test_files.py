@@ -1,0 +1,331 @@
+"""Files in the real formats through the real code path, good and bad."""
+
+import os
+import pickle
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import deepobs_data as dd
+from deepobs_data import cache, sources
+
+IMAGE_SETS = ["mnist", "fmnist", "cifar10", "cifar100", "svhn"]
+FOLDER = {name: sources.SOURCES[name].folder for name in IMAGE_SETS}
+
+
+def load(name, root, **arguments):
+    return getattr(dd, name)(root, offline=True, **arguments)
+
+
+def stored(array):
+    return array if array.ndim == 4 else array[:, None]
+
+
+@pytest.mark.parametrize("name", IMAGE_SETS)
+def test_real_format(name, write_files, tmp_path):
+    arrays = write_files(name, tmp_path / FOLDER[name])
+    data = load(name, tmp_path, valid_size=5)
+    np.testing.assert_array_equal(data.train.x, stored(arrays["train_x"]))
+    np.testing.assert_array_equal(data.train.y, arrays["train_y"])
+    np.testing.assert_array_equal(data.test.x, stored(arrays["test_x"]))
+    np.testing.assert_array_equal(data.test.y, arrays["test_y"])
+    assert data.train.y.dtype == torch.int64
+    assert (len(data.train), len(data.valid), len(data.test)) == (25, 5, 15)
+    facts = dd.info(name)
+    x, _ = next(data.test.batches(torch.arange(4), 4))
+    assert x.shape == (4, *facts.x_shape)
+    assert x.dtype == torch.float32
+    if facts.augmented:
+        expected = dd.standardize(torch.from_numpy(arrays["test_x"][:4]))
+    else:
+        expected = torch.from_numpy(stored(arrays["test_x"][:4])) / 255
+    torch.testing.assert_close(x, expected)
+    assert data.classes == facts.classes
+    assert len(data.classes) == facts.num_classes
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
+@pytest.mark.parametrize(
+    "place", ["", "fmnist", "fashion-mnist", "FashionMNIST/raw", "FashionMNIST"]
+)
+def test_folders_where_idx_files_are_found(place, gzipped, write_files, tmp_path):
+    arrays = write_files("fmnist", tmp_path / place, gzipped=gzipped)
+    data = load("fmnist", tmp_path)
+    np.testing.assert_array_equal(data.train.x[:, 0], arrays["train_x"])
+
+
+def test_the_default_root_is_read_at_call_time(write_files, tmp_path, monkeypatch):
+    write_files("mnist", tmp_path / "there")
+    monkeypatch.setenv("DEEPOBS_DATA_DIR", str(tmp_path / "there"))
+    assert len(dd.mnist(offline=True).train) == 30
+    assert dd.default_root() == tmp_path / "there"
+    monkeypatch.delenv("DEEPOBS_DATA_DIR")
+    assert "deepobs" in str(dd.default_root())
+
+
+def test_2019_recipe_of_cifar100(write_files, tmp_path):
+    arrays = write_files("cifar100", tmp_path / FOLDER["cifar100"])
+    x = load("cifar100", tmp_path, recipe="2019").train.x
+    # The record in the original's file: coarse label, fine label, pixels; it reads from byte 1.
+    for image, label, got in zip(arrays["train_x"], arrays["train_y"], x, strict=True):
+        record = bytes([0, label]) + image.tobytes()
+        assert got.numpy().tobytes() == record[1 : 1 + 3072]
+
+
+def test_2019_recipe_of_svhn_keeps_64000_images(monkeypatch):
+    from deepobs_data import images
+
+    x = torch.zeros(73_257, 3, 1, 1, dtype=torch.uint8)
+    tensors = {"train_x": x, "train_y": torch.arange(73_257), "test_x": x[:9], "test_y": x[:9]}
+    monkeypatch.setattr(images, "load_tensors", lambda *_: dict(tensors))
+    assert len(dd.svhn().train) == 73_257
+    assert dd.svhn(recipe="2019").train.y[-1] == 63_999
+    assert len(dd.svhn(recipe="2019", valid_size=100).train) == 63_900
+
+
+@pytest.mark.parametrize("name", IMAGE_SETS)
+@pytest.mark.parametrize("damage", ["truncated", "altered", "longer", "empty"])
+def test_damaged_files_are_moved_aside(name, damage, write_files, tmp_path):
+    folder = tmp_path / FOLDER[name]
+    write_files(name, folder)
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        middle = len(content) // 2
+        change = {
+            "truncated": content[:-1],
+            "altered": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "longer": content + b"x",
+            "empty": b"",
+        }
+        path.write_bytes(change[damage])
+        with pytest.raises(dd.DamagedFileError, match="moved aside") as error:
+            load(name, tmp_path)
+        assert path.name in str(error.value)
+        assert "deepobs-data fetch" in str(error.value)
+        assert not path.exists()
+        aside = path.with_name(f"{path.name}.damaged")
+        assert aside.read_bytes() == change[damage]
+        path.write_bytes(content)
+    load(name, tmp_path)
+
+
+def test_checksums_are_named(write_files, tmp_path):
+    write_files("svhn", tmp_path / "svhn")
+    expected = sources.SOURCES["svhn"].files[0].md5
+    with (tmp_path / "svhn" / "train_32x32.mat").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(dd.DamagedFileError, match=f"found md5 [0-9a-f]{{32}}, expected {expected}"):
+        load("svhn", tmp_path)
+
+
+def test_damaged_gzip(write_files, tmp_path):
+    folder = tmp_path / FOLDER["mnist"]
+    write_files("mnist", folder, gzipped=True)
+    path = folder / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(dd.DamagedFileError, match=r"t10k-images-idx3-ubyte\.gz"):
+        load("mnist", tmp_path)
+
+
+def test_files_of_someone_else_are_left_alone(write_files, tmp_path):
+    # Both sets have the same file names; a flat folder of one is no damaged copy of the other.
+    write_files("mnist", tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(dd.DamagedFileError, match="other content"):
+        load("fmnist", tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+    load("mnist", tmp_path)
+
+
+def test_a_pickle_is_not_opened_before_its_checksum_matched(write_files, tmp_path):
+    folder = tmp_path / FOLDER["cifar10"]
+    write_files("cifar10", folder)
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "evil"),)
+
+    (folder / "data_batch_3").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(dd.DamagedFileError, match="is a pickle and is not opened"):
+        load("cifar10", tmp_path)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_pickle_can_only_build_arrays(write_files, tmp_path, monkeypatch):
+    import hashlib
+
+    folder = tmp_path / FOLDER["cifar10"]
+    write_files("cifar10", folder)
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "evil"),)
+
+    content = pickle.dumps(Evil())
+    (folder / "test_batch").write_bytes(content)
+    source = sources.SOURCES["cifar10"]
+    last = replace(source.files[-1], md5=hashlib.md5(content).hexdigest())
+    changed = replace(source, files=(*source.files[:-1], last))
+    monkeypatch.setitem(sources.SOURCES, "cifar10", changed)
+    with pytest.raises(pickle.UnpicklingError, match="mkdir"):
+        load("cifar10", tmp_path)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_missing_files_are_named(write_files, tmp_path):
+    write_files("mnist", tmp_path / FOLDER["mnist"])
+    (tmp_path / FOLDER["mnist"] / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(dd.DataNotFoundError) as error:
+        load("mnist", tmp_path)
+    text = str(error.value)
+    assert "Missing: t10k-labels-idx1-ubyte[.gz]; they would go to" in text
+    for way in ("deepobs-data fetch mnist", "deepobs-data import mnist", "DEEPOBS_DATA_DIR"):
+        assert way in text
+
+
+@pytest.fixture
+def cached_cifar(write_files, tmp_path):
+    folder = tmp_path / FOLDER["cifar10"]
+    arrays = write_files("cifar10", folder)
+    load("cifar10", tmp_path)
+    (entry,) = (tmp_path / "decoded").iterdir()
+    return arrays, folder, entry
+
+
+def forbid_decoding(monkeypatch):
+    from deepobs_data import load as module
+
+    def refuse(*_):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(module, "DECODERS", dict.fromkeys(IMAGE_SETS, refuse))
+
+
+def test_the_second_start_reads_the_cache(cached_cifar, tmp_path, monkeypatch):
+    arrays, _, _ = cached_cifar
+    forbid_decoding(monkeypatch)
+    np.testing.assert_array_equal(load("cifar10", tmp_path).train.x, arrays["train_x"])
+
+
+def test_a_stale_cache_is_rebuilt(cached_cifar, tmp_path, write_files):
+    _, folder, entry = cached_cifar
+    old = entry.read_bytes()
+    new = write_files("cifar10", folder, seed=1)
+    np.testing.assert_array_equal(load("cifar10", tmp_path).train.x, new["train_x"])
+    assert entry.read_bytes() != old
+
+
+def test_a_cache_of_an_older_format_is_rebuilt(cached_cifar, tmp_path, monkeypatch):
+    _, _, entry = cached_cifar
+    old = entry.read_bytes()
+    monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
+    load("cifar10", tmp_path)
+    assert entry.read_bytes() != old
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.9, 0.999, None])
+def test_a_damaged_cache_is_rebuilt(cached_cifar, tmp_path, place):
+    arrays, _, entry = cached_cifar
+    content = bytearray(entry.read_bytes())
+    good = bytes(content)
+    if place is None:
+        del content[len(content) // 3 :]
+    else:
+        content[int(place * len(content))] ^= 0xFF
+    entry.write_bytes(content)
+    data = load("cifar10", tmp_path)
+    np.testing.assert_array_equal(data.train.x, arrays["train_x"])
+    np.testing.assert_array_equal(data.test.y, arrays["test_y"])
+    assert len(entry.read_bytes()) == len(good)
+
+
+def test_a_folder_of_someone_else_gets_no_cache(write_files, tmp_path):
+    write_files("fmnist", tmp_path / "theirs")
+    load("fmnist", tmp_path / "theirs")
+    assert not (tmp_path / "theirs" / "decoded").exists()
+    assert list((dd.default_root() / "decoded").iterdir())
+
+
+def test_without_a_place_for_the_cache_all_works(write_files, tmp_path, monkeypatch):
+    write_files("fmnist", tmp_path / "theirs")
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("DEEPOBS_DATA_DIR", str(tmp_path / "file"))
+    assert len(load("fmnist", tmp_path / "theirs").train) == 30
+
+
+def test_a_read_only_root(write_files, tmp_path):
+    folder = tmp_path / "fixed" / FOLDER["cifar10"]
+    arrays = write_files("cifar10", folder)
+    for path in (folder, folder.parent):
+        path.chmod(0o555)
+    try:
+        for _ in range(2):
+            data = load("cifar10", tmp_path / "fixed")
+            np.testing.assert_array_equal(data.train.x, arrays["train_x"])
+    finally:
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
+
+
+def test_checksums_are_those_of_torchvision():
+    datasets = pytest.importorskip("torchvision.datasets")
+    for name, cls in (("mnist", datasets.MNIST), ("fmnist", datasets.FashionMNIST)):
+        assert {(f.name, f.md5) for f in sources.SOURCES[name].downloads} == set(cls.resources)
+    for name, cls in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+        source = sources.SOURCES[name]
+        files = {(file.name, file.md5) for file in source.files}
+        assert files == {tuple(row) for row in cls.train_list + cls.test_list}
+        assert source.downloads[0].md5 == cls.tgz_md5
+        assert source.folder == cls.base_folder
+    for file in sources.SOURCES["svhn"].files:
+        assert datasets.SVHN.split_list[file.name.split("_")[0]][1:] == [file.name, file.md5]
+
+
+def test_torchvision_reads_what_we_place(write_files, tmp_path):
+    datasets = pytest.importorskip("torchvision.datasets")
+    arrays = write_files("fmnist", tmp_path / "FashionMNIST" / "raw")
+    theirs = datasets.FashionMNIST(tmp_path, train=True)
+    np.testing.assert_array_equal(theirs.data, arrays["train_x"])
+
+
+def test_real_fashion_mnist(fmnist_root):
+    import gzip
+
+    data = dd.fmnist(fmnist_root, offline=True)
+    assert (len(data.train), len(data.train_eval), len(data.test)) == (60_000, 10_000, 10_000)
+    assert data.train.y[:5].tolist() == [9, 0, 0, 3, 0]
+    assert data.test.y[:5].tolist() == [9, 2, 1, 1, 6]
+    for split, prefix in ((data.train, "train"), (data.test, "t10k")):
+        path = next(fmnist_root.rglob(f"{prefix}-images-idx3-ubyte*"))
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        raw = np.frombuffer(content, np.uint8, offset=16)
+        assert int(split.x.sum(dtype=torch.int64)) == int(raw.sum(dtype=np.int64))
+        total = sum(b.x.double().sum() for b in split.batches(torch.arange(len(split)), 1000))
+        assert total.item() == pytest.approx(raw.sum(dtype=np.int64) / 255, rel=1e-6)
+
+
+def test_import_copies_verified_files(write_files, tmp_path):
+    theirs = tmp_path / "downloads" / "some folder"
+    arrays = write_files("fmnist", theirs, gzipped=True)
+    assert dd.import_files("fmnist", tmp_path / "downloads", tmp_path / "root") == (
+        tmp_path / "root" / "FashionMNIST" / "raw"
+    )
+    shutil.rmtree(theirs)
+    np.testing.assert_array_equal(
+        load("fmnist", tmp_path / "root").train.x[:, 0], arrays["train_x"]
+    )
+
+
+def test_import_refuses_wrong_and_missing_files(write_files, tmp_path):
+    write_files("svhn", tmp_path / "theirs")
+    with (tmp_path / "theirs" / "test_32x32.mat").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(dd.DamagedFileError, match="expected"):
+        dd.import_files("svhn", tmp_path / "theirs", tmp_path / "root")
+    with pytest.raises(dd.DataNotFoundError, match=r"nor the archive cifar-10-python\.tar\.gz"):
+        dd.import_files("cifar10", tmp_path / "theirs", tmp_path / "root")
+    assert not (tmp_path / "root" / "svhn").exists()

@@ -1,0 +1,130 @@
+"""ImageNet from JPEG folders: 1,000 class folders written by the test."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+import deepobs_data as dd
+
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("torchvision")
+
+SIZES = [(300, 400), (500, 375), (256, 256), (100, 130)]  # width, height
+RESIZED = [(341, 256), (256, 341), (256, 256), (333, 256)]  # height, width; 332.8 is rounded
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.RandomState(0)
+    originals = []
+    for k, (width, height) in enumerate(SIZES):
+        coarse = rng.randint(0, 256, (8, 8, 3)).astype(np.uint8)
+        image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        mode = {1: "L", 2: "CMYK"}.get(k, "RGB")  # the real set has some of each
+        path = root / f"{k}.JPEG"
+        image.convert(mode).save(path, "JPEG", quality=95)
+        originals.append(path)
+    for part in ("train", "val"):
+        for k in range(1000):
+            folder = root / "imagenet" / part / f"n{k:08d}"
+            folder.mkdir(parents=True)
+            os.link(originals[k % len(SIZES)], folder / f"{part}_{k}.JPEG")
+    return root
+
+
+@pytest.fixture
+def data(root):
+    return dd.imagenet(root, valid_size=100, workers=0)
+
+
+def test_splits_and_labels(data):
+    assert (len(data.train), len(data.valid), len(data.test)) == (900, 100, 1000)
+    assert data.test.y.tolist() == list(range(1, 1001))
+    assert len(data.classes) == 1001
+    order = torch.tensor([0, 5, 999])
+    x, y = next(data.test.batches(order, 3))
+    assert x.shape == (3, 3, 224, 224)
+    assert x.dtype == torch.float32
+    assert y.tolist() == [1, 6, 1000]
+    assert torch.equal(data.test[5].x, x[1])
+    rows = set(data.train.rows.tolist())
+    assert not rows & set(data.valid.rows.tolist())
+    assert set(data.train_eval.rows.tolist()) <= rows
+
+
+def test_evaluation_is_resize_centre_crop_and_standardisation(data, root):
+    from torchvision.transforms import v2
+
+    got = next(data.test.batches(torch.arange(4), 4)).x
+    for k, size in enumerate(RESIZED):
+        steps = v2.Compose([v2.PILToTensor(), v2.Resize(size, antialias=True), v2.CenterCrop(224)])
+        with Image.open(root / f"{k}.JPEG") as image:
+            pixels = steps(image.convert("RGB")).unsqueeze(0)
+        expected = dd.standardize(dd.scale_to_unit(pixels))[0]
+        torch.testing.assert_close(got[k], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_augmentation_is_a_window_of_the_central_256(data):
+    order = torch.tensor([3])
+    centre = data.train.decode(data.train.paths[int(data.train.rows[3])])
+    assert centre.shape == (3, 256, 256)
+    draws = torch.tensor([[(7 + 0.5) / 33, (30 + 0.5) / 33, 0.2]])
+    got = next(data.train.batches(order, 1, draws=draws)).x[0]
+    window = centre[:, 7 : 7 + 224, 30 : 30 + 224].flip(-1).unsqueeze(0)
+    torch.testing.assert_close(got, dd.standardize(dd.scale_to_unit(window))[0])
+
+
+def test_workers_do_not_change_the_result(root):
+    order = torch.tensor([4, 0, 2, 4, 1, 3])
+    results = []
+    state = torch.get_rng_state()
+    for workers in (0, 2):
+        data = dd.imagenet(root, workers=workers)
+        draws = data.augment.draw(6, torch.Generator().manual_seed(0))
+        batches = list(data.train.batches(order, 4, draws=draws))
+        assert [len(batch.y) for batch in batches] == [4, 2]
+        results.append(torch.cat([batch.x for batch in batches]))
+    assert torch.equal(*results)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_loader_over_a_stream(root):
+    data = dd.imagenet(root, workers=0)
+    runs = []
+    for workers in (0, 2):
+        loader = dd.loader(data.test, 8, shuffle=True, workers=workers)
+        runs.append(next(iter(loader)))
+    assert torch.equal(runs[0].x, runs[1].x)
+
+
+def test_channel_normalisation(root):
+    data = dd.imagenet(root, workers=0, normalization="channel", augment=False)
+    assert data.augment is None
+    image = data.test.decode(data.test.paths[0])[:, 16:240, 16:240].float() / 255
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in dd.CHANNEL_STATISTICS["imagenet"])
+    torch.testing.assert_close(data.test[0].x, (image - mean) / std)
+
+
+def test_a_missing_folder_says_what_to_download(tmp_path):
+    with pytest.raises(dd.DataNotFoundError) as error:
+        dd.imagenet(tmp_path)
+    for part in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "devkit", "image-net.org"):
+        assert part in str(error.value)
+    assert str(tmp_path / "imagenet") in str(error.value)
+
+
+def test_wrong_number_of_classes(tmp_path):
+    for part in ("train", "val"):
+        (tmp_path / part / "n00000001").mkdir(parents=True)
+    with pytest.raises(dd.DamagedFileError, match="1 class folders, expected 1000"):
+        dd.imagenet(tmp_path)
+
+
+def test_an_unreadable_image_is_named(data, tmp_path):
+    path = tmp_path / "broken.JPEG"
+    path.write_bytes(b"\xff\xd8\xff\xe0 no image")
+    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image"):
+        data.test.decode(str(path))
