@@ -54,6 +54,7 @@ DATA_NEEDS = {"torchvision", "pillow", "numpy", "scipy", "filelock", "platformdi
 RUNNER_NEEDS = {
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "packaging", "pyparsing",
     "python-dateutil", "six", "rich", "markdown-it-py", "mdurl", "pygments", "filelock", "pyyaml",
+    "tzdata",
 }  # fmt: skip
 MAY_BRING = {
     "deepobs-data": DATA_NEEDS,
@@ -182,7 +183,7 @@ def isolation(session: nox.Session, package: str) -> None:
     if package == "deepobs-models":  # numpy is allowed to its tests, not to the package
         session.run("python", "-c", "import deepobs_models as m; print(len(m.list_models()))")
     session.install(*group("test"), *pins)
-    source = Path(session.create_tmp()) / package
+    source = Path(session.create_tmp()).resolve() / package
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir()
     shutil.unpack_archive(built(package, "*.tar.gz"), source)

@@ -25,6 +25,7 @@ class Closure:
         model: in training mode.
         l2: factor of the regularizer in the objective.
         clip_norm: gradients are clipped to this norm after each backward pass; None: not.
+        create_graph: keep the graph of the gradient in every call, for Hessian methods.
         autocast: context of the forward pass.
         around_backward: context of the backward pass, for BackPACK and the like.
     """
@@ -36,6 +37,7 @@ class Closure:
         *,
         l2: float,
         clip_norm: float | None = None,
+        create_graph: bool = False,
         autocast: Context = nullcontext,
         around_backward: Context = nullcontext,
     ) -> None:
@@ -43,6 +45,7 @@ class Closure:
         self._model = model
         self._l2 = l2
         self._clip_norm = clip_norm
+        self._create_graph = create_graph
         self._autocast = autocast
         self._around_backward = around_backward
         self._trained = [p for p in model.parameters() if p.requires_grad]
@@ -85,7 +88,7 @@ class Closure:
 
         Args:
             backward: False for line searches that want the value alone.
-            create_graph: keep the graph of the gradient, for Hessian methods.
+            create_graph: keep the graph of the gradient in this call.
         """
         self._calls += 1
         if self._calls > 1:
@@ -96,7 +99,7 @@ class Closure:
             self._objective = objective.detach()
             self._outgoing = _detached(state)
         if backward:
-            self._backward(objective, create_graph)
+            self._backward(objective, create_graph or self._create_graph)
         return objective
 
     def _repeat(self) -> None:

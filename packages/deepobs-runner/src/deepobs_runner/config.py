@@ -130,12 +130,29 @@ class Execution:
         deterministic: ask torch for deterministic algorithms where it has them.
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
+        resume: go on from the run's checkpoint, if there is one.
+        checkpoint_epochs: write a checkpoint after every so many epochs; None: by time alone.
+        checkpoint_minutes: write one when so many minutes have passed since the last.
+        time_limit: seconds after which the run stops at the end of its epoch; None: no limit.
+        patience: stop after so many epochs without a lower objective on `valid`, or on
+            `train_eval` if no rows are held out; None: never.
     """
 
     device: str = "auto"
     deterministic: bool = True
     out: Path = Path("results")
     data_dir: Path | None = None
+    resume: bool = False
+    checkpoint_epochs: int | None = None
+    checkpoint_minutes: float = 10.0
+    time_limit: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_epochs", "checkpoint_minutes", "time_limit", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} is {value!r}; it must be a number > 0.")
 
 
 def resolve(config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any]) -> RunConfig:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +16,12 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from deepobs_problems import Problem, load_problem
+from deepobs_runner.checkpoints import (
+    Checkpoint,
+    checkpoint_path,
+    load_checkpoint,
+    save_checkpoint,
+)
 from deepobs_runner.config import Execution, RunConfig, resolve
 from deepobs_runner.devices import choose_device, environment
 from deepobs_runner.errors import UsageError
@@ -22,6 +30,7 @@ from deepobs_runner.optimizers import MakeOptimizer, make_optimizer, resolve_hyp
 from deepobs_runner.results import (
     FINISHED,
     RunResult,
+    Status,
     check_writable,
     jsonable,
     load_result,
@@ -30,6 +39,10 @@ from deepobs_runner.results import (
 from deepobs_runner.training import Record, train
 
 OnRecord = Callable[[Record], object]
+
+
+class DoubleDecayWarning(UserWarning):
+    """The weights are decayed twice: by the problem's regularizer and by the optimizer."""
 
 
 def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConfig:
@@ -47,7 +60,39 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
         config.hyperparams,
         official_lr=official_learning_rate(problem.name, config.optimizer),
     )
+    if config.l2_via == "optimizer":
+        hyperparams = _without_weight_decay(config, hyperparams)
     return resolve(config, problem, hyperparams)
+
+
+def _without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dict[str, Any]:
+    """Leave the decay to the parameter groups.
+
+    Raises:
+        UsageError: it is given as a hyperparameter too, or the optimizer knows no decay.
+    """
+    if config.hyperparams.get("weight_decay"):
+        raise UsageError(
+            "weight_decay is given, and l2_via=optimizer sets it from the problem's L2 as well. "
+            "Use --l2 to choose the factor."
+        )
+    if "weight_decay" not in hyperparams:
+        raise UsageError(
+            f"{config.optimizer} has no weight_decay, so the L2 cannot go through it. Leave "
+            "--l2-via at objective."
+        )
+    return {key: value for key, value in hyperparams.items() if key != "weight_decay"}
+
+
+def double_decay(config: RunConfig) -> str | None:
+    """Return a sentence if a resolved configuration decays the weights twice."""
+    decay = config.hyperparams.get("weight_decay")
+    if not decay or not config.l2 or config.l2_via == "optimizer":
+        return None
+    return (
+        f"{config.optimizer} decays weights by {decay} and the objective of {config.problem} by "
+        f"l2={config.l2}. To decay once, give weight_decay=0, --l2 0, or --l2-via optimizer."
+    )
 
 
 def optimizer_of(config: RunConfig, problem: Problem) -> MakeOptimizer:
@@ -72,7 +117,9 @@ def run(
     """Train one configuration and write its result after every epoch.
 
     A run that is finished already is read, not repeated. A run that diverges ends there and says
-    so. An exception after training has begun is recorded in the result, then raised.
+    so. An exception after training has begun is recorded in the result, then raised; an interrupt
+    (Ctrl-C, or SIGTERM on the command line) leaves a checkpoint of the last epoch that was
+    completed.
 
     Args:
         config: what to run; defaults are resolved here.
@@ -90,13 +137,22 @@ def run(
     config = resolve_config(config, problem)
     device = choose_device(execution.device)
     check_writable(execution.out)
+    if (warning := double_decay(config)) is not None:
+        warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
     with _alone(config, execution.out):
         finished = None if force else finished_result(config, execution.out)
-        if finished is not None:
+        if finished is not None and not _may_go_on(finished, execution):
             return finished
-        records = train(problem, optimizer_of(config, problem), config=config, execution=execution)
-        result = RunResult(config=config, status="running", environment=environment(device))
-        return _follow(records, result, execution.out, on_record)
+        checkpoint = None if force else _checkpoint_of(config, execution)
+        records = train(
+            problem,
+            optimizer_of(config, problem),
+            config=config,
+            execution=execution,
+            resume=checkpoint,
+        )
+        started = RunResult(config=config, status="running", environment=environment(device))
+        return _Follower(started, execution, checkpoint, on_record).follow(records)
 
 
 def finished_result(config: RunConfig, folder: Path) -> RunResult | None:
@@ -108,40 +164,125 @@ def finished_result(config: RunConfig, folder: Path) -> RunResult | None:
     return result if result.status in FINISHED else None
 
 
-def _follow(
-    records: Iterator[Record], result: RunResult, folder: Path, on_record: OnRecord | None
-) -> RunResult:
-    """Save the result after every record; return it finished."""
-    steps: list[np.ndarray] = []
+def _may_go_on(result: RunResult, execution: Execution) -> bool:
+    """Whether a finished run was stopped early and may be resumed."""
+    return result.status == "stopped" and execution.resume
 
-    def save() -> RunResult:
-        objectives = np.concatenate(steps) if steps else np.zeros(0, dtype=np.float32)
-        return replace(result, path=save_result(result, folder, objectives))
 
-    try:
-        for record in records:
-            if len(record.step_objectives):
-                steps.append(record.step_objectives)
-            status = result.status if record.finite else "diverged"
-            saved = (*result.records, record_to_json(record))
-            result = replace(result, records=saved, status=status)
-            save()
-            if on_record is not None:
-                on_record(record)
-            if not record.finite:
-                return save()
-    except Exception:
-        if result.records:  # before the first, nothing was trained: there is nothing to keep
-            result = replace(result, status="failed", error=traceback.format_exc())
-            save()
-        raise
-    result = replace(result, status="done")
-    return save()
+def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:
+    path = checkpoint_path(execution.out, config.id)
+    if not execution.resume or not path.exists():
+        return None
+    return load_checkpoint(path, config.id)
+
+
+class _Follower:
+    """Saves what a run yields and decides when it is over.
+
+    Args:
+        result: without records.
+        execution: where, and when to stop or to write checkpoints.
+        resumed: the checkpoint that training goes on from.
+        on_record: called with every record, after it is saved.
+    """
+
+    def __init__(
+        self,
+        result: RunResult,
+        execution: Execution,
+        resumed: Checkpoint | None,
+        on_record: OnRecord | None,
+    ) -> None:
+        self._result = result
+        self._execution = execution
+        self._on_record = on_record
+        self._objectives: list[np.ndarray] = []
+        self._latest: Checkpoint | None = None  # of the last completed epoch
+        self._started = self._checkpointed = time.monotonic()
+        if resumed is not None:
+            self._take_over(resumed)
+
+    def follow(self, records: Iterator[Record]) -> RunResult:
+        """Save the result after every record; return it finished."""
+        try:
+            for record in records:
+                self._keep(record)
+                if not record.finite:
+                    return self._end("diverged")
+                if (reason := self._reason_to_stop()) is not None:
+                    self._write_checkpoint()
+                    return self._end("stopped", reason)
+        except KeyboardInterrupt:
+            self._write_checkpoint()
+            raise
+        except Exception:
+            if self._result.records:  # before the first, nothing was trained
+                self._write_checkpoint()
+                self._end("failed", traceback.format_exc())
+            raise
+        checkpoint_path(self._execution.out, self._result.config.id).unlink(missing_ok=True)
+        return self._end("done")
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        """Keep the records up to the checkpoint; later epochs are trained again."""
+        old = load_result(self._execution.out / f"{checkpoint.run_id}.json")
+        kept = tuple(r for r in old.records if r["epoch"] <= checkpoint.epoch)
+        self._result = replace(self._result, records=kept)
+        self._objectives = [old.step_objectives()[: checkpoint.steps]]
+        self._latest = checkpoint
+
+    def _keep(self, record: Record) -> None:
+        if len(record.step_objectives):
+            self._objectives.append(record.step_objectives)
+        records = (*self._result.records, record_to_json(record))
+        self._result = replace(self._result, records=records)
+        self._save()
+        self._latest = record.snapshot()
+        if self._checkpoint_is_due(record.epoch):
+            self._write_checkpoint()
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def _checkpoint_is_due(self, epoch: int) -> bool:
+        every = self._execution.checkpoint_epochs
+        if every is not None and epoch and epoch % every == 0:
+            return True
+        return time.monotonic() - self._checkpointed >= 60 * self._execution.checkpoint_minutes
+
+    def _write_checkpoint(self) -> None:
+        if self._latest is not None:
+            save_checkpoint(self._latest, self._execution.out)
+            self._checkpointed = time.monotonic()
+
+    def _reason_to_stop(self) -> str | None:
+        """Return why the run should stop now, None if it should not."""
+        last = self._result.records[-1]
+        if last["epoch"] == self._result.config.epochs:
+            return None
+        limit, patience = self._execution.time_limit, self._execution.patience
+        if limit is not None and time.monotonic() - self._started >= limit:
+            return f"the time limit of {limit:g} s was reached"
+        if patience is not None:
+            split = "valid" if "valid" in last["metrics"] else "train_eval"
+            objectives = self._result.series(split, "objective")
+            best = int(np.nanargmin(objectives))
+            if len(objectives) - 1 - best >= patience:
+                return f"no lower objective on {split} for {patience} epochs"
+        return None
+
+    def _end(self, status: Status, error: str | None = None) -> RunResult:
+        self._result = replace(self._result, status=status, error=error)
+        return self._save()
+
+    def _save(self) -> RunResult:
+        steps = np.concatenate(self._objectives) if self._objectives else np.zeros(0, np.float32)
+        path = save_result(self._result, self._execution.out, steps)
+        return replace(self._result, path=path)
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
     """Return a record as the result file holds it."""
-    fields = ("epoch", "steps", "lr", "clocks", "metrics")
+    fields = ("epoch", "steps", "lr", "clocks", "metrics", "telemetry")
     converted: dict[str, Any] = jsonable({name: getattr(record, name) for name in fields})
     return converted
 

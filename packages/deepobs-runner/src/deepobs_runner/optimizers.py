@@ -16,8 +16,8 @@ from torch import nn
 from deepobs_problems.errors import nearest
 from deepobs_runner.errors import UsageError
 
-MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
-"""Builds the optimizer of a model."""
+MakeOptimizer = Callable[[nn.Module], Any]
+"""Builds the optimizer of a model: a `torch.optim.Optimizer` or what behaves like one."""
 
 IMPLEMENTATION_SWITCHES = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Arguments that choose how torch computes a step, not what; no hyperparameters by default."""
@@ -128,12 +128,18 @@ def resolve_hyperparams(
             f"{name} has no hyperparameter {unknown[0]!r}.{nearest(unknown[0], named)} "
             f"It has: {', '.join(named)}."
         )
-    resolved = {key: default for key, default in named.items() if _is_kept(key, default)}
+    types = annotations_of(find_optimizer(name))
+    resolved = {
+        key: _typed(name, key, default, types.get(key, ""), default)
+        for key, default in named.items()
+        if _is_kept(key, default)
+    }
     if "lr" in named:
         resolved.pop("lr", None)
         if official_lr is not None:
             resolved["lr"] = official_lr
-    resolved.update(given)
+    for key, value in given.items():
+        resolved[key] = _typed(name, key, value, types.get(key, ""), named.get(key))
     resolved = {k: v for k, v in resolved.items() if not (v is False and named.get(k) is False)}
     missing = [k for k, default in named.items() if default is inspect.Parameter.empty or k == "lr"]
     for key in missing:
@@ -143,6 +149,40 @@ def resolve_hyperparams(
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{key}={value} of {name} is not a finite number.")
     return {key: _to_json(value) for key, value in resolved.items()}
+
+
+def annotations_of(factory: Callable[..., Any]) -> dict[str, str]:
+    """Return the annotations of a factory's arguments as text."""
+    source = torch.optim.SGD if factory is momentum else factory
+    parameters = inspect.signature(source).parameters.values()
+    return {p.name: "" if p.annotation is p.empty else str(p.annotation) for p in parameters}
+
+
+def _typed(name: str, key: str, value: Any, annotation: str, default: Any) -> Any:
+    """Return a value in the type of its argument, so that `lr=1` and `lr=1.0` are one run.
+
+    Raises:
+        UsageError: a number is wanted and this is none, or a flag and this is none.
+    """
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UsageError(f"{key} of {name} is true or false; got {value!r}.")
+        return value
+    wants_float = isinstance(default, float) or "float" in annotation
+    wants_tuple = isinstance(default, tuple) or "tuple" in annotation.lower()
+    if isinstance(value, list | tuple) and wants_float:
+        return [float(item) if isinstance(item, int | float) else item for item in value]
+    if wants_tuple or value is None:
+        return value
+    if wants_float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"{key} of {name} is a number; got {value!r}.")
+        return float(value)
+    if isinstance(default, int) and isinstance(value, float):
+        if not value.is_integer():
+            raise UsageError(f"{key} of {name} is a whole number; got {value!r}.")
+        return int(value)
+    return value
 
 
 def _is_kept(key: str, default: Any) -> bool:
@@ -164,8 +204,10 @@ def make_optimizer(
 ) -> MakeOptimizer:
     """Return a function that builds the optimizer of a model.
 
-    A factory whose first argument is called `model` gets the model, every other one the
-    parameter groups.
+    A factory whose first argument is called `model` gets the model (`deepobs_models.roles` tells
+    what each parameter is for), every other one the parameter groups. It returns an optimizer,
+    a wrapper with `step(closure)`, `param_groups` and the state-dict methods, or a list of
+    optimizers that share one gradient.
 
     Args:
         name: of the optimizer.
@@ -176,9 +218,59 @@ def make_optimizer(
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparams.items()}
     first = next(iter(inspect.signature(factory).parameters), "")
     build = partial(factory, **arguments)
-    if first == "model":
-        return lambda model: build(model)
-    return lambda model: build(list(groups(model)))
+    wants_model = first == "model"
+
+    def make(model: nn.Module) -> Any:
+        built = build(model if wants_model else list(groups(model)))
+        return Several(built) if isinstance(built, list | tuple) else built
+
+    return make
+
+
+class Several:
+    """Several optimizers that step one after another with the gradient of one closure call.
+
+    Args:
+        optimizers: each with parameters of its own.
+    """
+
+    def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        self.optimizers = list(optimizers)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of all, one after another."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def step(self, closure: Callable[[], Any]) -> Any:
+        """Call the closure once and take a step with each optimizer."""
+        loss = closure()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state dicts of all."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+
+    def train(self) -> None:
+        """Switch those that have a training mode to it."""
+        self._switch("train")
+
+    def eval(self) -> None:
+        """Switch those that evaluate at other weights than they train to those."""
+        self._switch("eval")
+
+    def _switch(self, mode: str) -> None:
+        for optimizer in self.optimizers:
+            switch = getattr(optimizer, mode, None)
+            if callable(switch):
+                switch()
 
 
 def parse_hyperparams(words: Iterable[str]) -> dict[str, Any]:

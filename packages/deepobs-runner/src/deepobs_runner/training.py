@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,16 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_data import Dataset
-from deepobs_problems import Problem, evaluate, evaluation_order
+from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast
+from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.closure import Closure, Context
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.data_order import Order, training_order, whole_batches
+from deepobs_runner.data_order import training_order
 from deepobs_runner.devices import choose_device, compute_dtype, numerics, synchronize
 from deepobs_runner.errors import UsageError
+from deepobs_runner.evaluating import Evaluator
 from deepobs_runner.optimizers import MakeOptimizer
 from deepobs_runner.schedules import Constant
 from deepobs_runner.seeds import global_stream
+from deepobs_runner.telemetry import Telemetry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +36,24 @@ class Record:
     Attributes:
         epoch: 0 before training.
         steps: optimizer steps taken so far.
-        lr: learning rate of each parameter group in the last step taken, or before the first.
+        lr: learning rate of each parameter group in the last step taken, or before the first;
+            None for a group without one.
         clocks: seconds spent since the record before, by activity: `train`, `evaluate`.
         metrics: by split (`train_eval`, `valid`, `test`), then by name (`loss`, `objective`, the
             problem's metrics).
+        telemetry: norms at the last step of the epoch, see `telemetry.py`; empty for epoch 0.
         step_objectives: objective of every step since the record before, `(steps,)`.
+        snapshot: returns a checkpoint of the run; only to be called before the next record.
     """
 
     epoch: int
     steps: int
-    lr: tuple[float, ...]
+    lr: tuple[float | None, ...]
     clocks: dict[str, float]
     metrics: dict[str, dict[str, float]]
+    telemetry: dict[str, Any]
     step_objectives: np.ndarray = field(repr=False, compare=False)
+    snapshot: Callable[[], Checkpoint] = field(repr=False, compare=False)
 
     @property
     def finite(self) -> bool:
@@ -82,6 +90,7 @@ def train(
     config: RunConfig,
     execution: Execution | None = None,
     dataset: Dataset | None = None,
+    resume: Checkpoint | None = None,
     around_backward: Context = nullcontext,
 ) -> Iterator[Record]:
     """Train a problem's model and yield a record per epoch, from 0 (before training) on.
@@ -94,6 +103,7 @@ def train(
         config: resolved, see `config.resolve`.
         execution: device and data folder.
         dataset: in place of the problem's own.
+        resume: go on after this checkpoint; the first record is that of the next epoch.
         around_backward: context manager around every backward pass.
 
     Yields:
@@ -107,13 +117,15 @@ def train(
     device = choose_device(execution.device)
     with numerics(config.precision, execution.deterministic):
         run = _Run(problem, make_optimizer, config, device, execution, dataset, around_backward)
-    epoch = 0
-    while True:
+        if resume is not None:
+            run.restore(resume)
+    epoch = 0 if resume is None else resume.epoch + 1
+    while not (resume is not None and run.ended(epoch - 1)):
         # Settings and generators are torch's globals: never held while the caller has control.
         with numerics(config.precision, execution.deterministic):
             record = run.epoch(epoch)
         yield record
-        if epoch == config.epochs or run.steps == config.steps:
+        if run.ended(epoch):
             return
         epoch += 1
 
@@ -133,61 +145,70 @@ class _Run:
     ) -> None:
         if config.batch_size is None or config.l2 is None:
             raise UsageError("train() wants a resolved configuration; see config.resolve.")
-        self.problem, self.config, self.device = problem, config, device
-        self.batch_size, self.l2 = config.batch_size, config.l2
-        loaded = dataset or load_data(problem, config, execution)
-        self.dataset = loaded.to(device)
+        self.config, self.device, self.batch_size = config, device, config.batch_size
+        self.dataset = (dataset or load_data(problem, config, execution)).to(device)
         self.model = build_model(problem, config, device)
-        if self.l2 and not list(problem.decayed(self.model)):
+        if config.l2 and not list(problem.decayed(self.model)):
             raise UsageError(
-                f"l2 is {self.l2}, but {problem.name} has no weights to regularize; leave l2 out."
+                f"l2 is {config.l2}, but {problem.name} has no weights to regularize; leave it out."
             )
-        self.optimizer = make_optimizer(self.model)
+        self.optimizer: Any = make_optimizer(self.model)
         self.base_rates = [group.get("lr") for group in self.optimizer.param_groups]
         self.steps = 0
         self.dtype = compute_dtype(config.precision)
+        autocast = partial(torch.autocast, device.type, dtype=torch.bfloat16)
+        context: Context = autocast if config.precision == "bf16" else nullcontext
+        self.evaluator = Evaluator(problem, self.dataset, config, device, self.dtype, context)
+        self.telemetry = Telemetry(self.model)
         self.closure = Closure(
             problem,
             self.model,
-            l2=self.l2 if config.l2_via == "objective" else 0.0,
+            l2=config.l2 if config.l2_via == "objective" else 0.0,
             clip_norm=config.clip_norm,
-            autocast=self._autocast(),
+            create_graph=bool(getattr(self.optimizer, "create_graph", False)),
+            autocast=context,
             around_backward=around_backward,
         )
 
+    def ended(self, epoch: int) -> bool:
+        """Whether the run is over after this epoch."""
+        return epoch == self.config.epochs or self.steps == self.config.steps
+
     def epoch(self, epoch: int) -> Record:
         """Train the epoch (none for 0), then evaluate."""
+        objectives, telemetry, seconds = self._train(epoch) if epoch else (np.zeros(0), {}, 0.0)
         started = time.perf_counter()
-        objectives = self._train(epoch) if epoch else np.zeros(0)
-        trained = time.perf_counter()
         metrics = self._evaluate()
         return Record(
             epoch=epoch,
             steps=self.steps,
-            lr=tuple(float(group.get("lr", 0.0)) for group in self.optimizer.param_groups),
-            clocks={"train": trained - started, "evaluate": time.perf_counter() - trained},
+            lr=tuple(_number(group.get("lr")) for group in self.optimizer.param_groups),
+            clocks={"train": seconds, "evaluate": time.perf_counter() - started},
             metrics=metrics,
+            telemetry=telemetry,
             step_objectives=objectives,
+            snapshot=partial(self._snapshot, epoch),
         )
 
-    def _order(self, epoch: int) -> Order:
-        return training_order(
+    def _train(self, epoch: int) -> tuple[np.ndarray, dict[str, Any], float]:
+        """Take the epoch's steps; return their objectives, telemetry and seconds."""
+        started = time.perf_counter()
+        order = training_order(
             self.dataset,
             self.batch_size,
             seed=self.config.seed,
             epoch=epoch,
             recipe=self.config.recipe,
         )
-
-    def _train(self, epoch: int) -> np.ndarray:
-        """Take the epoch's steps; return their objectives."""
-        order = self._order(epoch)
         steps_per_epoch = len(order.rows) // self.batch_size
         if self.config.steps is not None:
-            left = self.config.steps - self.steps
-            order = order.first(left * self.batch_size)
+            order = order.first((self.config.steps - self.steps) * self.batch_size)
+        last = self.steps + len(order.rows) // self.batch_size - 1
         objectives: list[Tensor] = []
+        telemetry: dict[str, Any] = {}
+        unclocked = 0.0
         self.model.train()
+        _set_mode(self.optimizer, training=True)
         self.closure.reset_state()
         batches = self.dataset.train.batches(
             order.rows, self.batch_size, draws=order.draws, device=self.device
@@ -196,12 +217,22 @@ class _Run:
             for batch in batches:
                 self._set_learning_rate(steps_per_epoch)
                 self.closure.begin(cast(batch, self.dtype))
-                self.optimizer.step(self.closure)  # type: ignore[arg-type]
+                if self.steps == last:
+                    unclocked -= self._settle()
+                    self.telemetry.before()
+                    unclocked += time.perf_counter()
+                self.optimizer.step(self.closure)
                 objectives.append(self.closure.finish())
                 self.steps += 1
-            synchronize(self.device)
+            seconds = self._settle() - started - unclocked
+            telemetry = self.telemetry.after()
         # One transfer an epoch: a loss read every step would stall an accelerator every step.
-        return torch.stack(objectives).cpu().numpy() if objectives else np.zeros(0)
+        return torch.stack(objectives).cpu().numpy(), telemetry, seconds
+
+    def _settle(self) -> float:
+        """Return the time at which the device has done what it was given."""
+        synchronize(self.device)
+        return time.perf_counter()
 
     def _set_learning_rate(self, steps_per_epoch: int) -> None:
         """Apply the schedule; a constant one leaves the rate to the optimizer."""
@@ -215,50 +246,47 @@ class _Run:
                 group["lr"] = base * factor
 
     def _evaluate(self) -> dict[str, dict[str, float]]:
-        """Return the metrics of every split the data set has."""
-        splits = {"valid": self.dataset.valid, "test": self.dataset.test}
-        metrics = {"train_eval": self._evaluate_train()}
-        for name, split in splits.items():
-            if split is not None:
-                order = evaluation_order(self.dataset, split, self.batch_size)
-                if self.config.recipe == "2019":
-                    order = order[: whole_batches(len(order), self.batch_size)]
-                metrics[name] = self._evaluate_split(split, Order(order, None))
+        """Evaluate at the weights the optimizer wants to be judged by."""
+        exchanged = _set_mode(self.optimizer, training=False)
+        with ExitStack() as stack:
+            if exchanged or getattr(self.optimizer, "recalibrate_batch_norm", False):
+                stack.enter_context(self.evaluator.recalibrated(self.model))
+            metrics = self.evaluator.metrics(self.model)
+        _set_mode(self.optimizer, training=True)
         return metrics
 
-    def _evaluate_train(self) -> dict[str, float]:
-        """Evaluate the training loss: on fixed rows, or as the official runs did.
-
-        Those took the first batches of the training pipeline, augmentation included; all of them
-        where the text is read in order, since their count was taken for one of windows.
-        """
-        split = self.dataset.train_eval
-        if self.config.recipe == "2019":
-            order = self._order(1)
-            if self.dataset.order == "shuffled":
-                order = order.first(whole_batches(len(split), self.batch_size))
-            return self._evaluate_split(self.dataset.train, order)
-        return self._evaluate_split(
-            split, Order(evaluation_order(self.dataset, split, self.batch_size), None)
+    def _snapshot(self, epoch: int) -> Checkpoint:
+        return Checkpoint(
+            run_id=self.config.id,
+            epoch=epoch,
+            steps=self.steps,
+            model=on_cpu(self.model.state_dict()),
+            optimizer=on_cpu(self.optimizer.state_dict()),
         )
 
-    def _evaluate_split(self, split: Any, order: Order) -> dict[str, float]:
-        stateful = self.dataset.order == "stateful"
-        with self._autocast()():
-            return evaluate(
-                self.problem,
-                self.model,
-                split,
-                # A recurrent model reads the text in as many stretches as in training.
-                batch_size=self.batch_size if stateful else None,
-                order=order.rows,
-                draws=order.draws,
-                device=self.device,
-                dtype=self.dtype,
-                l2=self.l2,
-            )
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over the state of a checkpoint.
 
-    def _autocast(self) -> Context:
-        if self.config.precision == "bf16":
-            return partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
-        return nullcontext
+        Raises:
+            UsageError: it belongs to another configuration.
+        """
+        if checkpoint.run_id != self.config.id:
+            raise UsageError(
+                f"The checkpoint belongs to the run {checkpoint.run_id}, not to {self.config.id}."
+            )
+        self.model.load_state_dict(dict(checkpoint.model))
+        self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self.steps = checkpoint.steps
+
+
+def _set_mode(optimizer: Any, *, training: bool) -> bool:
+    """Switch an optimizer that trains and evaluates at different weights; say whether it does."""
+    switch = getattr(optimizer, "train" if training else "eval", None)
+    if callable(switch):
+        switch()
+        return True
+    return False
+
+
+def _number(rate: Any) -> float | None:
+    return None if rate is None else float(rate)

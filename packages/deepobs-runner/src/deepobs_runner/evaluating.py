@@ -1,0 +1,143 @@
+"""Evaluation of every split of a run, as its recipe wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from deepobs_data import Dataset, Split
+from deepobs_problems import Problem, evaluate, evaluation_order
+from deepobs_problems.evaluation import cast
+from deepobs_runner.closure import Context
+from deepobs_runner.config import RunConfig
+from deepobs_runner.data_order import Order, training_order, whole_batches
+
+RECALIBRATION_BATCHES = 50
+"""Training batches that batch-norm statistics are estimated from when weights were exchanged."""
+
+
+class Evaluator:
+    """Evaluates a model on all splits of a data set.
+
+    Args:
+        problem: says what to compute.
+        dataset: on the device of the model.
+        config: resolved.
+        device: of the model.
+        dtype: of the model.
+        autocast: context of the forward passes.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        dataset: Dataset,
+        config: RunConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+        autocast: Context,
+    ) -> None:
+        self._problem = problem
+        self._dataset = dataset
+        self._config = config
+        self._device = device
+        self._dtype = dtype
+        self._autocast = autocast
+        self._batch_size = config.batch_size or problem.defaults.batch_size
+        # The rows do not change between evaluations.
+        self._orders = {
+            name: self._order_of(split)
+            for name, split in (("valid", dataset.valid), ("test", dataset.test))
+            if split is not None
+        }
+        self._train_split, self._train_order = self._training_rows()
+
+    def metrics(self, model: nn.Module) -> dict[str, dict[str, float]]:
+        """Return the metrics of `train_eval`, `valid` (if rows are held out) and `test`."""
+        metrics = {"train_eval": self._evaluate(model, self._train_split, self._train_order)}
+        for name, order in self._orders.items():
+            metrics[name] = self._evaluate(model, self._dataset.split(name), order)
+        return metrics
+
+    def _order_of(self, split: Split) -> Order:
+        rows = evaluation_order(self._dataset, split, self._batch_size)
+        if self._config.recipe == "2019":
+            rows = rows[: whole_batches(len(rows), self._batch_size)]
+        return Order(rows, None)
+
+    def _training_rows(self) -> tuple[Split, Order]:
+        """Return what the training loss is evaluated on: fixed rows, or as the official runs did.
+
+        Those took the first batches of the training pipeline, augmentation included; all of them
+        where the text is read in order, since their count was taken for one of windows.
+        """
+        split = self._dataset.train_eval
+        if self._config.recipe != "2019":
+            return split, self._order_of(split)
+        order = first_order(self._dataset, self._config, self._batch_size)
+        if self._dataset.order == "shuffled":
+            order = order.first(whole_batches(len(split), self._batch_size))
+        return self._dataset.train, order
+
+    def _evaluate(self, model: nn.Module, split: Split, order: Order) -> dict[str, float]:
+        # A recurrent model reads the text in as many stretches as in training.
+        stateful = self._dataset.order == "stateful"
+        with self._autocast():
+            return evaluate(
+                self._problem,
+                model,
+                split,
+                batch_size=self._batch_size if stateful else None,
+                order=order.rows,
+                draws=order.draws,
+                device=self._device,
+                dtype=self._dtype,
+                l2=self._config.l2,
+            )
+
+    @contextmanager
+    def recalibrated(self, model: nn.Module) -> Iterator[None]:
+        """Estimate batch-norm statistics anew for the model's present weights, and put them back.
+
+        For optimizers that evaluate at other weights than they train, such as averaging ones: the
+        running statistics belong to the weights of training.
+        """
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            yield
+            return
+        saved = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        momenta = [norm.momentum for norm in norms]
+        was_training = model.training
+        try:
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # a plain average over the batches
+            self._pass_over_training_data(model)
+            yield
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+            with torch.no_grad():
+                for name, buffer in model.named_buffers():
+                    buffer.copy_(saved[name])
+            model.train(was_training)
+
+    def _pass_over_training_data(self, model: nn.Module) -> None:
+        """Apply the model in training mode to the first batches, without their augmentation."""
+        order = first_order(self._dataset, self._config, self._batch_size)
+        order = order.first(RECALIBRATION_BATCHES * self._batch_size)
+        model.train()
+        batches = self._dataset.train.batches(order.rows, self._batch_size, device=self._device)
+        state = None
+        with torch.no_grad(), self._autocast():
+            for batch in batches:
+                _, state = self._problem.forward(model, cast(batch, self._dtype), state)
+
+
+def first_order(dataset: Dataset, config: RunConfig, batch_size: int) -> Order:
+    """Return the order of the first epoch."""
+    return training_order(dataset, batch_size, seed=config.seed, epoch=1, recipe=config.recipe)
