@@ -15,6 +15,7 @@ from deepobs_problems import (
     CATALOG,
     Batch,
     Problem,
+    ProblemError,
     accuracy,
     convolution_weights,
     load_problem,
@@ -38,7 +39,7 @@ def test_objective_is_mean_loss_plus_half_l2_sum_of_squares(toy):
     without, _ = toy.objective(model, batch, l2=0.0)
     assert without.item() == losses.mean().item()
     assert toy.regularizer(model, 0.0) == 0.0
-    assert float(toy.regularizer(model, 0.2)) == pytest.approx(0.1 * squares, rel=1e-6)
+    assert toy.regularizer(model, 0.2).item() == pytest.approx(0.1 * squares, rel=1e-6)
 
 
 def test_l2_through_the_optimizer_is_l2_in_the_objective(toy):
@@ -56,6 +57,14 @@ def test_l2_through_the_optimizer_is_l2_in_the_objective(toy):
             optimizer.step()
     for a, b in zip(inside.parameters(), outside.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_l2_on_nothing_is_an_error_that_says_so():
+    problem = CATALOG["quadratic_deep"]
+    model = problem.model()
+    for apply in (problem.regularizer, problem.parameter_groups):
+        with pytest.raises(ProblemError, match=r"l2 is 0\.1, .* of quadratic_deep picks"):
+            apply(model, 0.1)
 
 
 def test_parameter_groups_hold_every_trained_parameter_once(toy):

@@ -155,8 +155,9 @@ def check_losses(problem: Problem, model: nn.Module, batch: Batch, expected: dic
     losses = problem.loss(output, batch)
     assert_close(losses.detach(), expected["losses"])
     assert_close(losses.mean().detach(), expected["mean_loss"])
-    assert_close(float(problem.regularizer(model)), expected["regularizer"])
-    objective = losses.mean() + problem.regularizer(model)
+    regularizer = torch.as_tensor(problem.regularizer(model))
+    assert_close(regularizer.detach(), expected["regularizer"])
+    objective = losses.mean() + regularizer
     assert_close(objective.detach(), expected["total_loss"])
     objective.backward()
     if expected["accuracy"] is None:

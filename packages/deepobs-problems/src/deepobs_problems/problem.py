@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_data import Batch, Dataset
+from deepobs_problems.errors import ProblemError
 from deepobs_problems.losses import accuracy, cross_entropy
 
 State = Any
@@ -126,11 +127,23 @@ class Problem:
         Args:
             model: a model of this problem.
             l2: in place of the problem's own factor.
+
+        Raises:
+            ProblemError: there is a factor, but `decayed` picks no parameter.
         """
         factor = self.l2 if l2 is None else l2
         if factor == 0.0:
             return 0.0
-        return half_sum_of_squares(self.decayed(model)) * factor
+        return half_sum_of_squares(self._decayed(model, factor)) * factor
+
+    def _decayed(self, model: nn.Module, factor: float) -> list[Tensor]:
+        decayed = list(self.decayed(model))
+        if not decayed:
+            raise ProblemError(
+                f"l2 is {factor:g}, but `decayed` of {self.name} picks no parameter of the model. "
+                "Set l2 to 0, or pass a `decayed` that returns the parameters to regularize."
+            )
+        return decayed
 
     def objective(
         self, model: nn.Module, batch: Batch, state: State = None, *, l2: float | None = None
@@ -147,9 +160,12 @@ class Problem:
 
         Plain SGD's `weight_decay` adds `l2 * w` to the gradient, exactly the regularizer's
         gradient. Frozen parameters and empty groups are left out.
+
+        Raises:
+            ProblemError: there is a factor, but `decayed` picks no parameter.
         """
         factor = self.l2 if l2 is None else l2
-        decayed = {id(p) for p in self.decayed(model)} if factor else set()
+        decayed = {id(p) for p in self._decayed(model, factor)} if factor else set()
         trained = [p for p in model.parameters() if p.requires_grad]
         groups = [
             ParameterGroup(params=[p for p in trained if id(p) in decayed], weight_decay=factor),
