@@ -258,19 +258,23 @@ class Several:
         for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(own)
 
-    def train(self) -> None:
-        """Switch those that have a training mode to it."""
-        self._switch("train")
+    def train(self) -> bool:
+        """Switch those that have a training mode to it; say whether there are any."""
+        return self._set_mode(training=True)
 
-    def eval(self) -> None:
-        """Switch those that evaluate at other weights than they train to those."""
-        self._switch("eval")
+    def eval(self) -> bool:
+        """Switch those that evaluate at other weights than they train; say if there are any."""
+        return self._set_mode(training=False)
 
-    def _switch(self, mode: str) -> None:
-        for optimizer in self.optimizers:
-            switch = getattr(optimizer, mode, None)
-            if callable(switch):
-                switch()
+    def _set_mode(self, *, training: bool) -> bool:
+        switched = [set_mode(optimizer, training=training) for optimizer in self.optimizers]
+        return any(switched)  # after all of them were asked
+
+
+def set_mode(optimizer: Any, *, training: bool) -> bool:
+    """Switch an optimizer that trains and evaluates at different weights; say whether it does."""
+    switch = getattr(optimizer, "train" if training else "eval", None)
+    return callable(switch) and switch() is not False
 
 
 def parse_hyperparams(words: Iterable[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from deepobs_runner.data_order import training_order
 from deepobs_runner.devices import choose_device, compute_dtype, numerics, synchronize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.evaluating import Evaluator
-from deepobs_runner.optimizers import MakeOptimizer
+from deepobs_runner.optimizers import MakeOptimizer, set_mode
 from deepobs_runner.schedules import Constant
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.telemetry import Telemetry
@@ -208,7 +208,7 @@ class _Run:
         telemetry: dict[str, Any] = {}
         unclocked = 0.0
         self.model.train()
-        _set_mode(self.optimizer, training=True)
+        set_mode(self.optimizer, training=True)
         self.closure.reset_state()
         batches = self.dataset.train.batches(
             order.rows, self.batch_size, draws=order.draws, device=self.device
@@ -247,12 +247,12 @@ class _Run:
 
     def _evaluate(self) -> dict[str, dict[str, float]]:
         """Evaluate at the weights the optimizer wants to be judged by."""
-        exchanged = _set_mode(self.optimizer, training=False)
+        exchanged = set_mode(self.optimizer, training=False)
         with ExitStack() as stack:
             if exchanged or getattr(self.optimizer, "recalibrate_batch_norm", False):
                 stack.enter_context(self.evaluator.recalibrated(self.model))
             metrics = self.evaluator.metrics(self.model)
-        _set_mode(self.optimizer, training=True)
+        set_mode(self.optimizer, training=True)
         return metrics
 
     def _snapshot(self, epoch: int) -> Checkpoint:
@@ -277,15 +277,6 @@ class _Run:
         self.model.load_state_dict(dict(checkpoint.model))
         self.optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.steps = checkpoint.steps
-
-
-def _set_mode(optimizer: Any, *, training: bool) -> bool:
-    """Switch an optimizer that trains and evaluates at different weights; say whether it does."""
-    switch = getattr(optimizer, "train" if training else "eval", None)
-    if callable(switch):
-        switch()
-        return True
-    return False
 
 
 def _number(rate: Any) -> float | None:
