@@ -62,8 +62,7 @@ CASES = [
     Case("mlp", lambda: dm.MLP(10, hidden=(30, 20, 10)), (1, 28, 28)),
     Case("2c2d", lambda: dm.Net2c2d(10), (1, 28, 28)),
     Case("3c3d", lambda: dm.Net3c3d(10), (3, 32, 32)),
-    Case("vgg16", lambda: dm.VGG(16, 10, resize_to=16), (3, 15, 14)),
-    Case("allcnnc", lambda: dm.AllCNNC(100), (3, 13, 12)),
+    Case("allcnnc", lambda: dm.AllCNNC(100, image_size=13), (3, 13, 13)),
     Case("wrn", lambda: dm.WideResNet(10, 2, 10), (3, 12, 13)),
     Case("vae", lambda: dm.VAE(), (1, 28, 28)),
     Case("char_lstm", lambda: dm.CharLSTM(), (7,)),
@@ -73,6 +72,7 @@ CASES = [
     Case("branin", lambda: dm.Branin(), (2,)),
 ]
 SLOW_CASES = [
+    Case("vgg16", lambda: dm.VGG(16, 10, resize_to=32), (3, 30, 28)),
     Case("vgg19", lambda: dm.VGG(19, 10, resize_to=32), (3, 30, 28)),
     Case("wrn164", lambda: dm.WideResNet(16, 4, 10), (3, 8, 8)),
     Case("wrn404", lambda: dm.WideResNet(40, 4, 100), (3, 8, 8)),

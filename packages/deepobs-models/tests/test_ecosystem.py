@@ -10,6 +10,14 @@ from torch.func import functional_call, grad, jvp, vmap
 
 import deepobs_models as dm
 
+pytestmark = [
+    # Notes of torch about its own kernels, which say nothing about the networks.
+    pytest.mark.filterwarnings("ignore:There is a performance drop"),
+    pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN"),
+    pytest.mark.filterwarnings("ignore:.*were assigned during export"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script:"),
+]
+
 
 def trained_parameters(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
@@ -248,7 +256,7 @@ ODD_SIZES = [
     (lambda: dm.Net3c3d(10, image_size=9), (3, 9, 9)),
     (lambda: dm.Net3c3d(10, image_size=33, in_channels=1), (1, 33, 33)),
     (lambda: dm.VGG(16, 10, resize_to=33), (3, 5, 47)),
-    (lambda: dm.AllCNNC(10), (3, 9, 35)),
+    (lambda: dm.AllCNNC(10, image_size=9), (3, 9, 9)),
     (lambda: dm.WideResNet(10, 1, 10), (3, 1, 1)),
     (lambda: dm.WideResNet(10, 1, 10, in_channels=1), (1, 31, 17)),
     (lambda: dm.InceptionV3(10, resize_to=75, aux_head=False), (3, 9, 13)),

@@ -28,6 +28,7 @@ from deepobs_models.padding import (
     same_avg_pool2d,
     same_max_pool2d,
     same_padding,
+    same_zero_pad2d,
 )
 from deepobs_models.registry import create_model, list_models
 from deepobs_models.resize import GlobalAvgPool2d, LegacyBilinearResize, legacy_bilinear_resize
@@ -79,6 +80,7 @@ __all__ = [
     "same_avg_pool2d",
     "same_max_pool2d",
     "same_padding",
+    "same_zero_pad2d",
     "sample_gaussian",
     "truncated_normal_",
 ]

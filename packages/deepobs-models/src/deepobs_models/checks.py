@@ -19,17 +19,14 @@ def check_dropout(**rates: float) -> None:
             )
 
 
-def check_images(
-    x: Tensor, model: str, channels: int, *, size: int | None = None, min_size: int = 1
-) -> None:
-    """Raise a `ValueError` unless `x` is (B, channels, H, W) with H and W as asked for.
+def check_images(x: Tensor, model: str, channels: int, *, size: int | None = None) -> None:
+    """Raise a `ValueError` unless `x` is (B, channels, H, W), with H and W equal to `size`.
 
     Args:
         x: What the model was called with.
         model: Name for the message.
         channels: The number of channels the model was built for.
-        size: The only allowed height and width, or None.
-        min_size: The smallest allowed height and width, used where `size` is None.
+        size: The only allowed height and width; None allows all.
     """
     expected = "H, W" if size is None else f"{size}, {size}"
     if x.ndim != 4 or x.shape[1] != channels:
@@ -42,10 +39,6 @@ def check_images(
         raise ValueError(
             f"{model} was built for images of {size}x{size}, got {height}x{width}. Resize them, "
             "or build the model for this size."
-        )
-    if height < min_size or width < min_size:
-        raise ValueError(
-            f"{model} takes images of at least {min_size}x{min_size}, got {height}x{width}."
         )
 
 

@@ -116,6 +116,26 @@ class SameCrop2d(nn.Module):
         return f"{self.kernel_size}, stride={self.stride}"
 
 
+def same_zero_pad2d(kernel_size: int, stride: int, *, input_size: int) -> nn.ZeroPad2d:
+    """Return the stock `nn.ZeroPad2d` that is `SamePad2d` for inputs of one size.
+
+    For libraries that dispatch on classes, such as BackPACK.
+
+    Args:
+        kernel_size: Kernel size of the layer that follows.
+        stride: Its stride.
+        input_size: Height and width of the input.
+
+    Raises:
+        ValueError: A size below 1.
+
+    >>> same_zero_pad2d(3, 2, input_size=32).padding
+    (0, 1, 0, 1)
+    """
+    check_positive(kernel_size=kernel_size, stride=stride, input_size=input_size)
+    return nn.ZeroPad2d(same_padding(input_size, kernel_size, stride) * 2)
+
+
 def _pool_padding(kernel_size: int, stride: int, input_size: int) -> tuple[int, bool]:
     """Return the (padding, ceil_mode) with which a stock pooling layer is 'SAME'.
 

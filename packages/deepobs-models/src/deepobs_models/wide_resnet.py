@@ -1,7 +1,6 @@
 """Wide residual networks and their pre-activation block."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from deepobs_models.checks import check_images, check_positive
 from deepobs_models.initializers import build_layer, glorot_uniform_
@@ -55,20 +54,22 @@ class PreActResidualBlock(nn.Module):
         super().__init__()
         check_positive(in_channels=in_channels, out_channels=out_channels, stride=stride)
         self.norm1 = _batch_norm(in_channels)
+        self.relu1 = nn.ReLU()
         self.shortcut: nn.Conv2d | None = None
         if project or stride != 1 or in_channels != out_channels:
             self.shortcut = _conv(in_channels, out_channels, 1, stride, 0)
         self.pad = nn.Identity() if stride == 1 else SamePad2d(3, stride)
         self.conv1 = _conv(in_channels, out_channels, 3, stride, 1 if stride == 1 else 0)
         self.norm2 = _batch_norm(out_channels)
+        self.relu2 = nn.ReLU()
         self.conv2 = _conv(out_channels, out_channels, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return shortcut plus residual."""
-        activated = F.relu(self.norm1(x))
+        activated = self.relu1(self.norm1(x))
         shortcut: Tensor = x if self.shortcut is None else self.shortcut(activated)
         residual: Tensor = self.conv1(self.pad(activated))
-        residual = self.conv2(F.relu(self.norm2(residual)))
+        residual = self.conv2(self.relu2(self.norm2(residual)))
         return shortcut + residual
 
 
