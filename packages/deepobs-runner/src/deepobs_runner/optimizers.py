@@ -216,15 +216,19 @@ def make_optimizer(
     """
     factory = find_optimizer(name)
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparams.items()}
-    first = next(iter(inspect.signature(factory).parameters), "")
     build = partial(factory, **arguments)
-    wants_model = first == "model"
+    wants_model = takes_model(name)
 
     def make(model: nn.Module) -> Any:
         built = build(model if wants_model else list(groups(model)))
         return Several(built) if isinstance(built, list | tuple) else built
 
     return make
+
+
+def takes_model(name: str) -> bool:
+    """Whether a factory wants the model rather than its parameters."""
+    return next(iter(inspect.signature(find_optimizer(name)).parameters), "") == "model"
 
 
 class Several:
