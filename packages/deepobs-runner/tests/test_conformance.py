@@ -7,7 +7,7 @@ import pytest
 from deepobs_runner.conformance import check_optimizer
 from deepobs_runner.optimizers import known_optimizers, resolve_hyperparams
 
-RATES = {"SGD": 0.1, "Momentum": 0.01, "Adadelta": 1.0, "ASGD": 0.1, "LBFGS": 0.5, "Adagrad": 0.1}
+RATES = {"SGD": 0.1, "Momentum": 0.01, "Adadelta": 1.0, "ASGD": 0.1, "LBFGS": 0.05, "Adagrad": 0.1}
 KNOWN_LIMITS = {
     "LBFGS": {"parameter groups"},  # it takes one group only
     "Rprop": {"learning rate", "parameter groups"},  # it reads its rate in the first step only
