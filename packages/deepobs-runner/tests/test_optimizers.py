@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from deepobs_problems import ProblemError
+from deepobs_runner import RunConfig, resolve_config
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import (
     find_optimizer,
@@ -66,7 +68,7 @@ def test_no_silent_learning_rate():
     ],
 )
 def test_errors_name_what_is_near(name, hyperparams, said):
-    with pytest.raises(UsageError) as error:
+    with pytest.raises((UsageError, ProblemError)) as error:
         resolve_hyperparams(name, hyperparams)
     assert said in str(error.value)
 
@@ -90,6 +92,19 @@ def test_factory_gets_the_model_if_it_asks_for_it(tmp_path, monkeypatch):
     hyperparams = resolve_hyperparams("mine_split:split", {"lr": 0.5})
     optimizer = make_optimizer("mine_split:split", hyperparams, trainable)(nn.Linear(2, 1))
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_optimizer_in_a_file_and_its_edit_is_another_run(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import torch\nclass Mine(torch.optim.SGD):\n    pass\n")
+    config = RunConfig(
+        problem="quadratic_deep", optimizer=f"{path}:Mine", hyperparams={"lr": 0.1}, epochs=1
+    )
+    before = resolve_config(config)
+    assert before.id.startswith("quadratic_deep-Mine-42-")
+    assert resolve_config(config).id == before.id
+    path.write_text(path.read_text() + "# edited\n")
+    assert resolve_config(config).id != before.id
 
 
 def test_parse_values():

@@ -6,19 +6,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from types import ModuleType
 
 from deepobs_problems.catalog import CATALOG
 from deepobs_problems.errors import ProblemError, UnknownProblemError, nearest
 from deepobs_problems.problem import Problem
+from deepobs_problems.user_code import import_location
 
 ENTRY_POINT_GROUP = "deepobs.problems"
 
@@ -42,15 +37,13 @@ def load_problem(spec: str | Problem) -> Problem:
         return spec
     if ":" in spec:
         location, _, attribute = spec.rpartition(":")
-        if location.endswith(".py"):
-            return _from_file(Path(location), attribute)
-        return _attribute(_import(location), attribute, source=_source_hash(location))
+        return _attribute(location, attribute)
     installed = installed_problems()
     if spec in CATALOG:
         return CATALOG[spec]
     if spec in installed:
         entry = installed[spec]
-        return _attribute(_import(entry.module), entry.attr, source=_source_hash(entry.module))
+        return _attribute(entry.module, entry.attr)
     known = [*CATALOG, *installed]
     raise UnknownProblemError(
         f'Unknown problem {spec!r}.{nearest(spec, known)} Run "deepobs list" for all {len(known)}.'
@@ -77,46 +70,8 @@ def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str,
     return found
 
 
-def _from_file(path: Path, attribute: str) -> Problem:
-    if not path.is_file():
-        raise ProblemError(f"There is no file {path}. Expected path/to/file.py:name.")
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    name = f"deepobs_user_{digest[:16]}"
-    module = sys.modules.get(name)
-    if module is None:
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise ProblemError(f"Python cannot import {path}.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # before it runs: its dataclasses and pickles look it up
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return _attribute(module, attribute, source=digest)
-
-
-def _import(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module + ".").startswith(error.name + "."):
-            raise  # the user's module exists but imports something that does not
-        raise ProblemError(
-            f"There is no module {error.name!r}. Expected package.module:name or "
-            "path/to/file.py:name; is the package installed?"
-        ) from None
-
-
-def _source_hash(module: str) -> str:
-    """Return the sha256 of the module's file, "" where it has none (a namespace, a builtin)."""
-    file = _import(module).__file__
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-
-
-def _attribute(module: ModuleType, attribute: str, *, source: str) -> Problem:
+def _attribute(location: str, attribute: str) -> Problem:
+    module, source = import_location(location)
     found = getattr(module, attribute, None)
     if isinstance(found, Problem):
         return replace(found, source=source)

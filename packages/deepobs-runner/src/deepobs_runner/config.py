@@ -43,7 +43,8 @@ class RunConfig:
 
     Attributes:
         problem: a name, `path/to/file.py:name` or `package.module:name`.
-        optimizer: a `torch.optim` class, `Momentum`, or `package.module:factory`.
+        optimizer: a `torch.optim` class, `Momentum`, `package.module:factory` or
+            `path/to/file.py:factory`.
         hyperparams: the optimizer's arguments, JSON values.
         schedule: of the learning rate.
         seed: of initialisation, data order, augmentation and dropout.
@@ -58,7 +59,8 @@ class RunConfig:
         clip_norm: clip the gradient to this norm; None does not clip.
         precision: of the model's arithmetic.
         data: `real`, or `synthetic` for generated stand-ins of the same shapes.
-        fingerprint: of the problem's definition; filled in by `resolve`.
+        fingerprint: of the problem's definition, and of the file of a user's optimizer; filled in
+            by `resolve`.
     """
 
     problem: str
@@ -155,13 +157,16 @@ class Execution:
                 raise UsageError(f"{name} is {value!r}; it must be a number > 0.")
 
 
-def resolve(config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any]) -> RunConfig:
+def resolve(
+    config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any], optimizer_source: str = ""
+) -> RunConfig:
     """Return the configuration with every default filled in.
 
     Args:
         config: as the user gave it.
         problem: what `config.problem` names.
         hyperparams: the optimizer's, resolved (see `optimizers.resolve_hyperparams`).
+        optimizer_source: changes when a user's optimizer is edited.
     """
     epochs = config.epochs
     if epochs is None and config.steps is None:
@@ -172,5 +177,5 @@ def resolve(config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any])
         batch_size=config.batch_size or problem.defaults.batch_size,
         epochs=epochs,
         l2=problem.l2 if config.l2 is None else float(config.l2),
-        fingerprint=problem.fingerprint,
+        fingerprint="-".join(filter(None, (problem.fingerprint, optimizer_source))),
     )

@@ -26,7 +26,12 @@ from deepobs_runner.config import Execution, RunConfig, resolve
 from deepobs_runner.devices import choose_device, environment
 from deepobs_runner.errors import UsageError
 from deepobs_runner.official import official_learning_rate
-from deepobs_runner.optimizers import MakeOptimizer, make_optimizer, resolve_hyperparams
+from deepobs_runner.optimizers import (
+    MakeOptimizer,
+    make_optimizer,
+    resolve_hyperparams,
+    source_hash,
+)
 from deepobs_runner.results import (
     FINISHED,
     RunResult,
@@ -62,7 +67,7 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
     )
     if config.l2_via == "optimizer":
         hyperparams = _without_weight_decay(config, hyperparams)
-    return resolve(config, problem, hyperparams)
+    return resolve(config, problem, hyperparams, source_hash(config.optimizer))
 
 
 def _without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dict[str, Any]:

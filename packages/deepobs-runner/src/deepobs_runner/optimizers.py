@@ -1,9 +1,11 @@
-"""Optimizers by name: every class of `torch.optim`, `Momentum`, and `package.module:factory`."""
+"""Optimizers by name: the classes of `torch.optim`, `Momentum`, and a user's own.
+
+Those are written `package.module:factory` or `path/to/file.py:factory`.
+"""
 
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +16,7 @@ import torch
 from torch import nn
 
 from deepobs_problems.errors import nearest
+from deepobs_problems.user_code import import_location
 from deepobs_runner.errors import UsageError
 
 MakeOptimizer = Callable[[nn.Module], Any]
@@ -53,7 +56,7 @@ def find_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
         UsageError: no such optimizer, or one that cannot run here, with the reason.
     """
     if ":" in name:
-        return _from_module(name)
+        return _from_user(name)
     if name == "Momentum":
         return momentum
     if name in NOT_RUNNABLE:
@@ -62,29 +65,31 @@ def find_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
     if name not in known:
         raise UsageError(
             f"Unknown optimizer {name!r}.{nearest(name, known)} Use a class of torch.optim, "
-            "Momentum, or package.module:factory."
+            "Momentum, package.module:factory or path/to/file.py:factory."
         )
     found: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, name)
     return found
 
 
-def _from_module(name: str) -> Callable[..., torch.optim.Optimizer]:
+def _from_user(name: str) -> Callable[..., torch.optim.Optimizer]:
     location, _, attribute = name.rpartition(":")
-    try:
-        module = importlib.import_module(location)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (location + ".").startswith(error.name + "."):
-            raise  # the user's module exists but imports something that does not
-        raise UsageError(
-            f"There is no module {error.name!r} for the optimizer {name!r}. Is the package "
-            "installed, or its folder in PYTHONPATH?"
-        ) from None
+    module, _ = import_location(location)
     factory = getattr(module, attribute, None)
     if not callable(factory):
         callables = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise UsageError(f"{location} has no {attribute!r}.{nearest(attribute, callables)}")
     found: Callable[..., torch.optim.Optimizer] = factory
     return found
+
+
+def source_hash(name: str) -> str:
+    """Return 16 digits that change when the file of a user's optimizer does; "" for torch's own.
+
+    Only the file that is named counts, not what it imports.
+    """
+    if ":" not in name:
+        return ""
+    return import_location(name.rpartition(":")[0])[1][:16]
 
 
 def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:

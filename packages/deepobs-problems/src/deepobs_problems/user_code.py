@@ -1,0 +1,62 @@
+"""Import what a user names: a file by its path, or a module by its name.
+
+An exception that the user's own code raises passes unchanged, with its traceback.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from deepobs_problems.errors import ProblemError
+
+
+def import_location(location: str) -> tuple[ModuleType, str]:
+    """Import `path/to/file.py` or `package.module`; return it with the sha256 of its file.
+
+    The hash makes an edit of the file another definition; it is "" for a module without a file.
+
+    Raises:
+        ProblemError: there is no such file or module.
+    """
+    if location.endswith(".py"):
+        return _import_file(Path(location))
+    module = _import_module(location)
+    file = module.__file__
+    return module, hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+def _import_file(path: Path) -> tuple[ModuleType, str]:
+    if not path.is_file():
+        raise ProblemError(f"There is no file {path}. Expected path/to/file.py:name.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"deepobs_user_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name], digest
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ProblemError(f"Python cannot import {path}.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: its dataclasses and pickles look it up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module, digest
+
+
+def _import_module(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise  # the user's module exists but imports something that does not
+        raise ProblemError(
+            f"There is no module {error.name!r}. Expected package.module:name or "
+            "path/to/file.py:name; is the package installed, or its folder in PYTHONPATH?"
+        ) from None
