@@ -1,8 +1,11 @@
-"""BackPACK's extensions run on the networks, as the table in docs/layers.md says.
+"""BackPACK's extensions run on the networks, as the table in the README says.
 
 First order: `BatchGrad` on every network; its sum is the gradient. Second order: `DiagGGNExact` and
 `KFAC` on the sequential networks; the diagonal agrees with one computed with `torch.func`.
 """
+
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,3 +99,19 @@ def test_second_order_extensions(name):
             torch.testing.assert_close(
                 parameter.diag_ggn_exact, expected[path], rtol=1e-3, atol=1e-6
             )
+
+
+def test_the_table_in_the_readme_is_what_is_tested():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| (yes.*?|no) \| (yes|no) \|$", readme, re.MULTILINE)
+    first, second = set(), set()
+    for names, first_order, second_order in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            if first_order.startswith("yes"):
+                first.add(name)
+            if second_order == "yes":
+                second.add(name)
+    assert len(rows) == 11
+    same_class = {"vgg19": "vgg16", "wrn164": "wrn", "wrn404": "wrn", "inception_v3": "inception"}
+    assert {same_class.get(name, name) for name in first} == set(FIRST_ORDER)
+    assert {same_class.get(name, name) for name in second} == set(SEQUENTIAL)

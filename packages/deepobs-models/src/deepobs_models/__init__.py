@@ -27,6 +27,7 @@ from deepobs_models.padding import (
     SamePad2d,
     same_avg_pool2d,
     same_max_pool2d,
+    same_output_size,
     same_padding,
     same_zero_pad2d,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "roles",
     "same_avg_pool2d",
     "same_max_pool2d",
+    "same_output_size",
     "same_padding",
     "same_zero_pad2d",
     "sample_gaussian",

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deepobs_models.checks import check_dropout, check_images, check_positive
 from deepobs_models.initializers import build_layer, glorot_normal_
-from deepobs_models.padding import same_zero_pad2d
+from deepobs_models.padding import same_output_size, same_zero_pad2d
 
 
 class AllCNNC(nn.Sequential):
@@ -56,7 +56,7 @@ class AllCNNC(nn.Sequential):
         super().__init__()
         self.in_channels = in_channels
         self.image_size = image_size
-        halved = -(-image_size // 2)
+        halved = same_output_size(image_size, 2)
         conv = partial(build_layer, nn.Conv2d, weight_init=glorot_normal_, bias_init=0.1)
         self.dropout1 = nn.Dropout(input_dropout)
         self.conv1 = conv(in_channels, 96, 3, padding=1)
@@ -81,7 +81,7 @@ class AllCNNC(nn.Sequential):
         self.relu8 = nn.ReLU()
         self.conv9 = conv(192, num_classes, 1)
         self.relu9 = nn.ReLU()
-        self.pool = nn.AvgPool2d(-(-halved // 2) - 2)
+        self.pool = nn.AvgPool2d(same_output_size(halved, 2) - 2)
         self.flatten = nn.Flatten()
 
     def forward(self, x: Tensor) -> Tensor:

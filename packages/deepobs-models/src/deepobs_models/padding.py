@@ -11,6 +11,15 @@ from torch.nn import functional as F
 from deepobs_models.checks import check_positive
 
 
+def same_output_size(size: int, stride: int) -> int:
+    """Return ceil(size / stride), the length of an axis after a layer with 'SAME' padding.
+
+    >>> same_output_size(27, stride=2)
+    14
+    """
+    return -(-size // stride)
+
+
 def same_padding(
     size: int, kernel_size: int, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
@@ -25,7 +34,7 @@ def same_padding(
     >>> same_padding(32, kernel_size=3, stride=2)
     (0, 1)
     """
-    outputs = -(-size // stride)
+    outputs = same_output_size(size, stride)
     reach = (kernel_size - 1) * dilation + 1
     total = max((outputs - 1) * stride + reach - size, 0)
     return total // 2, total - total // 2

@@ -11,7 +11,7 @@ from deepobs_models.initializers import (
     glorot_uniform_,
     truncated_normal_,
 )
-from deepobs_models.padding import same_max_pool2d
+from deepobs_models.padding import same_max_pool2d, same_output_size
 
 
 class Net2c2d(nn.Sequential):
@@ -46,8 +46,8 @@ class Net2c2d(nn.Sequential):
         weight = partial(truncated_normal_, std=0.05)
         conv = partial(build_layer, nn.Conv2d, weight_init=weight, bias_init=0.05)
         dense = partial(build_layer, nn.Linear, weight_init=weight, bias_init=0.05)
-        halved = -(-image_size // 2)
-        quartered = -(-halved // 2)
+        halved = same_output_size(image_size, 2)
+        quartered = same_output_size(halved, 2)
         self.conv1 = conv(in_channels, 32, 5, padding=2)
         self.relu1 = nn.ReLU()
         self.pool1 = same_max_pool2d(2, 2, input_size=image_size)
@@ -102,9 +102,9 @@ class Net3c3d(nn.Sequential):
         self.in_channels = in_channels
         self.image_size = image_size
         after1 = image_size - 4
-        after2 = -(-after1 // 2) - 2
-        after3 = -(-after2 // 2)
-        last = -(-after3 // 2)
+        after2 = same_output_size(after1, 2) - 2
+        after3 = same_output_size(after2, 2)
+        last = same_output_size(after3, 2)
         conv = partial(build_layer, nn.Conv2d, weight_init=glorot_normal_)
         dense = partial(build_layer, nn.Linear, weight_init=glorot_uniform_)
         self.conv1 = conv(in_channels, 64, 5)

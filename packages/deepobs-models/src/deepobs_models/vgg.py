@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deepobs_models.checks import check_dropout, check_images, check_positive
 from deepobs_models.initializers import build_layer, glorot_normal_, glorot_uniform_
-from deepobs_models.padding import same_max_pool2d
+from deepobs_models.padding import same_max_pool2d, same_output_size
 from deepobs_models.resize import LegacyBilinearResize
 
 # Convolutions in the five blocks, by depth; the three dense layers make up the rest of the depth.
@@ -79,7 +79,7 @@ class VGG(nn.Sequential):
                 self.add_module(f"relu{block}_{index}", nn.ReLU())
                 channels = width
             self.add_module(f"pool{block}", same_max_pool2d(2, 2, input_size=size))
-            size = -(-size // 2)
+            size = same_output_size(size, 2)
         self.flatten = nn.Flatten()
         self.dense1 = dense(channels * size**2, 4096)
         self.relu6 = nn.ReLU()
