@@ -1,8 +1,8 @@
 """Time forward and backward of deepobs-models against the obvious references.
 
 torchvision's VGG-16 and Inception v3 at equal input, and a plain `nn.Sequential` for 3c3d. The two
-candidates take turns, and the ratio of their medians is reported, so that other load on the machine
-hits both. One thread. Needs torchvision::
+candidates take turns on one thread, and the ratio of the medians of their processor times is
+reported, so that other load on the machine disturbs little and hits both. Needs torchvision::
 
     python benchmarks/models.py [--repeats 15] [--only 3c3d]
 """
@@ -32,7 +32,10 @@ def plain_3c3d() -> nn.Sequential:
 
 def reference_inception() -> nn.Module:
     """Return torchvision's Inception v3 without its own (slow) initialisation."""
-    return torchvision.models.inception_v3(weights=None, aux_logits=True, init_weights=False)
+    model: nn.Module = torchvision.models.inception_v3(
+        weights=None, aux_logits=True, init_weights=False
+    )
+    return model
 
 
 # name: (ours, reference, shape of the input)
@@ -44,13 +47,13 @@ PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], tuple[i
 
 
 def time_step(model: nn.Module, x: Tensor) -> float:
-    """Return the seconds of one forward and backward pass in training mode."""
+    """Return the processor seconds of one forward and backward pass in training mode."""
     model.zero_grad()
-    start = time.perf_counter()
+    start = time.process_time()
     output = model(x)
     outputs = output if isinstance(output, tuple) else (output,)
     sum(value.square().mean() for value in outputs).backward()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def compare(name: str, repeats: int) -> tuple[float, float]:
@@ -79,7 +82,9 @@ def main() -> None:
     print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, 1 thread")
     for name in [arguments.only] if arguments.only else PAIRS:
         ours, reference = compare(name, arguments.repeats)
-        print(f"{name:13} {ours:7.3f} s, reference {reference:7.3f} s: {ours / reference:.3f} times")
+        print(
+            f"{name:13} {ours:7.3f} s, reference {reference:7.3f} s: {ours / reference:.3f} times"
+        )
 
 
 if __name__ == "__main__":
