@@ -78,8 +78,9 @@ def _write(path: Path, meta: bytes, arrays: Mapping[str, np.ndarray]) -> bool:
     temporary = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, meta=np.frombuffer(meta, np.uint8), **arrays)
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, array in {"meta": np.frombuffer(meta, np.uint8), **arrays}.items():
+                _write_array(archive, name, np.ascontiguousarray(array))
         os.replace(temporary, path)
     except OSError:
         # Not even its parent may be a folder; then there is nothing to remove either.
@@ -87,3 +88,13 @@ def _write(path: Path, meta: bytes, arrays: Mapping[str, np.ndarray]) -> bool:
             temporary.unlink()
         return False
     return True
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    # As numpy.savez, which would copy the array in pieces of 16 MB.
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(out, header)
+        content = memoryview(array.reshape(-1).view(np.uint8).data)
+        for start in range(0, len(content), 1 << 20):
+            out.write(content[start : start + (1 << 20)])

@@ -11,9 +11,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,6 +55,7 @@ def decode_cifar(paths: Paths, sums: Sums) -> Arrays:
                 raise DamagedFileError(paths[name], f"{paths[name]} holds {len(rows)} images.")
             x[k * len(rows) : (k + 1) * len(rows)] = rows
             labels.append(y)
+            del rows  # before the next file is read
         arrays[f"{part}_x"], arrays[f"{part}_y"] = x, np.concatenate(labels)
     return arrays
 
@@ -106,24 +106,34 @@ def check_md5(path: Path, md5: str | None) -> None:
 
 
 def _read_cifar_batch(path: Path, md5: str | None) -> tuple[np.ndarray, np.ndarray]:
-    # The bytes that were checked are the bytes that are read.
-    content = path.read_bytes()
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if md5 is None or found != md5:
-        raise DamagedFileError(
-            path,
-            f"{path} has other content than expected: found md5 {found}, expected {md5}. "
-            "It is a pickle and is not opened.",
-        )
-    batch = _ArrayUnpickler(BytesIO(content), encoding="latin1").load()
-    y = batch["labels"] if "labels" in batch else batch["fine_labels"]
-    x = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if md5 is None or found != md5:
+            raise DamagedFileError(
+                path,
+                f"{path} has other content than expected: found md5 {found}, expected {md5}. "
+                "It is a pickle and is not opened.",
+            )
+        file.seek(0)
+        # Text of Python 2 stays bytes: as str it would be decoded and encoded again.
+        content = _ArrayUnpickler(file, encoding="bytes").load()
+    batch = {key if isinstance(key, bytes) else key.encode(): content[key] for key in content}
+    y = batch[b"labels"] if b"labels" in batch else batch[b"fine_labels"]
+    x = np.asarray(batch[b"data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
     if len(x) != len(y):
         raise DamagedFileError(path, f"{path} holds {len(x)} images but {len(y)} labels.")
     return x, np.asarray(y, dtype=np.int64)
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+if TYPE_CHECKING:
+    _Unpickler = pickle.Unpickler
+else:
+    # The unpickler written in Python reads the images into one buffer, the one in C into two; and
+    # with one large object in the file it is as fast.
+    _Unpickler = getattr(pickle, "_Unpickler", pickle.Unpickler)
+
+
+class _ArrayUnpickler(_Unpickler):
     """Builds numpy arrays and plain containers, nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -135,5 +145,5 @@ class _ArrayUnpickler(pickle.Unpickler):
             # numpy's own name for it has moved; every version hands it out this way.
             return np.empty(0).__reduce__()[0]
         if (module, name) == ("_codecs", "encode"):
-            return lambda text, encoding: text.encode(encoding)
+            return lambda text, encoding: text.encode(encoding)  # bytes written by Python 3
         raise pickle.UnpicklingError(f"a data file asks for {module}.{name}")
