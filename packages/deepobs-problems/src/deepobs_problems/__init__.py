@@ -7,6 +7,7 @@
 
 from deepobs_data import Batch, Dataset
 from deepobs_problems.catalog import CATALOG
+from deepobs_problems.data import stand_in
 from deepobs_problems.errors import ProblemError, UnknownProblemError
 from deepobs_problems.evaluation import evaluate, evaluation_order
 from deepobs_problems.lookup import load_problem
@@ -40,6 +41,7 @@ __all__ = [
     "evaluation_order",
     "load_problem",
     "problems_with",
+    "stand_in",
     "weights_not_biases",
 ]
 
