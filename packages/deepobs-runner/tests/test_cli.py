@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
+from deepobs_problems import CATALOG
 from deepobs_runner.cli import main
+from deepobs_runner.commands.listing import problem_row, problem_table
 
 
 def deepobs(*arguments, **options):
@@ -94,14 +97,51 @@ def test_dry_run_trains_nothing(tmp_path, capsys):
     words = ["bench", "SGD", "Adam", "--problem", "quadratic_deep", "--seeds", "2", "--dry-run"]
     code = main([*words, "--out", str(tmp_path / "results")])
     assert code == 0
-    assert capsys.readouterr().out.count("to run") == 4
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("to run ") for line in lines) == 4
+    assert lines[-1].startswith("about ")
+    assert "estimate" in lines[-1]
     assert not (tmp_path / "results").exists()
 
 
+def listed(capsys, *arguments):
+    assert main(["list", "--json", *arguments]) == 0
+    return {row["problem"]: row for row in json.loads(capsys.readouterr().out)}
+
+
 def test_list_as_json(capsys):
-    assert main(["list", "--json"]) == 0
-    rows = {row["problem"]: row for row in json.loads(capsys.readouterr().out)}
+    rows = listed(capsys)
+    assert len(rows) == 26
     assert rows["fmnist_2c2d"]["parameters"] == 3_274_634
+    assert rows["imagenet_vgg19"]["parameters"] > 140_000_000
+    assert rows["cifar100_wrn404"]["tags"] == ["batch-norm", "expensive", "image"]
+
+
+def test_list_by_suite_and_tags(capsys):
+    assert list(listed(capsys, "--tag", "convex")) == [
+        "mnist_logreg", "fmnist_logreg", "quadratic_deep",
+    ]  # fmt: skip
+    assert list(listed(capsys, "--tag", "convex", "--tag", "image", "--suite", "all")) == [
+        "mnist_logreg", "fmnist_logreg",
+    ]  # fmt: skip
+    assert list(listed(capsys, "--suite", "small", "--tag", "convex")) == ["quadratic_deep"]
+    assert listed(capsys, "--tag", "text", "--tag", "image") == {}
+    assert main(["list", "--tag", "text", "--tag", "image"]) == 0
+    assert "No problem" in capsys.readouterr().out
+
+
+def test_the_list_fits_80_columns():
+    rows = [problem_row(problem) for problem in CATALOG.values()]
+    text = {}
+    for width in (80, 200):
+        console = Console(width=width)
+        with console.capture() as printed:
+            console.print(problem_table(rows))
+        text[width] = [line.rstrip() for line in printed.get().splitlines()]
+    assert max(map(len, text[80])) <= 80
+    assert [line.strip() for line in text[80]] == [
+        line.strip() for line in text[200]
+    ]  # nothing cut
 
 
 @pytest.mark.parametrize(
@@ -123,6 +163,11 @@ def test_list_as_json(capsys):
         (["bench", "SGD", "--problem", "quadratic_deep", "--seeds", "0"], "--seeds is 0"),
         (["bench", "SGD", "--suite", "synthetik"], "'synthetic'"),
         (["list", "--suite", "tiny"], "Unknown suite"),
+        (["list", "--tag", "konvex"], "Did you mean 'convex'"),
+        (["bench", "SGD", "--problem", "quadratic_deep", "--jobs", "0"], "--jobs is 0"),
+        (["bench", "plan.yaml", "SGD"], "'SGD' cannot be given beside a plan"),
+        (["bench", "plan.yaml", "--epochs", "2"], "--epochs cannot be given beside a plan"),
+        (["bench", "plan.yaml"], "Cannot read the plan plan.yaml: No such file"),
         (["report", "nowhere"], "no folder nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -20,11 +20,14 @@ _HOME = {
     "Step": "schedules",
     "UsageError": "errors",
     "Warmup": "schedules",
+    "load_original": "original_results",
+    "load_plan": "plans",
     "load_result": "results",
     "load_results": "results",
     "official_results": "official",
     "resolve_config": "execution",
     "run": "execution",
+    "run_all": "jobs",
     "train": "training",
 }
 

@@ -36,6 +36,9 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for it
 def _add_list(commands: Subparsers[argparse.ArgumentParser]) -> None:
     sub = commands.add_parser("list", help="list the test problems")
     sub.add_argument("--suite", help="only the problems of this suite")
+    sub.add_argument(
+        "--tag", action="append", default=[], help="only those with this tag; repeat to narrow"
+    )
     sub.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -59,22 +62,31 @@ def _add_bench(commands: Subparsers[argparse.ArgumentParser]) -> None:
     sub = commands.add_parser(
         "bench",
         help="compare several optimizers on several problems and seeds",
-        description="Run every optimizer on every problem with every seed, then print a table. "
-        "Finished runs are not repeated.",
+        description="Run a plan, or every optimizer on every problem with every seed, then print "
+        "a table. Finished runs are not repeated.",
     )
     sub.add_argument(
         "optimizers",
         nargs="+",
-        metavar="OPTIMIZER [key=value ...]",
-        help="a bare word starts the next optimizer: SGD lr=.1 Adam lr=1e-3",
+        metavar="PLAN.yaml | OPTIMIZER [key=value ...]",
+        help="a plan (docs/plans.md), or optimizers, where a bare word starts the next one: "
+        "SGD lr=.1 Adam lr=1e-3",
     )
     sub.add_argument("--problem", action="append", default=[], help="may be given several times")
     sub.add_argument("--suite", action="append", default=[], help="all problems of a suite")
-    sub.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="seeds 42 to 41+N; default: %(default)s"
-    )
+    sub.add_argument("--seeds", type=int, metavar="N", help="seeds 42 to 41+N; default: 1")
     _add_settings(sub)
-    _add_execution(sub)
+    group = _add_execution(sub)
+    group.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run N at once, in processes that share the cores; default: %(default)s",
+    )
+    group.add_argument(
+        "--retry-failed", action="store_true", help="run those again that failed before"
+    )
 
 
 def _add_report(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -110,8 +122,8 @@ def _add_settings(sub: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_execution(sub: argparse.ArgumentParser) -> None:
-    """Add where and how a run is executed."""
+def _add_execution(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add where and how a run is executed; return the group."""
     group = sub.add_argument_group("execution")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--data-dir", type=Path, help="default: DEEPOBS_DATA_DIR, else user cache")
@@ -119,8 +131,11 @@ def _add_execution(sub: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("results"), help="folder of results; default: %(default)s"
     )
     group.add_argument("--force", action="store_true", help="repeat finished runs")
-    group.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+    group.add_argument(
+        "--dry-run", action="store_true", help="say what would run and for how long, and stop"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress, only the end result")
+    return group
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Progress of runs: a bar with time left on a terminal, plain lines elsewhere."""
+"""Progress of runs, several at once: a bar with time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deepobs_runner.training import Record
+from deepobs_runner.config import RunConfig
 
 SECONDS_BETWEEN_LINES = 10.0
 
+Metrics = Mapping[str, Mapping[str, float]]
+
 
 class Reporter(Protocol):
-    """Told about runs and their records."""
+    """Told about runs and their evaluations; a run is addressed by its id."""
 
-    def start(self, label: str) -> None:
-        """A run begins."""
+    def start(self, run: str, label: str, evaluations: int) -> None:
+        """A run begins that plans this many evaluations."""
 
-    def record(self, record: Record) -> None:
-        """The run was evaluated."""
+    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+        """The run was evaluated, `seconds` after the evaluation before."""
 
-    def finish(self) -> None:
+    def finish(self, run: str) -> None:
         """The run ended."""
 
 
-def describe_metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
+def describe_metrics(metrics: Metrics) -> str:
     """Return the metrics of a record in one short line.
 
     >>> describe_metrics({"test": {"loss": 0.5, "objective": 0.5, "accuracy": 0.9}})
@@ -50,15 +52,28 @@ def describe_metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return ", ".join(parts)
 
 
-class _Silent:
-    def start(self, label: str) -> None:
-        pass
+def label_run(config: RunConfig) -> str:
+    """Return a run in a few words.
 
-    def record(self, record: Record) -> None:
-        pass
+    >>> label_run(RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}))
+    'p SGD lr=0.1 seed 42'
+    """
+    words = [config.problem.rpartition(":")[2], config.optimizer.rpartition(":")[2]]
+    words += [f"lr={config.hyperparams['lr']}"] if "lr" in config.hyperparams else []
+    return " ".join([*words, f"seed {config.seed}"])
 
-    def finish(self) -> None:
-        pass
+
+class Silent:
+    """Shows nothing."""
+
+    def start(self, run: str, label: str, evaluations: int) -> None:
+        """Do nothing."""
+
+    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+        """Do nothing."""
+
+    def finish(self, run: str) -> None:
+        """Do nothing."""
 
 
 class _Lines:
@@ -66,27 +81,30 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._label = ""
-        self._line = ""
-        self._seconds = 0.0
+        self._labels: dict[str, str] = {}
+        self._lines: dict[str, str] = {}
+        self._seconds: dict[str, float] = {}
         self._printed = time.monotonic()
 
-    def start(self, label: str) -> None:
-        self._label, self._line, self._seconds = label, "", 0.0
+    def start(self, run: str, label: str, evaluations: int) -> None:
+        self._labels[run], self._lines[run], self._seconds[run] = label, "", 0.0
 
-    def record(self, record: Record) -> None:
-        self._seconds += sum(record.clocks.values())
-        self._line = (
-            f"{self._label}  epoch {record.epoch}  {describe_metrics(record.metrics)}  "
-            f"({self._seconds:.1f} s)"
+    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+        self._seconds[run] += seconds
+        self._lines[run] = (
+            f"{self._labels[run]}  epoch {epoch}  {describe_metrics(metrics)}  "
+            f"({self._seconds[run]:.1f} s)"
         )
         if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
-            self.finish()
+            self._print(run)
 
-    def finish(self) -> None:
-        if self._line:
-            self._console.print(self._line, highlight=False, markup=False, soft_wrap=True)
-        self._line, self._printed = "", time.monotonic()
+    def finish(self, run: str) -> None:
+        self._print(run)
+
+    def _print(self, run: str) -> None:
+        if self._lines[run]:
+            self._console.print(self._lines[run], highlight=False, markup=False, soft_wrap=True)
+        self._lines[run], self._printed = "", time.monotonic()
 
 
 class _Bar:
@@ -95,16 +113,28 @@ class _Bar:
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=total, metrics="")
+        self._left: dict[str, int] = {}
+        self._labels: dict[str, str] = {}
 
-    def start(self, label: str) -> None:
-        self._progress.update(self._task, description=label)
+    def start(self, run: str, label: str, evaluations: int) -> None:
+        self._left[run], self._labels[run] = evaluations, label
+        self._describe()
 
-    def record(self, record: Record) -> None:
-        shown = {"test": record.metrics["test"]}
-        self._progress.update(self._task, advance=1, metrics=describe_metrics(shown))
+    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+        shown = describe_metrics({"test": metrics["test"]})
+        advance = min(1, self._left[run])
+        self._left[run] -= advance
+        self._progress.update(self._task, advance=advance, metrics=shown)
 
-    def finish(self) -> None:
-        pass
+    def finish(self, run: str) -> None:
+        # A run that diverged or stopped early leaves the rest of its evaluations out.
+        self._progress.update(self._task, advance=self._left.pop(run), metrics="")
+        self._describe()
+
+    def _describe(self) -> None:
+        running = [self._labels[run] for run in self._left]
+        text = running[0] if len(running) == 1 else f"{len(running)} runs at once"
+        self._progress.update(self._task, description=text if running else "")
 
 
 @contextmanager
@@ -117,7 +147,7 @@ def report_progress(console: Console, total: int, *, quiet: bool) -> Iterator[Re
         quiet: show nothing.
     """
     if quiet:
-        yield _Silent()
+        yield Silent()
     elif not console.is_terminal:
         yield _Lines(console)
     else:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -24,6 +25,12 @@ from deepobs_runner.errors import UsageError
 SCHEMA = 1
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
+
+Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Turns the content of a result file of one schema into that of the next."""
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
+"""By the schema they start from; there is no older schema yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +66,10 @@ class RunResult:
         """Return the objective of every step up to the last record, `(steps,)`.
 
         Raises:
-            UsageError: if the run was not read from a folder.
+            UsageError: there are none: the run was never stored, or the original DeepOBS made it.
         """
-        if self.path is None:
-            raise UsageError("This result has no file, so no step objectives beside it.")
+        if self.path is None or not steps_path(self.path).exists():
+            raise UsageError(f"There are no step objectives of {self.config.id} beside a result.")
         steps = self.records[-1]["steps"] if self.records else 0
         objectives: np.ndarray = np.load(steps_path(self.path), allow_pickle=False)
         return objectives[:steps]
@@ -78,6 +85,11 @@ class RunResult:
             "error": self.error,
             "records": list(self.records),
         }
+
+
+def result_path(config: RunConfig, folder: Path) -> Path:
+    """Return where the result file of a resolved configuration lies."""
+    return folder / f"{config.id}.json"
 
 
 def steps_path(path: Path) -> Path:
@@ -98,7 +110,7 @@ def jsonable(value: Any) -> Any:
 
 def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray) -> Path:
     """Write a result and its step objectives atomically; return the JSON file's path."""
-    path = folder / f"{result.config.id}.json"
+    path = result_path(result.config, folder)
     write_atomically(steps_path(path), lambda file: np.save(file, step_objectives))
     text = json.dumps(result.to_json(), allow_nan=False)
     write_atomically(path, lambda file: file.write(text.encode()))
@@ -126,36 +138,94 @@ def load_result(path: Path) -> RunResult:
         UsageError: the file is no result, or of a schema this version does not know.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        schema = data["schema"]
+        data = json.loads(path.read_bytes())
+        data["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
-    if schema != SCHEMA:
-        raise UsageError(
-            f"{path} has schema {schema}; this version reads {SCHEMA}. Use the deepobs-runner "
-            "that wrote it, or a newer one."
+    try:
+        data = migrate(data)
+        return RunResult(
+            config=RunConfig.from_json(data["config"]),
+            status=data["status"],
+            records=tuple(data["records"]),
+            environment=data["environment"],
+            error=data["error"],
+            path=path,
         )
-    return RunResult(
-        config=RunConfig.from_json(data["config"]),
-        status=data["status"],
-        records=tuple(data["records"]),
-        environment=data["environment"],
-        error=data["error"],
-        path=path,
-    )
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
+        ) from None
 
 
-def load_results(folder: Path) -> list[RunResult]:
-    """Read all results in a folder, sorted by file name.
+def migrate(
+    data: Mapping[str, Any],
+    migrations: Mapping[int, Migration] = MIGRATIONS,
+    *,
+    schema: int = SCHEMA,
+) -> Mapping[str, Any]:
+    """Return the content of a result file in the current schema.
+
+    Args:
+        data: of a schema up to the current one.
+        migrations: by the schema they start from.
+        schema: the current one.
+
+    Raises:
+        UsageError: a newer schema, or an older one without a migration.
+    """
+    found = data["schema"]
+    readable = sorted({schema, *migrations})
+    while data["schema"] != schema:
+        step = migrations.get(data["schema"])
+        if step is None:
+            raise UsageError(
+                f"This result has schema {found!r}; this version reads "
+                f"{', '.join(map(str, readable))}. Use the deepobs-runner that wrote it, or a "
+                "newer one."
+            )
+        data = {**step(data), "schema": data["schema"] + 1}
+    return data
+
+
+def load_results(
+    folder: Path, *, on_error: Callable[[UsageError], object] | None = None
+) -> list[RunResult]:
+    """Read all results in a folder, sorted by file name; then those of the original DeepOBS.
+
+    The latter are found at any depth below the folder, see `load_original`.
+
+    Args:
+        folder: of results.
+        on_error: called with what is wrong with a file, which is then left out; None raises it.
 
     Raises:
         UsageError: no such folder, or a file that is no result.
     """
+    from deepobs_runner.original_results import BESIDE_ORIGINALS, find_originals, load_original_file
+
     if not folder.is_dir():
         raise UsageError(
             f'There is no folder {folder}. "deepobs run" and "deepobs bench" make one.'
         )
-    return [load_result(path) for path in sorted(folder.glob("*.json"))]
+    originals = find_originals(folder)
+    ours = [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if path not in originals and not (originals and path.name in BESIDE_ORIGINALS)
+    ]
+    results = []
+    for read, paths in ((load_result, ours), (load_original_file, originals)):
+        for path in paths:
+            try:
+                results.append(read(path))
+            except UsageError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+    return results
 
 
 def check_writable(folder: Path) -> None:

@@ -1,0 +1,133 @@
+"""One run of many: whatever it raises becomes an outcome, so that the others go on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
+from deepobs_problems import ProblemError
+from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.errors import RunLockedError, UsageError
+from deepobs_runner.execution import OnRecord, run
+from deepobs_runner.results import FINISHED, RunResult, load_result, result_path, save_result
+
+REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
+"""Errors whose message says all there is to say; no traceback."""
+
+OutcomeStatus = Literal[
+    "done", "diverged", "stopped", "running", "failed", "refused", "locked", "killed"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a run that was to be done.
+
+    Attributes:
+        config: of the run, resolved.
+        status: that of its result; or `refused`, something it needs does not exist, so nothing
+            was trained and nothing stored; `locked`, another process is at it; `killed`, its
+            worker process ended without a word.
+        message: a traceback if it failed, a sentence if it was refused, locked or killed.
+    """
+
+    config: RunConfig
+    status: OutcomeStatus
+    message: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the run has a result that needs no repetition."""
+        return self.status in FINISHED
+
+    @property
+    def reason(self) -> str:
+        """Why it is not good, in one line: of a traceback the last."""
+        lines = [line for line in self.message.splitlines() if line.strip()]
+        return lines[-1].strip() if lines else self.status
+
+
+def attempt(
+    config: RunConfig,
+    execution: Execution,
+    *,
+    on_record: OnRecord | None = None,
+    force: bool = False,
+) -> Outcome:
+    """Run one configuration; an exception becomes an outcome.
+
+    The traceback of a failed run is kept in its result file, also if it failed before the first
+    evaluation.
+    """
+    try:
+        result = run(config, execution, on_record=on_record, force=force)
+    except RunLockedError as error:
+        return Outcome(config=config, status="locked", message=str(error))
+    except REFUSALS as error:
+        return Outcome(config=config, status="refused", message=str(error))
+    except Exception:  # whatever a user's optimizer or problem raises
+        text = traceback.format_exc()
+        _keep(RunResult(config=config, status="failed", error=text), execution.out)
+        return Outcome(config=config, status="failed", message=text)
+    return Outcome(config=config, status=result.status)
+
+
+def _keep(failure: RunResult, folder: Path) -> None:
+    """Store a failure of which `run` stored nothing; never replaces a file."""
+    if result_path(failure.config, folder).exists():
+        return
+    with suppress(OSError):  # the outcome says what happened; a full disk must not end the others
+        save_result(failure, folder, np.zeros(0, dtype=np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a folder holds of the runs that are asked for.
+
+    Attributes:
+        finished: results that need no repetition.
+        failed: results of failed runs that are not to be retried.
+        todo: what is to be run.
+    """
+
+    finished: tuple[RunResult, ...]
+    failed: tuple[RunResult, ...]
+    todo: tuple[RunConfig, ...]
+
+
+def survey(
+    configs: Sequence[RunConfig],
+    folder: Path,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+) -> Survey:
+    """Look what a folder holds of some resolved configurations.
+
+    Args:
+        configs: resolved.
+        folder: of results.
+        force: everything is to be run.
+        retry_failed: failed runs are to be run again.
+
+    Raises:
+        UsageError: a file in the place of a result is none.
+    """
+    finished, failed, todo = [], [], []
+    for config in configs:
+        path = result_path(config, folder)
+        result = load_result(path) if not force and path.exists() else None
+        if result is not None and result.status in FINISHED:
+            finished.append(result)
+        elif result is not None and result.status == "failed" and not retry_failed:
+            failed.append(result)
+        else:
+            todo.append(config)
+    return Survey(finished=tuple(finished), failed=tuple(failed), todo=tuple(todo))

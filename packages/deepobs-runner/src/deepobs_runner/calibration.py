@@ -1,0 +1,269 @@
+"""How long runs will take: a few timed steps of each kind of run, and the sizes of its data."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from deepobs_data import Batch, DataNotFoundError, Dataset, Split, info
+from deepobs_problems import Problem, load_problem
+from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.devices import choose_device
+from deepobs_runner.execution import optimizer_of
+from deepobs_runner.jobs import threads_per_worker
+from deepobs_runner.schedules import Constant
+from deepobs_runner.training import load_data, train
+
+SECONDS = 1.0
+"""Timings of a kind of run are repeated for about so long; a single step may take longer."""
+
+MOST_TIMINGS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a kind of run costs, in seconds, and how much of it there is.
+
+    Attributes:
+        start: loading data and building model and optimizer.
+        step: one optimizer step.
+        evaluation: one pass over all splits.
+        steps_per_epoch: of the problem's data.
+    """
+
+    start: float
+    step: float
+    evaluation: float
+    steps_per_epoch: int
+
+    def seconds(self, config: RunConfig) -> float:
+        """Return the time of a whole run that is not stopped early."""
+        epochs = [] if config.epochs is None else [config.epochs]
+        if config.steps is not None:
+            epochs.append(-(-config.steps // self.steps_per_epoch))
+        steps = [n for n in (config.steps,) if n is not None]
+        if config.epochs is not None:
+            steps.append(config.epochs * self.steps_per_epoch)
+        return self.start + min(steps) * self.step + (min(epochs) + 1) * self.evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """How long all runs take together.
+
+    Attributes:
+        seconds: None if nothing could be timed.
+        gaps: sentences about what is not in it.
+    """
+
+    seconds: float | None
+    gaps: tuple[str, ...] = ()
+
+
+def kind_of(config: RunConfig) -> str:
+    """Return a key that is equal for runs that cost the same but for their length."""
+    data = config.to_json()
+    hyperparams = {k: v for k, v in config.hyperparams.items() if k != "lr"}
+    names = (
+        "problem", "optimizer", "batch_size", "valid_size", "recipe", "precision", "data",
+        "l2_via", "fingerprint",
+    )  # fmt: skip
+    return json.dumps([*(data[name] for name in names), hyperparams], sort_keys=True)
+
+
+def calibrate(
+    configs: Sequence[RunConfig], execution: Execution, *, jobs: int = 1
+) -> Mapping[str, Pace | str]:
+    """Time each kind of run, with the threads a run gets among `jobs`; nothing is written.
+
+    Nothing is downloaded either: where the data are not here, generated ones of the same shapes
+    are timed and the sizes are those on record.
+
+    Returns:
+        By `kind_of`: the pace, or a sentence that says why there is none.
+    """
+    kinds = {kind_of(config): config for config in reversed(configs)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, threads_per_worker(jobs)) if jobs > 1 else threads)
+    try:
+        return {kind: _pace_or_reason(config, execution) for kind, config in kinds.items()}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _pace_or_reason(config: RunConfig, execution: Execution) -> Pace | str:
+    try:
+        return _measure(config, execution)
+    except Exception as error:  # a user's optimizer; the run itself will tell the whole story
+        short = config.optimizer.rpartition(":")[2]
+        return f"{short} on {config.problem}: {type(error).__name__}: {error}"
+
+
+def _measure(config: RunConfig, execution: Execution) -> Pace:
+    problem = load_problem(config.problem)
+    before = time.perf_counter()
+    dataset, sizes = _data_and_sizes(problem, config, execution)
+    dataset = dataset.to(choose_device(execution.device))
+    loading = time.perf_counter() - before
+    batch_size = config.batch_size or problem.defaults.batch_size
+    evaluated = problem.defaults.evaluation
+    steps_per_epoch = max(1, sizes["train"] // batch_size)
+    # One step to warm up. If it took long it is timing enough; else longer epochs are timed.
+    small = _cut(dataset, batch_size, evaluated)
+    start, step, evaluation = _time(problem, config, execution, small)
+    if step + evaluation < SECONDS:
+        steps = min(steps_per_epoch, max(3, int(0.2 * SECONDS / step)))
+        small = _cut(dataset, steps * batch_size, 10 * evaluated)
+        start, step, evaluation = _time(problem, config, execution, small)
+        step /= min(steps, len(small.train) // batch_size)
+    seen = sum(len(split) for name, split in small.splits().items() if name != "train")
+    examples = sum(size for name, size in sizes.items() if name != "train")
+    return Pace(
+        start=loading + start,
+        step=step,
+        evaluation=evaluation * examples / seen,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _time(
+    problem: Problem, config: RunConfig, execution: Execution, dataset: Dataset
+) -> tuple[float, float, float]:
+    """Return the seconds of the start, of an epoch's steps and of its evaluation."""
+    timed = replace(config, epochs=MOST_TIMINGS, steps=None, schedule=Constant())
+    make = optimizer_of(config, problem)
+    begun = time.perf_counter()
+    steps, evaluations = [], []
+    for record in train(problem, make, config=timed, execution=execution, dataset=dataset):
+        if record.epoch == 0:
+            start = time.perf_counter() - begun - record.clocks["evaluate"]
+            begun = time.perf_counter()
+            continue
+        steps.append(record.clocks["train"])
+        evaluations.append(record.clocks["evaluate"])
+        if time.perf_counter() - begun > SECONDS:
+            break
+    return start, _median(steps), _median(evaluations)
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _data_and_sizes(
+    problem: Problem, config: RunConfig, execution: Execution
+) -> tuple[Dataset, dict[str, int]]:
+    """Return what to time on and the number of examples of each split of a real run."""
+    try:
+        with _offline():
+            dataset = load_data(problem, config, execution)
+    except DataNotFoundError:
+        if problem.stand_in is None:
+            raise
+        dataset = load_data(problem, replace(config, data="synthetic"), execution)
+        facts = info(dataset.name)
+        sizes = {
+            "train": facts.train_size - config.valid_size,
+            "train_eval": facts.train_eval_size,
+            "test": facts.test_size,
+            "valid": config.valid_size,
+        }
+        return dataset, sizes
+    return dataset, {name: len(split) for name, split in dataset.splits().items()}
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Forbid downloads: whoever asks how long it will take does not want to wait for them."""
+    before = os.environ.get("DEEPOBS_OFFLINE")
+    os.environ["DEEPOBS_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DEEPOBS_OFFLINE"]
+        else:
+            os.environ["DEEPOBS_OFFLINE"] = before
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first rows of a split."""
+
+    whole: Split
+    size: int
+
+    def __len__(self) -> int:
+        return min(self.size, len(self.whole))
+
+    def __getitem__(self, i: int) -> Batch:
+        return self.whole[i]
+
+    def batches(
+        self,
+        order: Tensor,
+        batch_size: int,
+        *,
+        draws: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> Iterator[Batch]:
+        return self.whole.batches(order, batch_size, draws=draws, device=device)
+
+
+def _cut(dataset: Dataset, train: int, evaluated: int) -> Dataset:
+    """Return the data set with an epoch of `train` rows and `evaluated` rows of other splits."""
+    return replace(
+        dataset,
+        train=_Head(dataset.train, train),
+        train_eval=_Head(dataset.train_eval, evaluated),
+        valid=None if dataset.valid is None else _Head(dataset.valid, evaluated),
+        test=_Head(dataset.test, evaluated),
+    )
+
+
+def predict(
+    configs: Sequence[RunConfig], paces: Mapping[str, Pace | str], *, jobs: int = 1
+) -> Prediction:
+    """Return how long the runs take, `jobs` at a time, each when a worker is free.
+
+    Args:
+        configs: in the order in which they are run.
+        paces: from `calibrate`.
+        jobs: number of workers.
+    """
+    gaps: dict[str, None] = {}
+    busy = [0.0] * jobs
+    timed = 0
+    for config in configs:
+        pace = paces[kind_of(config)]
+        if isinstance(pace, str):
+            gaps[pace] = None
+        else:
+            heapq.heappush(busy, heapq.heappop(busy) + pace.seconds(config))
+            timed += 1
+    return Prediction(seconds=max(busy) if timed else None, gaps=tuple(gaps))
+
+
+def describe_duration(seconds: float) -> str:
+    """Return a duration to two digits, as precise as an estimate deserves.
+
+    >>> describe_duration(0.3), describe_duration(75), describe_duration(20_000)
+    ('1 s', '80 s', '5.6 h')
+    """
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 120:
+        return f"{round(seconds, -1):.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,35 @@
+"""What the commands of `cli.py` do: a module for each."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from importlib import import_module
+
+ACTIONS: Mapping[str, tuple[str, str]] = {
+    "list": ("listing", "list_problems"),
+    "run": ("running", "run_one"),
+    "bench": ("running", "run_many"),
+    "report": ("reporting", "make_report"),
+}
+"""Module in this package and function of each command; a module is imported when it is needed."""
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command that was parsed; return the exit code."""
+    if arguments.version:
+        return print_versions()
+    module, function = ACTIONS[arguments.command]
+    action = getattr(import_module(f"deepobs_runner.commands.{module}"), function)
+    return int(action(arguments))
+
+
+def print_versions() -> int:
+    """Print the versions that results record."""
+    import torch
+
+    from deepobs_runner.devices import environment
+
+    packages = environment(torch.device("cpu"))["packages"]
+    print("\n".join(f"{name} {number}" for name, number in packages.items()))
+    return 0

@@ -1,0 +1,35 @@
+"""What several commands print, and where."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from deepobs_runner.curves import Setting
+from deepobs_runner.report import notes, summary_table
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console; wide enough for the tables where the output is no terminal."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(width=120, stderr=stderr)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: no colours, no markup, no line breaks of our own."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
+    """Print the table of settings and what a reader must know before comparing them."""
+    console.print(summary_table(problems))
+    for note in notes(problems):
+        say(console, f"note: {note}")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "run"), count(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"

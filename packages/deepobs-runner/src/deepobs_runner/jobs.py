@@ -1,0 +1,323 @@
+"""Many runs: one after another here, or in several local worker processes.
+
+A worker that dies, killed by the kernel for instance, costs the run it was at; a new one takes its
+place. `sys.argv` is not read, so this works in notebooks, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import IO, Any, cast
+
+from deepobs_runner.attempts import Outcome, attempt
+from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.errors import UsageError
+from deepobs_runner.progress import Reporter, Silent, label_run
+from deepobs_runner.training import Record
+from deepobs_runner.worker import BOOT
+
+SECONDS_TO_STOP = 20.0
+"""What a worker gets to store what it has when all is interrupted, before it is killed."""
+
+TEXT_KEPT = 20_000
+"""Characters of what a worker prints that are kept until the run ends."""
+
+
+def run_all(
+    configs: Sequence[RunConfig],
+    execution: Execution | None = None,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    reporter: Reporter | None = None,
+) -> list[Outcome]:
+    """Run resolved configurations; return what became of each, in the order of `configs`.
+
+    A configuration that is given twice is run once.
+
+    Args:
+        configs: resolved, see `resolve_config`.
+        execution: where and how.
+        jobs: number of worker processes that share the processor's cores; 1: run here.
+        force: repeat finished runs.
+        reporter: is told about progress.
+
+    Raises:
+        UsageError: less than one job, or no worker process can be started.
+        KeyboardInterrupt: after the workers have ended.
+    """
+    if jobs < 1:
+        raise UsageError(f"jobs is {jobs}; it must be at least 1.")
+    execution = execution or Execution()
+    reporter = reporter or Silent()
+    distinct = {config.id: config for config in configs}
+    jobs = min(jobs, len(distinct))
+    if jobs <= 1:
+        return [_run_here(config, execution, force, reporter) for config in distinct.values()]
+    with _terminable(), _Pool(distinct.values(), execution, jobs, force, reporter) as pool:
+        outcomes = pool.outcomes()
+    return [outcomes[name] for name in distinct]
+
+
+def evaluations_of(config: RunConfig) -> int:
+    """Return how many records a run makes if it runs to its end, as far as one can know."""
+    return (config.epochs or 0) + 1
+
+
+def threads_per_worker(jobs: int, cores: int | None = None) -> int:
+    """Return how many threads each of `jobs` workers may use.
+
+    >>> threads_per_worker(3, cores=8)
+    2
+    """
+    return max(1, (cores or usable_cores()) // jobs)
+
+
+def usable_cores() -> int:
+    """Return the number of processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def spread_devices(device: str, worker: int, accelerators: int) -> str:
+    """Return the device of a worker: `auto` goes round the CUDA devices where there are several.
+
+    >>> [spread_devices("auto", worker, 2) for worker in range(3)]
+    ['cuda:0', 'cuda:1', 'cuda:0']
+    """
+    if device == "auto" and accelerators > 1:
+        return f"cuda:{worker % accelerators}"
+    return device
+
+
+def _run_here(config: RunConfig, execution: Execution, force: bool, reporter: Reporter) -> Outcome:
+    def record(record: Record) -> None:
+        reporter.record(config.id, record.epoch, record.metrics, sum(record.clocks.values()))
+
+    reporter.start(config.id, label_run(config), evaluations_of(config))
+    try:
+        return attempt(config, execution, on_record=record, force=force)
+    finally:
+        reporter.finish(config.id)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that the workers are told; only the main thread may do that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Worker:
+    """A process, what it was told to run, and threads that read what it says."""
+
+    def __init__(self, number: int, threads: int, said: queue.SimpleQueue[Any]) -> None:
+        self.number = number
+        self.config: RunConfig | None = None
+        self.ready = False
+        self._text: deque[str] = deque(maxlen=TEXT_KEPT)
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        threads = min(threads, int(given)) if given.isdecimal() and int(given) else threads
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # workers must not spin on each other's cores
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", BOOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        )
+        self._input = cast(IO[bytes], self.process.stdin)
+        self._output = cast(IO[bytes], self.process.stdout)
+        self._errors = cast(IO[bytes], self.process.stderr)
+        self._readers = [
+            threading.Thread(target=self._read_events, args=(said,), daemon=True),
+            threading.Thread(target=self._read_text, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.tell({"path": sys.path, "threads": threads})
+
+    def tell(self, command: Any) -> None:
+        """Send a command; a process that is gone is noticed by its reader."""
+        with suppress(OSError):
+            pickle.dump(command, self._input)
+            self._input.flush()
+
+    def _read_events(self, said: queue.SimpleQueue[Any]) -> None:
+        for line in self._output:
+            with suppress(ValueError):  # cut off when the process was killed
+                said.put((self, json.loads(line)))
+        said.put((self, None))
+
+    def _read_text(self) -> None:
+        for line in self._errors:
+            self._text.extend(line.decode(errors="replace"))
+
+    def take_text(self) -> str:
+        """Return what the process has printed since the last time."""
+        taken = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._text.popleft())
+        return "".join(taken)
+
+    def describe_end(self) -> str:
+        """Return how the process ended; waits for it."""
+        code = self.process.wait()
+        self._readers[1].join(timeout=1.0)
+        if code >= 0:
+            return f"its worker process ended with exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        hint = " (by the kernel, perhaps: is memory short?)" if name == "SIGKILL" else ""
+        return f"its worker process was killed with {name}{hint}"
+
+    def close(self) -> None:
+        """Close the pipes, which ends the process, and kill it if that does not."""
+        with suppress(OSError):
+            self._input.close()
+        try:
+            self.process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        self._output.close()
+        self._errors.close()
+
+
+class _Pool:
+    """Hands runs to workers until all have an outcome."""
+
+    def __init__(
+        self,
+        configs: Iterable[RunConfig],
+        execution: Execution,
+        jobs: int,
+        force: bool,
+        reporter: Reporter,
+    ) -> None:
+        self._execution, self._force, self._reporter = execution, force, reporter
+        self._queue = deque(configs)
+        self._locked: deque[RunConfig] = deque()  # to be tried once more at the end
+        self._tried: set[str] = set()
+        self._outcomes: dict[str, Outcome] = {}
+        self._total = len(self._queue)
+        self._threads = threads_per_worker(jobs)
+        self._jobs = jobs
+        self._said: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._workers: dict[int, _Worker] = {}
+        self._started_in_vain = 0
+        self._accelerators = _count_accelerators() if execution.device == "auto" else 0
+
+    def __enter__(self) -> _Pool:
+        for number in range(self._jobs):
+            self._start(number)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for worker in self._workers.values():
+                worker.process.terminate()
+            for worker in self._workers.values():
+                with suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(timeout=SECONDS_TO_STOP)
+        for worker in self._workers.values():
+            worker.close()
+
+    def _start(self, number: int) -> None:
+        self._workers[number] = _Worker(number, self._threads, self._said)
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Return the outcome of every run, by id, when there is one for each."""
+        while len(self._outcomes) < self._total:
+            worker, event = self._said.get()
+            if event is None:
+                self._bury(worker)
+            elif event["event"] == "ready":
+                worker.ready, self._started_in_vain = True, 0
+                self._hand_out(worker)
+            elif event["event"] == "record":
+                self._reporter.record(
+                    worker.config.id, event["epoch"], event["metrics"], event["seconds"]
+                )
+            else:
+                self._end(worker, event["status"], event["message"])
+                self._hand_out(worker)
+        return self._outcomes
+
+    def _hand_out(self, worker: _Worker) -> None:
+        if not self._queue and not any(w.config for w in self._workers.values()):
+            self._queue, self._locked = self._locked, deque()
+        if not self._queue:
+            return
+        config = worker.config = self._queue.popleft()
+        device = spread_devices(self._execution.device, worker.number, self._accelerators)
+        self._reporter.start(config.id, label_run(config), evaluations_of(config))
+        execution = replace(self._execution, device=device)
+        worker.tell({"config": config, "execution": execution, "force": self._force})
+
+    def _end(self, worker: _Worker, status: Any, message: str) -> None:
+        config, worker.config = worker.config, None
+        if config is None:
+            return
+        self._reporter.finish(config.id)
+        text = worker.take_text().strip()
+        if text:
+            print(text, file=sys.stderr)
+        if status == "locked" and config.id not in self._tried:
+            self._tried.add(config.id)
+            self._locked.append(config)
+            return
+        self._outcomes[config.id] = Outcome(config=config, status=status, message=message)
+
+    def _bury(self, worker: _Worker) -> None:
+        """Note what a dead worker was at, and start another if there is something left to do."""
+        end = worker.describe_end()
+        text = worker.take_text().strip()
+        worker.close()
+        if worker.config is not None:
+            message = f"{text}\n{end[0].upper()}{end[1:]}; run it again to repeat it."
+            self._end(worker, "killed", message.strip())
+        elif not worker.ready:
+            self._started_in_vain += 1
+            if self._started_in_vain > 2 * self._jobs:
+                raise UsageError(f"No worker process can be started: {end}. {text}")
+        if self._queue or self._locked:
+            self._start(worker.number)
+
+
+def _count_accelerators() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,203 @@
+"""Read YAML strictly, with the line of everything, so that errors can say where.
+
+Scalars follow YAML 1.2, so `1e-3` is a number (YAML 1.1, which PyYAML speaks, reads text), and
+`yes` or `on` are refused instead of becoming true.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from deepobs_problems.errors import nearest
+from deepobs_runner.errors import UsageError
+
+INTEGER = re.compile(r"[-+]?[0-9]+")
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+CONSTANTS: Mapping[str, Any] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    ".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan,
+    ".Inf": math.inf, "-.Inf": -math.inf, ".NaN": math.nan,
+}  # fmt: skip
+AMBIGUOUS = frozenset({"yes", "no", "on", "off", "y", "n"})
+
+
+class PlanError(UsageError):
+    """A plan that cannot be carried out; the message begins with `file:line:`."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A value of a YAML file and where it is.
+
+    Attributes:
+        value: a scalar, a list of items, or a mapping from text to items.
+        path: of the file.
+        line: counted from 1.
+        name: of the place, such as `overrides[2].settings`.
+    """
+
+    value: Any
+    path: Path
+    line: int
+    name: str
+
+    def fail(self, problem: str) -> PlanError:
+        """Return the error that says where something is wrong, to be raised."""
+        return PlanError(f"{self.path}:{self.line}: {problem}")
+
+    def expect(self, kind: type | tuple[type, ...], allowed: str) -> Any:
+        """Return the value if it is of a type.
+
+        Args:
+            kind: allowed types; a truth value is no whole number.
+            allowed: says what is allowed, for the message.
+
+        Raises:
+            PlanError: it is not.
+        """
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        right = isinstance(self.value, kinds)
+        if not right or (isinstance(self.value, bool) and bool not in kinds):
+            raise self.fail(f"{self.name} is {self.describe()}; it must be {allowed}.")
+        return self.value
+
+    def describe(self) -> str:
+        """Return the value as a message shows it."""
+        if isinstance(self.value, dict):
+            return "a mapping"
+        if isinstance(self.value, list):
+            return "a list"
+        return "empty" if self.value is None else repr(self.value)
+
+    def mapping(self, keys: Mapping[str, object] | None = None) -> dict[str, Item]:
+        """Return the items of a mapping.
+
+        Args:
+            keys: those allowed; None: any.
+
+        Raises:
+            PlanError: it is no mapping, or has another key.
+        """
+        found: dict[str, Item] = self.expect(dict, "a mapping (key: value)")
+        for key, item in found.items():
+            if keys is not None and key not in keys:
+                raise item.fail(
+                    f"Unknown key {key!r} in {self.name}.{nearest(key, keys)} "
+                    f"Allowed: {', '.join(keys)}."
+                )
+        return found
+
+    def items(self) -> list[Item]:
+        """Return the items of a list.
+
+        Raises:
+            PlanError: it is no list, or an empty one.
+        """
+        found: list[Item] = self.expect(list, "a list ([a, b], or a line `- a` for each)")
+        if not found:
+            raise self.fail(f"{self.name} is an empty list, so there is nothing to run.")
+        return found
+
+    def plain(self) -> Any:
+        """Return the value without lines: scalars, lists and dicts."""
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        return self.value
+
+
+def read_yaml(path: Path, name: str) -> Item:
+    """Read a YAML file of one document.
+
+    Args:
+        path: of the file.
+        name: of the whole, for messages.
+
+    Raises:
+        PlanError: the file is not there, no UTF-8 or no YAML, or a mapping has a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PlanError(f"Cannot read the plan {path}: {reason}.") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise PlanError(f"{path}:{line}: This is no YAML: {error.problem}.") from None
+    except yaml.YAMLError as error:
+        raise PlanError(f"{path}:1: This is no YAML: {error}.") from None
+    if node is None:
+        raise PlanError(f"{path}:1: The plan is empty. See docs/plans.md for what belongs there.")
+    try:
+        return _to_item(node, path, name)
+    except RecursionError:
+        raise PlanError(f"{path}:1: The plan contains itself (an alias of its own).") from None
+
+
+def _to_item(node: yaml.Node, path: Path, name: str) -> Item:
+    item = Item(None, path, node.start_mark.line + 1, name)
+    if isinstance(node, yaml.ScalarNode):
+        return Item(_scalar(node, item), path, item.line, name)
+    if isinstance(node, yaml.SequenceNode):
+        children = [_to_item(n, path, f"{name}[{i}]") for i, n in enumerate(node.value, start=1)]
+        return Item(children, path, item.line, name)
+    found: dict[str, Item] = {}
+    for key_node, value_node in node.value:
+        line = Item(None, path, key_node.start_mark.line + 1, name)
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise line.fail(f"A key of {name} is no text.")
+        key = key_node.value
+        if key in found:
+            raise line.fail(f"The key {key!r} of {name} is given twice.")
+        below = _to_item(value_node, path, key if name == "the plan" else f"{name}.{key}")
+        # The line of the key: a value may begin on the next one, an alias anywhere.
+        found[key] = Item(below.value, path, line.line, below.name)
+    return Item(found, path, item.line, name)
+
+
+def _scalar(node: yaml.ScalarNode, item: Item) -> Any:
+    text: str = node.value
+    if node.style is not None:  # quoted, or a block of text
+        return text
+    if text in CONSTANTS:
+        return CONSTANTS[text]
+    if INTEGER.fullmatch(text):
+        return int(text)
+    if NUMBER.fullmatch(text):
+        return float(text)
+    if text.lower() in AMBIGUOUS:
+        raise item.fail(
+            f"{item.name} is {text}; write true or false, or {text!r} in quotes for the word."
+        )
+    return text
+
+
+Check = Callable[[Item], Any]
+"""Returns the checked value of an item, or raises PlanError."""
+
+
+def whole_number(item: Item) -> Any:
+    """Check a whole number."""
+    return item.expect(int, "a whole number")
+
+
+def number(item: Item) -> Any:
+    """Check a number."""
+    return item.expect((int, float), "a number")
+
+
+def text(item: Item) -> Any:
+    """Check a text."""
+    return item.expect(str, "a text")
