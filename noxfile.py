@@ -92,7 +92,7 @@ def pinned(session: nox.Session, *pins: str) -> list[str]:
 def install_workspace(session: nox.Session, torch: str, torchvision: str) -> None:
     """Install all four packages editable, with the test tools, on one torch."""
     pins = pinned(session, f"torch=={torch}", f"torchvision=={torchvision}")
-    session.install(*editable(), *group("test"), *pins)
+    session.install(*editable(), *group("test"), *group("third-party"), *pins)
 
 
 @nox.session
