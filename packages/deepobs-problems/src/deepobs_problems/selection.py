@@ -25,15 +25,15 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "image": "classifies or encodes images",
         "text": "predicts characters",
         "synthetic": "a function with noise; no download, no network",
-        "cheap": "a whole default training takes less than 1e14 floating-point operations",
-        "medium": "1e14 to 1e16 operations: hours on a CPU, minutes on a GPU",
-        "expensive": "more than 1e16 operations: wants a GPU",
+        "cheap": "a whole default training takes less than 1e14 operations",
+        "medium": "a whole default training takes 1e14 to 1e16 operations",
+        "expensive": "a whole default training takes more than 1e16 operations: wants a GPU",
         "batch-norm": "the network has batch normalisation",
         "dropout": "the network has dropout",
         "convex": "the objective is convex in the parameters",
         "recurrent": "state is carried from batch to batch",
         "per-example-safe": "the training loss of an example does not depend on the others of its "
-        "batch, so that gradients per example are defined; torch.func.vmap takes the network",
+        "batch, so that gradients per example are defined; `torch.func.vmap` takes the network",
     }
 )
 """What each tag means; each problem has one of the first three and one of the next three."""

@@ -1,0 +1,44 @@
+"""Pages in docs/ that scripts in tools/ make are what the scripts make today."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from deepobs_problems import CATALOG
+
+ROOT = Path(__file__).parents[1]
+
+
+def load_tool(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_catalog_page_is_current():
+    tool = load_tool("generate_catalog")
+    found = tool.PAGE.read_text(encoding="utf-8").splitlines()
+    expected = tool.render().splitlines()
+    assert found == expected, "run: python tools/generate_catalog.py"
+
+
+def test_the_page_marks_the_defaults_that_the_original_lacks():
+    tool = load_tool("generate_catalog")
+    folder = ROOT / "packages" / "deepobs-problems" / "tests" / "reference"
+    original = {name: json.loads((folder / f"{name}.json").read_text()) for name in CATALOG}
+    lacking = [name for name in CATALOG if original[name]["defaults"]["batch_size"] is None]
+    assert lacking == list(tool.WITHOUT_ORIGINAL)
+
+
+@pytest.mark.parametrize("number", [0, 7, 999, 1000, 15_680, 2_670_000, 30_932_418_560])
+def test_quantities_are_rounded_to_three_digits(number):
+    tool = load_tool("generate_catalog")
+    text = tool.quantity(number)
+    value, _, prefix = text.partition(" ")
+    scale = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[prefix]
+    assert float(value) * scale == pytest.approx(number, rel=5e-3)
+    assert len(value.replace(".", "")) <= 3

@@ -1,0 +1,192 @@
+"""Write docs/problems.md: the catalog of test problems, with measured costs.
+
+Run `python tools/generate_catalog.py` after a change of the catalog; with `--check` it only says,
+by its exit code, whether the page is current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepobs_data import DatasetInfo, info
+from deepobs_problems import (
+    CATALOG,
+    SUITES,
+    TAGS,
+    Problem,
+    convolution_weights,
+    cross_entropy,
+    problems_with,
+)
+from deepobs_problems.cost import measure_cost
+from deepobs_problems.losses import inception_loss, model_output, sequence_cross_entropy, vae_loss
+
+PAGE = Path(__file__).parents[1] / "docs" / "problems.md"
+
+LOSSES: dict[Callable[..., Any], str] = {
+    cross_entropy: "cross-entropy",
+    sequence_cross_entropy: "cross-entropy, mean over 50 characters",
+    inception_loss: "cross-entropy, labels smoothed; in training plus 0.4 of an auxiliary head",
+    vae_loss: "squared error + KL divergence",
+    model_output: "the function itself",
+}
+
+HEADER = """\
+# The test problems
+
+<!-- Made by tools/generate_catalog.py; do not edit. -->
+
+A problem is named after its data and its network. `load_problem("cifar10_3c3d")` returns it,
+`deepobs list` prints the table, and `deepobs-data info cifar10` says more about the data.
+"""
+
+FOOTNOTES = """\
+* **Parameters**: trained numbers.
+* **L2**: factor of the regularizer, half the sum of squares of the weights of all convolutions and
+  linear layers, or of the convolutions alone; never of biases or normalisation layers.
+* **FLOPs** of the forward pass of one example, counted by `torch.utils.flop_counter`: matrix
+  products and convolutions, where a multiplication and an addition are two operations; elementwise
+  operations are not counted. A training step costs about three times as much. VGG and Inception
+  resize all images to 224 and 299 pixels.
+* **Activations**: numbers in the outputs of all layers that have parameters, for one example.
+* **Batch size** and **epochs** are those of DeepOBS 1.1.2; where it has none (marked with an
+  asterisk), they come from the network's paper or the closest sibling, see `catalog.py`.
+* **Download**: what the first use fetches. ImageNet cannot be downloaded for you: put torchvision's
+  folder layout into the data folder.
+"""
+
+# Problems for which the settings of DeepOBS 1.1.2 (`deepobs/config.py`) have no batch size and no
+# number of epochs.
+WITHOUT_ORIGINAL = (
+    "fmnist_logreg",
+    "cifar10_vgg16",
+    "cifar10_vgg19",
+    "cifar100_3c3d",
+    "cifar100_vgg16",
+    "cifar100_vgg19",
+    "cifar100_wrn404",
+    "svhn_3c3d",
+    "imagenet_vgg16",
+    "imagenet_vgg19",
+    "imagenet_inception_v3",
+    "two_d_rosenbrock",
+    "two_d_beale",
+    "two_d_branin",
+)
+
+
+def render() -> str:
+    """Return the whole page."""
+    columns = (
+        "Problem", "Data", "Network", "Parameters", "Loss", "L2", "Batch size", "Epochs", "FLOPs",
+        "Activations", "Download",
+    )  # fmt: skip
+    right = {"Parameters", "Batch size", "Epochs", "FLOPs", "Activations", "Download"}
+    rows = [describe_problem(problem) for problem in CATALOG.values()]
+    suites = [(f"`{name}`", listed(SUITES[name])) for name in SUITES if name != "all"]
+    suites.append(("`all`", f"all {len(CATALOG)}"))
+    tags = [(f"`{tag}`", meaning, listed(problems_with([tag]))) for tag, meaning in TAGS.items()]
+    sections = [
+        HEADER,
+        table(columns, rows, right),
+        FOOTNOTES,
+        "## Suites\n",
+        "`deepobs list --suite NAME`, `deepobs bench ... --suite NAME`.\n",
+        table(("Suite", "Problems"), suites),
+        "## Tags\n",
+        "`deepobs list --tag NAME`, `deepobs_problems.problems_with([...])`.\n",
+        table(("Tag", "Meaning", "Problems"), tags),
+    ]
+    return "\n".join(sections)
+
+
+def describe_problem(problem: Problem) -> tuple[str, ...]:
+    """Return one row of the table."""
+    if problem.stand_in is None:
+        raise ValueError(f"{problem.name} has no stand-in data to measure its cost with.")
+    data = problem.stand_in()
+    facts = info(data.name)
+    cost = measure_cost(problem, next(data.train.batches(torch.arange(2), 2)))
+    where = " on convolutions" if problem.decayed is convolution_weights else ""
+    star = "\\*" if problem.name in WITHOUT_ORIGINAL else ""
+    return (
+        f"`{problem.name}`",
+        f"{facts.title}, {facts.train_size:,}",
+        f"`{network(problem)}`",
+        f"{cost.parameters:,}",
+        LOSSES[problem.loss],
+        f"{problem.l2:g}{where}" if problem.l2 else "none",
+        f"{problem.defaults.batch_size}{star}",
+        f"{problem.defaults.epochs}{star}",
+        quantity(cost.flops),
+        quantity(cost.activations),
+        download(facts),
+    )
+
+
+def network(problem: Problem) -> str:
+    """Return how the model is built, such as `VGG(16, 10)`."""
+    with torch.device("meta"):
+        name = type(problem.model()).__name__
+    arguments = problem.model.args if isinstance(problem.model, functools.partial) else ()
+    return f"{name}({', '.join(map(str, arguments))})"
+
+
+def download(facts: DatasetInfo) -> str:
+    """Return the size of the download in bytes, with a unit."""
+    if facts.name == "imagenet":
+        return "by hand"
+    if facts.kind == "text":  # its host says no size: a byte a character
+        return f"about {quantity((facts.train_size + facts.test_size) * facts.x_shape[0])}B"
+    return f"{quantity(facts.download_size)}B" if facts.download_size else "none"
+
+
+def quantity(number: int) -> str:
+    """Return a number to three digits with the prefix of its thousands.
+
+    >>> quantity(30932418560), quantity(999), quantity(0)
+    ('30.9 G', '999', '0')
+    """
+    value, prefixes = float(number), ["", " k", " M", " G", " T"]
+    while value >= 999.5:
+        value /= 1000
+        prefixes.pop(0)
+    digits = 0 if not prefixes[0] or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f}{prefixes[0]}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as inline code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> str:
+    """Return a Markdown table; columns named in `right` are aligned to the right."""
+    columns = list(columns)
+    rules = ["---:" if column in right else "---" for column in columns]
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, rules, *rows)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write the page, or check it; return the exit code."""
+    parser = argparse.ArgumentParser(description="Write docs/problems.md.")
+    parser.add_argument("--check", action="store_true", help="only say whether it is current")
+    page = render()
+    if parser.parse_args().check:
+        current = PAGE.read_text(encoding="utf-8") == page
+        print(f"{PAGE} is {'current' if current else 'out of date: run this without --check'}.")
+        return 0 if current else 1
+    PAGE.write_text(page, encoding="utf-8")
+    print(f"wrote {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
