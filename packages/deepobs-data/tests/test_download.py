@@ -282,6 +282,36 @@ def test_an_archive_is_fetched_and_unpacked(server, write_files, tmp_path, monke
     assert not list((tmp_path / "root").glob("*.tar.gz*"))
 
 
+def test_an_archive_that_was_there_is_used_and_kept(server, write_files, tmp_path, monkeypatch):
+    made, root = tmp_path / "made", tmp_path / "root"
+    arrays = write_files("cifar100", made)
+    entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
+    serve_archive(server, monkeypatch, tar_bytes(entries))
+    root.mkdir()
+    archive = root / "cifar-100-python.tar.gz"
+    archive.write_bytes(server.files["cifar-100-python.tar.gz"])
+    np.testing.assert_array_equal(dd.cifar100(root).train.x, arrays["train_x"])
+    assert server.requests == []
+    assert archive.exists()
+
+
+def test_a_disk_full_while_unpacking_leaves_nothing(server, write_files, tmp_path, monkeypatch):
+    made, root = tmp_path / "made", tmp_path / "root"
+    write_files("cifar100", made)
+    entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
+    serve_archive(server, monkeypatch, tar_bytes(entries))
+
+    def full(source, out, _):
+        out.write(source.read(100))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(dd.DownloadError, match="No space left"):
+        dd.fetch("cifar100", root)
+    names = {path.name for path in root.rglob("*") if ".locks" not in path.parts}
+    assert names - {".locks", "cifar100.lock"} == {"cifar-100-python.tar.gz"}
+
+
 @pytest.mark.parametrize(
     "name",
     ["../evil", "/tmp/evil", "cifar-100-python/../../evil", "other/train", "cifar-100-python/link"],

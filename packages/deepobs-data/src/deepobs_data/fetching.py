@@ -49,10 +49,12 @@ def fetch(name: str, root: Path, *, progress: Progress | None = None) -> None:
                 download(file, home / file.name, progress=progress)
                 continue
             archive = root / file.name
-            if not archive.is_file():
+            ours = not archive.is_file()
+            if ours:
                 download(file, archive, progress=progress)
             unpack(archive, source, file, root)
-            archive.unlink()
+            if ours:  # an archive that someone put there stays
+                archive.unlink()
 
 
 def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:

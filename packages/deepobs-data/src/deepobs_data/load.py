@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from deepobs_data.decode import DECODERS
 from deepobs_data.errors import DamagedFileError, DownloadError
 from deepobs_data.fetching import fetch
 from deepobs_data.files import Found, find_folders, not_found, set_aside
+from deepobs_data.progress import ProgressLine
 from deepobs_data.roots import is_offline, resolve_root
 from deepobs_data.sources import SOURCES
 
@@ -66,7 +68,7 @@ def use_files(name: str, root: Path, read: Callable[[Found], T], *, offline: boo
         if offline:
             break
         try:
-            fetch(name, root)
+            fetch(name, root, progress=ProgressLine(sys.stderr))
         except DownloadError as error:
             reason = str(error)
             break
