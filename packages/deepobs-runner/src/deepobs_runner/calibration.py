@@ -168,7 +168,7 @@ def _data_and_sizes(
     except DataNotFoundError:
         if problem.stand_in is None:
             raise
-        dataset = load_data(problem, replace(config, data="synthetic"), execution)
+        dataset = load_data(problem, replace(config, data="synthetic", valid_size=0), execution)
         facts = info(dataset.name)
         sizes = {
             "train": facts.train_size - config.valid_size,

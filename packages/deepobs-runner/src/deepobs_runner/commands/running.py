@@ -195,10 +195,7 @@ def _summarize(
     tally["failed before, not retried"] = len(found.failed)
     shown = ", ".join(f"{number} {what}" for what, number in tally.items() if number)
     say(console, f"{count(len(configs), 'run')}: {shown}; results in {folder}")
-    for outcome in outcomes:
-        if not outcome.good:
-            run = f"{label_run(outcome.config)} ({outcome.config.id})"
-            print(f"deepobs: {outcome.status}: {run}: {outcome.reason}", file=sys.stderr)
+    _say_why(outcomes)
     for result in found.failed:
         reason = Outcome(config=result.config, status="failed", message=result.error or "").reason
         run = f"{label_run(result.config)} ({result.config.id})"
@@ -209,6 +206,19 @@ def _summarize(
             "again.",
             file=sys.stderr,
         )
+
+
+def _say_why(outcomes: Sequence[Outcome]) -> None:
+    """Print a line for each run that has no result; a sentence that holds for many is said once."""
+    refused: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        run = f"{label_run(outcome.config)} ({outcome.config.id})"
+        if outcome.status == "refused":
+            refused.setdefault(outcome.message, []).append(run)
+        elif not outcome.good:
+            print(f"deepobs: {outcome.status}: {run}: {outcome.reason}", file=sys.stderr)
+    for message, runs in refused.items():
+        print(f"deepobs: refused: {', '.join(runs)}: {message}", file=sys.stderr)
 
 
 def _say_what_would_run(
