@@ -77,6 +77,17 @@ def test_stand_in_has_the_shapes_of_the_data_and_is_marked(name):
     assert tuple(batch.y.shape[1:]) == ((8,) if name.endswith("_vae") else facts.y_shape)
 
 
+def test_stand_in_may_have_fewer_rows_to_evaluate():
+    whole, cut = stand_in("cifar10", 64)(valid_size=8), stand_in("cifar10", 64, evaluated=16)
+    data = cut(valid_size=8)
+    assert [len(split) for split in data.splits().values()] == [56, 16, 8, 16]
+    rows = torch.arange(16)
+    for name in ("train_eval", "test"):
+        first, expected = (next(d.split(name).batches(rows, 16)) for d in (data, whole))
+        assert torch.equal(first.x, expected.x)
+        assert torch.equal(first.y, expected.y)
+
+
 # ------------------------------------------------------------------------------------------ tags
 
 
@@ -203,7 +214,7 @@ def test_evaluation_noise_wants_a_table():
         table = Table(torch.zeros(2, 1), torch.zeros(2))
         return Dataset(train=[1], train_eval=table, valid=None, test=table, name="mine")
 
-    with pytest.raises(TypeError, match="a split of 'mine' is a list"):
+    with pytest.raises(TypeError, match=r"belongs to stored rows.*got a list"):
         with_latent_noise(listed)()
 
 

@@ -28,7 +28,8 @@ CASES = [
 def test_the_catalog_passes_on_stand_in_data(name):
     problem = CATALOG[name]
     before = torch.random.get_rng_state()
-    report = check_problem(problem)
+    # Two examples of a VGG at 224 pixels keep a CPU busy for long enough.
+    report = check_problem(problem, examples=2 if "vgg" in name else 4)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert report.ok, report
     made = {check.name: check.sentence for check in report.checks}

@@ -18,6 +18,8 @@ from deepobs_problems.problem import (
     Defaults,
     Problem,
     convolution_weights,
+    recurrent,
+    variational,
     weights_not_biases,
 )
 from deepobs_problems.selection import SUITES, TAGS, problems_with
@@ -41,7 +43,9 @@ __all__ = [
     "evaluation_order",
     "load_problem",
     "problems_with",
+    "recurrent",
     "stand_in",
+    "variational",
     "weights_not_biases",
 ]
 

@@ -23,26 +23,49 @@ NOISE_SEED_TRAIN = 45
 NOISE_SEED_TEST = 46
 
 
-def stand_in(name: str, n: int | None = None) -> DataFunction:
+def stand_in(name: str, n: int | None = None, *, evaluated: int | None = None) -> DataFunction:
     """Return a data function of generated examples in the shapes of the data set `name`.
 
     Args:
         name: a data set of `deepobs_data`.
         n: training examples; None leaves the number to `deepobs_data.synthetic_like`. train_eval
             and test have half as many.
+        evaluated: at most as many examples in train_eval and test, for networks that are slow
+            without a GPU; None keeps all.
     """
-    return partial(_generate, name, n)
+    return partial(_generate, name, n, evaluated)
 
 
 def _generate(
     name: str,
     n: int | None,
+    evaluated: int | None,
     root: Path | str | None = None,
     *,
     valid_size: int = 0,
     recipe: Recipe = "standard",
 ) -> Dataset:
-    return synthetic_like(name, n, valid_size=valid_size, recipe=recipe)
+    dataset = synthetic_like(name, n, valid_size=valid_size, recipe=recipe)
+    if evaluated is None:
+        return dataset
+    return replace(
+        dataset,
+        train_eval=_first(dataset.train_eval, evaluated),
+        test=_first(dataset.test, evaluated),
+    )
+
+
+def _first(split: Split, count: int) -> Table:
+    """Return the first `count` rows of a table."""
+    table = _require_table(split, "Generated data is cut to its first rows")
+    rows = torch.arange(len(table.x)) if table.rows is None else table.rows
+    return replace(table, rows=rows[:count])
+
+
+def _require_table(split: Split, why: str) -> Table:
+    if not isinstance(split, Table):
+        raise TypeError(f"{why}, which needs a deepobs_data.Table; got a {type(split).__name__}.")
+    return split
 
 
 def with_latent_noise(data: DataFunction) -> DataFunction:
@@ -71,15 +94,11 @@ def _add_latent_noise(
     drawn: dict[tuple[int, int], Tensor] = {}
 
     def noisy(split: Split, seed: int) -> Table:
-        if not isinstance(split, Table):
-            raise TypeError(
-                f"The evaluation noise of a VAE is addressed by the rows of a deepobs_data.Table, "
-                f"but a split of {dataset.name!r} is a {type(split).__name__}."
-            )
-        key = seed, len(split.x)
+        table = _require_table(split, "The evaluation noise of a VAE belongs to stored rows")
+        key = seed, len(table.x)
         if key not in drawn:  # once: train, train_eval and valid share it
-            drawn[key] = latent_noise(len(split.x), seed)
-        return replace(split, y=drawn[key])
+            drawn[key] = latent_noise(len(table.x), seed)
+        return replace(table, y=drawn[key])
 
     return replace(
         dataset,

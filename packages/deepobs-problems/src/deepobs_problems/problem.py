@@ -191,7 +191,7 @@ def describe(function: Any) -> str:
     """Return a callable as text that is the same in every process: package, name, arguments.
 
     >>> describe(functools.partial(round, ndigits=2))
-    "builtins:round(ndigits=2)"
+    'builtins:round(ndigits=2)'
     """
     if isinstance(function, functools.partial):
         bound = [*map(describe, function.args)]
