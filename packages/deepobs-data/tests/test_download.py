@@ -223,27 +223,54 @@ def test_no_network_names_the_three_ways(served_mnist, server, tmp_path):
         assert part in str(error.value)
 
 
-def test_eight_processes_make_one_download(server, served_mnist, tmp_path):
+def start_processes(count, root, work):
+    """Run `work` in fresh processes that expect what this one expects; returns their results."""
+    source = sources.SOURCES["mnist"]
     spec = {
-        "files": [[f.name, f.md5, f.size, list(f.urls)] for f in sources.SOURCES["mnist"].downloads]
+        "downloads": [[f.name, f.md5, f.size, list(f.urls)] for f in source.downloads],
+        "files": [[f.name, f.md5, f.size, f.gzipped] for f in source.files],
     }
-    script = """
+    script = f"""
 import json, sys
 from dataclasses import replace
 from pathlib import Path
 from deepobs_data import sources
-from deepobs_data.fetching import fetch
-spec = json.loads(sys.argv[1])
-downloads = tuple(sources.Download(n, m, s, tuple(u)) for n, m, s, u in spec["files"])
-sources.SOURCES["mnist"] = replace(sources.SOURCES["mnist"], downloads=downloads)
-fetch("mnist", Path(sys.argv[2]))
+spec, root = json.loads(sys.argv[1]), Path(sys.argv[2])
+sources.SOURCES["mnist"] = replace(
+    sources.SOURCES["mnist"],
+    downloads=tuple(sources.Download(n, m, s, tuple(u)) for n, m, s, u in spec["downloads"]),
+    files=tuple(sources.SourceFile(*row) for row in spec["files"]),
+)
+{work}
 """
-    command = [sys.executable, "-c", script, json.dumps(spec), str(tmp_path / "root")]
-    processes = [subprocess.Popen(command) for _ in range(8)]
-    assert [process.wait(timeout=60) for process in processes] == [0] * 8
+    command = [sys.executable, "-W", "ignore", "-c", script, json.dumps(spec), str(root)]
+    processes = [subprocess.Popen(command) for _ in range(count)]
+    return [process.wait(timeout=60) for process in processes]
+
+
+def test_eight_processes_make_one_download(server, served_mnist, tmp_path):
+    work = 'from deepobs_data.fetching import fetch; fetch("mnist", root)'
+    assert start_processes(8, tmp_path / "root", work) == [0] * 8
     assert len(server.requests) == 4
     data = dd.mnist(tmp_path / "root", offline=True)
     np.testing.assert_array_equal(data.test.x[:, 0], served_mnist["test_x"])
+
+
+def test_eight_processes_repair_a_damaged_file_once(server, served_mnist, tmp_path):
+    root = tmp_path / "root"
+    dd.fetch("mnist", root)
+    server.requests.clear()
+    damaged = root / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
+    damaged.write_bytes(b"rubbish")
+    work = """
+from deepobs_data.decode import decode_idx
+from deepobs_data.obtain import use_files
+sums = {file.name: file.md5 for file in sources.SOURCES["mnist"].files}
+use_files("mnist", root, lambda found: decode_idx(found.paths, sums), offline=False)
+"""
+    assert start_processes(8, root, work) == [0] * 8
+    assert [path for path, _ in server.requests] == ["/train-labels-idx1-ubyte.gz"]
+    assert damaged.with_name(f"{damaged.name}.damaged").read_bytes() == b"rubbish"
 
 
 def tar_bytes(entries):

@@ -49,7 +49,7 @@ def test_real_format(name, write_files, tmp_path):
 
 @pytest.mark.parametrize("gzipped", [True, False])
 @pytest.mark.parametrize(
-    "place", ["", "fmnist", "fashion-mnist", "FashionMNIST/raw", "FashionMNIST"]
+    "place", ["", "fmnist", "fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "raw"]
 )
 def test_folders_where_idx_files_are_found(place, gzipped, write_files, tmp_path):
     arrays = write_files("fmnist", tmp_path / place, gzipped=gzipped)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepobs_data.files import Found
-from deepobs_data.load import use_files
+from deepobs_data.obtain import use_files
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
 from deepobs_data.roots import is_offline, resolve_root
 from deepobs_data.shapes import Dataset

@@ -95,7 +95,7 @@ def _idx_source(
 SOURCES = {
     "mnist": _idx_source(
         "MNIST/raw",
-        ("mnist", "MNIST"),
+        ("mnist", "MNIST", "raw"),
         (
             "https://ossci-datasets.s3.amazonaws.com/mnist",
             "https://storage.googleapis.com/cvdf-datasets/mnist",
@@ -131,7 +131,7 @@ SOURCES = {
     ),
     "fmnist": _idx_source(
         "FashionMNIST/raw",
-        ("fmnist", "fashion-mnist", "FashionMNIST"),
+        ("fmnist", "fashion-mnist", "FashionMNIST", "raw"),
         (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
