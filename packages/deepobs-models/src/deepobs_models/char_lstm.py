@@ -4,11 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_models.checks import check_dropout, check_positive
-from deepobs_models.initializers import (
-    build_layer,
-    build_uninitialized,
-    glorot_uniform_,
-)
+from deepobs_models.initializers import build_layer, build_uninitialized, glorot_uniform_
 
 LSTMState = tuple[Tensor, Tensor]  # h, c, each (1, B, hidden_size)
 CharLSTMState = tuple[LSTMState, LSTMState]

@@ -1,5 +1,7 @@
 """Checks of what users hand to the networks, shared by all of them."""
 
+import math
+
 from torch import Tensor
 
 
@@ -44,7 +46,7 @@ def check_images(x: Tensor, model: str, channels: int, *, size: int | None = Non
 
 def check_features(x: Tensor, model: str, features: int) -> None:
     """Raise a `ValueError` unless each example of `x` (B, ...) has `features` numbers."""
-    if x.ndim < 2 or x[0].numel() != features:
+    if x.ndim < 2 or math.prod(x.shape[1:]) != features:
         raise ValueError(
             f"{model} takes {features} numbers an example, got shape {tuple(x.shape)}. "
             "The first dimension is the batch."

@@ -7,7 +7,13 @@ from torch import nn
 Role = Literal["embedding", "hidden", "head", "norm", "bias"]
 
 _NORMS = (
-    nn.modules.batchnorm._NormBase,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,
