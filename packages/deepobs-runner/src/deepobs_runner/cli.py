@@ -1,6 +1,6 @@
 """The `deepobs` command: its arguments, parsed without importing torch.
 
-What each command does is in `commands.py`.
+What each command does is in `commands/`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_bench(commands)
     _add_report(commands)
+    _add_check(commands)
     return parser
 
 
@@ -103,6 +104,17 @@ def _add_report(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
 
 
+def _add_check(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "check",
+        help="check a problem or an optimizer of your own",
+        description="Run the conformance suite on a problem (on its stand-in data, if it has any) "
+        "or an optimizer, and print what was found.",
+    )
+    sub.add_argument("subject", help="a name, file.py:name or package.module:name")
+    sub.add_argument("hyperparams", nargs="*", metavar="key=value", help="of an optimizer")
+
+
 def _add_settings(sub: argparse.ArgumentParser) -> None:
     """Add what changes the numbers of a run."""
     group = sub.add_argument_group("settings (part of a run's identity)")
@@ -131,6 +143,28 @@ def _add_execution(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--out", type=Path, default=Path("results"), help="folder of results; default: %(default)s"
     )
     group.add_argument("--force", action="store_true", help="repeat finished runs")
+    group.add_argument(
+        "--resume", action="store_true", help="go on from checkpoints of runs that were cut off"
+    )
+    group.add_argument(
+        "--checkpoint-epochs", type=int, metavar="N", help="write a checkpoint every N epochs"
+    )
+    group.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="and when M minutes have passed since the last; default: %(default)g",
+    )
+    group.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="stop a run at the end of the epoch in which it has taken this long",
+    )
+    group.add_argument(
+        "--patience", type=int, metavar="N", help="stop after N epochs without improvement"
+    )
     group.add_argument(
         "--dry-run", action="store_true", help="say what would run and for how long, and stop"
     )

@@ -11,6 +11,7 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "run": ("running", "run_one"),
     "bench": ("running", "run_many"),
     "report": ("reporting", "make_report"),
+    "check": ("checking", "check"),
 }
 """Module in this package and function of each command; a module is imported when it is needed."""
 

@@ -1,0 +1,54 @@
+"""`deepobs check`: conformance of a user's problem or optimizer."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.table import Table
+
+from deepobs_problems import Problem, load_problem
+from deepobs_problems.testing import check_problem
+from deepobs_problems.user_code import import_location
+from deepobs_runner.commands.terminal import make_console
+from deepobs_runner.conformance import Finding, check_optimizer
+from deepobs_runner.errors import UsageError
+from deepobs_runner.optimizers import known_optimizers, parse_hyperparams, resolve_hyperparams
+
+STYLES = {"ok": "green", "no": "bold red", "info": ""}
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check a problem or an optimizer, print a table; 1 if something was found wrong."""
+    if is_problem(arguments.subject):
+        if arguments.hyperparams:
+            raise UsageError(f"{arguments.subject} is a problem; it takes no hyperparameters.")
+        findings = problem_findings(arguments.subject)
+    else:
+        hyperparams = parse_hyperparams(arguments.hyperparams)
+        findings = check_optimizer(
+            arguments.subject, resolve_hyperparams(arguments.subject, hyperparams)
+        )
+    table = Table("check", "", "what was seen", title=arguments.subject)
+    for finding in findings:
+        mark = "" if finding.verdict == "info" else finding.verdict
+        table.add_row(finding.name, mark, finding.sentence, style=STYLES[finding.verdict])
+    make_console().print(table)
+    return int(any(finding.verdict == "no" for finding in findings))
+
+
+def is_problem(subject: str) -> bool:
+    """Whether the subject names a problem; a known optimizer's name is none.
+
+    Raises:
+        ProblemError: the subject's file or module does not exist.
+    """
+    if ":" in subject:
+        location, _, attribute = subject.rpartition(":")
+        return isinstance(getattr(import_location(location)[0], attribute, None), Problem)
+    return subject not in known_optimizers() and subject != "Muon"
+
+
+def problem_findings(subject: str) -> list[Finding]:
+    """Return the checks of a problem as findings."""
+    report = check_problem(load_problem(subject))
+    return [Finding(c.name, "ok" if c.ok else "no", c.sentence) for c in report.checks]

@@ -1,0 +1,55 @@
+"""`deepobs check`, for problems and optimizers."""
+
+import pytest
+
+from deepobs_runner.cli import main
+
+
+def test_an_optimizer_of_torch(capsys):
+    assert main(["check", "Adam", "lr=0.01"]) == 0
+    printed = capsys.readouterr().out
+    assert "a resumed run equals an uninterrupted one" in printed
+    assert "bytes of state a parameter" in printed
+
+
+def test_an_optimizer_with_a_fault(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import torch\n"
+        "class Mine(torch.optim.SGD):\n"
+        "    def state_dict(self):\n"
+        "        raise KeyError('velocity')\n"
+    )
+    assert main(["check", f"{path}:Mine", "lr=0.1"]) == 1
+    assert "raised KeyError: 'velocity'" in capsys.readouterr().out
+
+
+def test_a_problem(capsys):
+    assert main(["check", "two_d_branin"]) == 0
+    assert "two_d_branin" in capsys.readouterr().out
+
+
+def test_a_problem_with_a_fault(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        "from deepobs_problems import load_problem\n"
+        "branin = load_problem('two_d_branin')\n"
+        "mine = replace(branin, name='mine', loss=lambda output, batch: output.mean())\n"
+    )
+    assert main(["check", f"{path}:mine"]) == 1
+    assert "it must return one value for each" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["Adm"], "Unknown problem"),
+        (["Adam"], "needs lr="),
+        (["two_d_branin", "lr=1"], "takes no hyperparameters"),
+        (["nowhere.py:Mine"], "no file nowhere.py"),
+    ],
+)
+def test_bad_input(arguments, said, capsys):
+    assert main(["check", *arguments]) == 2
+    assert said in capsys.readouterr().err
