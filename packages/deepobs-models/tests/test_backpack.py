@@ -83,7 +83,10 @@ def ggn_diagonal(model, x) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "vgg16" else []) for n in SEQUENTIAL],
+)
 def test_second_order_extensions(name):
     model, x = build(SEQUENTIAL[name])
     expected = ggn_diagonal(model, x) if name != "vgg16" else {}  # its Jacobian is too large
