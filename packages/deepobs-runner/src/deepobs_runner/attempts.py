@@ -72,7 +72,7 @@ def attempt(
         return Outcome(config=config, status="locked", message=str(error))
     except REFUSALS as error:
         return Outcome(config=config, status="refused", message=str(error))
-    except Exception:  # whatever a user's optimizer or problem raises
+    except (Exception, SystemExit):  # whatever a user's optimizer or problem raises
         text = traceback.format_exc()
         _keep(RunResult(config=config, status="failed", error=text), execution.out)
         return Outcome(config=config, status="failed", message=text)
@@ -108,6 +108,7 @@ def survey(
     *,
     force: bool = False,
     retry_failed: bool = False,
+    resume: bool = False,
 ) -> Survey:
     """Look what a folder holds of some resolved configurations.
 
@@ -116,6 +117,7 @@ def survey(
         folder: of results.
         force: everything is to be run.
         retry_failed: failed runs are to be run again.
+        resume: runs that were stopped early are to go on.
 
     Raises:
         UsageError: a file in the place of a result is none.
@@ -124,7 +126,8 @@ def survey(
     for config in configs:
         path = result_path(config, folder)
         result = load_result(path) if not force and path.exists() else None
-        if result is not None and result.status in FINISHED:
+        stopped = result is not None and result.status == "stopped"
+        if result is not None and result.status in FINISHED and not (stopped and resume):
             finished.append(result)
         elif result is not None and result.status == "failed" and not retry_failed:
             failed.append(result)

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any, cast
 
@@ -25,7 +25,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.progress import Reporter, Silent, label_run
 from deepobs_runner.training import Record
-from deepobs_runner.worker import BOOT
+from deepobs_runner.worker import BOOT, terminable
 
 SECONDS_TO_STOP = 20.0
 """What a worker gets to store what it has when all is interrupted, before it is killed."""
@@ -55,7 +55,7 @@ def run_all(
 
     Raises:
         UsageError: less than one job, or no worker process can be started.
-        KeyboardInterrupt: after the workers have ended.
+        KeyboardInterrupt: on Ctrl-C and SIGTERM, after the workers have ended.
     """
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; it must be at least 1.")
@@ -63,11 +63,12 @@ def run_all(
     reporter = reporter or Silent()
     distinct = {config.id: config for config in configs}
     jobs = min(jobs, len(distinct))
-    if jobs <= 1:
-        return [_run_here(config, execution, force, reporter) for config in distinct.values()]
-    with _terminable(), _Pool(distinct.values(), execution, jobs, force, reporter) as pool:
-        outcomes = pool.outcomes()
-    return [outcomes[name] for name in distinct]
+    with terminable():
+        if jobs <= 1:
+            return [_run_here(config, execution, force, reporter) for config in distinct.values()]
+        with _Pool(distinct.values(), execution, jobs, force, reporter) as pool:
+            outcomes = pool.outcomes()
+        return [outcomes[name] for name in distinct]
 
 
 def evaluations_of(config: RunConfig) -> int:
@@ -111,23 +112,6 @@ def _run_here(config: RunConfig, execution: Execution, force: bool, reporter: Re
         return attempt(config, execution, on_record=record, force=force)
     finally:
         reporter.finish(config.id)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that the workers are told; only the main thread may do that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Worker:

@@ -10,9 +10,10 @@ import json
 import os
 import pickle
 import queue
-import sys
+import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any
 
 BOOT = (
@@ -38,8 +39,11 @@ def serve(start: Mapping[str, Any]) -> None:
     from deepobs_runner.training import Record
 
     def tell(**event: Any) -> None:
-        events.write(json.dumps(event) + "\n")
-        events.flush()
+        try:
+            events.write(json.dumps(event) + "\n")
+            events.flush()
+        except OSError:  # the parent is gone; as an exception it would count as the run's failure
+            os._exit(0)
 
     def tell_record(record: Record) -> None:
         seconds = sum(record.clocks.values())
@@ -47,12 +51,34 @@ def serve(start: Mapping[str, Any]) -> None:
 
     torch.set_num_threads(start["threads"])
     commands: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, commands), daemon=True).start()
-    tell(event="ready")
-    while True:
-        command = commands.get()
-        outcome: Outcome = attempt(**command, on_record=tell_record)
-        tell(event="end", status=outcome.status, message=outcome.message)
+    # A reader of its own: Python aborts if a thread holds sys.stdin when it exits.
+    source = os.fdopen(os.dup(0), "rb")
+    threading.Thread(target=_listen, args=(source, commands), daemon=True).start()
+    try:
+        with terminable():
+            tell(event="ready")
+            while True:
+                outcome: Outcome = attempt(**commands.get(), on_record=tell_record)
+                tell(event="end", status=outcome.status, message=outcome.message)
+    except KeyboardInterrupt:  # what was under way is stored
+        os._exit(130)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that what is under way is stored; in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listen(source: IO[bytes], commands: queue.SimpleQueue[Mapping[str, Any]]) -> None:

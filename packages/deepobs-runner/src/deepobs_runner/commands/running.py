@@ -129,7 +129,11 @@ def _config(
 
 
 def _execution(arguments: argparse.Namespace) -> Execution:
-    return Execution(device=arguments.device, out=arguments.out, data_dir=arguments.data_dir)
+    names = (
+        "device", "out", "data_dir", "resume", "checkpoint_epochs", "checkpoint_minutes",
+        "time_limit", "patience",
+    )  # fmt: skip
+    return Execution(**{name: getattr(arguments, name) for name in names})
 
 
 def _run(
@@ -141,7 +145,13 @@ def _run(
     console = make_console()
     _say_official_rates(console, configs)
     execution = _execution(arguments)
-    found = survey(configs, execution.out, force=arguments.force, retry_failed=retry_failed)
+    found = survey(
+        configs,
+        execution.out,
+        force=arguments.force,
+        retry_failed=retry_failed,
+        resume=execution.resume,
+    )
     if arguments.dry_run:
         _say_what_would_run(console, configs, found, execution, jobs)
         return 0
