@@ -76,7 +76,7 @@ _vae = partial(
     Problem, model=VAE, loss=vae_loss, metrics=NO_METRICS, stock_loss=None, forward=variational
 )
 # L2 of the VGGs and of Inception leaves the dense layers alone. At 224 pixels, an example of VGG
-# needs about 40 MB in evaluation.
+# needs about 30 MB in evaluation.
 _vgg = partial(Problem, l2=5e-4, decayed=convolution_weights)
 _test_function = partial(Problem, loss=model_output, metrics=NO_METRICS, stock_loss=None)
 

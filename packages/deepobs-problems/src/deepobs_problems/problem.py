@@ -98,7 +98,7 @@ class Problem:
         forward: `(model, batch, state) -> (output, state)`.
         stand_in: called as `data`, returns generated data of the same shapes; None if there is
             none.
-        tags: words to select problems by, see `catalog.py`.
+        tags: words to select problems by; those of the catalog are `selection.TAGS`.
         source: sha256 of the file a user's problem was loaded from; "" in the catalog.
     """
 
