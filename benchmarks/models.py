@@ -1,8 +1,8 @@
 """Time forward and backward of deepobs-models against the obvious references.
 
 torchvision's VGG-16 and Inception v3 at equal input, and a plain `nn.Sequential` for 3c3d. The two
-candidates take turns on one thread, and the ratio of the medians of their processor times is
-reported, so that other load on the machine disturbs little and hits both. Needs torchvision::
+candidates take turns on one thread, and processor times are compared, so that other load on the
+machine disturbs little and hits both; on a busy machine the fastest steps tell more than the medians. Needs torchvision::
 
     python benchmarks/models.py [--repeats 15] [--only 3c3d]
 """
@@ -56,8 +56,8 @@ def time_step(model: nn.Module, x: Tensor) -> float:
     return time.process_time() - start
 
 
-def compare(name: str, repeats: int) -> tuple[float, float]:
-    """Return the median seconds of a step of ours and of the reference."""
+def compare(name: str, repeats: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each step of ours and of the reference."""
     make_ours, make_reference, shape = PAIRS[name]
     torch.manual_seed(0)
     candidates = [make_ours().train(), make_reference().train()]
@@ -69,7 +69,7 @@ def compare(name: str, repeats: int) -> tuple[float, float]:
             seconds = time_step(candidates[index], x)
             if repeat > 0:  # the first round warms up
                 times[index].append(seconds)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return times[0], times[1]
 
 
 def main() -> None:
