@@ -106,9 +106,14 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests marked slow, one at a time: the largest networks need several GB each."""
     install_workspace(session, TORCH, TORCHVISION)
-    session.run(
-        "pytest", "--slow", "-m", "slow", *(session.posargs or ["packages", "tests"]), env=TEST_ENV
-    )
+    arguments = [
+        "--slow",
+        "-m",
+        "slow",
+        "--durations=15",
+        *(session.posargs or ["packages", "tests"]),
+    ]
+    session.run("pytest", *arguments, env=TEST_ENV | {"OMP_NUM_THREADS": "2"})
 
 
 @nox.session(tags=["matrix"])
