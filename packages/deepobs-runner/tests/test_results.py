@@ -4,13 +4,14 @@ import json
 import math
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_result, load_results, resolve_config, run
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import by_setting, save_result, write_atomically
+from deepobs_runner.results import by_setting, migrate, save_result, write_atomically
 
 
 def read_strictly(path):
@@ -157,6 +158,101 @@ def test_files_that_are_no_result(tmp_path, text, said):
 def test_missing_folder(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         load_results(tmp_path / "nothing")
+
+
+def stored(folder, **settings):
+    config = RunConfig(problem="p", optimizer="SGD", **settings)
+    record = {"epoch": 0, "steps": 0, "metrics": {"test": {"objective": 1.0}}}
+    result = RunResult(config=config, status="done", records=(record,))
+    return save_result(result, folder, np.zeros(0))
+
+
+def test_one_bad_file_among_many_is_named_and_left_out(tmp_path):
+    good = [stored(tmp_path, seed=seed) for seed in (1, 2)]
+    whole = good[0].read_text()
+    (tmp_path / "cut.json").write_text(whole[:-20])
+    (tmp_path / "rotten.json").write_text(whole.replace('"epoch": 0', '"epoch" 0'))
+    (tmp_path / "newer.json").write_text(whole.replace('"schema": 1', '"schema": 99'))
+    (tmp_path / "other.json").write_text(whole.replace('"seed"', '"seeds"'))
+    (tmp_path / "null.json").write_text(whole[: whole.index('"records"')] + '"records": null}')
+    errors = []
+    found = load_results(tmp_path, on_error=errors.append)
+    assert [result.path for result in found] == good
+    said = {Path(str(e).split(": ")[0].split(" is ")[0]).name: str(e) for e in errors}
+    assert set(said) == {"cut.json", "rotten.json", "newer.json", "other.json", "null.json"}
+    assert "has schema 99; this version reads 1" in said["newer.json"]
+    assert "has no field seeds" in said["other.json"]
+    assert "damaged" in said["rotten.json"]
+
+
+def test_records_are_parsed_when_they_are_looked_at(tmp_path):
+    path = stored(tmp_path)
+    whole = path.read_text()
+    result = load_result(path)
+    assert result.records == ({"epoch": 0, "steps": 0, "metrics": {"test": {"objective": 1.0}}},)
+    assert len(result.records) == 1
+    assert result.records[-1]["epoch"] == 0
+    assert [*result.records, *result.records[:1]] == [result.records[0]] * 2
+    assert repr(result.records) == repr(tuple(result.records))
+    path.write_text(whole.replace('"epoch": 0', '"epoch" 0'))
+    damaged = load_result(path)
+    assert damaged.status == "done"
+    with pytest.raises(UsageError, match="damaged DeepOBS result"):
+        len(damaged.records)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_the_order_of_keys_and_the_layout_do_not_matter(tmp_path, indent):
+    path = stored(tmp_path, hyperparams={"records": [1, 2], "note": '"records": ['})
+    expected = load_result(path)
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(data.items())), indent=indent))
+    assert load_result(path) == expected
+    path.write_text(json.dumps(data, indent=indent))
+    assert load_result(path) == expected
+
+
+def test_migration_chains_from_schema_to_schema():
+    """There is no older schema yet; this tests the mechanism, with made-up ones."""
+    migrations = {
+        -1: lambda data: {**data, "records": data["epochs"]},
+        0: lambda data: {k: v for k, v in data.items() if k != "epochs"} | {"error": None},
+    }
+    old = {"schema": -1, "epochs": [1], "status": "done"}
+    assert migrate(old, migrations, schema=1) == {
+        "schema": 1, "records": [1], "status": "done", "error": None,
+    }  # fmt: skip
+    assert old == {"schema": -1, "epochs": [1], "status": "done"}
+    newest = {"schema": 1, "status": "done"}
+    assert migrate(newest, migrations, schema=1) is newest
+    with pytest.raises(UsageError, match="has schema -2; this version reads -1, 0, 1"):
+        migrate({"schema": -2}, migrations, schema=1)
+    with pytest.raises(UsageError, match="has schema 2"):
+        migrate({"schema": 2}, migrations, schema=1)
+
+
+def test_an_older_file_is_read_through_its_migration(tmp_path, monkeypatch):
+    """As above: schema 0 is made up."""
+    path = stored(tmp_path)
+    expected = load_result(path)
+    data = json.loads(path.read_text())
+    data["schema"], data["state"] = 0, data.pop("status")
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="has schema 0; this version reads 1"):
+        load_result(path)
+    monkeypatch.setattr(
+        "deepobs_runner.results.MIGRATIONS", {0: lambda old: {**old, "status": old["state"]}}
+    )
+    assert load_result(path) == expected
+
+
+@pytest.mark.slow
+def test_ten_thousand_results_load(tmp_path):
+    """Measured at 1 s of processor time; what is tested is that all are there."""
+    template = stored(tmp_path).read_text()
+    for seed in range(10_000):
+        (tmp_path / f"{seed}.json").write_text(template.replace('"seed": 42', f'"seed": {seed}'))
+    assert {result.config.seed for result in load_results(tmp_path)} == set(range(10_000))
 
 
 def test_grouping_by_setting():

@@ -67,6 +67,8 @@ def plot_problem(problem: str, settings: Sequence[Setting]) -> Figure:
             label = f"{setting.label} ({drawn.runs} seed{'s' if drawn.runs > 1 else ''})"
             if setting.official:
                 label += ", official 2019"
+            elif setting.source != "yours":
+                label += f", {setting.source}"
             plot_curve(drawn, axes, color=color, label=label, official=setting.official)
         _finish_panel(axes, panel, [drawn for _, drawn in curves[panel]])
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -74,6 +76,11 @@ def plot_problem(problem: str, settings: Sequence[Setting]) -> Figure:
         handles, labels, loc="outside lower center", ncols=2, fontsize="small", frameon=False
     )
     return figure
+
+
+def has_curves(settings: Sequence[Setting]) -> bool:
+    """Whether there is a finite number to draw."""
+    return any(curve(setting.runs, *panel) for setting in settings for panel in PANELS)
 
 
 def _curves_of(settings: Sequence[Setting], panel: tuple[str, str]) -> list[tuple[Setting, Curve]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def _summary(setting: Setting) -> dict[str, Any]:
     row: dict[str, Any] = {
         "problem": setting.problem,
         "optimizer": setting.label,
-        "source": "official 2019" if setting.official else "yours",
+        "source": "official 2019" if setting.official else setting.source,
         "recipe": config.recipe,
         "epochs": setting.runs[0].records[-1]["epoch"],
         "seeds": len(setting.runs),
@@ -90,7 +91,7 @@ def summary_table(problems: dict[str, list[Setting]]) -> Table:
             cells = [
                 setting.problem if index == 0 else "",
                 setting.label,
-                f"{'official' if setting.official else 'yours'}, {setting.runs[0].config.recipe}",
+                f"{setting.source}, {setting.runs[0].config.recipe}",
                 str(len(setting.runs)),
                 str(final(setting.runs, "test", "objective") or "-"),
             ]
@@ -104,21 +105,59 @@ def summary_table(problems: dict[str, list[Setting]]) -> Table:
 
 def notes(problems: dict[str, list[Setting]]) -> list[str]:
     """Return what a reader must know before comparing the rows of the table."""
-    sentences = []
     settings = [setting for listed in problems.values() for setting in listed]
-    recipes = {setting.runs[0].config.recipe for setting in settings if not setting.official}
-    if "standard" in recipes and any(setting.official for setting in settings):
-        sentences.append(
-            "Official results repeat one data order in every epoch (recipe 2019). Runs of the "
-            'recipe "standard" are not comparable with them; repeat yours with --recipe 2019.'
-        )
+    sentences = _notes_on_recipes(settings)
     for problem, listed in problems.items():
-        lengths = {setting.runs[0].records[-1]["epoch"] for setting in listed}
+        # A run that diverged ends where it diverged; that is not a different length.
+        lengths = {
+            run.records[-1]["epoch"]
+            for setting in listed
+            for run in setting.runs
+            if run.status != "diverged"
+        }
         if len(lengths) > 1:
             sentences.append(
                 f"{problem}: runs end after different numbers of epochs "
                 f"({', '.join(map(str, sorted(lengths)))}); compare the curves, not the ends."
             )
+    diverged = [setting for setting in settings if _ended(setting, "diverged")]
+    for setting in diverged:
+        sentences.append(
+            f"{setting.problem}: {len(_ended(setting, 'diverged'))} of {len(setting.runs)} runs of "
+            f"{setting.label} diverged; means over the seeds are not finite from there on."
+        )
+    return sentences
+
+
+def _ended(setting: Setting, status: str) -> list[RunResult]:
+    return [run for run in setting.runs if run.status == status]
+
+
+def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
+    sentences = []
+    recipes = {s.runs[0].config.recipe for s in settings if s.source == "yours"}
+    others = {setting.source for setting in settings} - {"yours"}
+    if "standard" in recipes and others:
+        sentences.append(
+            "Official results repeat one data order in every epoch (recipe 2019). Runs of the "
+            'recipe "standard" are not comparable with them; repeat yours with --recipe 2019.'
+        )
+    elif len(recipes) > 1:
+        sentences.append(
+            "Your runs follow two recipes; only runs of the same recipe are comparable."
+        )
+    betas = {
+        run.environment["source"]
+        for setting in settings
+        for run in setting.runs
+        if "beta" in str(run.environment.get("source", ""))
+    }
+    if betas:
+        sentences.append(
+            "Results of the 1.2 beta hold out validation data and, made with PyTorch, use other "
+            "image operations, another order in every epoch and another quadratic: they are "
+            "comparable with each other only."
+        )
     return sentences
 
 
@@ -131,22 +170,42 @@ def summary_csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
+def file_names(problems: Iterable[str]) -> dict[str, str]:
+    """Return a name for the files of each problem: of `path/to/file.py:name` the name.
+
+    >>> file_names(["quadratic_deep", "a/mine.py:p", "b/mine.py:p"])
+    {'quadratic_deep': 'quadratic_deep', 'a/mine.py:p': 'p', 'b/mine.py:p': 'p-2'}
+    """
+    names: dict[str, str] = {}
+    for problem in problems:
+        short = re.sub(r"[^A-Za-z0-9_.]+", "_", problem.rpartition(":")[2])
+        number = 1
+        while (name := short if number == 1 else f"{short}-{number}") in names.values():
+            number += 1
+        names[problem] = name
+    return names
+
+
 def write_report(problems: dict[str, list[Setting]], folder: Path) -> list[Path]:
     """Write `summary.csv` and `<problem>.png` for each problem; return the paths.
+
+    A problem without a single finite number has no figure.
 
     Raises:
         UsageError: the folder cannot be written.
     """
-    from deepobs_runner.plots import plot_problem, save_figure
+    from deepobs_runner.plots import has_curves, plot_problem, save_figure
 
     text = summary_csv(summary_rows(problems))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         summary = folder / "summary.csv"
         write_atomically(summary, lambda file: file.write(text.encode()))
+        names = file_names(problems)
         figures = [
-            save_figure(plot_problem(problem, settings), folder / f"{problem}.png")
+            save_figure(plot_problem(problem, settings), folder / f"{names[problem]}.png")
             for problem, settings in problems.items()
+            if has_curves(settings)
         ]
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None

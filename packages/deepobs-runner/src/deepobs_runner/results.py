@@ -11,7 +11,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.stored_records import StoredRecords, parse_result
 
 SCHEMA = 1
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
@@ -48,7 +49,7 @@ class RunResult:
 
     config: RunConfig
     status: Status
-    records: tuple[Mapping[str, Any], ...] = ()
+    records: Sequence[Mapping[str, Any]] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     path: Path | None = None
@@ -138,16 +139,19 @@ def load_result(path: Path) -> RunResult:
         UsageError: the file is no result, or of a schema this version does not know.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_result(path.read_bytes(), path)
         data["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
     try:
-        data = migrate(data)
+        data = migrate(data, MIGRATIONS)
+        records = data["records"]
+        if not isinstance(records, list | StoredRecords):
+            raise TypeError(f"records are {records!r}, no list")
         return RunResult(
             config=RunConfig.from_json(data["config"]),
             status=data["status"],
-            records=tuple(data["records"]),
+            records=tuple(records) if isinstance(records, list) else records,
             environment=data["environment"],
             error=data["error"],
             path=path,
@@ -199,7 +203,8 @@ def load_results(
 
     Args:
         folder: of results.
-        on_error: called with what is wrong with a file, which is then left out; None raises it.
+        on_error: called with what is wrong with a file, which is then left out, the records
+            included; None raises it, that of the records when they are looked at.
 
     Raises:
         UsageError: no such folder, or a file that is no result.
@@ -220,7 +225,10 @@ def load_results(
     for read, paths in ((load_result, ours), (load_original_file, originals)):
         for path in paths:
             try:
-                results.append(read(path))
+                result = read(path)
+                if on_error is not None:
+                    len(result.records)
+                results.append(result)
             except UsageError as error:
                 if on_error is None:
                     raise
