@@ -11,7 +11,13 @@ import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_result, load_results, resolve_config, run
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import by_setting, migrate, save_result, write_atomically
+from deepobs_runner.results import (
+    by_setting,
+    migrate,
+    remove_leftovers,
+    save_result,
+    write_atomically,
+)
 
 
 def read_strictly(path):
@@ -128,6 +134,17 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path):
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path):
+    config = RunConfig(problem="p", optimizer="SGD")
+    path = stored(tmp_path)
+    kept = {path.name, path.name.replace(".json", ".steps.npy"), ".other-SGD-1.json.x.tmp"}
+    (tmp_path / ".other-SGD-1.json.x.tmp").touch()
+    for name in (f".{path.name}.abc.tmp", f".{config.id}.steps.npy.def.tmp"):
+        (tmp_path / name).touch()
+    remove_leftovers(config, tmp_path)
+    assert set(os.listdir(tmp_path)) == kept
 
 
 def test_step_objectives_beyond_the_last_record_are_not_read(tmp_path):

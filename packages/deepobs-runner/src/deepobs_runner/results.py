@@ -7,6 +7,7 @@ shorter than its JSON says. docs/results.md describes the schema.
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -130,6 +131,12 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(config: RunConfig, folder: Path) -> None:
+    """Remove temporary files that a killed process left of a run; to be called under its lock."""
+    for path in folder.glob(f".{glob.escape(config.id)}.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def load_result(path: Path) -> RunResult:
