@@ -30,27 +30,25 @@ def test_help_does_not_import_torch():
     assert "bench" in done.stdout
 
 
-def test_bench_and_report(tmp_path):
+def test_bench_and_report(tmp_path, capsys):
     out = tmp_path / "results"
-    done = deepobs(
+    words = [
         "bench", "SGD", "Adam", "lr=0.03", "--problem", "quadratic_deep",
-        "--seeds", 2, "--epochs", 2, "--recipe", "2019", "--out", out,
-    )  # fmt: skip
+        "--seeds", "2", "--epochs", "2", "--recipe", "2019", "--out", str(out),
+    ]  # fmt: skip
+    done = deepobs(*words)
     assert done.returncode == 0, done.stderr
     assert "SGD: lr=0.015848932 is the tuned rate" in done.stdout
     lines = [line for line in done.stdout.splitlines() if " epoch 2 " in line]
     assert len(lines) == 4  # the last record of every run
     assert lines[-1].startswith("quadratic_deep Adam lr=0.03 seed 43  epoch 2  train_eval obj")
     assert len(list(out.glob("*.json"))) == 4
-    again = deepobs(
-        "bench", "SGD", "Adam", "lr=0.03", "--problem", "quadratic_deep",
-        "--seeds", 2, "--epochs", 2, "--recipe", "2019", "--out", out,
-    )  # fmt: skip
-    assert "4 of 4 runs are finished already" in again.stdout
-    reported = deepobs("report", out, "--out", tmp_path / "report")
-    assert reported.returncode == 0, reported.stderr
-    assert "official, 2019" in reported.stdout
-    assert "different numbers of epochs (2, 100)" in reported.stdout
+    assert main(words) == 0
+    assert "4 of 4 runs are finished already" in capsys.readouterr().out
+    assert main(["report", str(out), "--out", str(tmp_path / "report")]) == 0
+    reported = capsys.readouterr().out
+    assert "official, 2019" in reported
+    assert "different numbers of epochs (2, 100)" in reported
     image = (tmp_path / "report" / "quadratic_deep.png").read_bytes()
     assert image.startswith(b"\x89PNG")
     with (tmp_path / "report" / "summary.csv").open() as file:
@@ -79,13 +77,13 @@ mine = Problem(
 
 def test_run_of_a_users_problem_with_every_setting(tmp_path):
     (tmp_path / "mine.py").write_text(USER_PROBLEM)
-    done = deepobs(
+    words = [
         "run", tmp_path / "mine.py:mine", "SGD", "lr=0.01", "--epochs", 2, "--seed", 7,
         "--batch-size", 100,
         "--schedule", "cosine:warmup=0.1", "--l2", 0.1, "--l2-via", "optimizer", "--clip-norm", 5,
         "--precision", "fp64", "--valid-size", 50, "--device", "cpu", "--out", tmp_path, "--quiet",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    ]  # fmt: skip
+    assert main(list(map(str, words))) == 0
     (path,) = tmp_path.glob("mine-SGD-7-*.json")
     config = json.loads(path.read_text())["config"]
     assert (config["seed"], config["batch_size"], config["l2"]) == (7, 100, 0.1)

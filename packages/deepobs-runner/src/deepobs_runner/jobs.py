@@ -6,32 +6,26 @@ place. `sys.argv` is not read, so this works in notebooks, too.
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import queue
-import signal
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import IO, Any, cast
+from typing import Any
 
 from deepobs_runner.attempts import Outcome, attempt
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.progress import Reporter, Silent, label_run
 from deepobs_runner.training import Record
-from deepobs_runner.worker import BOOT, terminable
+from deepobs_runner.worker import terminable
+from deepobs_runner.worker_process import WorkerProcess
 
 SECONDS_TO_STOP = 20.0
 """What a worker gets to store what it has when all is interrupted, before it is killed."""
-
-TEXT_KEPT = 20_000
-"""Characters of what a worker prints that are kept until the run ends."""
 
 
 def run_all(
@@ -114,92 +108,6 @@ def _run_here(config: RunConfig, execution: Execution, force: bool, reporter: Re
         reporter.finish(config.id)
 
 
-class _Worker:
-    """A process, what it was told to run, and threads that read what it says."""
-
-    def __init__(self, number: int, threads: int, said: queue.SimpleQueue[Any]) -> None:
-        self.number = number
-        self.config: RunConfig | None = None
-        self.ready = False
-        self._text: deque[str] = deque(maxlen=TEXT_KEPT)
-        given = os.environ.get("OMP_NUM_THREADS", "")
-        threads = min(threads, int(given)) if given.isdecimal() and int(given) else threads
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "PASSIVE",  # workers must not spin on each other's cores
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", BOOT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-        )
-        self._input = cast(IO[bytes], self.process.stdin)
-        self._output = cast(IO[bytes], self.process.stdout)
-        self._errors = cast(IO[bytes], self.process.stderr)
-        self._readers = [
-            threading.Thread(target=self._read_events, args=(said,), daemon=True),
-            threading.Thread(target=self._read_text, daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-        self.tell({"path": sys.path, "threads": threads})
-
-    def tell(self, command: Any) -> None:
-        """Send a command; a process that is gone is noticed by its reader."""
-        with suppress(OSError):
-            pickle.dump(command, self._input)
-            self._input.flush()
-
-    def _read_events(self, said: queue.SimpleQueue[Any]) -> None:
-        for line in self._output:
-            with suppress(ValueError):  # cut off when the process was killed
-                said.put((self, json.loads(line)))
-        said.put((self, None))
-
-    def _read_text(self) -> None:
-        for line in self._errors:
-            self._text.extend(line.decode(errors="replace"))
-
-    def take_text(self) -> str:
-        """Return what the process has printed since the last time."""
-        taken = []
-        with suppress(IndexError):
-            while True:
-                taken.append(self._text.popleft())
-        return "".join(taken)
-
-    def describe_end(self) -> str:
-        """Return how the process ended; waits for it."""
-        code = self.process.wait()
-        self._readers[1].join(timeout=1.0)
-        if code >= 0:
-            return f"its worker process ended with exit code {code}"
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        hint = " (by the kernel, perhaps: is memory short?)" if name == "SIGKILL" else ""
-        return f"its worker process was killed with {name}{hint}"
-
-    def close(self) -> None:
-        """Close the pipes, which ends the process, and kill it if that does not."""
-        with suppress(OSError):
-            self._input.close()
-        try:
-            self.process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for reader in self._readers:
-            reader.join()
-        self._output.close()
-        self._errors.close()
-
-
 class _Pool:
     """Hands runs to workers until all have an outcome."""
 
@@ -220,7 +128,7 @@ class _Pool:
         self._threads = threads_per_worker(jobs)
         self._jobs = jobs
         self._said: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, WorkerProcess] = {}
         self._started_in_vain = 0
         self._accelerators = _count_accelerators() if execution.device == "auto" else 0
 
@@ -240,7 +148,7 @@ class _Pool:
             worker.close()
 
     def _start(self, number: int) -> None:
-        self._workers[number] = _Worker(number, self._threads, self._said)
+        self._workers[number] = WorkerProcess(number, self._threads, self._said)
 
     def outcomes(self) -> dict[str, Outcome]:
         """Return the outcome of every run, by id, when there is one for each."""
@@ -260,7 +168,7 @@ class _Pool:
                 self._hand_out(worker)
         return self._outcomes
 
-    def _hand_out(self, worker: _Worker) -> None:
+    def _hand_out(self, worker: WorkerProcess) -> None:
         if not self._queue and not any(w.config for w in self._workers.values()):
             self._queue, self._locked = self._locked, deque()
         if not self._queue:
@@ -271,7 +179,7 @@ class _Pool:
         execution = replace(self._execution, device=device)
         worker.tell({"config": config, "execution": execution, "force": self._force})
 
-    def _end(self, worker: _Worker, status: Any, message: str) -> None:
+    def _end(self, worker: WorkerProcess, status: Any, message: str) -> None:
         config, worker.config = worker.config, None
         if config is None:
             return
@@ -285,7 +193,7 @@ class _Pool:
             return
         self._outcomes[config.id] = Outcome(config=config, status=status, message=message)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _bury(self, worker: WorkerProcess) -> None:
         """Note what a dead worker was at, and start another if there is something left to do."""
         end = worker.describe_end()
         text = worker.take_text().strip()
