@@ -183,6 +183,14 @@ def test_legacy_resize_to_the_same_size_changes_nothing():
     assert dm.legacy_bilinear_resize(x, (5, 7)) is x
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.bool])
+def test_legacy_resize_refuses_integers(dtype):
+    x = torch.ones(1, 1, 2, 2, dtype=dtype)
+    for resize in (dm.LegacyBilinearResize(4), dm.LegacyBilinearResize(2)):
+        with pytest.raises(ValueError, match=f"floating-point type, got {dtype}.*/ 255"):
+            resize(x)
+
+
 @pytest.mark.parametrize(("before", "after"), [(5, 16), (16, 5), (7, 7), (1, 4), (3, 1)])
 def test_legacy_resize_is_exact_for_linear_images(before, after):
     """Output i lies at i·before/after; beyond the last pixel the image is constant."""

@@ -235,6 +235,41 @@ def test_bad_input_is_named_at_first_use(name, kwargs, shape, message):
         model(torch.zeros(shape))
 
 
+INTEGER_INPUTS = [
+    ("logreg", {}, (2, 1, 28, 28), "LogisticRegression takes examples"),
+    ("mlp", {}, (2, 784), "MLP takes examples"),
+    ("2c2d", {}, (2, 1, 28, 28), "Net2c2d takes images"),
+    ("3c3d", {}, (2, 3, 32, 32), "Net3c3d takes images"),
+    ("vgg16", {"num_classes": 2, "resize_to": 32}, (2, 3, 40, 40), "VGG takes images"),
+    ("allcnnc", {}, (2, 3, 32, 32), "AllCNNC takes images"),
+    ("wrn164", {"num_classes": 2}, (2, 3, 32, 32), "WideResNet takes images"),
+    ("inception_v3", {"num_classes": 2}, (2, 3, 32, 32), "InceptionV3 takes images"),
+    ("vae", {}, (2, 1, 28, 28), "VAE takes images"),
+]
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "message"), INTEGER_INPUTS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_integers_are_refused_where_floating_point_is_needed(name, kwargs, shape, message, dtype):
+    model = build_on_meta(name, **kwargs)
+    x = torch.zeros(shape, dtype=dtype, device="meta")
+    with pytest.raises(ValueError, match=rf"{message} of a floating-point type, got {dtype}\."):
+        model(x)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 40, 40), (2, 40, 40, 3), (3, 40, 40)])
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "inception_v3"])
+def test_wrong_channels_are_named_before_resizing(name, shape):
+    model = build_on_meta(name, num_classes=2)
+    resized = []
+    model.resize.register_forward_hook(lambda *_: resized.append(True))
+    with pytest.raises(ValueError, match=r"takes images \(B, 3, H, W\), got shape"):
+        model(torch.zeros(shape, device="meta"))
+    assert not resized
+    model(torch.zeros(2, 3, 40, 40, device="meta"))  # the hook above does see a resize
+    assert resized
+
+
 def test_noise_of_the_vae_must_fit():
     with pytest.raises(ValueError, match=r"noise of VAE must have shape \(2, 8\), got \(2, 9\)"):
         dm.VAE()(torch.zeros(2, 1, 28, 28), noise=torch.zeros(2, 9))

@@ -37,7 +37,7 @@ class AllCNNC(nn.Sequential):
 
     Raises:
         ValueError: A size below 1 or images too small for the net, a dropout rate outside [0, 1);
-            images of another shape.
+            images of another shape or of an integer type.
     """
 
     def __init__(

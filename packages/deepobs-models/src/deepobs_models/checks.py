@@ -21,8 +21,27 @@ def check_dropout(**rates: float) -> None:
             )
 
 
+def check_floating(x: Tensor, name: str, what: str = "images") -> None:
+    """Raise a `ValueError` unless `x` is of a floating-point type.
+
+    Arithmetic on bytes wraps around, which would give wrong numbers instead of an error.
+
+    Args:
+        x: What `name` was called with.
+        name: Model or function for the message.
+        what: What `x` holds, for the message.
+    """
+    if not x.is_floating_point():
+        raise ValueError(
+            f"{name} takes {what} of a floating-point type, got {x.dtype}. Convert them first, "
+            "for instance bytes with x.float() / 255."
+        )
+
+
 def check_images(x: Tensor, model: str, channels: int, *, size: int | None = None) -> None:
-    """Raise a `ValueError` unless `x` is (B, channels, H, W), with H and W equal to `size`.
+    """Raise a `ValueError` unless `x` is (B, channels, H, W) of floating point.
+
+    H and W must equal `size`, where it is given.
 
     Args:
         x: What the model was called with.
@@ -42,12 +61,14 @@ def check_images(x: Tensor, model: str, channels: int, *, size: int | None = Non
             f"{model} was built for images of {size}x{size}, got {height}x{width}. Resize them, "
             "or build the model for this size."
         )
+    check_floating(x, model)
 
 
 def check_features(x: Tensor, model: str, features: int) -> None:
-    """Raise a `ValueError` unless each example of `x` (B, ...) has `features` numbers."""
+    """Raise a `ValueError` unless `x` is floating (B, ...) with `features` numbers an example."""
     if x.ndim < 2 or math.prod(x.shape[1:]) != features:
         raise ValueError(
             f"{model} takes {features} numbers an example, got shape {tuple(x.shape)}. "
             "The first dimension is the batch."
         )
+    check_floating(x, model, "examples")

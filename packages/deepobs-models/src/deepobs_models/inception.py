@@ -231,7 +231,7 @@ class InceptionV3(nn.Module):
 
     Raises:
         ValueError: A size below 1 or a `resize_to` out of range, a dropout rate outside [0, 1);
-            images of another shape.
+            images of another shape or of an integer type.
     """
 
     head_names = ("dense", "aux_head.dense")

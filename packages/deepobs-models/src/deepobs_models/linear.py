@@ -24,7 +24,7 @@ class LogisticRegression(nn.Sequential):
         in_features: Numbers in one example.
 
     Raises:
-        ValueError: A size below 1; an input of another size.
+        ValueError: A size below 1; an input of another size or of an integer type.
     """
 
     def __init__(self, num_classes: int = 10, *, in_features: int = 784) -> None:
@@ -61,7 +61,7 @@ class MLP(nn.Sequential):
         hidden: Widths of the hidden layers.
 
     Raises:
-        ValueError: A size below 1; an input of another size.
+        ValueError: A size below 1; an input of another size or of an integer type.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from deepobs_models.checks import check_positive
+from deepobs_models.checks import check_floating, check_positive
 
 
 def _interpolate(x: Tensor, dim: int, size: int) -> Tensor:
@@ -34,12 +34,13 @@ def legacy_bilinear_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
         Images (B, C, *size); `x` itself where the size is right already.
 
     Raises:
-        ValueError: A size below 1.
+        ValueError: A size below 1; images of an integer type, whose arithmetic would wrap around.
 
     >>> legacy_bilinear_resize(torch.tensor([[[[0.0, 1.0]]]]), (1, 4))
     tensor([[[[0.0000, 0.5000, 1.0000, 1.0000]]]])
     """
     check_positive(height=size[0], width=size[1])
+    check_floating(x, "legacy_bilinear_resize")
     return _interpolate(_interpolate(x, -2, size[0]), -1, size[1])
 
 
@@ -50,7 +51,7 @@ class LegacyBilinearResize(nn.Module):
         size: The new height and width.
 
     Raises:
-        ValueError: A size below 1.
+        ValueError: A size below 1; images of an integer type.
 
     >>> LegacyBilinearResize(224)(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 3, 224, 224])

@@ -33,7 +33,7 @@ class Net2c2d(nn.Sequential):
         image_size: Height and width of the images.
 
     Raises:
-        ValueError: A size below 1; images of another shape.
+        ValueError: A size below 1; images of another shape or of an integer type.
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class Net3c3d(nn.Sequential):
         image_size: Height and width of the images, at least 9.
 
     Raises:
-        ValueError: A size below 1 or images too small for the net; images of another shape.
+        ValueError: A size below 1 or images too small for the net; images of another shape
+            or of an integer type.
     """
 
     def __init__(

@@ -62,7 +62,8 @@ class VAE(nn.Module):
         dropout: Rate of the five dropout layers.
 
     Raises:
-        ValueError: A size below 1, a dropout rate outside [0, 1); images or noise of another shape.
+        ValueError: A size below 1, a dropout rate outside [0, 1); images or noise of another
+            shape, images of an integer type.
 
     >>> model = VAE().eval()
     >>> model(torch.zeros(2, 1, 28, 28), noise=torch.zeros(2, 8)).reconstruction.shape

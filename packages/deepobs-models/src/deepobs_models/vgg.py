@@ -49,7 +49,7 @@ class VGG(nn.Sequential):
 
     Raises:
         ValueError: Another depth, a size below 1, a dropout rate outside [0, 1); images of another
-            shape.
+            shape or of an integer type.
     """
 
     def __init__(

@@ -99,7 +99,7 @@ class WideResNet(nn.Sequential):
         in_channels: Channels of the images.
 
     Raises:
-        ValueError: Another depth, a size below 1; images of another shape.
+        ValueError: Another depth, a size below 1; images of another shape or of an integer type.
     """
 
     def __init__(
