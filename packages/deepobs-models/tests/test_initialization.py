@@ -132,6 +132,29 @@ def test_truncated_normal_is_truncated_at_two_std(std):
     assert values.std().item() == pytest.approx(0.87962566 * std, rel=1e-2)
 
 
+@pytest.mark.parametrize("mean", [0.0, -1.5])
+def test_truncated_normal_without_spread_is_its_mean(mean):
+    values = dm.truncated_normal_(torch.full((4, 3), 7.0), 0.0, mean=mean)
+    assert torch.equal(values, torch.full((4, 3), mean))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        dm.truncated_normal_,
+        lambda tensor: dm.truncated_normal_(tensor, 0.0),
+        dm.glorot_normal_,
+        dm.glorot_uniform_,
+    ],
+)
+def test_initializers_refuse_integer_tensors(initializer, device):
+    tensor = torch.ones(4, 3, dtype=torch.int64, device=device)
+    with pytest.raises(ValueError, match=r"floating-point type, got torch.int64"):
+        initializer(tensor)
+    assert device == "meta" or tensor.eq(1).all()
+
+
 def test_glorot_normal_has_the_stated_std_and_bound():
     values = dm.glorot_normal_(
         torch.empty(64, 32, 5, 5), generator=torch.Generator().manual_seed(0)

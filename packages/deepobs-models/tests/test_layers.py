@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,37 @@ def test_stock_pooling_is_same_for_its_size(size, kernel_size, stride):
     torch.testing.assert_close(
         avg_pool(image)[0, 0], means.unsqueeze(1).expand(-1, len(means)), rtol=1e-12, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernel_size", [2, 4, 6])
+@pytest.mark.parametrize("function", [dm.same_max_pool2d, dm.same_avg_pool2d])
+def test_what_the_error_recommends_for_even_kernels_is_same(size, kernel_size, function):
+    with pytest.raises(ValueError, match="stride 1 and an even kernel") as error:
+        function(kernel_size, 1, input_size=size)
+    advice = re.search(r"Use (nn\.Sequential\(.*\))\.$", str(error.value))[1]
+    pool = eval(advice, {"nn": nn, "math": math, "SamePad2d": dm.SamePad2d})
+    x = vector(size)
+    if function is dm.same_max_pool2d:
+        expected = same_windows(x, kernel_size, 1, fill=-math.inf).amax(dim=1)
+    else:
+        expected = same_windows(x, kernel_size, 1, fill=math.nan).nanmean(dim=1)
+    pooled = pool(x.reshape(1, 1, size, 1).expand(1, 1, size, size))[0, 0]
+    torch.testing.assert_close(pooled, expected.unsqueeze(1).expand(size, size))
+
+
+@pytest.mark.parametrize("size", [7, 8, 31, 32])
+def test_symmetric_padding_is_not_same_for_kernel_3_stride_2_and_even_sizes(size):
+    """It looks one pixel further to the top and left, so every output differs."""
+    x, weight = torch.rand(1, 1, size, size).double(), torch.rand(1, 1, 3, 3).double()
+    same = F.conv2d(dm.SamePad2d(3, 2)(x), weight, stride=2)
+    symmetric = F.conv2d(x, weight, stride=2, padding=1)
+    if size % 2:
+        torch.testing.assert_close(symmetric, same)
+        return
+    assert (symmetric != same).all()
+    torch.testing.assert_close(symmetric, F.conv2d(F.pad(x, (1, 0, 1, 0)), weight, stride=2))
+    torch.testing.assert_close(same, F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, stride=2))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -197,7 +197,9 @@ BAD_ARGUMENTS = [
     (lambda: dm.same_max_pool2d(2, 1, input_size=8), "stride 1 and an even kernel"),
     (lambda: dm.LegacyBilinearResize(0), "size must be at least 1, got 0"),
     (lambda: dm.PreActResidualBlock(4, 4, 0), "stride must be at least 1, got 0"),
-    (lambda: dm.truncated_normal_(torch.empty(3), -1.0), "std must be at least 0, got -1.0"),
+    (lambda: dm.truncated_normal_(torch.empty(3), -1.0), "finite and at least 0, got -1.0"),
+    (lambda: dm.truncated_normal_(torch.empty(3), math.nan), "finite and at least 0, got nan"),
+    (lambda: dm.truncated_normal_(torch.empty(3), math.inf), "finite and at least 0, got inf"),
     (lambda: dm.glorot_uniform_(torch.tensor(0.0)), "scalar has no fans"),
 ]
 

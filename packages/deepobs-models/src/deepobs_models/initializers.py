@@ -12,6 +12,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from deepobs_models.checks import check_floating
+
 Initializer = Callable[[Tensor], Tensor]
 
 # The standard deviation of a standard normal distribution truncated to [-2, 2].
@@ -42,6 +44,7 @@ def compute_fans(shape: torch.Size | tuple[int, ...]) -> tuple[int, int]:
 @torch.no_grad()
 def _fill(tensor: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
     """Copy into `tensor` what `draw` makes of an empty CPU tensor of its shape."""
+    check_floating(tensor, "An initializer", "tensors")
     if tensor.is_meta:
         return tensor
     dtype = torch.promote_types(tensor.dtype, torch.float32)
@@ -57,19 +60,22 @@ def truncated_normal_(
     `torch.nn.init.trunc_normal_` truncates at ±2 in absolute terms: at std 0.05 nothing.
 
     Args:
-        tensor: Any shape and device.
-        std: Standard deviation before truncation, at least 0.
+        tensor: Any shape and device, of a floating-point type.
+        std: Standard deviation before truncation, finite and at least 0; with 0 every value is
+            `mean`.
         mean: Centre of the distribution.
         generator: A CPU generator; None is the global one.
 
     Raises:
-        ValueError: `std` is negative.
+        ValueError: `std` is negative or not finite; the tensor is of an integer type.
 
     >>> bool(truncated_normal_(torch.empty(10_000), 0.05).abs().max() <= 0.1)
     True
     """
-    if std < 0:
-        raise ValueError(f"std must be at least 0, got {std}.")
+    if not 0 <= std < math.inf:
+        raise ValueError(f"std must be finite and at least 0, got {std}.")
+    if std == 0:  # no distribution is left, which nn.init.trunc_normal_ would divide by
+        return _fill(tensor, lambda values: values.fill_(mean))
     low, high = mean - 2 * std, mean + 2 * std
     return _fill(
         tensor, lambda values: nn.init.trunc_normal_(values, mean, std, low, high, generator)
@@ -84,8 +90,11 @@ def glorot_normal_(tensor: Tensor, *, generator: Generator | None = None) -> Ten
     (Glorot and Bengio 2010; `tf.keras.initializers.glorot_normal` of TensorFlow 1.15.)
 
     Args:
-        tensor: Shape (out, in, *kernel), or a vector.
+        tensor: Shape (out, in, *kernel), or a vector; of a floating-point type.
         generator: A CPU generator; None is the global one.
+
+    Raises:
+        ValueError: The tensor is a scalar or of an integer type.
     """
     std = math.sqrt(2 / sum(compute_fans(tensor.shape)))
     return truncated_normal_(tensor, std / _STD_OF_TRUNCATED, generator=generator)
@@ -99,10 +108,13 @@ def glorot_uniform_(
     TensorFlow's default, also for vectors (Glorot and Bengio 2010).
 
     Args:
-        tensor: Shape (out, in, *kernel), or a vector.
+        tensor: Shape (out, in, *kernel), or a vector; of a floating-point type.
         fans: (fan_in, fan_out) where the tensor is only a part of the matrix that counts, such as
             one of the four blocks of an LSTM kernel; None computes them from the shape.
         generator: A CPU generator; None is the global one.
+
+    Raises:
+        ValueError: The tensor is a scalar or of an integer type.
     """
     bound = math.sqrt(6 / sum(compute_fans(tensor.shape) if fans is None else fans))
     return _fill(tensor, lambda values: values.uniform_(-bound, bound, generator=generator))

@@ -1,8 +1,9 @@
 """TensorFlow's 'SAME' padding for convolution, transposed convolution and pooling.
 
 'SAME' gives ceil(n / stride) outputs. Where the padding is odd, the extra row or column goes to the
-bottom or right; PyTorch's symmetric padding then computes something else (for kernel 3 and stride 2
-about two thirds of the outputs differ). None of these layers has parameters.
+bottom or right; PyTorch's symmetric padding then computes something else: for kernel 3, stride 2
+and an even size every window lies one pixel further to the top and left. None of these layers has
+parameters.
 """
 
 from torch import Tensor, nn
@@ -145,17 +146,18 @@ def same_zero_pad2d(kernel_size: int, stride: int, *, input_size: int) -> nn.Zer
     return nn.ZeroPad2d(same_padding(input_size, kernel_size, stride) * 2)
 
 
-def _pool_padding(kernel_size: int, stride: int, input_size: int) -> tuple[int, bool]:
+def _pool_padding(kernel_size: int, stride: int, input_size: int, instead: str) -> tuple[int, bool]:
     """Return the (padding, ceil_mode) with which a stock pooling layer is 'SAME'.
 
     With `ceil_mode` the last window may hang over the bottom and right edge: the odd pixel.
+    `instead` is what the error recommends where there is no such layer.
     """
     check_positive(kernel_size=kernel_size, stride=stride, input_size=input_size)
     before, after = same_padding(input_size, kernel_size, stride)
     if after > before and stride == 1:
         raise ValueError(
             f"No stock pooling layer is 'SAME' with stride 1 and an even kernel ({kernel_size}). "
-            "Use SamePad2d before an unpadded layer."
+            f"Use {instead}."
         )
     return before, after > before
 
@@ -177,7 +179,10 @@ def same_max_pool2d(kernel_size: int, stride: int, *, input_size: int) -> nn.Max
     >>> same_max_pool2d(3, 2, input_size=28)(torch.zeros(1, 1, 28, 28)).shape
     torch.Size([1, 1, 14, 14])
     """
-    padding, ceil_mode = _pool_padding(kernel_size, stride, input_size)
+    instead = (
+        f"nn.Sequential(SamePad2d({kernel_size}, value=-math.inf), nn.MaxPool2d({kernel_size}, 1))"
+    )
+    padding, ceil_mode = _pool_padding(kernel_size, stride, input_size, instead)
     return nn.MaxPool2d(kernel_size, stride, padding=padding, ceil_mode=ceil_mode)
 
 
@@ -197,7 +202,13 @@ def same_avg_pool2d(kernel_size: int, stride: int, *, input_size: int) -> nn.Avg
     >>> same_avg_pool2d(3, 2, input_size=28)(torch.ones(1, 1, 28, 28)).unique()
     tensor([1.])
     """
-    padding, ceil_mode = _pool_padding(kernel_size, stride, input_size)
+    # SamePad2d would count in the mean; here the first row and column are those of one pixel too
+    # much of padding at the top and left.
+    instead = (
+        f"nn.Sequential(nn.AvgPool2d({kernel_size}, 1, padding={kernel_size // 2}, "
+        "count_include_pad=False), nn.ZeroPad2d((-1, 0, -1, 0)))"
+    )
+    padding, ceil_mode = _pool_padding(kernel_size, stride, input_size, instead)
     return nn.AvgPool2d(
         kernel_size, stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=False
     )
