@@ -247,6 +247,30 @@ def test_building_on_the_meta_device_allocates_and_draws_nothing(name, kwargs):
     assert shapes == {key: value.shape for key, value in real.items()}
 
 
+@pytest.mark.parametrize("context", ["cpu", "meta"])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_quadratic_is_where_its_hessian_is(context, device, dtype):
+    """A device context neither moves it nor tears parameter and matrix apart."""
+    hessian = torch.eye(4, dtype=dtype, device=device)
+    with torch.device(context):
+        model = dm.Quadratic(hessian)
+    for tensor in (model.theta, model.hessian):
+        assert (tensor.device.type, tensor.dtype) == (device, dtype)
+    losses = model(torch.zeros(2, 4, dtype=dtype, device=device))
+    assert losses.shape == (2,)
+    if device == "cpu":
+        assert losses.tolist() == [2.0, 2.0]
+        assert all(tensor.is_meta for tensor in model.to("meta").state_dict().values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_quadratic_stays_with_its_hessian_on_a_gpu():
+    model = dm.Quadratic(torch.eye(4, device="cuda"))
+    assert model.theta.device == model.hessian.device
+    assert model.theta.device.type == "cuda"
+
+
 def test_initializers_draw_from_the_given_generator_alone():
     before = torch.get_rng_state()
     generator = torch.Generator().manual_seed(1)

@@ -146,6 +146,62 @@ def test_roles_of_other_models():
     }
 
 
+@pytest.fixture
+def process_group(tmp_path):
+    """A group of this process alone, which DistributedDataParallel needs."""
+    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
+        pytest.skip("torch was built without gloo")
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def wrap_ddp(model):
+    return nn.parallel.DistributedDataParallel(model)
+
+
+WRAPPERS = {
+    "compile": ("_orig_mod.", torch.compile),
+    "averaged": ("module.", torch.optim.swa_utils.AveragedModel),
+    "ddp": ("module.", wrap_ddp),
+    "compiled ddp": ("_orig_mod.module.", lambda model: torch.compile(wrap_ddp(model))),
+    "ddp of compiled": ("module._orig_mod.", lambda model: wrap_ddp(torch.compile(model))),
+    "sequential of one": ("0.", nn.Sequential),
+}
+
+
+@pytest.mark.parametrize("build", [lambda: dm.InceptionV3(2), lambda: dm.CharLSTM(5)])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_roles_of_wrapped_models_are_those_of_the_model_inside(wrapper, build, request):
+    if "ddp" in wrapper:
+        request.getfixturevalue("process_group")
+    prefix, wrap = WRAPPERS[wrapper]
+    model = build()
+    wrapped = wrap(model)
+    expected = {f"{prefix}{name}": role for name, role in dm.roles(model).items()}
+    assert list(expected) == [name for name, _ in wrapped.named_parameters()]
+    assert dm.roles(wrapped) == expected
+
+
+def test_roles_with_a_compiled_part():
+    model = build_on_meta("inception_v3")
+    model.aux_head = torch.compile(model.aux_head)
+    heads = {name for name, role in dm.roles(model).items() if role == "head"}
+    assert heads == {"dense.weight", "aux_head._orig_mod.dense.weight"}
+
+
+def test_roles_of_a_new_head_on_inception():
+    """A model that merely contains Inception has its own last layer."""
+    model = nn.Sequential(build_on_meta("inception_v3"), nn.Linear(3, 2))
+    assert [name for name, role in dm.roles(model).items() if role == "head"] == ["1.weight"]
+
+
+def test_roles_of_inception_without_the_auxiliary_head():
+    found = dm.roles(build_on_meta("inception_v3", aux_head=False))
+    assert [name for name, role in found.items() if role == "head"] == ["dense.weight"]
+
+
 # ---------------------------------------------------------------------------------- names
 
 
@@ -191,6 +247,7 @@ BAD_ARGUMENTS = [
     (lambda: dm.LogisticRegression(0), "num_classes must be at least 1, got 0"),
     (lambda: dm.MLP(hidden=(5, 0)), "hidden must be at least 1, got 0"),
     (lambda: dm.Quadratic(torch.ones(3)), r"square matrix .* got shape \(3,\)"),
+    (lambda: dm.Quadratic(torch.eye(3, dtype=torch.int64)), "floating-point .* torch.int64"),
     (lambda: dm.Quadratic(torch.tensor([[1.0, 2.0], [0.0, 1.0]])), "must be symmetric"),
     (lambda: dm.SamePad2d(0), "kernel_size must be at least 1, got 0"),
     (lambda: dm.SameCrop2d(2, stride=3), "at most kernel_size .2., got 3"),

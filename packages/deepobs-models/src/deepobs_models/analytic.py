@@ -5,18 +5,25 @@ import math
 import torch
 from torch import Tensor, nn
 
+from deepobs_models.checks import check_floating
+
 
 class Quadratic(nn.Module):
     """The noisy quadratic ½ (θ - x)ᵀ H (θ - x), one value for each example x.
 
     DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_quadratic.py`. Input x (B, D), output losses
-    (B,). Its parameter `theta` (D,) starts at ones; the Hessian is a buffer.
+    (B,). Its parameter `theta` (D,) starts at ones; the Hessian is a buffer. Both have the device
+    and the type of the matrix that is given: unlike the other networks, which make all their
+    tensors themselves, this one is not moved by ``with torch.device(...)``. Give a matrix that is
+    there already, or use ``.to(device)``.
 
     Args:
-        hessian: A symmetric matrix H (D, D).
+        hessian: A symmetric matrix H (D, D) of a floating-point type, on any device. On the meta
+            device its values, and so its symmetry, are unknown and not checked.
 
     Raises:
-        ValueError: `hessian` is not a symmetric square matrix; `x` has another size.
+        ValueError: `hessian` is not a symmetric square matrix of a floating-point type; `x` has
+            another size.
 
     >>> Quadratic(2 * torch.eye(3))(torch.zeros(1, 3)).tolist()
     [3.0]
@@ -30,10 +37,12 @@ class Quadratic(nn.Module):
             raise ValueError(
                 f"hessian must be a square matrix (D, D), got shape {tuple(hessian.shape)}."
             )
+        check_floating(hessian, "Quadratic", "a hessian")
         if not hessian.is_meta and not torch.allclose(hessian, hessian.T):
             raise ValueError("hessian must be symmetric. Use (hessian + hessian.T) / 2.")
         self.register_buffer("hessian", hessian)
-        self.theta = nn.Parameter(torch.ones_like(hessian[0]))
+        size, dtype, device = len(hessian), hessian.dtype, hessian.device
+        self.theta = nn.Parameter(torch.ones(size, dtype=dtype, device=device))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the losses (B,) of points x (B, D)."""

@@ -1,5 +1,6 @@
 """What each parameter of a network is for."""
 
+from inspect import getattr_static
 from typing import Literal
 
 from torch import nn
@@ -21,6 +22,28 @@ _NORMS = (
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
+def _unwrap(model: nn.Module) -> nn.Module:
+    """Return the network inside wrappers such as those of `torch.compile` and data parallelism.
+
+    A wrapper has one child and no parameters of its own, and declares no heads. Some wrappers hand
+    on every attribute of what is inside; hence the static look.
+    """
+    while getattr_static(model, "head_names", None) is None:
+        children = list(model.children())
+        if len(children) != 1 or next(model.parameters(recurse=False), None) is not None:
+            break
+        model = children[0]
+    return model
+
+
+def _find_layer(model: nn.Module, path: str) -> nn.Module | None:
+    """Return the layer at `path`, or None where the model was built without it."""
+    layer: nn.Module | None = model
+    for step in path.split("."):
+        layer = getattr(layer, step, None)
+    return layer
+
+
 def roles(model: nn.Module) -> dict[str, Role]:
     """Name the role of every parameter, for optimizers that treat them differently (such as Muon).
 
@@ -33,7 +56,8 @@ def roles(model: nn.Module) -> dict[str, Role]:
 
     The last layer is the one that was created last among those with a weight of two or more
     dimensions. A model with other or more heads has an attribute `head_names`: the names of the
-    modules, as `InceptionV3` has.
+    modules, as `InceptionV3` has. Wrapped models (by `torch.compile`, `DistributedDataParallel`,
+    `AveragedModel`, ...) have the roles of the model inside, under the names of the wrapper.
 
     Args:
         model: One of this package's networks, or any other.
@@ -45,8 +69,10 @@ def roles(model: nn.Module) -> dict[str, Role]:
     {'weight': 'head', 'bias': 'bias'}
     """
     result: dict[str, Role] = {}
+    owners: dict[str, nn.Module] = {}
     for name, parameter in model.named_parameters():
         owner = model.get_submodule(name.rpartition(".")[0])
+        owners[name] = owner
         if isinstance(owner, _NORMS):
             result[name] = "norm"
         elif isinstance(owner, _EMBEDDINGS):
@@ -54,9 +80,11 @@ def roles(model: nn.Module) -> dict[str, Role]:
         else:
             result[name] = "hidden" if parameter.ndim >= 2 else "bias"
     weights = [name for name, role in result.items() if role == "hidden"]
-    declared = getattr(model, "head_names", None)
+    inner = _unwrap(model)
+    declared = getattr(inner, "head_names", None)
     if declared is None:
         heads = weights[-1:]
     else:
-        heads = [name for name in weights if name.rpartition(".")[0] in declared]
+        layers = [_find_layer(inner, path) for path in declared]
+        heads = [name for name in weights if any(owners[name] is layer for layer in layers)]
     return {name: "head" if name in heads else role for name, role in result.items()}
