@@ -128,3 +128,18 @@ def test_an_unreadable_image_is_named(data, tmp_path):
     path.write_bytes(b"\xff\xd8\xff\xe0 no image")
     with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image"):
         data.test.decode(str(path))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_met_by_a_worker(data, tmp_path, workers):
+    path = tmp_path / "broken.JPEG"
+    path.write_bytes(b"\xff\xd8\xff\xe0 no image")
+    paths = [data.test.paths[0], str(path)]
+    split = dd.Stream(paths, torch.zeros(2), data.test.decode, workers=workers)
+    batches = split.batches(torch.arange(2), 1)
+    assert next(batches).x.shape == (1, 3, 256, 256)
+    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image") as error:
+        next(batches)
+    assert error.value.path == path
+    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image"):
+        list(dd.loader(split, 1, workers=workers))

@@ -13,12 +13,17 @@ class DamagedFileError(RuntimeError):
     """A file does not have the content it must have.
 
     Attributes:
-        path: The file.
+        path: The file. `Path()` where a worker of a `DataLoader` met it: the loader makes the error
+            again from nothing but its text, which names the file.
     """
 
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
+    def __init__(self, path: Path | str, message: str | None = None) -> None:
+        super().__init__(path if message is None else message)
+        self.path = Path() if message is None else Path(path)
+
+    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str]]:
+        # Exceptions are pickled with `args`, which lack the path.
+        return type(self), (self.path, str(self))
 
 
 class DownloadError(OSError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deepobs_data.errors import DamagedFileError
 from deepobs_data.shapes import Augment, Batch
 from deepobs_data.table import check_order
 
@@ -75,12 +76,14 @@ class Stream(torch.utils.data.Dataset[Batch]):
             _Decoder(self.paths, self.decode),
             batch_sampler=[piece.tolist() for piece in pieces],
             num_workers=self.workers,
-            collate_fn=torch.stack,
+            collate_fn=_stack,
             pin_memory=home.type == "cuda",
             # Else the loader would draw its base seed from the global generator.
             generator=torch.Generator(),
         )
         for k, images in enumerate(decoded):
+            if isinstance(images, DamagedFileError):
+                raise images
             x = images.to(home, non_blocking=True)  # (B, ...)
             if parts is not None and self.augment is not None:
                 x = self.augment.apply(x, parts[k])
@@ -90,12 +93,26 @@ class Stream(torch.utils.data.Dataset[Batch]):
 
 
 @dataclass(frozen=True, eq=False)
-class _Decoder(torch.utils.data.Dataset[Tensor]):
+class _Decoder(torch.utils.data.Dataset[Tensor | DamagedFileError]):
     paths: Sequence[str]
     decode: Callable[[str], Tensor]
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, row: int) -> Tensor:
-        return self.decode(self.paths[row])
+    def __getitem__(self, row: int) -> Tensor | DamagedFileError:
+        # Returned, not raised: a DataLoader keeps only the text of what its workers raise.
+        try:
+            return self.decode(self.paths[row])
+        except DamagedFileError as error:
+            return error
+
+
+def _stack(decoded: list[Tensor | DamagedFileError]) -> Tensor | DamagedFileError:
+    """The tensors (...) of a batch as one (B, ...), or the first error among them."""
+    tensors = []
+    for item in decoded:
+        if isinstance(item, DamagedFileError):
+            return item
+        tensors.append(item)
+    return torch.stack(tensors)
