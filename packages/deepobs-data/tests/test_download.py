@@ -322,6 +322,25 @@ def test_an_archive_that_was_there_is_used_and_kept(server, write_files, tmp_pat
     assert archive.exists()
 
 
+@pytest.mark.parametrize("explicit", [True, False])
+def test_a_damaged_archive_that_was_there_is_fetched_again(
+    server, write_files, tmp_path, monkeypatch, explicit
+):
+    made, root = tmp_path / "made", tmp_path / "root"
+    arrays = write_files("cifar100", made)
+    entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
+    serve_archive(server, monkeypatch, tar_bytes(entries))
+    root.mkdir()
+    archive = root / "cifar-100-python.tar.gz"
+    archive.write_bytes(b"garbage")
+    with pytest.warns(UserWarning, match=r"moved aside to .*fetched again"):
+        dd.fetch("cifar100", root) if explicit else dd.cifar100(root)
+    np.testing.assert_array_equal(dd.cifar100(root).train.x, arrays["train_x"])
+    assert len(server.requests) == 1
+    assert not archive.exists()
+    assert archive.with_name(f"{archive.name}.damaged").read_bytes() == b"garbage"
+
+
 def test_a_disk_full_while_unpacking_leaves_nothing(server, write_files, tmp_path, monkeypatch):
     made, root = tmp_path / "made", tmp_path / "root"
     write_files("cifar100", made)

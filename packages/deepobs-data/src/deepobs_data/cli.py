@@ -165,17 +165,8 @@ def _verify(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     from deepobs_data.fetching import import_files
 
-    name = info(options.name).name
-    if name not in SOURCES:
-        raise ValueError(
-            f"{name} cannot be imported: "
-            + (
-                "ImageNet is used where it lies; name the folder with train and val by --data-dir."
-                if name == "imagenet"
-                else "it is made from a seed and needs no files."
-            )
-        )
-    print(f"{name}: now in {import_files(name, options.folder, resolve_root(options.data_dir))}")
+    place = import_files(options.name, options.folder, resolve_root(options.data_dir))
+    print(f"{options.name}: now in {place}")
     return 0
 
 

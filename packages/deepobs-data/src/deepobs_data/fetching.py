@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deepobs_data.archive import extract_folder
 from deepobs_data.decode import check_md5
 from deepobs_data.download import Progress, download
 from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
+from deepobs_data.facts import info
 from deepobs_data.files import Found, find_folders, missing_files, part_path, set_aside
 from deepobs_data.idx import read_idx
+from deepobs_data.roots import resolve_root
 from deepobs_data.sources import SOURCES, Download, Source, SourceFile
 from deepobs_data.vocabulary import check_war_and_peace
 
@@ -31,17 +34,25 @@ def pending_downloads(name: str, root: Path) -> tuple[Download, ...]:
     )
 
 
-def fetch(name: str, root: Path, *, progress: Progress | None = None) -> None:
+def fetch(name: str, root: Path | str | None = None, *, progress: Progress | None = None) -> None:
     """Download what is missing of data set `name` into `root`, in torchvision's folder layout.
 
     One process does it at a time; others wait and then find the files. Checked downloads are put
-    in place by a rename.
+    in place by a rename. An archive that lies in `root` already is used instead of a download; a
+    damaged one is moved aside, with a warning.
+
+    Args:
+        name: A data set that can be downloaded.
+        root: The data folder; default `$DEEPOBS_DATA_DIR`, else the user's cache folder.
+        progress: Called with file name, bytes so far and bytes in all (None where unknown).
 
     Raises:
+        ValueError: There is no such data set, or it is not downloaded.
         DownloadError: A file could not be downloaded or written.
         DamagedFileError: A downloaded archive cannot be unpacked.
     """
-    source = SOURCES[name]
+    source = _source_of(name, "fetched")
+    root = resolve_root(root)
     home = root / source.folder
     with locked(name, root):
         for file in pending_downloads(name, root):
@@ -49,12 +60,11 @@ def fetch(name: str, root: Path, *, progress: Progress | None = None) -> None:
                 download(file, home / file.name, progress=progress)
                 continue
             archive = root / file.name
-            ours = not archive.is_file()
-            if ours:
-                download(file, archive, progress=progress)
+            if archive.is_file() and _unpack_what_was_there(archive, source, file, root):
+                continue  # an archive that someone put there stays
+            download(file, archive, progress=progress)
             unpack(archive, source, file, root)
-            if ours:  # an archive that someone put there stays
-                archive.unlink()
+            archive.unlink()
 
 
 def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:
@@ -73,20 +83,32 @@ def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:
         raise DownloadError(f"Cannot unpack {archive} into {root}: {error}") from error
 
 
-def import_files(name: str, folder: Path, root: Path) -> Path:
+def _unpack_what_was_there(archive: Path, source: Source, file: Download, root: Path) -> bool:
+    """Unpack an archive this fetch has not downloaded; False where it is damaged."""
+    try:
+        unpack(archive, source, file, root)
+    except DamagedFileError as error:
+        warnings.warn(f"{error} It will be fetched again.", stacklevel=3)
+        return False
+    return True
+
+
+def import_files(name: str, folder: Path | str, root: Path | str | None = None) -> Path:
     """Copy the files of data set `name` from `folder` into `root`, after checking them.
 
     `folder` may hold the files flat, in torchvision's layout, or as the archive that a fetch
-    downloads.
+    downloads. `root` is as for `fetch`.
 
     Returns:
         The folder they were put in.
 
     Raises:
+        ValueError: There is no such data set, or it cannot be imported.
         DataNotFoundError: `folder` does not hold all files.
         DamagedFileError: A file there has wrong content; nothing is copied.
     """
-    source = SOURCES[name]
+    source = _source_of(name, "imported")
+    folder, root = Path(folder).expanduser(), resolve_root(root)
     home = root / source.folder
     with locked(name, root):
         for file in source.downloads:
@@ -162,6 +184,22 @@ def _copy(path: Path, target: Path) -> None:
     try:
         shutil.copyfile(path, temporary)
         os.replace(temporary, target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):  # after an interrupt too; usually nothing is left
+            temporary.unlink()
+
+
+def _source_of(name: str, action: str) -> Source:
+    """Where data set `name` comes from; a ValueError that names a way where it has no source."""
+    info(name)  # refuses unknown names
+    if name not in SOURCES:
+        raise ValueError(
+            f"{name} cannot be {action}: "
+            + (
+                "ImageNet is used where it lies; name the folder with train and val by --data-dir "
+                "or root=..."
+                if name == "imagenet"
+                else "it is made from a seed and needs no files."
+            )
+        )
+    return SOURCES[name]
