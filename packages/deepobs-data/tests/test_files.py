@@ -242,6 +242,100 @@ def test_a_damaged_cache_is_rebuilt(cached_cifar, tmp_path, place):
     assert len(entry.read_bytes()) == len(good)
 
 
+def test_every_flipped_bit_of_a_cache_is_noticed(tmp_path, monkeypatch):
+    # Bits of a header can make an array shorter, so that its checksum is never reached.
+    (tmp_path / "source").write_bytes(b"abc")
+    arrays = {"train_x": np.arange(60, dtype=np.uint8).reshape(12, 5), "train_y": np.arange(12)}
+
+    def read():
+        return cache.cached_arrays("z", {"s": tmp_path / "source"}, tmp_path, lambda: arrays)
+
+    read()
+    (entry,) = (tmp_path / "decoded").iterdir()
+    good = entry.read_bytes()
+    monkeypatch.setattr(cache, "_write", lambda *_: False)  # it would be rebuilt every time
+    for place in range(len(good)):
+        for bit in (1, 4, 16):
+            damaged = bytearray(good)
+            damaged[place] ^= bit
+            entry.write_bytes(damaged)
+            got = read()
+            assert sorted(got) == ["train_x", "train_y"]
+            for name, array in arrays.items():
+                assert got[name].dtype == array.dtype
+                np.testing.assert_array_equal(got[name], array)
+
+
+def test_an_interrupt_leaves_no_part_of_a_cache(write_files, tmp_path, monkeypatch):
+    write_files("cifar10", tmp_path / FOLDER["cifar10"])
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache.os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        load("cifar10", tmp_path)
+    assert list((tmp_path / "decoded").iterdir()) == []
+
+
+def test_an_interrupt_leaves_no_part_of_an_import(write_files, tmp_path, monkeypatch):
+    write_files("svhn", tmp_path / "theirs")
+
+    def stop(source, target):
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.copyfile", stop)
+    with pytest.raises(KeyboardInterrupt):
+        dd.import_files("svhn", tmp_path / "theirs", tmp_path / "root")
+    assert list((tmp_path / "root" / "svhn").iterdir()) == []
+
+
+@pytest.mark.parametrize("last", [65_536, 0])
+def test_an_idx_header_of_absurd_size(tmp_path, last):
+    from deepobs_data.idx import read_idx
+
+    path = tmp_path / "x-idx4-ubyte"
+    sizes = np.array([65_536] * 3 + [last], ">u4")  # the product is 2^64: 0 in int64
+    path.write_bytes(b"\0\0\x08\x04" + sizes.tobytes())
+    with pytest.raises(dd.DamagedFileError, match="more than these sets hold"):
+        read_idx(path)
+
+
+def test_a_damage_survives_pickling(tmp_path):
+    error = pickle.loads(pickle.dumps(dd.DamagedFileError(tmp_path / "a", "a is damaged")))
+    assert (type(error), error.path, str(error)) == (
+        dd.DamagedFileError,
+        tmp_path / "a",
+        "a is damaged",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cifar11", "Did you mean 'cifar10"),
+        ("imagenet", "used where it lies"),
+        ("quadratic", "needs no files"),
+    ],
+)
+def test_what_cannot_be_fetched_or_imported(name, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        dd.fetch(name, tmp_path)
+    with pytest.raises(ValueError, match=message):
+        dd.import_files(name, tmp_path, tmp_path)
+
+
+def test_fetch_and_import_take_strings(write_files, tmp_path):
+    arrays = write_files("svhn", tmp_path / "theirs")
+    place = dd.import_files("svhn", str(tmp_path / "theirs"), str(tmp_path / "root"))
+    assert place == tmp_path / "root" / "svhn"
+    dd.fetch("svhn", str(tmp_path / "root"))  # nothing is missing
+    np.testing.assert_array_equal(load("svhn", str(tmp_path / "root")).train.x, arrays["train_x"])
+    dd.import_files("svhn", tmp_path / "theirs")
+    assert (dd.default_root() / "svhn").is_dir()
+
+
 def test_a_folder_of_someone_else_gets_no_cache(write_files, tmp_path):
     write_files("fmnist", tmp_path / "theirs")
     load("fmnist", tmp_path / "theirs")

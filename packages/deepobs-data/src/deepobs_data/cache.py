@@ -1,8 +1,8 @@
 """A cache of decoded arrays, so that the second start reads plain bytes.
 
 One uncompressed `.npz` per data set, put in place by a rename. The zip format brings a checksum
-per array that is verified while reading; a member `meta` names the source files with their sizes
-and times of change. Nothing in it can run code.
+per array, verified by reading each member to its end; a member `meta` names the arrays and the
+source files with their sizes and times of change. Nothing in it can run code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -58,35 +57,50 @@ def cached_arrays(
     return arrays
 
 
-def _describe(paths: Mapping[str, Path]) -> bytes:
-    files = {name: (path.stat().st_size, path.stat().st_mtime_ns) for name, path in paths.items()}
-    return json.dumps({"format": FORMAT, "files": files}, sort_keys=True).encode()
+def _describe(paths: Mapping[str, Path]) -> dict[str, object]:
+    files = {name: [path.stat().st_size, path.stat().st_mtime_ns] for name, path in paths.items()}
+    return {"format": FORMAT, "files": files}
 
 
-def _read(path: Path, meta: bytes) -> dict[str, np.ndarray] | None:
+def _read(path: Path, meta: Mapping[str, object]) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if content["meta"].tobytes() != meta:
-                return None
-            return {name: content[name] for name in content.files if name != "meta"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        with zipfile.ZipFile(path) as archive:
+            found = json.loads(_read_array(archive, "meta").tobytes())
+            # By name: a damaged directory may list fewer members than there are.
+            names = found.pop("arrays")
+            return {name: _read_array(archive, name) for name in names} if found == meta else None
+    except Exception:
+        # Whatever damaged bytes lead to (a huge shape, an unknown compression, encryption): the
+        # arrays can be made again.
         return None
 
 
-def _write(path: Path, meta: bytes, arrays: Mapping[str, np.ndarray]) -> bool:
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as member:
+        array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
+        # zipfile compares the checksum at the end only, and a header with a flipped bit may ask
+        # for fewer bytes than there are.
+        if member.read(1):
+            raise ValueError(f"{name} is longer than its header says.")
+    return array
+
+
+def _write(path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> bool:
     """Write the cache file; False where that is impossible, which is no error."""
     temporary = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(temporary, "w") as archive:
-            for name, array in {"meta": np.frombuffer(meta, np.uint8), **arrays}.items():
+            text = json.dumps({**meta, "arrays": list(arrays)}, sort_keys=True).encode()
+            for name, array in {"meta": np.frombuffer(text, np.uint8), **arrays}.items():
                 _write_array(archive, name, np.ascontiguousarray(array))
         os.replace(temporary, path)
     except OSError:
-        # Not even its parent may be a folder; then there is nothing to remove either.
+        return False
+    finally:
+        # After an interrupt too. Usually nothing is left; not even the parent may be a folder.
         with suppress(OSError):
             temporary.unlink()
-        return False
     return True
 
 

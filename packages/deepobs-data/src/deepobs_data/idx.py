@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -54,8 +55,9 @@ def _read(file: BinaryIO, path: Path, md5: str | None) -> np.ndarray:
     if len(sizes) != 4 * head[3]:
         raise DamagedFileError(path, f"{path} ends within its header.")
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
-    expected = int(np.prod(shape, dtype=np.int64))
-    if expected > 1 << 30:
+    expected = math.prod(shape)
+    # numpy refuses huge axes beside an empty one too.
+    if math.prod(max(size, 1) for size in shape) > 1 << 30:
         raise DamagedFileError(path, f"{path} claims the shape {shape}: more than these sets hold.")
     content = np.empty(shape, np.uint8)
     flat = memoryview(content.reshape(-1).data)
