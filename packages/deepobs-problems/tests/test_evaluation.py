@@ -123,3 +123,16 @@ def test_order_of_a_shuffled_set_is_that_of_the_file(toy):
     data = toy.data()
     assert torch.equal(evaluation_order(data, data.test, 7), torch.arange(30))
     assert len(evaluation_order(text_data(), text_data().test, 3)) == 9
+
+
+def test_text_is_evaluated_in_order_by_default():
+    """Row b of each batch continues row b of the batch before."""
+    from deepobs_data import stateful_order
+
+    problem = load_problem("tolstoi_char_rnn")
+    torch.manual_seed(0)
+    model = problem.model()
+    split = problem.stand_in().test
+    rows = stateful_order(len(split), 20)
+    default = evaluate(problem, model, split, batch_size=20)
+    assert default == evaluate(problem, model, split, batch_size=20, order=rows)

@@ -4,6 +4,7 @@ import hashlib
 import sys
 import traceback
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,26 @@ def test_a_missing_import_of_the_users_file_is_not_blamed_on_its_name(door, prob
     problem_file.write_text("import a_package_that_is_not_there\n")
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
         load_problem(f"{problem_file}:mine" if door == "file" else f"{module}:mine")
+
+
+def test_equal_files_in_two_folders_are_two_modules(tmp_path):
+    """Each may read what lies beside it."""
+    text = (
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "from deepobs_problems import load_problem\n"
+        "l2 = float((Path(__file__).parent / 'l2.txt').read_text())\n"
+        "mine = replace(load_problem('fmnist_2c2d'), name='mine', l2=l2)\n"
+    )
+    for name, l2 in (("a", "1"), ("b", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "prob.py").write_text(text)
+        (tmp_path / name / "l2.txt").write_text(l2)
+    found = [load_problem(f"{tmp_path / name / 'prob.py'}:mine").l2 for name in ("a", "b")]
+    assert found == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("spec", [None, 3, Path("x.py")])
+def test_what_is_no_name(spec):
+    with pytest.raises(ProblemError, match="named by text"):
+        load_problem(spec)

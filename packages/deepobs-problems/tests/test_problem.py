@@ -14,6 +14,7 @@ from torch import nn
 from deepobs_problems import (
     CATALOG,
     Batch,
+    Defaults,
     Problem,
     ProblemError,
     accuracy,
@@ -21,7 +22,8 @@ from deepobs_problems import (
     load_problem,
     weights_not_biases,
 )
-from deepobs_problems.problem import describe, half_sum_of_squares
+from deepobs_problems.fingerprints import describe
+from deepobs_problems.problem import half_sum_of_squares
 
 
 def first_batch(problem, size=8):
@@ -143,5 +145,29 @@ def test_fingerprint_of_a_stored_result_still_holds():
 
 def test_describe_names_callables_by_package_not_by_address():
     assert describe(partial(Problem, name="x")) == "deepobs_problems:Problem(name='x')"
-    assert describe(nn.ReLU()) == "torch:ReLU"
+    assert describe(nn.ReLU) == "torch:ReLU"
+    assert describe(nn.ReLU()) == describe(nn.ReLU())
     assert describe(partial(nn.Linear, 3, 2)) == "torch:Linear(3, 2)"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"metrics": {"loss": accuracy}}, "metric called 'loss'"),
+        ({"metrics": {"objective": accuracy}}, "metric called 'objective'"),
+        ({"l2": -1.0}, "must be a number >= 0"),
+        ({"defaults": Defaults(-5, 1)}, "whole numbers >= 1"),
+    ],
+)
+def test_definitions_that_make_no_sense(toy, setting, said):
+    with pytest.raises(ProblemError, match=said):
+        replace(toy, **setting)
+
+
+def test_accuracy_wants_class_indices_and_invents_nothing():
+    logits = torch.tensor([[0.0, 1.0], [torch.nan, 0.0]])
+    correct = accuracy(logits, Batch(logits, torch.tensor([1, 0])))
+    assert correct[0] == 1
+    assert correct[1].isnan()
+    with pytest.raises(ValueError, match="class indices"):
+        accuracy(logits, Batch(logits, logits))

@@ -44,7 +44,7 @@ def test_a_problem_with_a_fault(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["Adm"], "Unknown problem"),
+        (["Adm"], "Did you mean 'Adam'"),
         (["Adam"], "needs lr="),
         (["two_d_branin", "lr=1"], "takes no hyperparameters"),
         (["nowhere.py:Mine"], "no file nowhere.py"),

@@ -61,6 +61,14 @@ def test_everything_that_changes_the_numbers_changes_the_id(change):
     assert replace(config, **change).id != config.id
 
 
+def test_the_folder_of_a_users_file_changes_nothing():
+    def of(folder, name="mine.py:problem"):
+        return RunConfig(problem=folder + name, optimizer=f"{folder}opt.py:Mine").id
+
+    assert of("") == of("./") == of("/somewhere/else/") == of("C:\\there\\")
+    assert of("") != of("", "other.py:problem")
+
+
 def test_json_round_trip():
     config = RunConfig(
         problem="p",
@@ -90,6 +98,13 @@ def test_unknown_field_is_refused():
         ({"l2": float("nan")}, "finite"),
         ({"l2": -1.0}, ">= 0"),
         ({"clip_norm": 0.0}, "> 0"),
+        ({"clip_norm": float("inf")}, "finite"),
+        ({"clip_norm": "1"}, "finite"),
+        ({"l2": "0.1"}, "finite"),
+        ({"seed": None}, "whole number"),
+        ({"seed": 1.5}, "whole number"),
+        ({"epochs": True}, "whole number"),
+        ({"schedule": "cosine"}, "parse_schedule"),
     ],
 )
 def test_values_out_of_range_are_refused(settings, said):

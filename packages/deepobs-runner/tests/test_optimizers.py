@@ -60,7 +60,11 @@ def test_no_silent_learning_rate():
     [
         ("Adamm", {}, "'Adam'"),
         ("Adam", {"lr": 0.1, "beta": 1}, "'betas'"),
-        ("Adam", {"lr": float("nan")}, "not a finite number"),
+        ("Adam", {"lr": float("nan")}, "finite numbers"),
+        ("Adam", {"lr": 0.1, "betas": [0.9, float("inf")]}, "finite numbers"),
+        ("Adam", {"lr": 0.1, "betas": 0.9}, "a list of numbers"),
+        ("Adam", {"lr": None}, "a number; got none"),
+        ("sgd", {"lr": 0.1}, "'SGD'"),
         ("SparseAdam", {"lr": 0.1}, "sparse gradients only"),
         ("Muon", {"lr": 0.1}, "two-dimensional"),
         ("no_such_module:Adam", {}, "no module 'no_such_module'"),
@@ -108,6 +112,11 @@ def test_optimizer_in_a_file_and_its_edit_is_another_run(tmp_path):
 
 
 def test_parse_values():
+    assert parse_hyperparams(["a=0.9,inf", "b=[1,2]", "c=1,2,x"]) == {
+        "a": [0.9, float("inf")],
+        "b": [1, 2],
+        "c": [1, 2, "x"],
+    }
     words = ["lr=1e-3", "betas=0.9,0.99", "nesterov=true", "n=3", "name=cubic", "x=none"]
     assert parse_hyperparams(words) == {
         "lr": 1e-3,

@@ -100,6 +100,9 @@ def test_warmup_rises_linearly_and_multiplies():
         ("exponential:gamma=2", "(0, 1]"),
         ("step:epochs=3/2,factors=1/1", "must increase"),
         ("step:epochs=3,factors=1/1", "as many factors"),
+        ("step:epochs=3,factors=nan", "numbers >= 0"),
+        ("step:epochs=3,factors=-1", "numbers >= 0"),
+        ("cosine:final=0.1,final=0.2", "key=number once"),
     ],
 )
 def test_errors_say_what_is_allowed(text, said):

@@ -16,7 +16,8 @@ class UnknownProblemError(ProblemError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the sentence " Did you mean ...?" for the known names closest to `name`, or ""."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    lowered = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.5)
     if not close:
         return ""
-    return f" Did you mean {' or '.join(repr(match) for match in close)}?"
+    return f" Did you mean {' or '.join(repr(lowered[match]) for match in close)}?"

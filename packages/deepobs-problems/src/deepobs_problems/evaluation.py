@@ -1,4 +1,7 @@
-"""Exact evaluation: every example counts once, whatever the batch size."""
+"""Exact evaluation: every example counts once, whatever the batch size.
+
+Only text that is read in order depends on the batch size, see `evaluation_order`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_data import Batch, Dataset, Split, stateful_order
-from deepobs_problems.problem import Problem, State
+from deepobs_problems.problem import Problem, State, recurrent
 
 
 def evaluate(
@@ -34,8 +37,8 @@ def evaluate(
         model: a model of this problem.
         split: the examples.
         batch_size: of the passes through the model; default: `problem.defaults.evaluation`.
-        order: row numbers to evaluate; default: all, in file order. A recurrent model wants the
-            order of `evaluation_order`.
+        order: row numbers to evaluate; default: all, in file order, or for a `recurrent` problem
+            in the order in which batches continue each other.
         draws: augmentation draws for `order`; None evaluates the examples as they are.
         device: where the model is.
         dtype: floating inputs are cast to it; None leaves them.
@@ -45,7 +48,9 @@ def evaluate(
         ValueError: if there is no example to evaluate.
     """
     size = batch_size or problem.defaults.evaluation
-    order = torch.arange(len(split)) if order is None else order
+    if order is None:
+        in_order = problem.forward is recurrent
+        order = stateful_order(len(split), size) if in_order else torch.arange(len(split))
     if len(order) == 0:
         raise ValueError(
             f"Nothing to evaluate: the split has {len(split)} examples, not one whole batch. "

@@ -35,6 +35,8 @@ def load_problem(spec: str | Problem) -> Problem:
     """
     if isinstance(spec, Problem):
         return spec
+    if not isinstance(spec, str):
+        raise ProblemError(f"A problem is named by text or a Problem, got a {type(spec).__name__}.")
     if ":" in spec:
         location, _, attribute = spec.rpartition(":")
         return _attribute(location, attribute)
@@ -76,7 +78,7 @@ def _attribute(location: str, attribute: str) -> Problem:
     if isinstance(found, Problem):
         return replace(found, source=source)
     problems = [name for name, value in vars(module).items() if isinstance(value, Problem)]
-    where = module.__file__ or module.__name__
+    where = getattr(module, "__file__", None) or module.__name__
     if found is None:
         raise ProblemError(
             f"{where} has no {attribute!r}. Problems there: {', '.join(problems) or 'none'}."

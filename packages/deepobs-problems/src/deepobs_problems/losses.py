@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,8 +27,17 @@ def cross_entropy(output: Tensor, batch: Batch) -> Tensor:
 
 
 def accuracy(output: Tensor, batch: Batch) -> Tensor:
-    """Return 1.0 where the largest logit `(B, C)` is the label's, else 0.0: `(B,)`."""
-    return (output.argmax(dim=1) == batch.y).to(output.dtype)
+    """Return 1.0 where the largest logit `(B, C)` is the label's, else 0.0: `(B,)`.
+
+    NaN where a logit is NaN: its largest has no meaning.
+
+    Raises:
+        ValueError: the labels are not class indices `(B,)`.
+    """
+    if batch.y.ndim != 1:
+        raise ValueError(f"Labels must be class indices (B,), got {tuple(batch.y.shape)}.")
+    correct = (output.argmax(dim=1) == batch.y).to(output.dtype)
+    return correct.masked_fill(output.isnan().any(dim=1), torch.nan)
 
 
 def model_output(output: Tensor, batch: Batch) -> Tensor:

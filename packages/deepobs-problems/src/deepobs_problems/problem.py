@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from deepobs_data import Batch, Dataset
 from deepobs_problems.errors import ProblemError
+from deepobs_problems.fingerprints import describe
 from deepobs_problems.losses import accuracy, cross_entropy
 
 State = Any
@@ -30,7 +30,8 @@ NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
 class Defaults(NamedTuple):
     """Training batch size, number of epochs, and batch size of evaluation passes.
 
-    The last does not change the numbers; it is what fits into a few GB of memory.
+    The last does not change the numbers, it is what fits into a few GB of memory; recurrent
+    models are evaluated in batches of the training's size.
     """
 
     batch_size: int = 128
@@ -68,7 +69,9 @@ def weights_not_biases(model: nn.Module) -> list[Tensor]:
 
     What the original regularizes in 3c3d, All-CNN-C and the Wide ResNets: no bias, no batch norm.
     """
-    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
+    convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    layers = (nn.Linear, *convolutions, *transposed)
     return [module.weight for module in model.modules() if isinstance(module, layers)]
 
 
@@ -115,6 +118,20 @@ class Problem:
     stand_in: Callable[..., Dataset] | None = None
     tags: frozenset[str] = frozenset()
     source: str = ""
+
+    def __post_init__(self) -> None:
+        reserved = {"loss", "objective"} & set(self.metrics)
+        if reserved:
+            raise ProblemError(
+                f"{self.name} has a metric called {reserved.pop()!r}; evaluation reports the loss "
+                "and the objective by these names. Choose another."
+            )
+        if not self.l2 >= 0:
+            raise ProblemError(f"l2 of {self.name} is {self.l2!r}; it must be a number >= 0.")
+        if any(not isinstance(n, int) or n < 1 for n in self.defaults):
+            raise ProblemError(
+                f"The defaults of {self.name} are {self.defaults}; all must be whole numbers >= 1."
+            )
 
     def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:
         """Return the loss of each example, `(B,)`, and the model's new state."""
@@ -175,7 +192,11 @@ class Problem:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with anything that defines the problem's numbers."""
+        """16 hexadecimal digits that change with what defines the problem's numbers.
+
+        Data, model, loss, metrics and L2, see `fingerprints.describe`; of a problem from a file,
+        the whole file.
+        """
         parts = [describe(getattr(self, name)) for name in ("data", "model", "loss", "forward")]
         metrics = {name: describe(metric) for name, metric in self.metrics.items()}
         definition = [self.name, *parts, metrics, self.l2, describe(self.decayed), self.source]
@@ -185,19 +206,3 @@ class Problem:
 def half_sum_of_squares(parameters: Iterable[Tensor]) -> Tensor:
     """Return half the sum of squares of all entries, a scalar."""
     return 0.5 * torch.stack([p.square().sum() for p in parameters]).sum()
-
-
-def describe(function: Any) -> str:
-    """Return a callable as text that is the same in every process: package, name, arguments.
-
-    >>> describe(functools.partial(round, ndigits=2))
-    'builtins:round(ndigits=2)'
-    """
-    if isinstance(function, functools.partial):
-        bound = [*map(describe, function.args)]
-        bound += [f"{key}={describe(value)}" for key, value in sorted(function.keywords.items())]
-        return f"{describe(function.func)}({', '.join(bound)})"
-    if callable(function):
-        named = function if hasattr(function, "__qualname__") else type(function)
-        return f"{named.__module__.partition('.')[0]}:{named.__qualname__}"
-    return repr(function)

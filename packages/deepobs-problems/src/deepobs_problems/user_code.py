@@ -25,8 +25,10 @@ def import_location(location: str) -> tuple[ModuleType, str]:
     """
     if location.endswith(".py"):
         return _import_file(Path(location))
+    if not location or location.startswith("."):
+        raise ProblemError(f"{location!r} is no module. Write package.module:name or file.py:name.")
     module = _import_module(location)
-    file = module.__file__
+    file = getattr(module, "__file__", None)
     return module, hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
@@ -34,7 +36,8 @@ def _import_file(path: Path) -> tuple[ModuleType, str]:
     if not path.is_file():
         raise ProblemError(f"There is no file {path}. Expected path/to/file.py:name.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    name = f"deepobs_user_{digest[:16]}"
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    name = f"deepobs_user_{digest[:16]}_{place[:16]}"  # equal files may read what lies beside them
     if name in sys.modules:
         return sys.modules[name], digest
     spec = importlib.util.spec_from_file_location(name, path)

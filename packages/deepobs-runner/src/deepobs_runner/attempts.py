@@ -15,7 +15,7 @@ from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_problems import ProblemError
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import RunLockedError, UsageError
-from deepobs_runner.execution import OnRecord, run
+from deepobs_runner.execution import OnRecord, is_finished, run
 from deepobs_runner.results import FINISHED, RunResult, load_result, result_path, save_result
 
 REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
@@ -104,30 +104,27 @@ class Survey:
 
 def survey(
     configs: Sequence[RunConfig],
-    folder: Path,
+    execution: Execution,
     *,
     force: bool = False,
     retry_failed: bool = False,
-    resume: bool = False,
 ) -> Survey:
     """Look what a folder holds of some resolved configurations.
 
     Args:
         configs: resolved.
-        folder: of results.
+        execution: where results are, and which limits are asked for.
         force: everything is to be run.
         retry_failed: failed runs are to be run again.
-        resume: runs that were stopped early are to go on.
 
     Raises:
         UsageError: a file in the place of a result is none.
     """
     finished, failed, todo = [], [], []
     for config in configs:
-        path = result_path(config, folder)
+        path = result_path(config, execution.out)
         result = load_result(path) if not force and path.exists() else None
-        stopped = result is not None and result.status == "stopped"
-        if result is not None and result.status in FINISHED and not (stopped and resume):
+        if result is not None and is_finished(result, execution):
             finished.append(result)
         elif result is not None and result.status == "failed" and not retry_failed:
             failed.append(result)

@@ -34,6 +34,22 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+LEAST: Mapping[str, int] = {"seed": 0, "batch_size": 1, "epochs": 0, "steps": 0, "valid_size": 0}
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def _without_folder(spec: str) -> str:
+    """Return `folder/file.py:name` without the folder: where a file lies changes no number."""
+    location, colon, attribute = spec.rpartition(":")
+    if not location.endswith(".py"):
+        return spec
+    return re.split(r"[\\/]", location)[-1] + colon + attribute
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that changes the numbers of a run.
@@ -85,14 +101,21 @@ class RunConfig:
             value = getattr(self, name)
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")
-        for name, least in (("batch_size", 1), ("epochs", 0), ("steps", 0), ("valid_size", 0)):
+        for name, least in LEAST.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is None and name not in ("seed", "valid_size"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number >= {least}.")
-        if self.l2 is not None and not (math.isfinite(self.l2) and self.l2 >= 0):
+        if self.l2 is not None and not (_is_finite(self.l2) and self.l2 >= 0):
             raise UsageError(f"l2 is {self.l2!r}; it must be a finite number >= 0.")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise UsageError(f"clip_norm is {self.clip_norm!r}; it must be a number > 0.")
+        if self.clip_norm is not None and not (_is_finite(self.clip_norm) and self.clip_norm > 0):
+            raise UsageError(f"clip_norm is {self.clip_norm!r}; it must be a finite number > 0.")
+        if not callable(getattr(self.schedule, "factor", None)):
+            raise UsageError(
+                f"schedule is {self.schedule!r}; make one with parse_schedule, or a class of "
+                "deepobs_runner.schedules."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON."""
@@ -115,8 +138,14 @@ class RunConfig:
 
     @property
     def id(self) -> str:
-        """Name of the run's files: problem, optimizer and seed to read, a hash to tell apart."""
-        text = json.dumps(self.to_json(), sort_keys=True, allow_nan=False)
+        """Name of the run's files: problem, optimizer and seed to read, a hash to tell apart.
+
+        A user's file counts by its name and content (in the fingerprint), not by its folder.
+        """
+        data = self.to_json()
+        for key in ("problem", "optimizer"):
+            data[key] = _without_folder(data[key])
+        text = json.dumps(data, sort_keys=True, allow_nan=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         words = [self.problem.rpartition(":")[2], self.optimizer.rpartition(":")[2]]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)

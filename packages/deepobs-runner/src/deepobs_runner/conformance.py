@@ -166,13 +166,21 @@ def _two_groups(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def _same(one: list[Tensor], other: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    """Whether all tensors are equal, a NaN equal to a NaN."""
+    pairs = zip(one, other, strict=True)
+    return all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in pairs)
+
+
+def _same_numbers(one: list[float], other: list[float]) -> bool:
+    return _same([torch.tensor(one)], [torch.tensor(other)])
 
 
 def _lowers_the_loss(make: MakeOptimizer) -> Finding:
     objectives = Trial(make).steps(0, 4 * STEPS)
     first, last = objectives[0], sum(objectives[-STEPS:]) / STEPS
     sentence = f"from {first:.3g} to {last:.3g} in {4 * STEPS} steps on a small network"
+    if last != last:
+        sentence = f"the objective is NaN after {4 * STEPS} steps: diverged at these settings"
     return Finding("lowers the loss", "ok" if last < first else "no", sentence)
 
 
@@ -186,7 +194,8 @@ def _closure_use(make: MakeOptimizer) -> Finding:
 
 def _repeatable(make: MakeOptimizer) -> Finding:
     one, other = Trial(make), Trial(make)
-    equal = one.steps(0, STEPS) == other.steps(0, STEPS) and _same(one.weights(), other.weights())
+    equal = _same_numbers(one.steps(0, STEPS), other.steps(0, STEPS))
+    equal = equal and _same(one.weights(), other.weights())
     sentence = "two runs with one seed are equal bit for bit"
     if not equal:
         sentence = "two runs with one seed differ: is there randomness without torch's generator?"
@@ -202,7 +211,8 @@ def _state_dict_round_trip(make: MakeOptimizer) -> Finding:
     resumed.batch = whole.batch
     resumed.model.load_state_dict(model)
     resumed.optimizer.load_state_dict(state)
-    equal = resumed.steps(STEPS, STEPS) == expected and _same(whole.weights(), resumed.weights())
+    equal = _same_numbers(resumed.steps(STEPS, STEPS), expected)
+    equal = equal and _same(whole.weights(), resumed.weights())
     sentence = "a resumed run equals an uninterrupted one bit for bit"
     if not equal:
         sentence = "a resumed run differs: something the steps depend on is not in state_dict()"

@@ -37,9 +37,8 @@ def training_order(
         UsageError: if the training split has less than one batch.
     """
     size = len(dataset.train)
+    check_batch_size(size, batch_size)
     whole = whole_batches(size, batch_size)
-    if whole == 0:
-        raise UsageError(f"batch_size is {batch_size}, but the training split has {size} examples.")
     stream = generator(seed, "data", 1 if recipe == "2019" else epoch)
     if dataset.order == "stateful":
         rows = stateful_order(size, batch_size)
@@ -47,6 +46,16 @@ def training_order(
         rows = torch.randperm(size, generator=stream)[:whole]
     draws = dataset.augment.draw(len(rows), stream) if dataset.augment is not None else None
     return Order(rows, draws)
+
+
+def check_batch_size(size: int, batch_size: int) -> None:
+    """Refuse a batch that is larger than the training split.
+
+    Raises:
+        UsageError: the training split has less than one batch.
+    """
+    if batch_size > size:
+        raise UsageError(f"batch_size is {batch_size}, but the training split has {size} examples.")
 
 
 def whole_batches(size: int, batch_size: int) -> int:

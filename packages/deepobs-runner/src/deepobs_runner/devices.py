@@ -38,10 +38,13 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise UsageError(f"Unknown device {name!r}. Use auto, cpu, cuda, cuda:1 or mps.") from None
     absent = {
+        "cpu": (device.index or 0) > 0,
         "cuda": (device.index or 0) >= torch.cuda.device_count(),
         "mps": not torch.backends.mps.is_available(),
     }
-    if absent.get(device.type, False):
+    if device.type not in absent:
+        raise UsageError(f"Runs on {name!r} are not supported. Use auto, cpu, cuda, cuda:1 or mps.")
+    if absent[device.type]:
         raise UsageError(
             f"Device {name!r} is not there: this installation sees {torch.cuda.device_count()} "
             "CUDA devices. Use --device cpu or auto."

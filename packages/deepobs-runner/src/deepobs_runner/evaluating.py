@@ -14,6 +14,7 @@ from deepobs_problems.evaluation import cast
 from deepobs_runner.closure import Context
 from deepobs_runner.config import RunConfig
 from deepobs_runner.data_order import Order, training_order, whole_batches
+from deepobs_runner.errors import UsageError
 
 RECALIBRATION_BATCHES = 50
 """Training batches that batch-norm statistics are estimated from when weights were exchanged."""
@@ -66,6 +67,11 @@ class Evaluator:
         rows = evaluation_order(self._dataset, split, self._batch_size)
         if self._config.recipe == "2019":
             rows = rows[: whole_batches(len(rows), self._batch_size)]
+        if len(rows) == 0:
+            raise UsageError(
+                f"batch_size is {self._batch_size}, but a split that is evaluated in whole batches "
+                f"has {len(split)} examples."
+            )
         return Order(rows, None)
 
     def _training_rows(self) -> tuple[Split, Order]:

@@ -24,7 +24,7 @@ from deepobs_runner.checkpoints import (
 )
 from deepobs_runner.config import Execution, RunConfig, resolve
 from deepobs_runner.devices import choose_device, environment
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import (
     MakeOptimizer,
@@ -39,6 +39,7 @@ from deepobs_runner.results import (
     check_writable,
     jsonable,
     load_result,
+    remove_leftovers,
     save_result,
 )
 from deepobs_runner.training import Record, train
@@ -145,10 +146,13 @@ def run(
     if (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
     with _alone(config, execution.out):
-        finished = None if force else finished_result(config, execution.out)
-        if finished is not None and not _may_go_on(finished, execution):
+        remove_leftovers(config, execution.out)
+        finished = None if force else finished_result(config, execution)
+        if finished is not None:
             return finished
         checkpoint = None if force else _checkpoint_of(config, execution)
+        if checkpoint is None:  # one of an earlier attempt does not fit the records to come
+            checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
         records = train(
             problem,
             optimizer_of(config, problem),
@@ -160,18 +164,25 @@ def run(
         return _Follower(started, execution, checkpoint, on_record).follow(records)
 
 
-def finished_result(config: RunConfig, folder: Path) -> RunResult | None:
+def finished_result(config: RunConfig, execution: Execution) -> RunResult | None:
     """Return the finished result of a resolved configuration, None if there is none."""
-    path = folder / f"{config.id}.json"
+    path = execution.out / f"{config.id}.json"
     if not path.exists():
         return None
     result = load_result(path)
-    return result if result.status in FINISHED else None
+    return result if is_finished(result, execution) else None
 
 
-def _may_go_on(result: RunResult, execution: Execution) -> bool:
-    """Whether a finished run was stopped early and may be resumed."""
-    return result.status == "stopped" and execution.resume
+def is_finished(result: RunResult, execution: Execution) -> bool:
+    """Whether there is nothing left to do for a run.
+
+    Limits are no part of a run's identity, so a run that was stopped early is only finished for
+    who asks for a limit again, and not for who wants to resume it.
+    """
+    limited = execution.time_limit is not None or execution.patience is not None
+    if result.status == "stopped" and (execution.resume or not limited):
+        return False
+    return result.status in FINISHED
 
 
 def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:
@@ -220,20 +231,27 @@ class _Follower:
         except KeyboardInterrupt:
             self._write_checkpoint()
             raise
-        except Exception:
+        except (Exception, SystemExit):  # SystemExit: user code that calls sys.exit
             if self._result.records:  # before the first, nothing was trained
                 self._write_checkpoint()
                 self._end("failed", traceback.format_exc())
             raise
-        checkpoint_path(self._execution.out, self._result.config.id).unlink(missing_ok=True)
         return self._end("done")
 
     def _take_over(self, checkpoint: Checkpoint) -> None:
         """Keep the records up to the checkpoint; later epochs are trained again."""
-        old = load_result(self._execution.out / f"{checkpoint.run_id}.json")
+        path = self._execution.out / f"{checkpoint.run_id}.json"
+        old = load_result(path)
         kept = tuple(r for r in old.records if r["epoch"] <= checkpoint.epoch)
+        objectives = old.step_objectives()[: checkpoint.steps]
+        epochs = [record["epoch"] for record in kept]
+        if epochs != list(range(checkpoint.epoch + 1)) or len(objectives) != checkpoint.steps:
+            raise UsageError(
+                f"{path} does not hold what its checkpoint of epoch {checkpoint.epoch} goes on "
+                "from. Run without --resume to start anew."
+            )
         self._result = replace(self._result, records=kept)
-        self._objectives = [old.step_objectives()[: checkpoint.steps]]
+        self._objectives = [objectives]
         self._latest = checkpoint
 
     def _keep(self, record: Record) -> None:
@@ -277,7 +295,10 @@ class _Follower:
 
     def _end(self, status: Status, error: str | None = None) -> RunResult:
         self._result = replace(self._result, status=status, error=error)
-        return self._save()
+        result = self._save()
+        if status in ("done", "diverged"):  # there is nothing to go on with
+            checkpoint_path(self._execution.out, self._result.config.id).unlink(missing_ok=True)
+        return result
 
     def _save(self) -> RunResult:
         steps = np.concatenate(self._objectives) if self._objectives else np.zeros(0, np.float32)
@@ -305,7 +326,7 @@ def _alone(config: RunConfig, folder: Path) -> Iterator[None]:
         with FileLock(locks / config.id, timeout=0):
             yield
     except Timeout:
-        raise UsageError(
+        raise RunLockedError(
             f"Another process is running {config.id} in {folder}. Wait for it, or choose another "
             "folder with --out."
         ) from None

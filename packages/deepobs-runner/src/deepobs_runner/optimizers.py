@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -150,10 +150,15 @@ def resolve_hyperparams(
     for key in missing:
         if key not in resolved:
             raise UsageError(f"{name} needs {key}=...; there is no default to compare fairly with.")
-    for key, value in resolved.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{key}={value} of {name} is not a finite number.")
-    return {key: _to_json(value) for key, value in resolved.items()}
+    converted = {key: _to_json(value) for key, value in resolved.items()}
+    for key, value in converted.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"{key}={value!r} of {name} is not made of finite numbers, words and lists."
+            ) from None
+    return converted
 
 
 def annotations_of(factory: Callable[..., Any]) -> dict[str, str]:
@@ -175,9 +180,15 @@ def _typed(name: str, key: str, value: Any, annotation: str, default: Any) -> An
         return value
     wants_float = isinstance(default, float) or "float" in annotation
     wants_tuple = isinstance(default, tuple) or "tuple" in annotation.lower()
-    if isinstance(value, list | tuple) and wants_float:
+    if isinstance(value, list | tuple) and wants_tuple:
         return [float(item) if isinstance(item, int | float) else item for item in value]
-    if wants_tuple or value is None:
+    if wants_tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{key} of {name} is a list of numbers; got {value!r}.")
+        return value
+    if value is None and isinstance(default, int | float):
+        raise UsageError(f"{key} of {name} is a number; got none.")
+    if value is None:
         return value
     if wants_float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -225,7 +236,12 @@ def make_optimizer(
     wants_model = takes_model(name)
 
     def make(model: nn.Module) -> Any:
-        built = build(model if wants_model else list(groups(model)))
+        try:
+            built = build(model if wants_model else list(groups(model)))
+        except (TypeError, ValueError) as error:
+            if ":" in name:
+                raise  # the user's own code: the traceback says where
+            raise UsageError(f"{name} does not take these hyperparameters: {error}.") from None
         return Several(built) if isinstance(built, list | tuple) else built
 
     return make
@@ -315,6 +331,8 @@ def _parse_value(text: str) -> Any:
             return number(text)
         except ValueError:
             pass
+    if "," in text and not text.startswith(("(", "[", "{")):
+        return [_parse_value(part) for part in text.split(",") if part]
     try:
         return _to_json(ast.literal_eval(text))
     except (ValueError, SyntaxError):

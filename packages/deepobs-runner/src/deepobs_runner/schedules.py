@@ -44,6 +44,8 @@ class Step:
                 f"A step schedule needs as many factors as epochs, at least one; got "
                 f"{len(self.epochs)} epochs and {len(self.factors)} factors."
             )
+        if not all(math.isfinite(factor) and factor >= 0 for factor in self.factors):
+            raise UsageError(f"Factors of a step schedule are numbers >= 0; got {self.factors}.")
         if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] < 0:
             raise UsageError(f"Epochs of a step schedule must increase from 0; got {self.epochs}.")
 
@@ -73,7 +75,10 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 down to `final` over all steps (Loshchilov and Hutter, 2017)."""
+    """Half a cosine from 1 towards `final`, which the step after the last would have.
+
+    Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts", 2017.
+    """
 
     final: float = 0.0
 
@@ -162,14 +167,14 @@ def parse_schedule(text: str) -> Schedule:
     for option in filter(None, options.split(",")):
         key, equals, value = option.partition("=")
         try:
-            if not equals:
+            if not equals or key in data:
                 raise ValueError
             number = int if key == "epochs" else float
             listed = key in ("epochs", "factors")
             data[key] = [number(v) for v in value.split("/")] if listed else float(value)
         except ValueError:
             raise UsageError(
-                f"Cannot read {option!r} of the schedule {text!r}. Write key=number, or "
+                f"Cannot read {option!r} of the schedule {text!r}. Write key=number once, or "
                 "epochs=60/120,factors=0.2/0.04 for a step schedule."
             ) from None
     return schedule_from_json(data)

@@ -38,8 +38,15 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
         address: of the stream.
         device: an accelerator whose generator is seeded beside the CPU's.
     """
-    kind = "cuda" if device is None or device.type == "cpu" else device.type
-    devices = [] if device is None or device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices=devices, device_type=kind):
-        torch.manual_seed(seed_of(*address))
+    seed = seed_of(*address)
+    on_cpu = device is None or device.type == "cpu"
+    kind = "cuda" if device is None or on_cpu else device.type
+    with torch.random.fork_rng(devices=[] if on_cpu else [device], device_type=kind):
+        # Not torch.manual_seed: it would reseed every accelerator there is.
+        torch.default_generator.manual_seed(seed)
+        if device is not None and device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device is not None and device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield

@@ -19,7 +19,7 @@ from deepobs_problems.evaluation import cast
 from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.closure import Closure, Context
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.data_order import training_order
+from deepobs_runner.data_order import check_batch_size, training_order
 from deepobs_runner.devices import choose_device, compute_dtype, numerics, synchronize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.evaluating import Evaluator
@@ -73,7 +73,10 @@ def load_data(problem: Problem, config: RunConfig, execution: Execution) -> Data
         raise UsageError(
             f"{problem.name} has no stand-in data; give its Problem a stand_in, or use data=real."
         )
-    return source(execution.data_dir, valid_size=config.valid_size, recipe=config.recipe)
+    try:
+        return source(execution.data_dir, valid_size=config.valid_size, recipe=config.recipe)
+    except ValueError as error:  # a valid_size that leaves nothing to train on
+        raise UsageError(f"{problem.name}: {error}") from error
 
 
 def build_model(problem: Problem, config: RunConfig, device: torch.device) -> nn.Module:
@@ -147,6 +150,7 @@ class _Run:
             raise UsageError("train() wants a resolved configuration; see config.resolve.")
         self.config, self.device, self.batch_size = config, device, config.batch_size
         self.dataset = (dataset or load_data(problem, config, execution)).to(device)
+        check_batch_size(len(self.dataset.train), self.batch_size)
         self.model = build_model(problem, config, device)
         if config.l2 and not list(problem.decayed(self.model)):
             raise UsageError(

@@ -32,7 +32,7 @@ class Case:
 
     def build_model(self, offset: int = 0) -> nn.Module:
         """Return a model initialised from the seed plus `offset`."""
-        torch.manual_seed(self.seed + offset)
+        torch.default_generator.manual_seed(self.seed + offset)
         return self.problem.model()
 
     def evaluation_losses(self, model: nn.Module, batch: Batch) -> Tensor:

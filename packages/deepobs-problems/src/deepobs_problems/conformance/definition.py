@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deepobs_data import Dataset
 from deepobs_problems.conformance.case import Case, FailedCheckError, listed, shape
-from deepobs_problems.problem import describe
+from deepobs_problems.fingerprints import describe
 
 
 def check_data(case: Case) -> str:

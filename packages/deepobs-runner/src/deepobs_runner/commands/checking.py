@@ -6,7 +6,9 @@ import argparse
 
 from rich.table import Table
 
-from deepobs_problems import Problem, load_problem
+from deepobs_problems import CATALOG, Problem, load_problem
+from deepobs_problems.errors import nearest
+from deepobs_problems.lookup import installed_problems
 from deepobs_problems.testing import check_problem
 from deepobs_problems.user_code import import_location
 from deepobs_runner.commands.terminal import make_console
@@ -45,7 +47,13 @@ def is_problem(subject: str) -> bool:
     if ":" in subject:
         location, _, attribute = subject.rpartition(":")
         return isinstance(getattr(import_location(location)[0], attribute, None), Problem)
-    return subject not in known_optimizers() and subject != "Muon"
+    optimizers, problems = known_optimizers(), [*CATALOG, *installed_problems()]
+    if subject not in optimizers and subject not in problems:
+        raise UsageError(
+            f"{subject!r} is no problem and no optimizer."
+            f"{nearest(subject, [*optimizers, *problems])} A user's own is file.py:name."
+        )
+    return subject in problems
 
 
 def problem_findings(subject: str) -> list[Finding]:

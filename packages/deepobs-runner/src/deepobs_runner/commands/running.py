@@ -147,10 +147,9 @@ def _run(
     execution = _execution(arguments)
     found = survey(
         configs,
-        execution.out,
+        execution,
         force=arguments.force,
         retry_failed=retry_failed,
-        resume=execution.resume,
     )
     if arguments.dry_run:
         _say_what_would_run(console, configs, found, execution, jobs)
