@@ -329,6 +329,37 @@ def test_wrong_channels_are_named_before_resizing(name, shape):
     assert resized
 
 
+NO_AUX = {"aux_head": False}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "aux", "where"),
+    [
+        ({}, None, "auxiliary head"),
+        ({"resize_to": 346}, None, "auxiliary head"),
+        ({}, False, None),
+        (NO_AUX, None, None),
+        (NO_AUX | {"resize_to": 75}, None, "last blocks"),
+        (NO_AUX | {"resize_to": 106}, None, "last blocks"),
+        (NO_AUX | {"resize_to": 107}, None, None),
+    ],
+)
+def test_inception_trains_on_two_images_where_batch_norm_sees_one_position(kwargs, aux, where):
+    model = build_on_meta("inception_v3", num_classes=2, **kwargs)
+    x = torch.zeros(2, 3, 8, 8, device="meta")
+    if where is None:
+        model(x[:1], aux=aux)
+    else:
+        with pytest.raises(ValueError, match=f"at least 2 images, got 1: the .* of the {where}"):
+            model(x[:1], aux=aux)
+        part = model.aux_head if where == "auxiliary head" else model.last
+        part.eval()  # statistics that are frozen take one image
+        model(x[:1], aux=aux)
+        part.train()
+    model(x, aux=aux)
+    model.eval()(x[:1], aux=True)
+
+
 def test_noise_of_the_vae_must_fit():
     with pytest.raises(ValueError, match=r"noise of VAE must have shape \(2, 8\), got \(2, 9\)"):
         dm.VAE()(torch.zeros(2, 1, 28, 28), noise=torch.zeros(2, 9))

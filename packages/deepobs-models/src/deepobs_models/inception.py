@@ -203,7 +203,9 @@ class InceptionV3(nn.Module):
     DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_inception_v3.py`. Images of any size are
     resized to `resize_to`. Kernels from Glorot uniform, dense biases 0. The original asked for
     dropout, but it never took effect, so the rate is 0 by default. The branches are concatenated in
-    another order than torchvision's. Input (B, in_channels, H, W). Parameters by default::
+    another order than torchvision's. Input (B, in_channels, H, W). The batch norm of the auxiliary
+    head sees one position of each image, so a batch for training must have two images at least;
+    so does that of the last blocks where `resize_to` is below 107. Parameters by default::
 
         stem      3x3 and 1x1 convolutions     172672  (192, 35, 35)
         middle.0  inception_a(192, 32)         255904  (256, 35, 35)
@@ -231,7 +233,8 @@ class InceptionV3(nn.Module):
 
     Raises:
         ValueError: A size below 1 or a `resize_to` out of range, a dropout rate outside [0, 1);
-            images of another shape or of an integer type.
+            images of another shape or of an integer type; a single image in training, where batch
+            norm needs two.
     """
 
     head_names = ("dense", "aux_head.dense")
@@ -254,6 +257,9 @@ class InceptionV3(nn.Module):
                 f"head, got {resize_to}. Use 299, or aux_head=False."
             )
         self.in_channels = in_channels
+        # Every strided layer of the stem and the blocks is unpadded with kernel 3 and stride 2. At
+        # 75 to 106 pixels the last blocks see one position, at 107 to 138 they see 2 x 2.
+        self.single_position = resize_to < 107
         self.resize = LegacyBilinearResize(resize_to)
         self.stem = nn.Sequential(
             ConvNormReLU(in_channels, 32, 3, stride=2),
@@ -289,6 +295,18 @@ class InceptionV3(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.dense = build_layer(nn.Linear, 2048, num_classes, weight_init=glorot_uniform_)
 
+    def _check_single_image(self, aux_head: nn.Module | None) -> None:
+        """Raise a `ValueError` if a batch norm in training mode would see a single value."""
+        parts = [aux_head, self.last if self.single_position else None]
+        layers = [layer for part in parts if part is not None for layer in part.modules()]
+        if any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in layers):
+            where = "last blocks" if aux_head is None else "auxiliary head"
+            raise ValueError(
+                "InceptionV3 trains on batches of at least 2 images, got 1: the batch norm of the "
+                f"{where} sees one position of each image, and one value has no variance. Drop the "
+                "last batch where it is that small, or use eval()."
+            )
+
     def forward(self, x: Tensor, aux: bool | None = None) -> InceptionOutput:
         """Return the logits of images x (B, C, H, W), and in training those of the auxiliary head.
 
@@ -300,7 +318,10 @@ class InceptionV3(nn.Module):
         check_images(x, "InceptionV3", self.in_channels)
         if aux is None:
             aux = self.training
+        aux_head = self.aux_head if aux else None
+        if self.training and x.shape[0] == 1:
+            self._check_single_image(aux_head)
         x = self.middle(self.stem(self.resize(x)))
-        aux_logits = self.aux_head(x) if aux and self.aux_head is not None else None
+        aux_logits = None if aux_head is None else aux_head(x)
         x = self.dropout(self.pool(self.last(x)))
         return InceptionOutput(self.dense(x), aux_logits)
