@@ -1,0 +1,110 @@
+"""The statistics of a comparison: pure functions from results to small tables.
+
+Everything takes ordinary `RunResult`s, loaded from a folder or shipped, and returns frozen
+dataclasses with `rows()`. docs/statistics.md says what each number means and what it does not.
+"""
+
+from deepobs_runner.analysis.bands import Band, curve_band
+from deepobs_runner.analysis.comparison import (
+    Paired,
+    compare_paired,
+    hodges_lehmann,
+    holm,
+    signed_rank_p,
+)
+from deepobs_runner.analysis.divergence import Divergence, divergence_rate
+from deepobs_runner.analysis.fairness import unequal
+from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
+from deepobs_runner.analysis.metrics import (
+    End,
+    Metric,
+    best_value,
+    final_value,
+    is_diverged,
+    metric_of,
+    summarize_end,
+)
+from deepobs_runner.analysis.planning import seeds_for_mean, seeds_for_ratio
+from deepobs_runner.analysis.profiles import Profile, Profiles, performance_profiles
+from deepobs_runner.analysis.sensitivity import (
+    Sensitivity,
+    Window,
+    learning_rate_sensitivity,
+    near_best,
+)
+from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
+from deepobs_runner.analysis.survival import survival_curve, survival_median
+from deepobs_runner.analysis.targets import (
+    CONVERGENCE,
+    Target,
+    convergence_target,
+    target_of,
+)
+from deepobs_runner.analysis.times import (
+    Speed,
+    Times,
+    Unit,
+    published_speed,
+    times_to_target,
+)
+from deepobs_runner.analysis.tuning import TuningCurve, expected_best
+from deepobs_runner.analysis.verdict import (
+    Verdict,
+    judge,
+    overall_sentence,
+    paired_sentence,
+    speed_sentence,
+)
+
+__all__ = [
+    "CONVERGENCE",
+    "Band",
+    "Contender",
+    "Divergence",
+    "End",
+    "Metric",
+    "Paired",
+    "ProblemSpeedup",
+    "Profile",
+    "Profiles",
+    "Sensitivity",
+    "Speed",
+    "Speedup",
+    "Target",
+    "Times",
+    "TuningCurve",
+    "Unit",
+    "Verdict",
+    "Window",
+    "best_value",
+    "compare_paired",
+    "contenders",
+    "convergence_target",
+    "curve_band",
+    "divergence_rate",
+    "expected_best",
+    "final_value",
+    "hodges_lehmann",
+    "holm",
+    "is_diverged",
+    "judge",
+    "labels_of",
+    "learning_rate_sensitivity",
+    "metric_of",
+    "near_best",
+    "overall_sentence",
+    "paired_sentence",
+    "performance_profiles",
+    "published_speed",
+    "seeds_for_mean",
+    "seeds_for_ratio",
+    "signed_rank_p",
+    "speed_sentence",
+    "speedup",
+    "summarize_end",
+    "survival_curve",
+    "survival_median",
+    "target_of",
+    "times_to_target",
+    "unequal",
+]

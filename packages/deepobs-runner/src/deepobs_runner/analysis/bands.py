@@ -1,0 +1,155 @@
+"""Curves over the seeds of a setting: mean, median, quantiles and a bootstrap band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from deepobs_runner.analysis.metrics import Metric, Row, is_diverged
+from deepobs_runner.analysis.resampling import (
+    LEAST_SEEDS,
+    check_level,
+    check_resamples,
+    generator,
+    quantiles,
+    resample_counts,
+)
+from deepobs_runner.results import RunResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A metric over the epochs, and its spread over seeds; every array is `(E,)`.
+
+    Attributes:
+        metric: of which these are values.
+        epochs: of the evaluations.
+        runs: that count at an epoch: they reached it, or had diverged.
+        mean: NaN where a run that counts has no finite value.
+        median: a run without a finite value is worse than every other; so are the quartiles.
+        lower_quartile: of the values.
+        upper_quartile: of the values.
+        low: lower end of the bootstrap band, pointwise; NaN for fewer than three runs.
+        high: its upper end.
+        center: what the band is about, `mean` or `median`.
+        level: of the band.
+    """
+
+    metric: Metric
+    epochs: np.ndarray
+    runs: np.ndarray
+    mean: np.ndarray
+    median: np.ndarray
+    lower_quartile: np.ndarray
+    upper_quartile: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    center: str
+    level: float
+
+    def rows(self) -> list[Row]:
+        """Return a row for every epoch."""
+        names = ("runs", "mean", "median", "lower_quartile", "upper_quartile", "low", "high")
+        columns = [getattr(self, name).tolist() for name in names]
+        return [
+            {"metric": str(self.metric), "epoch": int(epoch), **dict(zip(names, row, strict=True))}
+            for epoch, *row in zip(self.epochs, *columns, strict=True)
+        ]
+
+
+def curve_band(
+    runs: Sequence[RunResult],
+    metric: Metric,
+    *,
+    center: Literal["mean", "median"] = "mean",
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Band | None:
+    """Return the curve of a metric over runs, None if they do not have it.
+
+    The band is the percentile bootstrap interval over runs at every epoch (Efron and Tibshirani,
+    "An Introduction to the Bootstrap", 1993, chapter 13): it covers the curve at one epoch, not
+    all epochs at once. Whole runs are resampled, the same ones at every epoch.
+
+    Args:
+        runs: of one setting, one a seed; they may differ in length.
+        metric: what to draw.
+        center: statistic the band is about.
+        level: of the band.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+
+    Raises:
+        UsageError: a level outside (0, 1), no resamples.
+    """
+    check_level(level)
+    check_resamples(resamples)
+    epochs, table = values_by_epoch(runs, metric)  # (n, E)
+    if not np.isfinite(table).any():
+        return None
+    present = ~np.isnan(table)
+    mean = _means(np.ones((1, len(table)), dtype=int), table)[0]
+    lower, median, upper = quantiles(table, [0.25, 0.5, 0.75])
+    counts = resample_counts(len(table), resamples, generator(seed))
+    if len(table) < LEAST_SEEDS:
+        low = high = np.full(len(epochs), np.nan)
+    else:
+        drawn = _means(counts, table) if center == "mean" else _medians(counts, table)
+        low, high = quantiles(drawn, [(1 - level) / 2, (1 + level) / 2])
+        few = present.sum(axis=0) < LEAST_SEEDS
+        low, high = np.where(few, np.nan, low), np.where(few, np.nan, high)
+    return Band(
+        metric=metric,
+        epochs=epochs,
+        runs=present.sum(axis=0),
+        mean=mean,
+        median=median,
+        lower_quartile=lower,
+        upper_quartile=upper,
+        low=low,
+        high=high,
+        center=center,
+        level=level,
+    )
+
+
+def values_by_epoch(runs: Sequence[RunResult], metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    """Return the epochs of all runs, `(E,)`, and the metric of each run there, `(n, E)`.
+
+    NaN where a run has no record; the metric's worst value where it had diverged, also after its
+    last record.
+    """
+    epochs = np.unique(np.concatenate([np.array([], dtype=int), *(run.epochs() for run in runs)]))
+    table = np.full((len(runs), len(epochs)), np.nan)
+    for row, run in zip(table, runs, strict=True):
+        if not run.records:
+            continue
+        values = run.series(metric.split, metric.name)
+        if not np.isfinite(values).any() and not is_diverged(run):
+            continue
+        at = np.searchsorted(epochs, run.epochs())
+        row[at] = np.where(np.isfinite(values), values, metric.worst)
+        if is_diverged(run):
+            row[at[-1] + 1 :] = metric.worst
+    return epochs, table
+
+
+def _means(counts: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the mean of each bootstrap sample, `(resamples, E)`; NaN where one is infinite."""
+    finite = np.isfinite(table)
+    weights = counts @ (~np.isnan(table)).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = (counts @ np.where(finite, table, 0.0)) / weights
+    means[:, np.isinf(table).any(axis=0)] = np.nan
+    return np.asarray(means)
+
+
+def _medians(counts: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the median of each bootstrap sample, `(resamples, E)`."""
+    rows = np.array([np.repeat(np.arange(len(table)), row) for row in counts])  # (resamples, n)
+    samples = np.moveaxis(table[rows], 1, 0)  # (n, resamples, E)
+    return np.asarray(quantiles(samples, [0.5])[0])

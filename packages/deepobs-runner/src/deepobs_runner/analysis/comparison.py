@@ -1,0 +1,251 @@
+"""Is one optimizer better than another on a problem? Paired over the seeds both have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from deepobs_runner.analysis.grouping import Contender, find
+from deepobs_runner.analysis.metrics import (
+    Metric,
+    Row,
+    best_value,
+    final_value,
+    is_diverged,
+    is_finished,
+    metric_of,
+    ranked,
+)
+from deepobs_runner.analysis.resampling import check_level
+from deepobs_runner.results import RunResult
+
+HUGE = 1e200
+"""Stands for infinity where averages are taken; larger than any difference of losses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """What the seeds two optimizers share on a problem say; gains above 0 favour `optimizer`.
+
+    Attributes:
+        problem: its name.
+        optimizer: label of the one.
+        reference: label of the other.
+        metric: compared; None if the runs have none in common.
+        kind: `final`, or `best` over the evaluations.
+        seeds: in common, with finished runs.
+        wins: seeds on which the optimizer is better; a diverged run is worse than any other.
+        ties: seeds on which they are equal, two diverged runs among them.
+        gain: how much better it is: Hodges-Lehmann estimate; NaN without common seeds.
+        low: lower end of its interval; -inf if the seeds are too few for the level.
+        high: its upper end.
+        level: of the interval.
+        p: two-sided, of the exact signed-rank test; 1 where all seeds are ties or there are none.
+        p_holm: corrected for the number of problems.
+        p_least: the least p that so many seeds can give.
+    """
+
+    problem: str
+    optimizer: str
+    reference: str
+    metric: Metric | None
+    kind: str
+    seeds: tuple[int, ...]
+    wins: int
+    ties: int
+    gain: float
+    low: float
+    high: float
+    level: float
+    p: float
+    p_holm: float
+    p_least: float
+
+    def rows(self) -> list[Row]:
+        """Return one row of a table."""
+        metric = None if self.metric is None else str(self.metric)
+        return [{**vars(self), "metric": metric, "seeds": len(self.seeds)}]
+
+
+def signed_rank_distribution(ranks: np.ndarray) -> np.ndarray:
+    """Return the chance of each sum of the ranks of positive differences, `(2 Σ ranks + 1,)`.
+
+    Under the hypothesis every difference is as likely positive as negative. Entry s belongs to a
+    sum of s / 2, as ranks of ties are halves.
+    """
+    chances = np.ones(1)
+    for rank in np.rint(2 * ranks).astype(int):
+        longer = np.zeros(len(chances) + rank)
+        longer[: len(chances)] += chances / 2
+        longer[rank:] += chances / 2
+        chances = longer
+    return chances
+
+
+def signed_rank_p(differences: np.ndarray) -> float:
+    """Return the two-sided p-value of the exact Wilcoxon signed-rank test.
+
+    Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945). Zeros are
+    left out, ties get the mean of their ranks, and the distribution is that of all sign changes of
+    these ranks, so it is exact with ties too. Infinite differences rank above all others.
+    """
+    kept = differences[differences != 0]
+    if not len(kept):
+        return 1.0
+    ranks = stats.rankdata(np.abs(kept))
+    chances = signed_rank_distribution(ranks)
+    observed = round(2 * float(ranks[kept > 0].sum()))
+    tail = min(chances[: observed + 1].sum(), chances[observed:].sum())
+    return float(min(1.0, 2 * tail))
+
+
+def hodges_lehmann(differences: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """Return the median of all pairwise means of differences `(n,)`, and its interval.
+
+    The interval holds the shifts that the signed-rank test does not reject: Hodges and Lehmann,
+    "Estimates of location based on rank tests", Annals of Mathematical Statistics 34 (1963). For
+    95 % it takes at least six seeds; with fewer it is unbounded.
+
+    Raises:
+        UsageError: a level outside (0, 1).
+    """
+    check_level(level)
+    n = len(differences)
+    if not n:
+        return math.nan, -math.inf, math.inf
+    values = np.clip(differences, -HUGE, HUGE)
+    first, second = np.triu_indices(n)
+    means = np.sort(values[first] / 2 + values[second] / 2)  # (n (n + 1) / 2,)
+    below = np.cumsum(signed_rank_distribution(np.arange(1, n + 1)))[::2]  # P(W <= 0, 1, 2, …)
+    outside = int(np.sum(below <= (1 - level) / 2 + 1e-12))  # means to cut off on each side
+    low = high = math.inf
+    if outside:
+        low, high = means[outside - 1], means[len(means) - outside]
+    else:
+        low = -math.inf
+    return _unclip(float(np.median(means))), _unclip(float(low)), _unclip(float(high))
+
+
+def _unclip(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) > HUGE / 1000 else value
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979): the chance that any true hypothesis is rejected stays below the level.
+
+    >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def compare_paired(
+    problems: Mapping[str, Sequence[Contender]],
+    optimizer: str,
+    reference: str,
+    *,
+    metric: Metric | None = None,
+    kind: Literal["final", "best"] = "final",
+    level: float = 0.95,
+) -> list[Paired]:
+    """Return the comparison of two optimizers on every problem on which both have runs.
+
+    Seeds pair runs: of the same package and recipe they share initial weights and data order, which
+    removes that part of the spread. Against runs of another program a seed is only a name; the
+    test stays right, but gains nothing from the pairing. P-values are corrected over problems with
+    common seeds (`holm`); the intervals are not.
+
+    Args:
+        problems: as `contenders` returns them.
+        optimizer: label of the one.
+        reference: label of the other.
+        metric: compared; None: test accuracy where both have one, else the test objective or loss.
+        kind: final value, or the best over the evaluations.
+        level: of the intervals.
+
+    Raises:
+        UsageError: a level outside (0, 1).
+    """
+    found = []
+    for problem, listed in problems.items():
+        first, second = find(listed, optimizer), find(listed, reference)
+        if first is None or second is None:
+            continue
+        chosen = metric or _common_metric(first.runs, second.runs)
+        found.append(_compare(problem, first, second, chosen, kind, level))
+    counted = [index for index, paired in enumerate(found) if paired.seeds]
+    for index, p in zip(counted, holm([found[i].p for i in counted]), strict=True):
+        found[index] = replace(found[index], p_holm=p)
+    return found
+
+
+def _common_metric(first: Sequence[RunResult], second: Sequence[RunResult]) -> Metric | None:
+    """Return the metric to judge by if both have it, else an objective or loss both have."""
+    for name in ("accuracy", "objective", "loss"):
+        if all(_has(runs, "test", name) for runs in (first, second)):
+            return Metric("test", name, higher_is_better=name == "accuracy")
+    return metric_of(first) if metric_of(first) == metric_of(second) else None
+
+
+def _has(runs: Sequence[RunResult], split: str, name: str) -> bool:
+    return any(name in record["metrics"].get(split, {}) for r in runs for record in r.records)
+
+
+def _compare(
+    problem: str,
+    first: Contender,
+    second: Contender,
+    metric: Metric | None,
+    kind: Literal["final", "best"],
+    level: float,
+) -> Paired:
+    of = final_value if kind == "final" else best_value
+    sides: list[dict[int, float]] = []
+    for contender in (first, second):
+        values: dict[int, float] = {}
+        for run in contender.runs:
+            if metric is None or not is_finished(run):
+                continue
+            value = of(run, metric)
+            if math.isfinite(value) or is_diverged(run):
+                values.setdefault(run.config.seed, value)
+        sides.append(values)
+    seeds = tuple(sorted(sides[0].keys() & sides[1].keys()))
+    differences = np.zeros(len(seeds))
+    if metric is not None and seeds:
+        ours, theirs = (ranked(np.array([side[s] for s in seeds]), metric) for side in sides)
+        with np.errstate(invalid="ignore"):
+            differences = metric.sign * (ours - theirs)
+        differences[np.isinf(ours) & np.isinf(theirs)] = 0.0  # both diverged
+    gain, low, high = hodges_lehmann(differences, level)
+    p = signed_rank_p(differences)
+    return Paired(
+        problem=problem,
+        optimizer=first.label,
+        reference=second.label,
+        metric=metric,
+        kind=kind,
+        seeds=seeds,
+        wins=int(np.sum(differences > 0)),
+        ties=int(np.sum(differences == 0)),
+        gain=gain,
+        low=low,
+        high=high,
+        level=level,
+        p=p,
+        p_holm=p,
+        p_least=min(1.0, 2 * 0.5 ** len(seeds)),
+    )

@@ -1,0 +1,139 @@
+"""Who is compared: the runs of each optimizer on each problem at its tuned setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deepobs_runner.analysis.metrics import (
+    Metric,
+    final_value,
+    is_finished,
+    metric_of,
+    ranked,
+)
+from deepobs_runner.analysis.resampling import quantiles
+from deepobs_runner.results import RunResult, by_setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """The runs of one optimizer on one problem at the setting that stands for it.
+
+    Attributes:
+        problem: its name.
+        label: of the optimizer; the same on every problem.
+        runs: of the chosen setting, one a seed.
+        settings_seen: number of distinct settings among the results: its tuning budget.
+        chosen_by: `repeated` if no other setting has as many seeds, else what chose it.
+    """
+
+    problem: str
+    label: str
+    runs: tuple[RunResult, ...]
+    settings_seen: int
+    chosen_by: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row of a table."""
+        return [
+            {
+                "problem": self.problem,
+                "optimizer": self.label,
+                "hyperparams": dict(self.runs[0].config.hyperparams),
+                "seeds": len(self.runs),
+                "settings_seen": self.settings_seen,
+                "chosen_by": self.chosen_by,
+            }
+        ]
+
+
+def is_official(run: RunResult) -> bool:
+    """Whether a run is one of the official results of 2019."""
+    return str(run.environment.get("source", "")).startswith("official")
+
+
+def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
+    """Return, for each problem, the tuned setting of each optimizer.
+
+    Runs of one optimizer are kept apart by recipe and by whether they are official; the label says
+    so where it is needed to tell two apart. Of several settings the one with the most seeds is
+    chosen, because seeds are repeated at the tuned setting; among equals the one with the best
+    median final value, on held-out rows if every run has them, else on the test split.
+
+    Args:
+        results: of any problems and optimizers; runs without a record are left out.
+    """
+    groups = by_setting(run for run in results if run.records)
+    families: dict[tuple[str, str, bool, str], list[list[RunResult]]] = {}
+    for runs in groups:
+        first = runs[0]
+        key = (first.config.problem, first.config.optimizer, is_official(first))
+        families.setdefault((*key, first.config.recipe), []).append(runs)
+    kinds = {key[1:] for key in families}
+    problems: dict[str, list[Contender]] = {}
+    for (problem, *kind), settings in families.items():
+        runs, chosen_by = _choose(settings)
+        problems.setdefault(problem, []).append(
+            Contender(
+                problem=problem,
+                label=_label((kind[0], kind[1], kind[2]), kinds),
+                runs=tuple(runs),
+                settings_seen=len(settings),
+                chosen_by=chosen_by,
+            )
+        )
+    return problems
+
+
+def _label(kind: tuple[Any, ...], kinds: Iterable[tuple[Any, ...]]) -> str:
+    optimizer, official, recipe = kind
+    twins = [other for other in kinds if other[0] == optimizer]
+    added = []
+    if len({other[1] for other in twins}) > 1:
+        added.append("official" if official else "yours")
+    if len({other[2] for other in twins if other[1] == official}) > 1:
+        added.append(f"recipe {recipe}")
+    name = str(optimizer).rpartition(":")[2]
+    return f"{name} ({', '.join(added)})" if added else name
+
+
+def _choose(settings: Sequence[list[RunResult]]) -> tuple[list[RunResult], str]:
+    """Return the runs of the setting that stands for an optimizer, and what chose it."""
+    most = max(len(runs) for runs in settings)
+    repeated = [runs for runs in settings if len(runs) == most]
+    if len(settings) == 1:
+        return settings[0], "the only setting"
+    if len(repeated) == 1:
+        return repeated[0], "repeated"
+    every = [run for runs in repeated for run in runs]
+    metric = metric_of(every, "test")
+    if all("valid" in run.records[0]["metrics"] for run in every):
+        metric = metric_of(every, "valid")
+    if metric is None:
+        return repeated[0], "the first"
+    scores = [median_final(runs, metric) * metric.sign for runs in repeated]
+    return repeated[int(np.argmax(scores))], str(metric)
+
+
+def median_final(runs: Sequence[RunResult], metric: Metric) -> float:
+    """Return the median final value over finished runs.
+
+    A run that diverged or lacks the metric is worse than every other; without a finished run the
+    median is worse than any number.
+    """
+    values = np.array([final_value(run, metric) for run in runs if is_finished(run)])
+    return float(quantiles(ranked(values, metric), [0.5])[0]) if len(values) else metric.worst
+
+
+def labels_of(problems: Mapping[str, Sequence[Contender]]) -> list[str]:
+    """Return the labels of all contenders in order of first appearance."""
+    return list(dict.fromkeys(c.label for listed in problems.values() for c in listed))
+
+
+def find(listed: Sequence[Contender], label: str) -> Contender | None:
+    """Return the contender of a label on one problem, None if it has no runs there."""
+    return next((contender for contender in listed if contender.label == label), None)

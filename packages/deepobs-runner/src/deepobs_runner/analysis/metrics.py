@@ -1,0 +1,227 @@
+"""What is compared: the metric of a problem, and the value a run has of it at its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+from scipy import stats
+
+from deepobs_runner.analysis.resampling import LEAST_SEEDS, check_level, check_resamples, quantiles
+from deepobs_runner.results import FINISHED, RunResult
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of every evaluation.
+
+    Attributes:
+        split: `train_eval`, `valid` or `test`.
+        name: as in the records: `objective`, `loss`, `accuracy` or one of the problem.
+        higher_is_better: for accuracies, not for losses.
+    """
+
+    split: str
+    name: str
+    higher_is_better: bool
+
+    @property
+    def worst(self) -> float:
+        """A value that is worse than any number."""
+        return -math.inf if self.higher_is_better else math.inf
+
+    @property
+    def sign(self) -> float:
+        """1 where higher is better, else -1."""
+        return 1.0 if self.higher_is_better else -1.0
+
+    def __str__(self) -> str:
+        return f"{self.split} {self.name}"
+
+
+TEST_OBJECTIVE = Metric("test", "objective", higher_is_better=False)
+TEST_ACCURACY = Metric("test", "accuracy", higher_is_better=True)
+
+
+def metric_of(runs: Iterable[RunResult], split: str = "test") -> Metric | None:
+    """Return the metric by which runs of a problem are judged.
+
+    That is the accuracy where there is one, else the objective, else the loss; None without any.
+    """
+    runs = list(runs)
+    for name in ("accuracy", "objective", "loss"):
+        if any(name in record["metrics"].get(split, {}) for run in runs for record in run.records):
+            return Metric(split, name, higher_is_better=name == "accuracy")
+    return None
+
+
+def is_diverged(run: RunResult) -> bool:
+    """Whether a run says it diverged, or ends with a loss that is not a finite number.
+
+    The original DeepOBS trained diverged runs to the end and gave them no status.
+    """
+    if run.status == "diverged":
+        return True
+    if not run.records:
+        return False
+    for values in run.records[-1]["metrics"].values():
+        for name in ("objective", "loss"):
+            if name in values and (values[name] is None or not math.isfinite(values[name])):
+                return True
+    return False
+
+
+def is_finished(run: RunResult) -> bool:
+    """Whether a run came to an end of its own and has a record."""
+    return run.status in FINISHED and len(run.records) > 0
+
+
+def final_value(run: RunResult, metric: Metric) -> float:
+    """Return the metric at the last evaluation; NaN without one or if the run diverged."""
+    if not run.records or is_diverged(run):
+        return math.nan
+    value = run.records[-1]["metrics"].get(metric.split, {}).get(metric.name)
+    return math.nan if value is None else float(value)
+
+
+def best_value(run: RunResult, metric: Metric) -> float:
+    """Return the best finite value of all evaluations, of a diverged run too; NaN without one."""
+    values = run.series(metric.split, metric.name)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return math.nan
+    return float(values.max() if metric.higher_is_better else values.min())
+
+
+def ranked(values: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return values with every NaN replaced by what is worse than any number."""
+    return np.where(np.isnan(values), metric.worst, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How the runs of a setting ended.
+
+    Attributes:
+        metric: of which these are values.
+        kind: `final`, or `best` over the evaluations.
+        runs: finished runs that have the metric.
+        diverged: how many of them diverged.
+        unfinished: runs that were left out: still running, failed, or without a record.
+        mean: NaN if a run has no finite value.
+        std: with ddof 1; NaN for one run.
+        median: a run without a finite value is worse than every other; so are the quartiles.
+        lower_quartile: of the values.
+        upper_quartile: of the values.
+        low: lower end of the interval of the mean; NaN for fewer than three runs.
+        high: its upper end.
+        level: of the interval.
+    """
+
+    metric: Metric
+    kind: str
+    runs: int
+    diverged: int
+    unfinished: int
+    mean: float
+    std: float
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    low: float
+    high: float
+    level: float
+
+    def rows(self) -> list[Row]:
+        """Return one row of a table."""
+        row = {**vars(self), "metric": str(self.metric)}
+        return [row]
+
+
+def summarize_end(
+    runs: Sequence[RunResult],
+    metric: Metric,
+    kind: str = "final",
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> End | None:
+    """Return mean, spread and quantiles over seeds of the final or the best value.
+
+    The interval of the mean is bias-corrected and accelerated: Efron, "Better bootstrap confidence
+    intervals", JASA 82 (1987); `scipy.stats.bootstrap`.
+
+    Args:
+        runs: of one setting, one a seed.
+        metric: what to summarize.
+        kind: `final` or `best`.
+        level: of the interval.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+
+    Returns:
+        None if no finished run has the metric.
+
+    Raises:
+        UsageError: a level outside (0, 1), no resamples.
+    """
+    check_level(level)
+    check_resamples(resamples)
+    finished = [run for run in runs if is_finished(run)]
+    having = [r for r in finished if metric.name in r.records[-1]["metrics"].get(metric.split, {})]
+    if not having:
+        return None
+    of = final_value if kind == "final" else best_value
+    values = np.array([of(run, metric) for run in having])
+    finite = np.isfinite(values).all()
+    lower, median, upper = quantiles(ranked(values, metric), [0.25, 0.5, 0.75])
+    low, high = mean_interval(values, level=level, resamples=resamples, seed=seed)
+    return End(
+        metric=metric,
+        kind=kind,
+        runs=len(values),
+        diverged=sum(map(is_diverged, having)),
+        unfinished=len(runs) - len(finished),
+        mean=float(values.mean()),
+        std=float(values.std(ddof=1)) if len(values) > 1 and finite else math.nan,
+        median=float(median),
+        lower_quartile=float(lower),
+        upper_quartile=float(upper),
+        low=low,
+        high=high,
+        level=level,
+    )
+
+
+def mean_interval(
+    values: np.ndarray, *, level: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    """Return the BCa bootstrap interval of a mean `(n,)`; NaN for fewer than three numbers."""
+    if len(values) < LEAST_SEEDS or not np.isfinite(values).all():
+        return math.nan, math.nan
+    if np.ptp(values) == 0:  # BCa divides by the spread of the jackknife
+        return float(values[0]), float(values[0])
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="BCa",
+        vectorized=True,
+        **_random(seed),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _random(seed: int) -> dict[str, Any]:
+    """Return scipy's argument for a generator, which was renamed in 1.15."""
+    major, minor = map(int, scipy.__version__.split(".")[:2])
+    name = "rng" if (major, minor) >= (1, 15) else "random_state"
+    return {name: np.random.default_rng(seed)}

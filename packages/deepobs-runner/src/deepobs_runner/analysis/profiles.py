@@ -1,0 +1,223 @@
+"""Performance profiles: on how many problems an optimizer is how close to the fastest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepobs_runner.analysis.grouping import Contender, find
+from deepobs_runner.analysis.metrics import Row
+from deepobs_runner.analysis.resampling import (
+    LEAST_SEEDS,
+    check_level,
+    check_resamples,
+    generator,
+    interval,
+)
+from deepobs_runner.analysis.targets import Target
+from deepobs_runner.analysis.times import Times, Unit, times_to_target
+from deepobs_runner.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The profile of one optimizer.
+
+    Attributes:
+        label: of the optimizer.
+        ratios: its time over that of the fastest, by problem, `(P,)`; inf where it does not reach
+            the target in half of its runs.
+        taus: where the profile steps or begins, `(T,)`, from 1 on.
+        shares: of problems with a ratio up to there, `(T,)`; constant until the next.
+        integral: mean of the profile over the logarithm of tau from 1 to the largest: 1 for an
+            optimizer that is the fastest everywhere, 0 for one that never gets there.
+        low: lower end of the bootstrap interval of the integral; NaN if there is none.
+        high: its upper end.
+    """
+
+    label: str
+    ratios: np.ndarray
+    taus: np.ndarray
+    shares: np.ndarray
+    integral: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiles:
+    """Profiles of several optimizers over the same problems.
+
+    Attributes:
+        problems: that count, `(P,)`.
+        left_out: problems that do not, with the reason.
+        unit: of the times.
+        tau_max: up to which the integral goes.
+        level: of the intervals.
+        profiles: one an optimizer.
+    """
+
+    problems: tuple[str, ...]
+    left_out: Mapping[str, str]
+    unit: Unit
+    tau_max: float
+    level: float
+    profiles: tuple[Profile, ...]
+
+    def rows(self) -> list[Row]:
+        """Return a row for every optimizer."""
+        names = ("label", "integral", "low", "high")
+        return [{name: getattr(p, name) for name in names} for p in self.profiles]
+
+
+def profile_ratios(costs: np.ndarray) -> np.ndarray:
+    """Return each cost over the least of its problem, `(optimizers, problems)`.
+
+    Args:
+        costs: above 0, inf where a problem is not solved, `(optimizers, problems)`.
+    """
+    least = costs.min(axis=0)
+    with np.errstate(invalid="ignore"):
+        ratios = costs / least
+    return np.where(np.isinf(costs), np.inf, ratios)
+
+
+def profile_steps(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the profile of ratios `(P,)` steps, from 1 on, and its value from there on.
+
+    rho(tau) is the share of problems with a ratio of at most tau: Dolan and Moré, "Benchmarking
+    optimization software with performance profiles", Mathematical Programming 91 (2002).
+    """
+    taus = np.unique(np.append(ratios[np.isfinite(ratios)], 1.0))
+    return taus, np.array([float(np.mean(ratios <= tau)) for tau in taus])
+
+
+def profile_integral(ratios: np.ndarray, tau_max: float) -> np.ndarray:
+    """Return the mean of the profile over log tau from 1 to tau_max, along the last axis.
+
+    A problem with ratio r contributes from log r on, so this is the mean over problems of
+    1 - log(r) / log(tau_max), or 0 beyond. (The score of Dahl et al., "Benchmarking Neural Network
+    Training Algorithms", 2023, is the same over tau itself.)
+
+    Raises:
+        UsageError: tau_max is not above 1.
+    """
+    if not tau_max > 1:
+        raise UsageError(f"tau_max is {tau_max!r}; it must be a number > 1.")
+    shares = 1 - np.log(np.minimum(ratios, tau_max)) / math.log(tau_max)
+    return np.asarray(shares.mean(axis=-1))
+
+
+def performance_profiles(
+    problems: Mapping[str, Sequence[Contender]],
+    targets: Mapping[str, Target | None],
+    labels: Sequence[str],
+    *,
+    unit: Unit = "epochs",
+    tau_max: float = 4.0,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Profiles:
+    """Return the performance profiles of optimizers and their integrals.
+
+    The cost of a problem is the Kaplan-Meier median of the time to its target. The interval of an
+    integral is a bootstrap over the seeds, drawn for every problem and optimizer on its own.
+    A profile depends on all optimizers in it (Gould and Scott, "A note on performance profiles",
+    ACM TOMS 43, 2016): it says who is close to the fastest, not who is the second.
+
+    Args:
+        problems: as `contenders` returns them; one counts if it has a target, every optimizer has
+            runs on it, and one at least reaches the target.
+        targets: by problem.
+        labels: of the optimizers.
+        unit: to count in.
+        tau_max: up to which the integral goes.
+        level: of the intervals.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+
+    Raises:
+        UsageError: a level outside (0, 1), no resamples, tau_max not above 1, no such unit.
+    """
+    check_level(level)
+    check_resamples(resamples)
+    profile_integral(np.ones(1), tau_max)
+    used: dict[str, list[Times]] = {}
+    left_out: dict[str, str] = {}
+    for problem, listed in problems.items():
+        times = _times(listed, targets.get(problem), labels, unit)
+        if isinstance(times, str):
+            left_out[problem] = times
+        else:
+            used[problem] = times
+    costs = np.array([[t.median for t in row] for row in used.values()]).reshape(-1, len(labels)).T
+    ratios = profile_ratios(costs) if costs.size else costs
+    drawn = None
+    if used and min(len(t.times) for row in used.values() for t in row) >= LEAST_SEEDS:
+        drawn = np.array(
+            [
+                [
+                    t.replicates(resamples, generator(seed, problem, label))
+                    for t, label in zip(row, labels, strict=True)
+                ]
+                for problem, row in used.items()
+            ]
+        )  # (P, optimizers, resamples)
+        drawn = np.moveaxis(drawn, 0, -1)  # (optimizers, resamples, P)
+        drawn = profile_integral(profile_ratios(drawn), tau_max)  # (optimizers, resamples)
+    profiles = []
+    for index, label in enumerate(labels):
+        low = high = integral = math.nan
+        taus, shares = np.array([]), np.array([])
+        if used:
+            taus, shares = profile_steps(ratios[index])
+            integral = float(profile_integral(ratios[index], tau_max))
+        if drawn is not None:
+            low, high = interval(drawn[index], level)
+        profiles.append(
+            Profile(
+                label=label,
+                ratios=ratios[index],
+                taus=taus,
+                shares=shares,
+                integral=integral,
+                low=low,
+                high=high,
+            )
+        )
+    return Profiles(
+        problems=tuple(used),
+        left_out=left_out,
+        unit=unit,
+        tau_max=tau_max,
+        level=level,
+        profiles=tuple(profiles),
+    )
+
+
+def _times(
+    listed: Sequence[Contender], target: Target | None, labels: Sequence[str], unit: Unit
+) -> list[Times] | str:
+    """Return the times of every optimizer on a problem, or why it does not count."""
+    if target is None:
+        return "it has no target"
+    found = []
+    for label in labels:
+        contender = find(listed, label)
+        if contender is None:
+            return f"there are no runs of {label}"
+        found.append(times_to_target(contender.runs, target, unit))
+        if not len(found[-1].times):
+            return f"the runs of {label} do not say {target.metric} and {unit}"
+    if len({times.counted for times in found}) > 1:
+        return _times(listed, target, labels, "steps")
+    medians = [times.median for times in found]
+    if 0 in medians:
+        return "the target is reached before training"
+    if not np.isfinite(medians).any():
+        return "nobody reaches the target in half of the runs"
+    return found

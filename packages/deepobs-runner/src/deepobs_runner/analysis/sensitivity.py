@@ -1,0 +1,167 @@
+"""How much the choice of a learning rate matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from deepobs_runner.analysis.metrics import (
+    Metric,
+    Row,
+    best_value,
+    final_value,
+    is_diverged,
+    is_finished,
+    ranked,
+)
+from deepobs_runner.analysis.resampling import quantiles
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results import RunResult
+
+RATES = ("lr", "learning_rate")
+"""Names of the learning rate; the latter in some results of the original."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """A metric over the learning rates of an optimizer on a problem; every array is `(rates,)`.
+
+    Attributes:
+        metric: of which these are values.
+        kind: `final`, or `best` over the evaluations.
+        rates: in increasing order.
+        medians: over the seeds of a rate; a diverged run is worse than every other.
+        runs: of each rate.
+        diverged: of each rate.
+    """
+
+    metric: Metric
+    kind: str
+    rates: np.ndarray
+    medians: np.ndarray
+    runs: np.ndarray
+    diverged: np.ndarray
+
+    @property
+    def best(self) -> int | None:
+        """Index of the best rate, the smallest of several; None if no rate has a finite value."""
+        if not np.isfinite(self.medians).any():
+            return None
+        return int(np.argmax(self.metric.sign * self.medians))
+
+    def rows(self) -> list[Row]:
+        """Return a row for every rate."""
+        columns = (self.rates, self.medians, self.runs, self.diverged)
+        return [
+            {"metric": str(self.metric), "lr": lr, "median": value, "runs": n, "diverged": lost}
+            for lr, value, n, lost in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The learning rates around the best that are nearly as good.
+
+    Attributes:
+        percent: how much worse than the best a rate may be.
+        low: smallest rate of the window.
+        high: largest rate of it.
+        decades: log10(high / low): the least its width can be, as rates between are not known.
+        decades_at_most: up to the next rates outside; inf if the grid ends first.
+    """
+
+    percent: float
+    low: float
+    high: float
+    decades: float
+    decades_at_most: float
+
+    def rows(self) -> list[Row]:
+        """Return one row of a table."""
+        return [dict(vars(self))]
+
+
+def learning_rate_sensitivity(
+    results: Iterable[RunResult],
+    metric: Metric,
+    kind: Literal["final", "best"] = "final",
+    *,
+    seed: int | None = None,
+) -> Sensitivity:
+    """Return a metric over the learning rates, the figure of section 3.2 of the DeepOBS paper.
+
+    Schneider, Balles and Hennig, "DeepOBS", ICLR 2019; Asi and Duchi, "The importance of better
+    models in stochastic optimization", PNAS 116 (2019), on what such a curve says.
+
+    Args:
+        results: of one optimizer on one problem that differ in learning rate and seed; those
+            without a learning rate or unfinished are left out.
+        metric: what to show.
+        kind: final value, or the best over the evaluations.
+        seed: of the runs to take, where some rates have more seeds than others; None: all.
+    """
+    of = final_value if kind == "final" else best_value
+    values: dict[float, list[float]] = {}
+    lost: dict[float, int] = {}
+    for run in results:
+        given = run.config.hyperparams
+        rate = next((given[name] for name in RATES if name in given), None)
+        if not isinstance(rate, int | float) or not is_finished(run):
+            continue
+        if seed is not None and run.config.seed != seed:
+            continue
+        values.setdefault(float(rate), []).append(of(run, metric))
+        lost[float(rate)] = lost.get(float(rate), 0) + is_diverged(run)
+    rates = sorted(values)
+    medians = [float(quantiles(ranked(np.array(values[r]), metric), [0.5])[0]) for r in rates]
+    return Sensitivity(
+        metric=metric,
+        kind=kind,
+        rates=np.array(rates),
+        medians=np.array(medians),
+        runs=np.array([len(values[rate]) for rate in rates], dtype=int),
+        diverged=np.array([lost[rate] for rate in rates], dtype=int),
+    )
+
+
+def near_best(curve: Sensitivity, percent: float = 5.0) -> Window | None:
+    """Return the window of learning rates within some percent of the best.
+
+    The window is the run of neighbouring rates around the best whose value is worse by no more
+    than `percent` of the size of the best value; for a metric near 0 that means little.
+
+    Returns:
+        None if no rate has a finite value.
+
+    Raises:
+        UsageError: percent is below 0.
+    """
+    if not percent >= 0:
+        raise UsageError(f"percent is {percent!r}; it must be a number >= 0.")
+    best = curve.best
+    if best is None:
+        return None
+    value = curve.medians[best]
+    loss = curve.metric.sign * (value - curve.medians)  # how much worse than the best
+    good = loss <= abs(value) * percent / 100
+    first = last = best
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last + 1 < len(good) and good[last + 1]:
+        last += 1
+    low, high = float(curve.rates[first]), float(curve.rates[last])
+    inside = first > 0 and last + 1 < len(good)
+    at_most = math.inf
+    if inside:
+        at_most = _decades(float(curve.rates[first - 1]), float(curve.rates[last + 1]))
+    return Window(
+        percent=percent, low=low, high=high, decades=_decades(low, high), decades_at_most=at_most
+    )
+
+
+def _decades(low: float, high: float) -> float:
+    return math.log10(high / low) if low > 0 else math.inf if high > low else 0.0

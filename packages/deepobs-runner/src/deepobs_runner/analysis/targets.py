@@ -1,0 +1,111 @@
+"""The bar of a problem: what a run must reach for its speed to be counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from deepobs_runner.analysis.grouping import contenders, is_official, median_final
+from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
+from deepobs_runner.official import official_results
+from deepobs_runner.results import RunResult
+
+OFFICIAL_SOURCE = "convergence value of the official baselines of 2019"
+
+CONVERGENCE: Mapping[str, tuple[Metric, float]] = MappingProxyType(
+    {
+        "quadratic_deep": (TEST_OBJECTIVE, 87.7032),
+        "mnist_vae": (TEST_OBJECTIVE, 73.4982),
+        "fmnist_2c2d": (TEST_ACCURACY, 0.919809),
+        "cifar10_3c3d": (TEST_ACCURACY, 0.828331),
+        "fmnist_vae": (TEST_OBJECTIVE, 92.9776),
+        "cifar100_allcnnc": (TEST_ACCURACY, 0.525604),
+        "svhn_wrn164": (TEST_ACCURACY, 0.950199),
+        "tolstoi_char_rnn": (TEST_ACCURACY, 0.604586),
+    }
+)
+"""The values of `convergence_performance.json` of the official baselines (DeepOBS 1.1): Schneider,
+Balles and Hennig, "DeepOBS: A Deep Learning Optimizer Benchmark Suite", ICLR 2019."""
+
+TOO_EASY = frozenset({"mnist_vae", "fmnist_vae"})
+"""Problems whose official value every optimizer passes in its first epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A value to reach.
+
+    Attributes:
+        problem: its name.
+        metric: that must reach it.
+        value: at least this where higher is better, else at most this.
+        source: where it is from.
+    """
+
+    problem: str
+    metric: Metric
+    value: float
+    source: str
+
+    def reached(self, values: np.ndarray) -> np.ndarray:
+        """Return where values reach the target; one that is not finite never does."""
+        with np.errstate(invalid="ignore"):
+            better = values >= self.value if self.metric.higher_is_better else values <= self.value
+        return np.asarray(better & np.isfinite(values))
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:.6g}"
+
+    def rows(self) -> list[Row]:
+        """Return one row of a table."""
+        return [{**vars(self), "metric": str(self.metric)}]
+
+
+def convergence_target(problem: str) -> Target | None:
+    """Return the official convergence value of a problem, None where there is none."""
+    if problem not in CONVERGENCE:
+        return None
+    metric, value = CONVERGENCE[problem]
+    return Target(problem=problem, metric=metric, value=value, source=OFFICIAL_SOURCE)
+
+
+def target_of(problem: str, results: Iterable[RunResult] = ()) -> Target | None:
+    """Return the target of a problem.
+
+    The official convergence value, except for the two VAEs, which every optimizer passes in one
+    epoch. There, and without an official value, it is the median final value of tuned Adam: of the
+    official runs where there are some, else of the `results`.
+
+    Args:
+        problem: its name.
+        results: where tuned Adam is looked for; those of other problems are ignored.
+
+    Returns:
+        None where there is neither an official value nor a finished run of Adam.
+    """
+    official = convergence_target(problem)
+    if official is not None and problem not in TOO_EASY:
+        return official
+    adam = [run for run in official_results(problem) if run.config.optimizer == "Adam"]
+    if not adam:
+        own = [r for r in results if r.config.problem == problem and r.config.optimizer == "Adam"]
+        found = contenders(own).get(problem, [])
+        adam = list(max(found, key=lambda c: len(c.runs)).runs) if found else []
+    metric = metric_of(adam)
+    if metric is None:
+        return None
+    value = median_final(adam, metric)
+    if not math.isfinite(value):
+        return None
+    seeds = "one seed" if len(adam) == 1 else f"{len(adam)} seeds"
+    whose = "official Adam" if is_official(adam[0]) else "Adam"
+    return Target(
+        problem=problem,
+        metric=metric,
+        value=value,
+        source=f"median final value of tuned {whose}, {seeds}",
+    )

@@ -1,0 +1,215 @@
+"""How long runs take to a target, in epochs, steps, gradient evaluations or seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import numpy as np
+
+from deepobs_runner.analysis.metrics import Row, is_diverged
+from deepobs_runner.analysis.resampling import LEAST_SEEDS, generator, interval, resample_counts
+from deepobs_runner.analysis.survival import resampled_medians, survival_median
+from deepobs_runner.analysis.targets import Target
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results import RunResult
+
+Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
+
+OFFICIAL_STEPS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "quadratic_deep": (128, 7),
+        "mnist_vae": (64, 937),
+        "fmnist_2c2d": (128, 468),
+        "cifar10_3c3d": (128, 390),
+        "fmnist_vae": (64, 937),
+        "cifar100_allcnnc": (256, 195),
+        "svhn_wrn164": (128, 500),
+        "tolstoi_char_rnn": (50, 1045),
+    }
+)
+"""Batch size and steps an epoch of the official runs, whose records hold no steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """When the runs of a setting reach a target.
+
+    Attributes:
+        target: to reach.
+        unit: of the times.
+        counted: what was counted: the unit, but `steps` where no gradient evaluations are recorded.
+        seeds: of the runs, `(n,)`.
+        times: when a run reached the target; otherwise how long it is known not to have, `(n,)`.
+        reached: which of the two, `(n,)`.
+        diverged: how many runs diverged without reaching it.
+        unknown: runs left out: they lack the metric or the unit.
+    """
+
+    target: Target
+    unit: Unit
+    counted: Unit
+    seeds: tuple[int, ...]
+    times: np.ndarray
+    reached: np.ndarray
+    diverged: int
+    unknown: int
+
+    @property
+    def median(self) -> float:
+        """Kaplan-Meier median; inf if fewer than half reach the target, NaN without runs."""
+        return survival_median(self.times, self.reached)
+
+    def replicates(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the median of bootstrap samples of the runs, `(resamples,)`."""
+        counts = resample_counts(len(self.times), resamples, rng)
+        return resampled_medians(self.times, self.reached, counts)
+
+    def median_interval(
+        self, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Return the percentile bootstrap interval of the median; NaN for fewer than three runs."""
+        if len(self.times) < LEAST_SEEDS:
+            return math.nan, math.nan
+        return interval(self.replicates(resamples, generator(seed)), level)
+
+    def rows(self) -> list[Row]:
+        """Return a row for every run; `time` of one that is censored is a lower bound."""
+        return [
+            {
+                "target": str(self.target),
+                "unit": self.counted,
+                "seed": run_seed,
+                "time": float(time),
+                "reached": bool(reached),
+            }
+            for run_seed, time, reached in zip(self.seeds, self.times, self.reached, strict=True)
+        ]
+
+
+def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
+    """Return how far a run was at every evaluation, `(records,)`, and what was counted.
+
+    Gradient evaluations are read from the records' `gradient_evaluations`; without them steps are
+    counted, which is the same for an optimizer that evaluates one gradient a step. Seconds are
+    those of training, without evaluation.
+
+    Returns:
+        None where the records do not say.
+
+    Raises:
+        UsageError: no such unit.
+    """
+    if unit not in get_args(Unit):
+        raise UsageError(f"unit is {unit!r}; allowed: {', '.join(get_args(Unit))}.")
+    if not run.records:
+        return None
+    if unit == "epochs":
+        return run.epochs().astype(float), "epochs"
+    if unit == "seconds":
+        spent = [record.get("clocks", {}).get("train") for record in run.records]
+        if any(value is None for value in spent):
+            return None
+        return np.cumsum(np.array(spent, dtype=float)), "seconds"
+    if unit == "gradient_evaluations":
+        found = _column(run, "gradient_evaluations")
+        if found is not None:
+            return found, "gradient_evaluations"
+    steps = _column(run, "steps")
+    if steps is None:
+        batch_size, per_epoch = OFFICIAL_STEPS.get(run.config.problem, (None, 0))
+        if "source" not in run.environment or run.config.batch_size != batch_size:
+            return None
+        steps = run.epochs() * float(per_epoch)
+    return steps, "steps"
+
+
+def _column(run: RunResult, name: str) -> np.ndarray | None:
+    values = [record.get(name) for record in run.records]
+    return None if any(value is None for value in values) else np.array(values, dtype=float)
+
+
+def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epochs") -> Times:
+    """Return when each run reaches a target for the first time.
+
+    A run that ends without reaching it is censored at its end: it would have taken longer. One that
+    diverged never will, so it is censored at the end of the longest run.
+
+    Args:
+        runs: of one setting, one a seed.
+        target: to reach.
+        unit: to count in; in gradient evaluations only if every run records them.
+
+    Raises:
+        UsageError: no such unit.
+    """
+    found = [progress(run, unit) for run in runs]
+    if len({entry[1] for entry in found if entry}) > 1:  # some record gradients, some do not
+        found = [progress(run, "steps") for run in runs]
+    kept = []
+    for run, entry in zip(runs, found, strict=True):
+        values = run.series(target.metric.split, target.metric.name)
+        if entry is not None and (np.isfinite(values).any() or is_diverged(run)):
+            kept.append((run, entry[0], target.reached(values)))
+    longest = max((float(at[-1]) for _, at, _ in kept), default=0.0)
+    times, reached, diverged = [], [], 0
+    for run, at, hits in kept:
+        reached.append(bool(hits.any()))
+        if hits.any():
+            times.append(float(at[hits.argmax()]))
+        else:
+            lost = is_diverged(run)
+            diverged += lost
+            times.append(longest if lost else float(at[-1]))
+    counted = next((entry[1] for entry in found if entry), unit)
+    return Times(
+        target=target,
+        unit=unit,
+        counted=counted,
+        seeds=tuple(run.config.seed for run, _, _ in kept),
+        times=np.array(times),
+        reached=np.array(reached, dtype=bool),
+        diverged=diverged,
+        unknown=len(runs) - len(kept),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """The speed of DeepOBS 1.1: mean epochs to the target over the runs of a setting.
+
+    Attributes:
+        mean: a run that does not reach the target counts as one epoch more than it has.
+        unreached: number of such runs.
+        runs: number of runs.
+    """
+
+    mean: float
+    unreached: int
+    runs: int
+
+    def rows(self) -> list[Row]:
+        """Return one row of a table."""
+        return [dict(vars(self))]
+
+
+def published_speed(runs: Sequence[RunResult], target: Target) -> Speed:
+    """Return the speed as DeepOBS 1.1 published it; its mean is NaN without runs.
+
+    It counts the index of the first evaluation that reaches the target, or the number of
+    evaluations. The shipped results have six digits; one of them equals its target in these and
+    was published as not reaching it, so here a value must be better than the target. Schneider,
+    Balles and Hennig, ICLR 2019.
+    """
+    metric = target.metric
+    series = [run.series(metric.split, metric.name) for run in runs if run.records]
+    hits = [target.reached(values) & (values != target.value) for values in series]
+    counted = [int(hit.argmax()) if hit.any() else len(hit) for hit in hits]
+    return Speed(
+        mean=float(np.mean(counted)) if counted else math.nan,
+        unreached=sum(not hit.any() for hit in hits),
+        runs=len(hits),
+    )

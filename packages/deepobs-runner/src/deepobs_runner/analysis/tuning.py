@@ -1,0 +1,109 @@
+"""What a tuner with a small budget can expect of an optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_finished
+from deepobs_runner.results import RunResult, by_setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningCurve:
+    """The best of k random trials; every array is `(trials,)`, for k = 1, 2, ….
+
+    Attributes:
+        metric: of which these are values.
+        expected: mean of the best of k.
+        std: its standard deviation over draws of the k trials.
+        replacement: whether a trial may be drawn twice.
+        untrained: trials that diverged or ended worse than they began, and count as untrained.
+    """
+
+    metric: Metric
+    expected: np.ndarray
+    std: np.ndarray
+    replacement: bool
+    untrained: int
+
+    def rows(self) -> list[Row]:
+        """Return a row for every number of trials."""
+        return [
+            {"metric": str(self.metric), "trials": k, "expected": mean, "std": std}
+            for k, (mean, std) in enumerate(
+                zip(self.expected.tolist(), self.std.tolist(), strict=True), start=1
+            )
+        ]
+
+
+def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarray, int]:
+    """Return the value of each setting tried, and how many count as untrained.
+
+    A trial is one run: of each setting the finished one with the lowest seed. A tuner can always
+    hand back the untrained model, so a trial that diverged or ended worse than it began counts
+    with its value before training; without one it is left out.
+    """
+    values, untrained = [], 0
+    for runs in by_setting(run for run in results if is_finished(run)):
+        run = runs[0]
+        before = run.series(metric.split, metric.name)[0]
+        after = final_value(run, metric)
+        if not math.isfinite(after) or metric.sign * after < metric.sign * before:
+            untrained += 1
+            after = before
+        if math.isfinite(after):
+            values.append(float(after))
+    return np.array(values), untrained
+
+
+def expected_best(
+    results: Iterable[RunResult], metric: Metric, *, replacement: bool = False
+) -> TuningCurve | None:
+    """Return the expected best final value of k of the settings tried, for every k.
+
+    Dodge, Gururangan, Card, Schwartz and Smith, "Show Your Work: Improved Reporting of Experimental
+    Results", EMNLP 2019, for draws with replacement: the chance that the best of k is at most the
+    i-th of n values is (i / n)^k. Without replacement it is C(i, k) / C(n, k), which does not
+    pretend that there were more settings than were tried: Tang, Lee, Xin, Liu, Yu and Lin, "Showing
+    Your Work Doesn't Always Work", ACL 2020.
+
+    Args:
+        results: all trials of one optimizer on one problem.
+        metric: what is tuned.
+        replacement: whether a setting may be drawn twice.
+
+    Returns:
+        None without a trial that has the metric.
+    """
+    values, untrained = trial_values(results, metric)
+    if not len(values):
+        return None
+    ascending = np.sort(metric.sign * values)  # the last is the best
+    n = len(ascending)
+    chances = np.array([best_of(n, k, replacement) for k in range(1, n + 1)])  # (k, n)
+    mean = chances @ ascending
+    variance = chances @ (ascending - ascending.mean()) ** 2 - (mean - ascending.mean()) ** 2
+    return TuningCurve(
+        metric=metric,
+        expected=metric.sign * mean,
+        std=np.sqrt(np.maximum(variance, 0.0)),
+        replacement=replacement,
+        untrained=untrained,
+    )
+
+
+def best_of(n: int, k: int, replacement: bool) -> np.ndarray:
+    """Return the chance that the i-th smallest of n values is the largest of k drawn, `(n,)`.
+
+    >>> best_of(3, 2, replacement=False).round(3).tolist()
+    [0.0, 0.333, 0.667]
+    """
+    if replacement:
+        below = [(i / n) ** k for i in range(n + 1)]
+    else:
+        below = [math.comb(i, k) / math.comb(n, k) for i in range(n + 1)]
+    return np.diff(below)

@@ -1,0 +1,245 @@
+"""The comparison of two optimizers in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deepobs_runner.analysis.comparison import Paired, compare_paired
+from deepobs_runner.analysis.fairness import join, unequal
+from deepobs_runner.analysis.grouping import contenders, labels_of
+from deepobs_runner.analysis.metrics import Row
+from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
+from deepobs_runner.analysis.targets import target_of
+from deepobs_runner.analysis.times import Unit
+from deepobs_runner.results import RunResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the results say about two optimizers; every number in it has an interval.
+
+    Attributes:
+        speed: how many times as fast the optimizer reaches the targets.
+        paired: how much better it ends, by problem; empty where they share no problem.
+        overall: one sentence or two.
+        lines: one for every problem.
+        unequal: what to know before believing it.
+    """
+
+    speed: Speedup
+    paired: tuple[Paired, ...]
+    overall: str
+    lines: tuple[str, ...]
+    unequal: tuple[str, ...]
+
+    def rows(self) -> list[Row]:
+        """Return a row for every line, the overall one first."""
+        named = zip((p.problem for p in self.speed.problems), self.lines, strict=True)
+        return [
+            {"problem": "all", "verdict": self.overall},
+            *({"problem": problem, "verdict": line} for problem, line in named),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join([self.overall, *self.lines, *self.unequal])
+
+
+def judge(
+    results: Iterable[RunResult],
+    optimizer: str,
+    reference: str,
+    *,
+    unit: Unit = "epochs",
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    wanted: float = 1.2,
+) -> Verdict:
+    """Return the verdict on two optimizers at their tuned settings.
+
+    Args:
+        results: of any problems and optimizers, official ones among them or not.
+        optimizer: label as `contenders` gives it.
+        reference: label of what it is compared with.
+        unit: in which time is counted.
+        level: of all intervals.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+        wanted: an undecided problem needs more seeds until the interval of its speed-up reaches
+            from the ratio over this to the ratio times it.
+
+    Raises:
+        UsageError: a level outside (0, 1), no resamples, wanted not above 1, no such unit.
+    """
+    results = list(results)
+    problems = contenders(results)
+    targets = {problem: target_of(problem, results) for problem in problems}
+    speed = speedup(
+        problems,
+        targets,
+        optimizer,
+        reference,
+        unit=unit,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        wanted=wanted,
+    )
+    paired = tuple(compare_paired(problems, optimizer, reference, level=level))
+    by_problem = {entry.problem: entry for entry in paired}
+    known = labels_of(problems)
+    missing = [label for label in (optimizer, reference) if label not in known]
+    return Verdict(
+        speed=speed,
+        paired=paired,
+        overall=_unknown(missing, known) if missing else overall_sentence(speed),
+        lines=tuple(
+            f"{line.problem}: {speed_sentence(line, unit)} "
+            f"{paired_sentence(by_problem.get(line.problem))}".rstrip()
+            for line in speed.problems
+        ),
+        unequal=tuple(unequal(problems, [optimizer, reference])),
+    )
+
+
+def _unknown(missing: Sequence[str], known: Sequence[str]) -> str:
+    there = f"there are results of {join(list(known))}" if known else "there are no results"
+    return f"No verdict: no run of {join(missing)} has a record; {there}."
+
+
+def overall_sentence(speed: Speedup) -> str:
+    """Return the verdict over all problems: the geometric mean, where it holds, what is missing."""
+    used, total = len(speed.used), len(speed.problems)
+    problems = "1 problem" if total == 1 else f"{total} problems"
+    if not total:
+        return f"No verdict: no problem has runs of {speed.optimizer} or {speed.reference}."
+    if used:
+        text = (
+            f"{speed.optimizer} reaches the target {number(speed.ratio)} times as fast as "
+            f"{speed.reference} {bracket(speed.low, speed.high)} on {used} of {problems}"
+        )
+    else:
+        text = (
+            f"No verdict on the speed of {speed.optimizer} against {speed.reference}: none of "
+            f"{problems} has a speed-up with an interval"
+        )
+    if used and not (speed.low > 1 or speed.high < 1):
+        text += ", which shows no difference"
+    text += "".join(f"; {words}" for words in _left_out(speed))
+    needs = [line.more_seeds for line in speed.problems if line.more_seeds]
+    if needs:
+        noun = "seed" if max(needs) == 1 else "seeds"
+        amount = str(needs[0]) if min(needs) == max(needs) else f"{min(needs)} to {max(needs)}"
+        text += f"; {len(needs)} {'needs' if len(needs) == 1 else 'need'} {amount} more {noun}"
+    return text + "."
+
+
+def _left_out(speed: Speedup) -> list[str]:
+    """Return what became of the problems that are not in the mean."""
+    groups: dict[str, list[str]] = {}
+    for line in speed.problems:
+        if not line.excluded:
+            continue
+        if (
+            line.times is None
+            or line.reference_times is None
+            or math.isfinite(line.ratio)
+            or not (len(line.times.times) and len(line.reference_times.times))
+        ):
+            words = "cannot be judged"
+        elif not line.reached_by:
+            words = "neither reaches it in half of its runs"
+        elif len(line.reached_by) == 1:
+            words = f"only {line.reached_by[0]} reaches it in half of its runs"
+        else:
+            words = "cannot be judged"
+        groups.setdefault(words, []).append(line.problem)
+    return [
+        f"{join(names)} {words}" if words == "cannot be judged" else f"on {join(names)} {words}"
+        for words, names in groups.items()
+    ]
+
+
+def speed_sentence(line: ProblemSpeedup, unit: Unit = "epochs") -> str:
+    """Return the verdict on the speed on one problem."""
+    if line.excluded:
+        text = f"no speed-up of {line.optimizer} over {line.reference}: {line.excluded}"
+        if line.more_seeds:
+            text += f"; {line.more_seeds} more {'is' if line.more_seeds == 1 else 'are'} needed"
+        return text + "."
+    if line.times is None or line.reference_times is None:
+        return "no runs."
+    counted = line.times.counted.replace("_", " ")
+    if line.times.counted != unit:
+        counted += f", as {unit.replace('_', ' ')} are not recorded"
+    text = (
+        f"{line.optimizer} reaches {line.target} {number(line.ratio)} times as fast as "
+        f"{line.reference} {bracket(line.low, line.high)} "
+        f"(after {number(line.times.median)} and {number(line.reference_times.median)} {counted})"
+    )
+    censored = [
+        f"{int((~times.reached).sum())} of {len(times.times)} runs of {label} do not reach it"
+        for times, label in (
+            (line.times, line.optimizer),
+            (line.reference_times, line.reference),
+        )
+        if not times.reached.all()
+    ]
+    if censored:
+        text += "; " + ", ".join(censored)
+    if not line.decided:
+        text += "; this shows no difference"
+        if line.more_seeds is None:
+            text += ", and how many more seeds it takes cannot be said"
+        elif line.more_seeds:
+            noun = "seed" if line.more_seeds == 1 else "seeds"
+            text += f", {line.more_seeds} more {noun} would narrow it"
+    return text + "."
+
+
+def paired_sentence(paired: Paired | None) -> str:
+    """Return the verdict on the final value on one problem, nothing if it cannot be compared."""
+    if paired is None or paired.metric is None:
+        return ""
+    if not paired.seeds:
+        return "No seed in common."
+    seeds = "1 common seed" if len(paired.seeds) == 1 else f"{len(paired.seeds)} common seeds"
+    word = "better" if paired.gain >= 0 else "worse"
+    low, high = paired.low, paired.high
+    if paired.gain < 0:
+        low, high = -high, -low
+    text = (
+        f"Its {paired.kind} {paired.metric} is {word} by {number(abs(paired.gain))} "
+        f"{bracket(low, high)} over {seeds}"
+    )
+    if paired.p_least > 1 - paired.level:
+        return f"{text}: too few to tell it from chance."
+    return f"{text} (p = {p_number(paired.p_holm)})."
+
+
+def number(value: float) -> str:
+    """Return a number with three digits.
+
+    >>> [number(x) for x in (1.179, 1.1, 54.5, 1234.5, 0.00234)]
+    ['1.18', '1.10', '54.5', '1234', '0.00234']
+    """
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "-∞" if value < 0 else "∞"
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)) + 1e-12)
+    return f"{value:.{min(max(digits, 0), 8)}f}"
+
+
+def p_number(p: float) -> str:
+    """Return a p-value with two digits, never 0."""
+    return "below 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def bracket(low: float, high: float) -> str:
+    """Return an interval, or that there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return "[no interval]"
+    return f"[{number(low)}, {number(high)}]"
