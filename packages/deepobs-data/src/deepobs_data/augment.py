@@ -43,6 +43,14 @@ class _Uniform:
         return torch.rand(n, self.width, generator=generator)
 
 
+def _check_factors(operation: RandomSaturation | RandomContrast) -> None:
+    if not 0.0 <= operation.lower <= operation.upper:
+        raise ValueError(
+            f"{type(operation).__name__} got factors from {operation.lower} to {operation.upper}; "
+            "0 <= lower <= upper is needed."
+        )
+
+
 @dataclass(frozen=True)
 class RandomCrop(_Uniform):
     """Zero-pad by `padding`, then cut a window of `size` at a uniform place.
@@ -54,14 +62,22 @@ class RandomCrop(_Uniform):
     padding: int = 0
     width = 2
 
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.padding < 0:
+            raise ValueError(
+                f"RandomCrop got size {self.size} and padding {self.padding}; "
+                "size must be at least 1, padding at least 0."
+            )
+
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
         """Crop x (B, C, H, W) to (B, C, size, size) with draws (B, 2)."""
         if self.padding:
             x = ops.pad_zeros(x, self.padding)
         places = torch.tensor([x.shape[-2], x.shape[-1]], device=x.device) - (self.size - 1)
-        # u * places can round up to `places`, one too far.
-        offsets = torch.minimum((draws * places).to(torch.int64), places - 1)
-        return ops.crop(x, offsets[:, 0], offsets[:, 1], self.size)
+        # u * places can round up to `places`, one too far. Draws that are none are clamped too:
+        # the places must be right, for nothing looks at them again.
+        offsets = torch.minimum((draws * places).to(torch.int64), places - 1).clamp_min_(0)
+        return ops.cut_windows(x, offsets[:, 0], offsets[:, 1], self.size, self.size)
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,10 @@ class RandomFlip(_Uniform):
     """Mirror left to right with probability `p`: where the draw is below it."""
 
     p: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.p <= 1.0:
+            raise ValueError(f"RandomFlip got p = {self.p}; a probability lies in 0..1.")
 
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
         """Flip x (B, C, H, W) with draws (B, 1)."""
@@ -85,6 +105,10 @@ class RandomBrightness(_Uniform):
 
     max_delta: float = 63 / 255
 
+    def __post_init__(self) -> None:
+        if not self.max_delta >= 0.0:
+            raise ValueError(f"RandomBrightness got {self.max_delta}; it must be at least 0.")
+
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
         """Brighten x (B, C, H, W) with draws (B, 1)."""
         delta = _uniform(draws[:, 0], -self.max_delta, self.max_delta)
@@ -98,6 +122,9 @@ class RandomSaturation(_Uniform):
     lower: float = 0.5
     upper: float = 1.5
 
+    def __post_init__(self) -> None:
+        _check_factors(self)
+
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
         """Saturate x (B, 3, H, W) with draws (B, 1)."""
         factor = _uniform(draws[:, 0], self.lower, self.upper)
@@ -110,6 +137,9 @@ class RandomContrast(_Uniform):
 
     lower: float = 0.2
     upper: float = 1.8
+
+    def __post_init__(self) -> None:
+        _check_factors(self)
 
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
         """Change the contrast of x (B, C, H, W) with draws (B, 1)."""
@@ -146,11 +176,15 @@ class Compose:
         start = 0
         for operation in self.operations:
             part = draws[:, start : start + operation.width]
-            changed = operation.apply(x, part, inplace=inplace)
-            # From the first fresh tensor on, later operations may overwrite it.
-            inplace = inplace or changed.data_ptr() != x.data_ptr()
-            x, start = changed, start + operation.width
+            x = operation.apply(x, part, inplace=inplace)
+            # What these return is new, or `x` itself where it may be overwritten: the next one may
+            # overwrite it. Other operations may return a view of the images or something they keep.
+            inplace = type(operation) in _RETURNING_OWN
+            start += operation.width
         return x
+
+
+_RETURNING_OWN = (RandomCrop, RandomFlip, RandomBrightness, RandomSaturation, RandomContrast)
 
 
 CIFAR_AUGMENT = Compose(

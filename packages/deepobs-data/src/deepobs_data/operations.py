@@ -41,9 +41,30 @@ def crop(x: Tensor, top: Tensor, left: Tensor, size: int | tuple[int, int]) -> T
         (B, C, height, width) of the type of `x`.
 
     Raises:
-        ValueError: The window is larger than the image.
+        ValueError: The window is larger than the image, or a place lies outside (to look at the
+            places takes a wait for the device where they lie).
     """
     height, width = (size, size) if isinstance(size, int) else size
+    for places, name, last in (
+        (top, "top", x.shape[-2] - height),
+        (left, "left", x.shape[-1] - width),
+    ):
+        if places.shape != x.shape[:1]:
+            raise ValueError(f"{name} has shape {tuple(places.shape)} for {len(x)} images.")
+        # A window larger than the image is refused below.
+        if last >= 0 and ((places < 0) | (places > last)).any():
+            raise ValueError(
+                f"{name} holds {int(places.min())} to {int(places.max())}; windows of "
+                f"{height}x{width} in images of {x.shape[-2]}x{x.shape[-1]} start at 0 to {last}."
+            )
+    return cut_windows(x, top, left, height, width)
+
+
+def cut_windows(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """`crop` for places known to be right: nothing waits for the device.
+
+    Places outside the image give the pixels of a neighbour.
+    """
     batch, channels, rows, columns = x.shape
     if not (0 < height <= rows and 0 < width <= columns):
         raise ValueError(f"Cannot cut {height}x{width} out of images of {rows}x{columns}.")
@@ -52,7 +73,7 @@ def crop(x: Tensor, top: Tensor, left: Tensor, size: int | tuple[int, int]) -> T
     flat = x.reshape(-1)
     if flat.numel() == 0:
         return x.new_empty(batch, channels, height, width)
-    stretches = flat.as_strided((flat.numel() - width + 1, width), (1, 1), flat.storage_offset())
+    stretches = flat.unfold(0, width, 1)  # (all - width + 1, width)
     planes = torch.arange(batch * channels, device=x.device).view(batch, channels, 1) * rows
     lines = planes + top.view(-1, 1, 1) + torch.arange(height, device=x.device)  # (B, C, height)
     starts = lines * columns + left.view(-1, 1, 1)
@@ -92,10 +113,13 @@ def adjust_saturation(x: Tensor, factor: Tensor | float, *, inplace: bool = Fals
 
     With V and m the largest and smallest of the pixel's three channels and S = (V - m) / V, a
     channel x becomes V - (V - x) * clip(S * factor, 0, 1) / S; grey pixels stay as they are.
+    Factors in a tensor are not looked at; there a negative one has the effect of 0.
 
     Raises:
-        ValueError: The images do not have three channels.
+        ValueError: The images do not have three channels, or the factor is a negative number.
     """
+    if not isinstance(factor, Tensor) and not factor >= 0:
+        raise ValueError(f"The saturation factor is {factor}; it must be at least 0.")
     if x.shape[1] != 3:
         raise ValueError(f"Saturation needs 3 channels, got images with {x.shape[1]}.")
     x = _own(x, inplace)
@@ -107,7 +131,8 @@ def adjust_saturation(x: Tensor, factor: Tensor | float, *, inplace: bool = Fals
     # clip(S f, 0, 1) / S = min(f, 1 / S) = min(f, V / (V - m)), and nothing is divided by S = 0.
     torch.sub(value, scale, out=scale).clamp_min_(torch.finfo(x.dtype).tiny)
     torch.div(value, scale, out=scale).clamp_min_(0.0)
-    torch.minimum(scale, torch.as_tensor(_per_image(x, factor), dtype=x.dtype), out=scale)
+    limit = torch.as_tensor(_per_image(x, factor), dtype=x.dtype).clamp_min(0.0)
+    torch.minimum(scale, limit, out=scale)
     # V - (V - x) s = x s + V (1 - s): two passes over x instead of three.
     value.sub_(value * scale)
     return x.mul_(scale).add_(value)
