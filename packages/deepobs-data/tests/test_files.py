@@ -43,6 +43,10 @@ def test_real_format(name, write_files, tmp_path):
     else:
         expected = torch.from_numpy(stored(arrays["test_x"][:4])) / 255
     torch.testing.assert_close(x, expected)
+    augment = {"svhn": dd.SVHN_AUGMENT, "cifar10": dd.CIFAR_AUGMENT, "cifar100": dd.CIFAR_AUGMENT}
+    assert data.augment == data.train.augment == augment.get(name)
+    assert data.train_eval.augment is None
+    assert load(name, tmp_path, recipe="2019").train_eval.augment == augment.get(name)
     assert data.classes == facts.classes
     assert len(data.classes) == facts.num_classes
 

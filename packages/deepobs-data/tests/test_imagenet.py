@@ -77,6 +77,20 @@ def test_augmentation_is_a_window_of_the_central_256(data):
     torch.testing.assert_close(got, dd.standardize(dd.scale_to_unit(window))[0])
 
 
+def test_train_eval_takes_draws_in_recipe_2019_only(root, data):
+    assert data.augment == dd.IMAGENET_AUGMENT
+    assert data.train_eval.augment is None
+    assert dd.imagenet(root, recipe="2019").train_eval.augment == dd.IMAGENET_AUGMENT
+
+
+def test_arguments_of_batches(data):
+    order = torch.arange(1)
+    with pytest.raises(ValueError, match="at least 1"):
+        data.test.batches(order, 0)  # without asking for a batch
+    by_name = next(data.test.batches(order, 1, device="cpu"))
+    assert torch.equal(by_name.x, next(data.test.batches(order, 1)).x)
+
+
 def test_workers_do_not_change_the_result(root):
     order = torch.tensor([4, 0, 2, 4, 1, 3])
     results = []

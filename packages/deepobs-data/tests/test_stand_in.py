@@ -58,6 +58,41 @@ def test_augmentation_and_its_absence(name):
         next(off.train.batches(order, 4, draws=draws))
 
 
+AUGMENT = {
+    "cifar10": dd.CIFAR_AUGMENT,
+    "cifar100": dd.CIFAR_AUGMENT,
+    "svhn": dd.SVHN_AUGMENT,
+    "imagenet": dd.IMAGENET_AUGMENT,
+}
+
+
+@pytest.mark.parametrize("name", AUGMENT)
+def test_train_eval_takes_draws_in_recipe_2019_only(name):
+    data = dd.synthetic_like(name, n=10, recipe="2019")
+    assert data.augment == AUGMENT[name]
+    order = torch.arange(4)
+    draws = data.augment.draw(4, torch.Generator().manual_seed(0))
+    got = next(data.train_eval.batches(order, 4, draws=draws)).x
+    # The same rows through train give the same images.
+    rows = data.train_eval.rows[order]
+    torch.testing.assert_close(got, next(data.train.batches(rows, 4, draws=draws)).x)
+    assert not torch.allclose(got, first(data.train_eval, 4).x)
+    for split in (data.test, dd.synthetic_like(name, n=10).train_eval):
+        with pytest.raises(ValueError, match="no augmentation"):
+            split.batches(order, 4, draws=draws)
+    off = dd.synthetic_like(name, n=10, recipe="2019", augment=False)
+    assert off.train_eval.augment is None
+
+
+@pytest.mark.parametrize("recipe", ["standard", "2019"])
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes(name, recipe):
+    data = dd.synthetic_like(name, n=100, recipe=recipe)
+    whole = name in ("quadratic", "two_d") or (name == "tolstoi" and recipe == "2019")
+    sizes = len(data.train), len(data.train_eval), len(data.test)
+    assert sizes == (100, 100 if whole else 50, 50)
+
+
 @pytest.mark.parametrize("name", ["cifar10", "imagenet"])
 def test_channel_normalisation(name):
     per_image = first(dd.synthetic_like(name, n=4).train).x
@@ -96,6 +131,9 @@ def test_recipe_2019_puts_the_label_into_the_first_pixel():
         ({"name": "mnist", "n": 1}, "at least 2"),
         ({"name": "mnist", "valid_size": -1}, "allowed are 0"),
         ({"name": "mnist", "valid_size": 300}, "to 256"),
+        ({"name": "mnist", "valid_size": 0.1}, "number of rows, 0 to 256, no fraction"),
+        ({"name": "quadratic", "valid_size": 0.1}, "no fraction"),
+        ({"name": "tolstoi", "valid_size": 0.1}, "no fraction"),
         ({"name": "mnist", "recipe": "old"}, "'standard' and '2019'"),
     ],
 )

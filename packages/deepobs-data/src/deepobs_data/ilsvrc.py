@@ -48,7 +48,7 @@ def imagenet(
     Args:
         root: Folder with `train` and `val`, or with a folder `imagenet` that has them.
         valid_size: Rows held out of train for validation; 0 for none.
-        recipe: Both recipes give the same splits.
+        recipe: As for `cifar10`.
         augment: Whether the data set has an augmentation.
         normalization: As for `cifar10`.
         workers: Processes that decode; default one per core, at most 16.
@@ -78,7 +78,7 @@ def imagenet(
     return Dataset(
         name="imagenet",
         train=part(rows.train, augmented=True),
-        train_eval=part(rows.train_eval),
+        train_eval=part(rows.train_eval, augmented=recipe == "2019"),
         valid=None if rows.valid is None else part(rows.valid),
         test=Stream(test_paths, test_y, decode_image, finish, workers=workers),
         augment=operation,

@@ -111,7 +111,7 @@ def cifar10(
     Args:
         root: As for `mnist`.
         valid_size: As for `mnist`.
-        recipe: Both recipes give the same tables.
+        recipe: "2019": train_eval takes draws too, for the original augments it.
         augment: Whether the data set has an augmentation.
         normalization: "image" standardises every image by its own mean and deviation, as the
             original; "channel" every channel by those of the training set.
@@ -128,6 +128,7 @@ def cifar10(
         valid_size=valid_size,
         transform=transform,
         augment=CIFAR_AUGMENT if augment else None,
+        eval_draws=recipe == "2019",
     )
 
 
@@ -145,7 +146,7 @@ def cifar100(
     Source: Krizhevsky, 2009; prepared as in DeepOBS 1.1.2,
     deepobs/tensorflow/datasets/cifar100.py, which reads every image one byte early: its first
     value is the label, all others are shifted by one, the last is lost. Recipe "2019" repeats
-    that, "standard" reads the images as they are. Other arguments and errors as for `cifar10`.
+    that, "standard" reads them as they are. All else is as for `cifar10`.
     """
     check_recipe(recipe)
     transform = make_transform("cifar100", normalization)
@@ -159,6 +160,7 @@ def cifar100(
         valid_size=valid_size,
         transform=transform,
         augment=CIFAR_AUGMENT if augment else None,
+        eval_draws=recipe == "2019",
     )
 
 
@@ -175,8 +177,7 @@ def svhn(
 
     Source: Netzer et al., 2011; prepared as in DeepOBS 1.1.2, deepobs/tensorflow/datasets/svhn.py:
     augmented like CIFAR but never flipped (`SVHN_AUGMENT`), then standardised. The original uses
-    only the first 64,000 training images; so does recipe "2019". Other arguments and errors as
-    for `cifar10`.
+    only the first 64,000 training images; so does recipe "2019". All else is as for `cifar10`.
     """
     check_recipe(recipe)
     transform = make_transform("svhn", normalization)
@@ -190,6 +191,7 @@ def svhn(
         valid_size=valid_size,
         transform=transform,
         augment=SVHN_AUGMENT if augment else None,
+        eval_draws=recipe == "2019",
     )
 
 
@@ -227,17 +229,18 @@ def make_dataset(
     valid_size: int,
     transform: Callable[[Tensor], Tensor],
     augment: Augment | None = None,
+    eval_draws: bool = False,
     train_eval_size: int | None = None,
     comparable: bool = True,
 ) -> Dataset:
-    """Cut image tensors into the splits of a data set; all splits of train share its storage."""
+    """Cut image tensors into splits that share storage; `eval_draws`: train_eval takes draws."""
     x, y = tensors["train_x"], tensors["train_y"]
     size = TRAIN_EVAL_SIZE[name] if train_eval_size is None else train_eval_size
     rows = partition_rows(len(x), size, valid_size)
     return Dataset(
         name=name,
         train=Table(x, y, transform, augment, rows.train),
-        train_eval=Table(x, y, transform, rows=rows.train_eval),
+        train_eval=Table(x, y, transform, augment if eval_draws else None, rows.train_eval),
         valid=None if rows.valid is None else Table(x, y, transform, rows=rows.valid),
         test=Table(tensors["test_x"], tensors["test_y"], transform),
         augment=augment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -42,7 +43,13 @@ def partition_rows(n: int, train_eval_size: int, valid_size: int = 0) -> Partiti
 
 
 def check_valid_size(valid_size: int, largest: int) -> None:
-    """Refuse a `valid_size` outside 0..largest with a ValueError."""
+    """Refuse a `valid_size` that is no whole number in 0..largest with a ValueError."""
+    try:
+        index(valid_size)
+    except TypeError as error:
+        raise ValueError(
+            f"valid_size is {valid_size!r}; it is a number of rows, 0 to {largest}, no fraction."
+        ) from error
     if not 0 <= valid_size <= largest:
         raise ValueError(
             f"valid_size is {valid_size}; allowed are 0 (no validation split) to {largest}."

@@ -52,7 +52,8 @@ def synthetic_like(
     Args:
         name: One of the nine data sets.
         n: Training examples (before validation rows are held out); default 512, for ImageNet 128.
-            train_eval and test have half as many.
+            test has half as many; so has train_eval, but where the real one is all of train (the
+            synthetic sets, and `tolstoi` in recipe "2019").
         seed: Same seed, same data.
         valid_size: Rows held out of train for validation; 0 for none.
         recipe: As for the real set.
@@ -88,6 +89,7 @@ def synthetic_like(
         transform=transform,
         augment=_AUGMENT.get(name) if augment else None,
         train_eval_size=min(TRAIN_EVAL_SIZE[name], n // 2),
+        eval_draws=recipe == "2019",
         comparable=False,
     )
 
