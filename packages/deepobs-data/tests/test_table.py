@@ -44,7 +44,12 @@ def test_rows_show_a_part(table):
 )
 def test_bad_arguments(table, order, size, draws, message):
     with pytest.raises(ValueError, match=message):
-        next(table.batches(order, size, draws=draws))
+        table.batches(order, size, draws=draws)  # without asking for a batch
+
+
+def test_the_device_may_be_named(table):
+    assert next(table.batches(torch.arange(2), 2, device="meta")).x.device.type == "meta"
+    assert next(table.batches(torch.arange(2), 2, device="cpu")).y.tolist() == [0, 1]
 
 
 def test_mismatched_rows():
@@ -84,3 +89,19 @@ def test_moving_keeps_shared_storage_shared():
     moved = dd.quadratic().to("meta")
     assert moved.train.x.device.type == "meta"
     assert moved.train.x is moved.train_eval.x
+
+
+def test_moving_copies_every_tensor_once(monkeypatch):
+    data = dd.synthetic_like("mnist", n=20, valid_size=4)
+    copied = []
+    to = torch.Tensor.to
+
+    def count(tensor, *arguments, **keywords):
+        copied.append(tensor.shape)
+        return to(tensor, *arguments, **keywords)
+
+    monkeypatch.setattr(torch.Tensor, "to", count)
+    moved = data.to("meta")
+    # x and y of train and of test, the rows of train, train_eval and valid
+    assert len(copied) == 7
+    assert moved.train.x is moved.train_eval.x is moved.valid.x

@@ -59,6 +59,10 @@ class Split(Protocol):
             draws: (n, k) random numbers of the augmentation; row i belongs to `order[i]`.
                 Without them nothing is augmented.
             device: Where the batches shall lie. Default: where the split lies.
+
+        Raises:
+            ValueError: The arguments do not fit together; raised by the call, not by the first
+                batch.
         """
         ...
 
@@ -67,9 +71,10 @@ class Split(Protocol):
 class Dataset:
     """The fixed splits of one data set.
 
-    `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run
-    and never augmented. `augment` belongs to `train` alone: draw with it and pass the draws to
-    `train.batches`. `order` says how `train` is meant to be read: "shuffled", or "stateful" for
+    `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run.
+    `augment` belongs to `train`: draw with it and pass the draws to `train.batches`. The other
+    splits take no draws, but for `train_eval` in recipe "2019", as the original augments it.
+    `order` says how `train` is meant to be read: "shuffled", or "stateful" for
     text whose batches continue each other (see `stateful_order`). `classes` are the names of the
     classes by label, or the characters by number, where there are any. `comparable` is false for
     stand-ins and own texts, whose results say nothing about the benchmark's data.
@@ -105,9 +110,10 @@ class Dataset:
         return splits[name]
 
     def to(self, device: torch.device | str) -> Dataset:
-        """Return the data set with its in-memory tables on `device`; shared storage stays shared.
+        """Return the data set with its in-memory tables on `device`.
 
-        Splits that are decoded on the fly have nothing to move: give `batches` the device.
+        A tensor that several tables hold is moved once and stays shared. Splits that are decoded
+        on the fly have nothing to move: give `batches` the device.
         """
         from deepobs_data.table import move_tables
 

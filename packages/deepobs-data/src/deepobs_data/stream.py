@@ -59,7 +59,7 @@ class Stream(torch.utils.data.Dataset[Batch]):
         batch_size: int,
         *,
         draws: Tensor | None = None,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
     ) -> Iterator[Batch]:
         """Yield the rows named by `order` in batches; see `Split.batches`.
 
@@ -68,7 +68,12 @@ class Stream(torch.utils.data.Dataset[Batch]):
                 below 1.
         """
         check_order(order, batch_size, draws, self.augment)
-        home = torch.device("cpu") if device is None else device
+        home = torch.device("cpu" if device is None else device)
+        return self._batches(order, batch_size, draws, home)
+
+    def _batches(
+        self, order: Tensor, batch_size: int, draws: Tensor | None, home: torch.device
+    ) -> Iterator[Batch]:
         rows = order.cpu() if self.rows is None else self.rows.index_select(0, order.cpu())
         pieces = torch.split(rows, batch_size) if len(rows) else ()
         parts = None if draws is None else torch.split(draws.to(home), batch_size)

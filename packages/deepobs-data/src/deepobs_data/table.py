@@ -60,7 +60,7 @@ class Table(torch.utils.data.Dataset[Batch]):
         batch_size: int,
         *,
         draws: Tensor | None = None,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
     ) -> Iterator[Batch]:
         """Yield the rows named by `order` in batches; see `Split.batches`.
 
@@ -69,6 +69,12 @@ class Table(torch.utils.data.Dataset[Batch]):
                 below 1.
         """
         check_order(order, batch_size, draws, self.augment)
+        target = self.x.device if device is None else torch.device(device)
+        return self._batches(order, batch_size, draws, target)
+
+    def _batches(
+        self, order: Tensor, batch_size: int, draws: Tensor | None, target: torch.device
+    ) -> Iterator[Batch]:
         home = self.x.device
         # Once per call, not per step: the row numbers and draws are moved and cut into batches.
         rows = order.to(home)
@@ -83,8 +89,8 @@ class Table(torch.utils.data.Dataset[Batch]):
             if transform is not None:
                 batch = transform(batch)
             targets = y.index_select(0, piece)  # (B, ...)
-            if device is not None and device != home:
-                batch, targets = batch.to(device), targets.to(device)
+            if target != home:
+                batch, targets = batch.to(target), targets.to(target)
             yield Batch(batch, targets)
 
 
@@ -115,7 +121,9 @@ def move_tables(splits: Mapping[str, Split], device: torch.device) -> dict[str, 
     moved: dict[int, Tensor] = {}
 
     def move(tensor: Tensor) -> Tensor:
-        return moved.setdefault(id(tensor), tensor.to(device))
+        if id(tensor) not in moved:
+            moved[id(tensor)] = tensor.to(device)
+        return moved[id(tensor)]
 
     return {
         name: replace(
