@@ -41,7 +41,8 @@ def test_bench_and_report(tmp_path, capsys):
     assert "SGD: lr=0.015848932 is the tuned rate" in done.stdout
     lines = [line for line in done.stdout.splitlines() if " epoch 2 " in line]
     assert len(lines) == 4  # the last record of every run
-    assert lines[-1].startswith("quadratic_deep Adam lr=0.03 seed 43  epoch 2  train_eval obj")
+    run = "quadratic_deep Adam lr=0.03 epochs=2 recipe=2019 seed 43"
+    assert lines[-1].startswith(f"{run}  epoch 2  train_eval obj")
     assert len(list(out.glob("*.json"))) == 4
     assert main(words) == 0
     assert "4 of 4 runs are finished already" in capsys.readouterr().out

@@ -50,8 +50,8 @@ def test_a_folder_of_everything_that_goes_wrong(store, tmp_path, capsys):
         make([3.0, 2.0, 1.0], recipe="2019"),
         make([None], optimizer="Adam", status="diverged", problem="q"),
         make([], optimizer="Adam", status="failed"),
-        make(problem="some/where.py:mine"),
-        make(problem="else/where.py:mine"),
+        make(problem="some/where.py:mine", fingerprint="a"),
+        make(problem="else/where.py:mine", fingerprint="b"),
     )
     (folder / "broken.json").write_text("{")
     (folder / "newer.json").write_text(
@@ -95,10 +95,10 @@ def test_settings_with_equal_rates_are_told_apart():
         make(hyperparams={"lr": 0.1, "momentum": 0.9}, epochs=7),
     ]
     assert [setting.label for setting in settings_of(results)] == [
-        "SGD lr=0.1 momentum=0.9 epochs=None",
-        "SGD lr=0.1 momentum=0.95 epochs=None",
-        "SGD lr=0.2",
-        "SGD lr=0.2",  # the recipe has its own column
+        "SGD lr=0.1 momentum=0.9",
+        "SGD lr=0.1 momentum=0.95",
+        "SGD lr=0.2 momentum=0.95",
+        "SGD lr=0.2 momentum=0.95 recipe=2019",
         "SGD lr=0.1 momentum=0.9 epochs=7",
     ]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from deepobs_runner.labels import label_results
 from deepobs_runner.results import RunResult, by_setting
 
 PANELS = (
@@ -42,7 +42,7 @@ class Setting:
 
     Attributes:
         problem: its name.
-        label: optimizer, learning rate, and what else tells it from the other settings.
+        label: optimizer, learning rate, and what is no default, see `labels`.
         optimizer: its name.
         official: whether these are the official 2019 results.
         source: whose results these are: `yours`, `official`, or `original` for files of the
@@ -61,7 +61,7 @@ class Setting:
 def settings_of(results: Iterable[RunResult], *, official: bool = False) -> list[Setting]:
     """Group results by what differs besides the seed, in order of first appearance."""
     groups = by_setting(results)
-    labels = _distinct_labels([runs[0] for runs in groups])
+    labels = label_results([runs[0] for runs in groups])
     return [
         Setting(
             problem=runs[0].config.problem,
@@ -78,56 +78,6 @@ def settings_of(results: Iterable[RunResult], *, official: bool = False) -> list
 def source_of(result: RunResult) -> str:
     """Return `original` for a result of the original DeepOBS, else `yours`."""
     return "original" if "source" in result.environment else "yours"
-
-
-def _distinct_labels(firsts: Sequence[RunResult]) -> list[str]:
-    """Return the labels of settings; where two on one problem agree, what differs is added."""
-    labels = [label_of(result) for result in firsts]
-    twins: dict[tuple[str, str, str, str], list[int]] = {}
-    for index, result in enumerate(firsts):
-        config = result.config
-        # The recipe and the source have a column of their own.
-        key = config.problem, config.recipe, source_of(result), labels[index]
-        twins.setdefault(key, []).append(index)
-    for indices in twins.values():
-        facts = [_facts(firsts[index]) for index in indices]
-        names = dict.fromkeys(name for fact in facts for name in fact)
-        differing = [n for n in names if len({str(fact.get(n)) for fact in facts}) > 1]
-        for index, fact in zip(indices, facts, strict=True):
-            added = [f"{name}={_short(fact[name])}" for name in differing if name in fact]
-            labels[index] = " ".join([labels[index], *added])
-    return labels
-
-
-def _facts(result: RunResult) -> dict[str, Any]:
-    """Return everything that may differ between two settings, hyperparameters first."""
-    described = result.config.to_json()
-    hyperparams = described.pop("hyperparams")
-    for name in ("problem", "optimizer", "seed", "recipe"):
-        described.pop(name)
-    return {**hyperparams, **{k: v for k, v in described.items() if k not in hyperparams}}
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):  # a schedule
-        return str(value.get("kind", value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def label_of(result: RunResult) -> str:
-    """Return optimizer and learning rate of a run.
-
-    >>> from deepobs_runner import RunConfig, RunResult
-    >>> config = RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, recipe="2019")
-    >>> label_of(RunResult(config=config, status="done"))
-    'SGD lr=0.1'
-    """
-    config = result.config
-    words = [config.optimizer.rpartition(":")[2]]
-    for name in ("lr", "learning_rate"):  # the latter in some results of the original
-        if name in config.hyperparams:
-            words.append(f"lr={_short(config.hyperparams[name])}")
-    return " ".join(words)
 
 
 def curve(runs: Sequence[RunResult], split: str, metric: str) -> Curve | None:
@@ -169,8 +119,19 @@ class Final:
         return f"{self.mean:.4f}{spread}"
 
 
+def counted(runs: Sequence[RunResult]) -> list[RunResult]:
+    """Return the runs whose ends can be averaged: those that are done or diverged.
+
+    One that was stopped, failed or is still running ended where something else decided. If there
+    are no others, these are what there is.
+    """
+    ended = [run for run in runs if run.status in ("done", "diverged")]
+    return ended or list(runs)
+
+
 def final(runs: Sequence[RunResult], split: str, metric: str) -> Final | None:
-    """Return the last value of a metric over runs, None if they do not have it."""
+    """Return the last value of a metric over the runs that count, None if they do not have it."""
+    runs = counted(runs)
     values = np.array([s[-1] for run in runs if len(s := run.series(split, metric))])
     has_metric = any(
         metric in run.records[-1]["metrics"].get(split, {}) for run in runs if run.records

@@ -16,8 +16,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from deepobs_runner.config import RunConfig
+from deepobs_runner.labels import label_setting
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -53,14 +55,15 @@ def describe_metrics(metrics: Metrics) -> str:
 
 
 def label_run(config: RunConfig) -> str:
-    """Return a run in a few words.
+    """Return problem, setting (see `label_setting`) and seed of a run.
 
-    >>> label_run(RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}))
-    'p SGD lr=0.1 seed 42'
+    A user's problem and optimizer are named as they were given, with their files: no table tells
+    two of the same name apart here.
+
+    >>> label_run(RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, epochs=2))
+    'p SGD lr=0.1 epochs=2 seed 42'
     """
-    words = [config.problem.rpartition(":")[2], config.optimizer.rpartition(":")[2]]
-    words += [f"lr={config.hyperparams['lr']}"] if "lr" in config.hyperparams else []
-    return " ".join([*words, f"seed {config.seed}"])
+    return f"{config.problem} {label_setting(config, whole_name=True)} seed {config.seed}"
 
 
 class Silent:
@@ -152,7 +155,8 @@ def report_progress(console: Console, total: int, *, quiet: bool) -> Iterator[Re
         yield _Lines(console)
     else:
         columns = (
-            TextColumn("{task.description}"),
+            # A long label must not push the time left off the screen.
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=40)),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

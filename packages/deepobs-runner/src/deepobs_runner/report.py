@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.table import Table
 
-from deepobs_runner.curves import Setting, final, settings_of
+from deepobs_runner.comparability import has_stand_in_data, notes_on_official
+from deepobs_runner.curves import Setting, counted, final, settings_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.official import official_results
 from deepobs_runner.results import RunResult, write_atomically
@@ -29,6 +30,8 @@ def settings_by_problem(
 ) -> dict[str, list[Setting]]:
     """Return the settings of each problem in the results, then the official ones.
 
+    Where all runs of a problem used generated data, the official ones are left out.
+
     Raises:
         UsageError: there is no result with a record.
     """
@@ -39,7 +42,7 @@ def settings_by_problem(
     for setting in settings_of(shown):
         problems.setdefault(setting.problem, []).append(setting)
     for problem, settings in problems.items():
-        if baselines:
+        if baselines and not all(map(has_stand_in_data, settings)):
             settings.extend(settings_of(official_results(problem), official=True))
     return problems
 
@@ -56,8 +59,10 @@ def _summary(setting: Setting) -> dict[str, Any]:
         "optimizer": setting.label,
         "source": "official 2019" if setting.official else setting.source,
         "recipe": config.recipe,
-        "epochs": setting.runs[0].records[-1]["epoch"],
+        "epochs": describe_range(run.epochs()[-1] for run in setting.runs),
+        "steps": describe_range(_steps(setting.runs)),
         "seeds": len(setting.runs),
+        "averaged": len(counted(setting.runs)),
         "status": _statuses(setting.runs),
     }
     for column, (split, metric) in COLUMNS.items():
@@ -65,6 +70,23 @@ def _summary(setting: Setting) -> dict[str, Any]:
         row[column] = None if end is None else end.mean
         row[f"{column}_std"] = None if end is None or end.runs == 1 else end.std
     return row
+
+
+def _steps(runs: Iterable[RunResult]) -> list[float]:
+    """Return how many steps each run took, where its records say it."""
+    steps = (run.records[-1].get("steps") for run in runs)
+    return [float(number) for number in steps if number is not None]
+
+
+def describe_range(numbers: Iterable[float]) -> str:
+    """Return the least and the greatest of some numbers, "" if there are none.
+
+    >>> describe_range([4.0, 4.0]), describe_range([2.0, 4.0, 9 / 7])
+    ('4', '1.29 to 4')
+    """
+    found = sorted(set(numbers))
+    words = [f"{number:.2f}".rstrip("0").rstrip(".") for number in (*found[:1], *found[-1:])]
+    return " to ".join(dict.fromkeys(words))
 
 
 def _statuses(runs: Iterable[RunResult]) -> str:
@@ -79,10 +101,14 @@ def summary_table(problems: dict[str, list[Setting]]) -> Table:
     shown = [setting for settings in problems.values() for setting in settings]
     with_accuracy = any(final(setting.runs, "test", "accuracy") for setting in shown)
     with_status = any(_statuses(setting.runs) != "done" for setting in shown)
+    ends = {setting.label: _length(setting.runs) for setting in shown}
+    with_length = len(set(ends.values())) > 1 or any("step" in end for end in ends.values())
     table = Table(caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2")
-    for name in ("problem", "optimizer", "runs"):
-        table.add_column(name, no_wrap=True)
-    for name in ("seeds", "test objective", *(["test accuracy"] if with_accuracy else [])):
+    table.add_column("problem", overflow="fold")
+    table.add_column("optimizer", overflow="fold")  # broken rather than cut: it is all there is
+    table.add_column("runs", no_wrap=True)
+    columns = ["seeds", *(["epochs"] if with_length else []), "test objective"]
+    for name in (*columns, *(["test accuracy"] if with_accuracy else [])):
         table.add_column(name, justify="right", no_wrap=True)
     if with_status:
         table.add_column("status")
@@ -92,7 +118,8 @@ def summary_table(problems: dict[str, list[Setting]]) -> Table:
                 setting.problem if index == 0 else "",
                 setting.label,
                 f"{setting.source}, {setting.runs[0].config.recipe}",
-                str(len(setting.runs)),
+                _seeds(setting.runs),
+                *([_length(setting.runs)] if with_length else []),
                 str(final(setting.runs, "test", "objective") or "-"),
             ]
             if with_accuracy:
@@ -103,6 +130,23 @@ def summary_table(problems: dict[str, list[Setting]]) -> Table:
     return table
 
 
+def _seeds(runs: Sequence[RunResult]) -> str:
+    """Return how many runs there are, and how many of them the numbers are of."""
+    averaged = len(counted(runs))
+    return str(averaged) if averaged == len(runs) else f"{averaged} of {len(runs)}"
+
+
+def _length(runs: Sequence[RunResult]) -> str:
+    """Return after how many epochs the runs end; with the steps if it is within one."""
+    ends = [float(run.epochs()[-1]) for run in runs]
+    text = describe_range(ends)
+    return (
+        text
+        if all(map(float.is_integer, ends))
+        else f"{text} ({describe_range(_steps(runs))} steps)"
+    )
+
+
 def notes(problems: dict[str, list[Setting]]) -> list[str]:
     """Return what a reader must know before comparing the rows of the table."""
     settings = [setting for listed in problems.values() for setting in listed]
@@ -110,7 +154,7 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
     for problem, listed in problems.items():
         # A run that diverged ends where it diverged; that is not a different length.
         lengths = {
-            run.records[-1]["epoch"]
+            describe_range([run.epochs()[-1]])
             for setting in listed
             for run in setting.runs
             if run.status != "diverged"
@@ -118,14 +162,35 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
         if len(lengths) > 1:
             sentences.append(
                 f"{problem}: runs end after different numbers of epochs "
-                f"({', '.join(map(str, sorted(lengths)))}); compare the curves, not the ends."
+                f"({', '.join(sorted(lengths, key=float))}); compare the curves, not the ends."
             )
+        sentences += notes_on_official(problem, listed)
+    sentences += _notes_on_unfinished(settings)
     diverged = [setting for setting in settings if _ended(setting, "diverged")]
     for setting in diverged:
         sentences.append(
             f"{setting.problem}: {len(_ended(setting, 'diverged'))} of {len(setting.runs)} runs of "
             f"{setting.label} diverged; means over the seeds are not finite from there on."
         )
+    return sentences
+
+
+def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
+    """Say which means leave runs out, or are of runs that should be left out."""
+    sentences = []
+    for setting in settings:
+        averaged = counted(setting.runs)
+        out = [run for run in setting.runs if run not in averaged]
+        if out:
+            sentences.append(
+                f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} did "
+                f"not end by themselves ({_statuses(out)}); their ends are left out of the numbers."
+            )
+        elif averaged[0].status not in ("done", "diverged"):
+            sentences.append(
+                f"{setting.problem}: no run of {setting.label} is done ({_statuses(averaged)}); "
+                "the numbers are of where they are."
+            )
     return sentences
 
 

@@ -61,8 +61,17 @@ class RunResult:
         return np.array([math.nan if value is None else value for value in values], dtype=float)
 
     def epochs(self) -> np.ndarray:
-        """Return the epoch of every evaluation, `(records,)`."""
-        return np.array([record["epoch"] for record in self.records], dtype=int)
+        """Return the epoch of every evaluation, `(records,)`.
+
+        A last epoch that the limit of steps cut short counts as the fraction of its steps that
+        was taken, if an earlier record says how many a whole one has.
+        """
+        epochs = np.array([record["epoch"] for record in self.records], dtype=float)
+        whole = next((record for record in self.records[:-1] if record["epoch"] > 0), {})
+        if whole.get("steps") and self.records[-1].get("steps"):
+            per_epoch = whole["steps"] / whole["epoch"]
+            epochs[-1] = min(epochs[-1], self.records[-1]["steps"] / per_epoch)
+        return epochs
 
     def step_objectives(self) -> np.ndarray:
         """Return the objective of every step up to the last record, `(steps,)`.

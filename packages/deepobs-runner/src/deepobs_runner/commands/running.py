@@ -46,7 +46,7 @@ def run_one(arguments: argparse.Namespace) -> int:
 def run_many(arguments: argparse.Namespace) -> int:
     """Run a plan, or every optimizer on every problem with every seed."""
     words = arguments.optimizers
-    plans = [word for word in words if word.endswith(PLAN_SUFFIXES)]
+    plans = [word for word in words if word.lower().endswith(PLAN_SUFFIXES)]
     if plans:
         _check_that_the_plan_stands_alone(plans[0], arguments)
         configs = load_plan(Path(plans[0]))
@@ -143,6 +143,7 @@ def _run(
     if jobs < 1:
         raise UsageError(f"--jobs is {jobs}; it must be at least 1.")
     console = make_console()
+    configs = _each_once(console, configs)
     _say_official_rates(console, configs)
     execution = _execution(arguments)
     found = survey(
@@ -171,6 +172,19 @@ def _run(
     return 1 if bad or found.failed else 0
 
 
+def _each_once(console: Console, configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Return the configurations without repetitions, which would count as further seeds."""
+    kept: dict[str, RunConfig] = {}
+    repeated: dict[str, RunConfig] = {}
+    for config in configs:
+        if config.id in kept:
+            repeated[config.id] = config
+        kept.setdefault(config.id, config)
+    for config in repeated.values():
+        say(console, f"asked for more than once, made once: {label_run(config)}")
+    return list(kept.values())
+
+
 def _say_why_it_failed(outcome: Outcome, folder: Path) -> int:
     """Print all there is to know of the only run; return the exit code."""
     if outcome.status in ("refused", "locked"):
@@ -197,6 +211,8 @@ def _summarize(
     if any(result.records for result in results):
         order = {config.id: number for number, config in enumerate(configs)}
         results.sort(key=lambda result: order[result.config.id])
+        if len(configs) == 1:  # a table may have to break the label
+            say(console, label_run(configs[0]))
         print_summary(console, settings_by_problem(results, baselines=False))
     tally = {"finished before": len(found.finished)}
     for outcome in outcomes:

@@ -1,0 +1,203 @@
+"""Names of settings for tables, legends and progress: the optimizer and what is no default.
+
+A label depends on the setting alone, not on the others it is shown with; only where two would be
+called the same something is added.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from deepobs_runner.config import RunConfig
+from deepobs_runner.results import RunResult
+from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
+
+SETTINGS = (
+    "schedule", "epochs", "steps", "batch_size", "l2", "l2_via", "clip_norm", "precision",
+    "valid_size", "data", "recipe",
+)  # fmt: skip
+"""Fields of a configuration that a label names where they are no defaults, in this order."""
+
+ADAM_OF_2019 = MappingProxyType({"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8})
+ORIGINAL_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "Adam": ADAM_OF_2019,
+        "AdamOptimizer": ADAM_OF_2019,
+        "Momentum": MappingProxyType({"use_nesterov": False}),
+        "MomentumOptimizer": MappingProxyType({"use_nesterov": False}),
+    }
+)
+"""Defaults of TensorFlow 1's optimizers under the names that results of the original have."""
+
+MOST_DIGITS = 10
+"""Of a number that somebody wrote, rather than computed."""
+
+LEAST_DIGITS = 4
+"""Of the hash that tells settings apart when nothing else does."""
+
+
+def label_setting(config: RunConfig, *, original: bool = False, whole_name: bool = False) -> str:
+    """Return optimizer, learning rate, and what differs from the defaults of optimizer and problem.
+
+    The defaults of a user's optimizer or problem (`location:name`) are not known here, since
+    naming a result must not run code; all their hyperparameters, or epochs, batch size and l2,
+    are named.
+
+    Args:
+        config: resolved; fields that are None are left out.
+        original: the result is one of the original DeepOBS, whose recipe is always `2019`.
+        whole_name: name a user's optimizer with its module or file.
+
+    >>> config = RunConfig(problem="quadratic_deep", optimizer="SGD", precision="fp64",
+    ...                    hyperparams={"lr": 0.1, "momentum": 0.9, "dampening": 0.0})
+    >>> label_setting(config)
+    'SGD lr=0.1 momentum=0.9 precision=fp64'
+    """
+    given = dict(config.hyperparams)
+    if "lr" not in given and "learning_rate" in given:  # in some results of the original
+        given["lr"] = given.pop("learning_rate")
+    known = _default_hyperparams(config.optimizer)
+    words = [config.optimizer if whole_name else config.optimizer.rpartition(":")[2]]
+    words += [f"lr={show(given.pop('lr'))}"] if "lr" in given else []
+    words += [
+        f"{name}={show(value)}"
+        for name, value in sorted(given.items())
+        if name not in known or _plain(value) != known[name]
+    ]
+    defaults = _default_settings(config.problem)
+    for name in SETTINGS:
+        value = getattr(config, name)
+        if value is None or (original and name == "recipe"):
+            continue
+        if name not in defaults or value != defaults[name]:
+            words.append(f"{name}={show_schedule(value) if name == 'schedule' else show(value)}")
+    return " ".join(words)
+
+
+def label_results(firsts: Sequence[RunResult]) -> list[str]:
+    """Return a label for each setting; no two of one problem and source are equal.
+
+    Where two would be, users' optimizers are named with their files, and if that is not enough the
+    first digits of the hash in the id are added.
+
+    Args:
+        firsts: a result of each setting.
+    """
+    labels = [
+        label_setting(result.config, original="source" in result.environment) for result in firsts
+    ]
+    for twins in _twins(firsts, labels):
+        if len({firsts[i].config.optimizer for i in twins}) > 1:
+            for i in twins:
+                original = "source" in firsts[i].environment
+                labels[i] = label_setting(firsts[i].config, original=original, whole_name=True)
+    for twins in _twins(firsts, labels):
+        hashes = [firsts[i].config.id.rpartition("-")[2] for i in twins]
+        digits = next(
+            (n for n in range(LEAST_DIGITS, len(hashes[0])) if _distinct(h[:n] for h in hashes)),
+            len(hashes[0]),
+        )
+        for i, text in zip(twins, hashes, strict=True):
+            labels[i] += f" #{text[:digits]}"
+    return labels
+
+
+def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]]:
+    """Return the places of settings with one label, problem and source."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for i, (result, label) in enumerate(zip(firsts, labels, strict=True)):
+        key = result.config.problem, str(result.environment.get("source")), label
+        found.setdefault(key, []).append(i)
+    return [places for places in found.values() if len(places) > 1]
+
+
+def _distinct(items: Iterable[str]) -> bool:
+    listed = list(items)
+    return len(set(listed)) == len(listed)
+
+
+def show(value: Any) -> str:
+    """Return a value as it is written on the command line.
+
+    Numbers that somebody wrote are exact. Those that were computed, such as the rates of a
+    logarithmic grid, have the first six digits, but are never shown as a round number they are
+    not.
+
+    >>> show(0.001), show(0.0010000001), show(True), show([0.9, 0.99])
+    ('0.001', '0.0010000001', 'true', '0.9,0.99')
+    >>> show(0.0025118864315095794), show(0.00100000000001)
+    ('0.00251189', '0.00100000000001')
+    """
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, float):
+        compact, exact = f"{value:.6g}", repr(value)
+        if float(compact) == value:
+            return compact
+        return compact if _digits(exact) > MOST_DIGITS and _digits(compact) == 6 else exact
+    if isinstance(value, list | tuple):
+        return ",".join(map(show, value))
+    return str(value)
+
+
+def _digits(number: str) -> int:
+    """Return how many significant digits a number is written with."""
+    return len(number.partition("e")[0].replace(".", "").strip("-0"))
+
+
+def show_schedule(schedule: Schedule) -> str:
+    """Return a schedule as `parse_schedule` reads it, without options that are defaults."""
+    data = schedule_to_json(schedule)
+    kind = data.pop("kind")
+    defaults = {f.name: f.default for f in fields(KINDS[kind]) if f.default is not MISSING}
+    options = [
+        f"{name}={'/'.join(map(show, value)) if isinstance(value, list) else show(value)}"
+        for name, value in data.items()
+        if name not in defaults or value != defaults[name]
+    ]
+    return f"{kind}:{','.join(options)}" if options else str(kind)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@cache
+def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
+    """Return the defaults of an optimizer as JSON values; none for one that is not known."""
+    known = dict(ORIGINAL_DEFAULTS.get(optimizer, {}))
+    if ":" not in optimizer:
+        from deepobs_runner.errors import UsageError
+        from deepobs_runner.optimizers import find_optimizer, hyperparameters_of
+
+        try:
+            named = hyperparameters_of(find_optimizer(optimizer))[0]
+        except UsageError:  # of the original, or of another release of torch
+            named = {}
+        known |= {k: _plain(v) for k, v in named.items() if v is not inspect.Parameter.empty}
+    return MappingProxyType(known)
+
+
+@cache
+def _default_settings(problem: str) -> Mapping[str, Any]:
+    """Return what a run of a problem does when nothing is said; less for one that is not known."""
+    known: dict[str, Any] = {}
+    for field in fields(RunConfig):
+        factory: Callable[[], Any] | Any = field.default_factory
+        if field.name in SETTINGS and field.name not in ("epochs", "batch_size", "l2"):
+            known[field.name] = field.default if factory is MISSING else factory()
+    if ":" not in problem:
+        from deepobs_problems import ProblemError, load_problem
+
+        try:
+            found = load_problem(problem)
+        except (ProblemError, ImportError, AttributeError):  # of a package that is gone or broken
+            return MappingProxyType(known)
+        known |= {"epochs": found.defaults.epochs, "batch_size": found.defaults.batch_size}
+        known["l2"] = found.l2
+    return MappingProxyType(known)

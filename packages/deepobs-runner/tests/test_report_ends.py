@@ -1,0 +1,159 @@
+"""Where runs end: fractions of epochs, runs that were stopped, comparability with the official."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from deepobs_runner import RunConfig, RunResult, load_results
+from deepobs_runner.cli import main
+from deepobs_runner.curves import curve, final, settings_of
+from deepobs_runner.report import notes, settings_by_problem, summary_rows, summary_table
+from deepobs_runner.schedules import Cosine
+
+
+def make(values=(3.0, 2.0, 1.0), *, status="done", steps=None, per_epoch=7, **settings):
+    settings = {"problem": "p", "optimizer": "SGD", "hyperparams": {"lr": 0.1}, **settings}
+    records = [
+        {"epoch": i, "steps": i * per_epoch, "metrics": {"test": {"objective": v}}}
+        for i, v in enumerate(values)
+    ]
+    if steps is not None:
+        records[-1]["steps"] = steps
+    return RunResult(config=RunConfig(**settings), status=status, records=tuple(records))
+
+
+def rows(*results):
+    return summary_rows(settings_by_problem(results, baselines=False))
+
+
+def shown(problems):
+    from rich.console import Console
+
+    console = Console(width=160)
+    with console.capture() as printed:
+        console.print(summary_table(problems))
+    return printed.get()
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "epochs"),
+    [
+        ((3.0, 2.0, 1.0), 9, [0, 1, 9 / 7]),
+        ((3.0, 2.0, 1.0), 14, [0, 1, 2]),
+        ((3.0, 2.0), 5, [0, 1]),  # no whole epoch says how many steps one has
+        ((3.0,), 0, [0]),
+        ((), None, []),
+    ],
+)
+def test_a_last_epoch_that_was_cut_short(values, steps, epochs):
+    run = make(values, steps=steps)
+    assert run.epochs().tolist() == pytest.approx(epochs)
+    if values:
+        assert curve([run], "test", "objective").epochs.tolist() == pytest.approx(epochs)
+
+
+def test_steps_are_in_the_summary():
+    problems = settings_by_problem([make(steps=9)], baselines=False)
+    (row,) = summary_rows(problems)
+    assert (row["epochs"], row["steps"]) == ("1.29", "9")
+    assert "1.29 (9 steps)" in shown(problems)
+
+
+def test_steps_within_an_epoch_from_the_command_line(tmp_path, capsys):
+    words = ["run", "quadratic_deep", "SGD", "--steps", "9", "--out", str(tmp_path), "--quiet"]
+    assert main(words) == 0
+    assert "1.29 (9 steps)" in capsys.readouterr().out
+    (result,) = load_results(tmp_path)
+    assert result.epochs().tolist() == pytest.approx([0, 1, 9 / 7])
+
+
+def test_ends_of_runs_that_were_stopped_do_not_count():
+    runs = [
+        make(seed=1),
+        make([3.0, 2.0, 2.0], seed=2),
+        make([3.0, 50.0], seed=3, status="stopped"),
+        make([3.0], seed=4, status="failed"),
+        make([3.0], seed=5, status="running"),
+    ]
+    end = final(runs, "test", "objective")
+    assert (end.mean, end.runs) == (1.5, 2)
+    assert end.std == pytest.approx(np.sqrt(0.5))
+    (row,) = rows(*runs)
+    assert row["final_test_objective"] == 1.5
+    assert (row["epochs"], row["seeds"], row["averaged"]) == ("0 to 2", 5, 2)
+    assert row["status"] == "2 done, 1 stopped, 1 failed, 1 running"
+    problems = settings_by_problem(runs, baselines=False)
+    assert "2 of 5" in shown(problems)
+    assert any("3 of 5 runs of SGD lr=0.1 did not end by themselves" in n for n in notes(problems))
+
+
+def test_a_diverged_run_counts():
+    runs = [make(seed=1), make([3.0, None], seed=2, status="diverged")]
+    assert final(runs, "test", "objective").runs == 2
+    assert not np.isfinite(final(runs, "test", "objective").mean)
+
+
+def test_where_nothing_is_done_there_is_what_there_is():
+    runs = [make([3.0, 2.0], seed=1, status="stopped"), make([3.0], seed=2, status="running")]
+    assert final(runs, "test", "objective").mean == 2.5
+    said = notes(settings_by_problem(runs, baselines=False))
+    assert any("no run of SGD lr=0.1 is done (1 stopped, 1 running)" in note for note in said)
+
+
+def test_generated_data_is_not_shown_with_official_results():
+    problems = settings_by_problem([make(problem="fmnist_2c2d", data="synthetic")])
+    assert not any(setting.official for setting in problems["fmnist_2c2d"])
+    assert any("the official results are left out" in note for note in notes(problems))
+    both = [make(problem="fmnist_2c2d", data="synthetic"), make(problem="fmnist_2c2d")]
+    problems = settings_by_problem(both)
+    assert any(setting.official for setting in problems["fmnist_2c2d"])
+    said = [note for note in notes(problems) if "not comparable with the official" in note]
+    assert said == [
+        "fmnist_2c2d: SGD lr=0.1 data=synthetic is not comparable with the official results: "
+        "data synthetic (official: real)."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"l2": 0.1}, "l2 0.1 (official: 0.002)"),
+        ({"batch_size": 64}, "batch_size 64 (official: 128)"),
+        ({"precision": "bf16"}, "precision bf16 (official: fp32)"),
+        ({"l2": 0.002, "l2_via": "optimizer"}, "l2_via optimizer (official: objective)"),
+        ({"clip_norm": 1.0}, "clip_norm 1 (official: none)"),
+        ({"schedule": Cosine()}, "schedule cosine (official: constant)"),
+        ({"valid_size": 100}, "valid_size 100 (official: 0)"),
+    ],
+)
+def test_what_differs_from_the_official_settings_is_said(settings, said):
+    def notes_of(**changes):
+        found = settings_by_problem([make(problem="cifar10_3c3d", recipe="2019", **changes)])
+        return [note for note in notes(found) if "not comparable" in note]
+
+    assert notes_of(l2=0.002, batch_size=128, l2_via="objective") == []
+    (note,) = notes_of(**settings)
+    assert note.startswith("cifar10_3c3d: SGD lr=0.1")
+    assert note.endswith(f"{said}.")
+
+
+def test_nothing_is_said_where_no_official_results_are_shown():
+    results = [make(problem="cifar10_3c3d", l2=0.1), make(problem="fmnist_logreg", l2=0.1)]
+    said = notes(settings_by_problem(results, baselines=False))
+    assert not any("official" in note for note in said)
+
+
+def test_the_range_of_epochs_in_the_csv(tmp_path):
+    from deepobs_runner.results import save_result
+
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for run in (make(seed=1), make([3.0, 2.0], seed=2, status="stopped")):
+        save_result(run, folder, np.zeros(0))
+    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["epochs"], row["steps"]) == ("1 to 2", "7 to 14")
+    assert row["status"] == "1 done, 1 stopped"
+    assert len(settings_of(load_results(folder))) == 1
