@@ -13,7 +13,7 @@ from deepobs_runner.analysis.comparison import (
     signed_rank_p,
 )
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
-from deepobs_runner.analysis.fairness import unequal
+from deepobs_runner.analysis.fairness import foreign_targets, unequal
 from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
 from deepobs_runner.analysis.metrics import (
     End,
@@ -84,6 +84,7 @@ __all__ = [
     "divergence_rate",
     "expected_best",
     "final_value",
+    "foreign_targets",
     "hodges_lehmann",
     "holm",
     "is_diverged",

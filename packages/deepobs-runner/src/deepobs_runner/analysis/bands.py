@@ -17,6 +17,7 @@ from deepobs_runner.analysis.resampling import (
     quantiles,
     resample_counts,
 )
+from deepobs_runner.errors import UsageError
 from deepobs_runner.results import RunResult
 
 
@@ -84,10 +85,12 @@ def curve_band(
         seed: of the bootstrap.
 
     Raises:
-        UsageError: a level outside (0, 1), no resamples.
+        UsageError: a level outside (0, 1), no resamples, no such center.
     """
     check_level(level)
     check_resamples(resamples)
+    if center not in ("mean", "median"):
+        raise UsageError(f"center is {center!r}; allowed: mean, median.")
     epochs, table = values_by_epoch(runs, metric)  # (n, E)
     if not np.isfinite(table).any():
         return None

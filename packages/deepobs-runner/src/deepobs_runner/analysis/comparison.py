@@ -14,12 +14,11 @@ from deepobs_runner.analysis.grouping import Contender, find
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
-    best_value,
-    final_value,
     is_diverged,
     is_finished,
     metric_of,
     ranked,
+    value_of,
 )
 from deepobs_runner.analysis.resampling import check_level
 from deepobs_runner.results import RunResult
@@ -177,7 +176,7 @@ def compare_paired(
         level: of the intervals.
 
     Raises:
-        UsageError: a level outside (0, 1).
+        UsageError: a level outside (0, 1), no such kind.
     """
     found = []
     for problem, listed in problems.items():
@@ -212,7 +211,7 @@ def _compare(
     kind: Literal["final", "best"],
     level: float,
 ) -> Paired:
-    of = final_value if kind == "final" else best_value
+    of = value_of(kind)
     sides: list[dict[int, float]] = []
     for contender in (first, second):
         values: dict[int, float] = {}

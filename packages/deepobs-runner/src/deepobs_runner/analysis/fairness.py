@@ -7,6 +7,7 @@ from typing import Any
 
 from deepobs_runner.analysis.grouping import Contender
 from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.targets import Target
 from deepobs_runner.results import RunResult
 
 Describe = Callable[[Contender], str]
@@ -29,7 +30,7 @@ def unequal(
         "Unequal tuning budgets": lambda c: _count(c.settings_seen, "setting") + " tried",
         "Different recipes": lambda c: _all(c, lambda run: f"recipe {run.config.recipe}"),
         "Different precisions": lambda c: _all(c, lambda run: run.config.precision),
-        "Different numbers of epochs": lambda c: f"{_epochs(c)} epochs",
+        "Different numbers of epochs": _epochs,
         "Different batch sizes": lambda c: _all(c, _batch_size),
         "Different data": lambda c: _all(c, lambda run: f"{run.config.data} data"),
         "Different rows held out of training": lambda c: _all(c, _held_out),
@@ -50,6 +51,45 @@ def unequal(
         for described, where in found.items():
             words = ", ".join(f"{label} {words}" for label, words in described if words)
             sentences.append(f"{name} on {join(where)}: {words}.")
+    return sentences
+
+
+def foreign_targets(
+    problems: Mapping[str, Sequence[Contender]],
+    targets: Mapping[str, Target | None],
+    labels: Sequence[str] | None = None,
+) -> list[str]:
+    """Return a sentence for each way in which runs differ from those that set their target.
+
+    Args:
+        problems: as `contenders` returns them.
+        targets: by problem; only those from official runs are looked at.
+        labels: of the contenders that are compared; None: all.
+    """
+    standard: dict[str, list[str]] = {}
+    stand_in: dict[str, list[str]] = {}
+    for problem, listed in problems.items():
+        target = targets.get(problem)
+        if target is None or "official" not in target.source:
+            continue
+        for contender in listed:
+            if labels is not None and contender.label not in labels:
+                continue
+            config = contender.runs[0].config
+            if config.data == "synthetic":
+                stand_in.setdefault(problem, []).append(contender.label)
+            elif config.recipe != "2019":
+                standard.setdefault(problem, []).append(contender.label)
+    sentences = []
+    for found, words in (
+        (standard, "follow the recipe standard, but the target was set by runs of the recipe 2019"),
+        (stand_in, "saw generated stand-in data, for which the official target means nothing"),
+    ):
+        by_labels: dict[tuple[str, ...], list[str]] = {}
+        for problem, names in found.items():
+            by_labels.setdefault(tuple(names), []).append(problem)
+        for listed_names, where in by_labels.items():
+            sentences.append(f"The runs of {join(listed_names)} on {join(where)} {words}.")
     return sentences
 
 
@@ -95,8 +135,11 @@ def _epochs(contender: Contender) -> str:
     """A run that diverged ends where it diverged; that is no different length."""
     ends = [int(r.epochs()[-1]) for r in contender.runs if r.records and not is_diverged(r)]
     if not ends:
-        return " or ".join(sorted({str(r.config.epochs) for r in contender.runs}))
-    return str(min(ends)) if min(ends) == max(ends) else f"{min(ends)} to {max(ends)}"
+        planned = sorted({run.config.epochs for run in contender.runs if run.config.epochs})
+        return " or ".join(_count(epochs, "epoch") for epochs in planned)
+    if min(ends) == max(ends):
+        return _count(ends[0], "epoch")
+    return f"{min(ends)} to {max(ends)} epochs"
 
 
 def _chosen_by(contender: Contender) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,29 +59,29 @@ def is_official(run: RunResult) -> bool:
 def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
     """Return, for each problem, the tuned setting of each optimizer.
 
-    Runs of one optimizer are kept apart by recipe and by whether they are official; the label says
-    so where it is needed to tell two apart. Of several settings the one with the most seeds is
-    chosen, because seeds are repeated at the tuned setting; among equals the one with the best
-    median final value, on held-out rows if every run has them, else on the test split.
+    Runs of one optimizer are kept apart by whether they are official, recipe, data and precision;
+    the label says so where it is needed to tell two apart. Of several settings the one with the
+    most seeds is chosen, because seeds are repeated at the tuned setting; among equals the one with
+    the best median final value, on held-out rows if every run has them, else on the test split.
 
     Args:
-        results: of any problems and optimizers; runs without a record are left out.
+        results: of any problems and optimizers; runs without a record are left out, and of several
+            with the same configuration all but the first that is finished.
     """
-    groups = by_setting(run for run in results if run.records)
-    families: dict[tuple[str, str, bool, str], list[list[RunResult]]] = {}
-    for runs in groups:
-        first = runs[0]
-        key = (first.config.problem, first.config.optimizer, is_official(first))
-        families.setdefault((*key, first.config.recipe), []).append(runs)
-    kinds = {key[1:] for key in families}
+    families: dict[tuple[str, Kind], list[RunResult]] = {}
+    for run in results:
+        if run.records:
+            families.setdefault((run.config.problem, _kind(run)), []).append(run)
+    kinds = list(dict.fromkeys(kind for _, kind in families))
     problems: dict[str, list[Contender]] = {}
-    for (problem, *kind), settings in families.items():
-        runs, chosen_by = _choose(settings)
+    for (problem, kind), runs in families.items():
+        settings = [_one_a_seed(group) for group in by_setting(runs)]
+        chosen, chosen_by = _choose(settings)
         problems.setdefault(problem, []).append(
             Contender(
                 problem=problem,
-                label=_label((kind[0], kind[1], kind[2]), kinds),
-                runs=tuple(runs),
+                label=_label(kind, kinds),
+                runs=tuple(chosen),
                 settings_seen=len(settings),
                 chosen_by=chosen_by,
             )
@@ -89,16 +89,50 @@ def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
     return problems
 
 
-def _label(kind: tuple[Any, ...], kinds: Iterable[tuple[Any, ...]]) -> str:
-    optimizer, official, recipe = kind
-    twins = [other for other in kinds if other[0] == optimizer]
+class Kind(NamedTuple):
+    """What is compared as one optimizer."""
+
+    optimizer: str
+    whose: str
+    recipe: str
+    data: str
+    precision: str
+
+
+def _kind(run: RunResult) -> Kind:
+    config = run.config
+    return Kind(
+        optimizer=config.optimizer,
+        whose="official" if is_official(run) else "yours",
+        recipe=f"recipe {config.recipe}",
+        data=f"{config.data} data",
+        precision=config.precision,
+    )
+
+
+def _label(kind: Kind, kinds: Sequence[Kind]) -> str:
+    """Return the optimizer, and in brackets each word that tells it from one of its name."""
+    twins = [other for other in kinds if other.optimizer == kind.optimizer]
     added = []
-    if len({other[1] for other in twins}) > 1:
-        added.append("official" if official else "yours")
-    if len({other[2] for other in twins if other[1] == official}) > 1:
-        added.append(f"recipe {recipe}")
-    name = str(optimizer).rpartition(":")[2]
+    for index, word in enumerate(kind[1:], start=1):
+        if len({other[index] for other in twins}) > 1:
+            added.append(word)
+            twins = [other for other in twins if other[index] == word]
+    name = kind.optimizer.rpartition(":")[2]
+    namesakes = {o.optimizer for o in kinds if o.optimizer.rpartition(":")[2] == name}
+    if len(namesakes) > 1:  # two files of the user, say
+        name = kind.optimizer
     return f"{name} ({', '.join(added)})" if added else name
+
+
+def _one_a_seed(runs: Sequence[RunResult]) -> list[RunResult]:
+    """Return the first finished run of each seed, the first of all if none is finished."""
+    kept: dict[int, RunResult] = {}
+    for run in runs:
+        present = kept.get(run.config.seed)
+        if present is None or (is_finished(run) and not is_finished(present)):
+            kept[run.config.seed] = run
+    return list(kept.values())
 
 
 def _choose(settings: Sequence[list[RunResult]]) -> tuple[list[RunResult], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import scipy
 from scipy import stats
 
 from deepobs_runner.analysis.resampling import LEAST_SEEDS, check_level, check_resamples, quantiles
+from deepobs_runner.errors import UsageError
 from deepobs_runner.results import FINISHED, RunResult
 
 Row = dict[str, Any]
@@ -99,6 +100,18 @@ def best_value(run: RunResult, metric: Metric) -> float:
     return float(values.max() if metric.higher_is_better else values.min())
 
 
+def value_of(kind: str) -> Callable[[RunResult, Metric], float]:
+    """Return `final_value` or `best_value` by the name `final` or `best`.
+
+    Raises:
+        UsageError: another name.
+    """
+    functions = {"final": final_value, "best": best_value}
+    if kind not in functions:
+        raise UsageError(f"kind is {kind!r}; allowed: {', '.join(functions)}.")
+    return functions[kind]
+
+
 def ranked(values: np.ndarray, metric: Metric) -> np.ndarray:
     """Return values with every NaN replaced by what is worse than any number."""
     return np.where(np.isnan(values), metric.worst, values)
@@ -170,7 +183,7 @@ def summarize_end(
         None if no finished run has the metric.
 
     Raises:
-        UsageError: a level outside (0, 1), no resamples.
+        UsageError: a level outside (0, 1), no resamples, no such kind.
     """
     check_level(level)
     check_resamples(resamples)
@@ -178,7 +191,7 @@ def summarize_end(
     having = [r for r in finished if metric.name in r.records[-1]["metrics"].get(metric.split, {})]
     if not having:
         return None
-    of = final_value if kind == "final" else best_value
+    of = value_of(kind)
     values = np.array([of(run, metric) for run in having])
     finite = np.isfinite(values).all()
     lower, median, upper = quantiles(ranked(values, metric), [0.25, 0.5, 0.75])

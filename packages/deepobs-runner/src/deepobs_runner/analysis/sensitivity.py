@@ -12,11 +12,10 @@ import numpy as np
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
-    best_value,
-    final_value,
     is_diverged,
     is_finished,
     ranked,
+    value_of,
 )
 from deepobs_runner.analysis.resampling import quantiles
 from deepobs_runner.errors import UsageError
@@ -103,8 +102,11 @@ def learning_rate_sensitivity(
         metric: what to show.
         kind: final value, or the best over the evaluations.
         seed: of the runs to take, where some rates have more seeds than others; None: all.
+
+    Raises:
+        UsageError: no such kind.
     """
-    of = final_value if kind == "final" else best_value
+    of = value_of(kind)
     values: dict[float, list[float]] = {}
     lost: dict[float, int] = {}
     for run in results:

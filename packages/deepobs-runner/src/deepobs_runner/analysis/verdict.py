@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis.comparison import Paired, compare_paired
-from deepobs_runner.analysis.fairness import join, unequal
+from deepobs_runner.analysis.fairness import foreign_targets, join, unequal
 from deepobs_runner.analysis.grouping import contenders, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
@@ -100,7 +100,10 @@ def judge(
             f"{paired_sentence(by_problem.get(line.problem))}".rstrip()
             for line in speed.problems
         ),
-        unequal=tuple(unequal(problems, [optimizer, reference])),
+        unequal=(
+            *unequal(problems, [optimizer, reference]),
+            *foreign_targets(problems, targets, [optimizer, reference]),
+        ),
     )
 
 
@@ -140,26 +143,17 @@ def _left_out(speed: Speedup) -> list[str]:
     """Return what became of the problems that are not in the mean."""
     groups: dict[str, list[str]] = {}
     for line in speed.problems:
+        medians = [times.median for times in (line.times, line.reference_times) if times]
         if not line.excluded:
             continue
-        if (
-            line.times is None
-            or line.reference_times is None
-            or math.isfinite(line.ratio)
-            or not (len(line.times.times) and len(line.reference_times.times))
-        ):
-            words = "cannot be judged"
-        elif not line.reached_by:
-            words = "neither reaches it in half of its runs"
-        elif len(line.reached_by) == 1:
-            words = f"only {line.reached_by[0]} reaches it in half of its runs"
+        if len(medians) < 2 or not any(map(math.isinf, medians)):
+            words = "{} cannot be judged"
+        elif line.reached_by:
+            words = f"on {{}} only {line.reached_by[0]} reaches it in half of its runs"
         else:
-            words = "cannot be judged"
+            words = "on {} neither reaches it in half of its runs"
         groups.setdefault(words, []).append(line.problem)
-    return [
-        f"{join(names)} {words}" if words == "cannot be judged" else f"on {join(names)} {words}"
-        for words, names in groups.items()
-    ]
+    return [words.format(join(names)) for words, names in groups.items()]
 
 
 def speed_sentence(line: ProblemSpeedup, unit: Unit = "epochs") -> str:

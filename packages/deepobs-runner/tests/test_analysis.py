@@ -1,0 +1,728 @@
+"""The statistics against hand-worked examples and independent implementations."""
+
+import doctest
+import itertools
+import math
+from importlib import import_module
+from pkgutil import iter_modules
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import deepobs_runner.analysis
+from deepobs_runner import RunConfig, RunResult, UsageError
+from deepobs_runner.analysis import (
+    Metric,
+    Target,
+    compare_paired,
+    contenders,
+    curve_band,
+    divergence_rate,
+    expected_best,
+    foreign_targets,
+    hodges_lehmann,
+    holm,
+    judge,
+    learning_rate_sensitivity,
+    metric_of,
+    near_best,
+    paired_sentence,
+    performance_profiles,
+    published_speed,
+    seeds_for_mean,
+    seeds_for_ratio,
+    signed_rank_p,
+    speedup,
+    summarize_end,
+    survival_curve,
+    survival_median,
+    target_of,
+    times_to_target,
+    unequal,
+)
+from deepobs_runner.analysis.profiles import profile_integral, profile_ratios, profile_steps
+from deepobs_runner.analysis.resampling import interval, quantiles
+from deepobs_runner.analysis.survival import resampled_medians
+from deepobs_runner.analysis.tuning import best_of
+
+LOSS = Metric("test", "objective", higher_is_better=False)
+ACCURACY = Metric("test", "accuracy", higher_is_better=True)
+BAR = Target(problem="p", metric=LOSS, value=1.0, source="made up")
+
+
+def run_of(
+    values,
+    seed=42,
+    *,
+    optimizer="SGD",
+    problem="p",
+    lr=0.1,
+    status="done",
+    metric="objective",
+    steps=7,
+    gradients=None,
+    environment=None,
+    **settings,
+):
+    """Return a run with a metric on the test split, `steps` steps and two seconds an epoch."""
+    records = [
+        {
+            "epoch": epoch,
+            "steps": steps * epoch,
+            "clocks": {"train": 2.0 if epoch else 0.0, "evaluate": 0.5},
+            "metrics": {"test": {metric: value}},
+        }
+        for epoch, value in enumerate(values)
+    ]
+    if gradients is not None:
+        for record in records:
+            record["gradient_evaluations"] = gradients * record["epoch"]
+    config = RunConfig(
+        problem=problem, optimizer=optimizer, hyperparams={"lr": lr}, seed=seed, **settings
+    )
+    return RunResult(
+        config=config, status=status, records=tuple(records), environment=environment or {}
+    )
+
+
+def reaching(epoch, seed, length=10, **settings):
+    """Return a run that reaches the bar at an epoch, or never (None)."""
+    ends = length if epoch is None else epoch
+    values = [2.0] * min(ends, length) + [0.5] * (length - min(ends, length))
+    return run_of(values, seed, **settings)
+
+
+@pytest.mark.parametrize("name", [m.name for m in iter_modules(deepobs_runner.analysis.__path__)])
+def test_examples(name):
+    failed, _ = doctest.testmod(import_module(f"deepobs_runner.analysis.{name}"))
+    assert failed == 0
+
+
+# Quantiles, curves, ends.
+
+
+def test_quantiles_are_numpys():
+    values = np.random.default_rng(0).normal(size=(7, 5))
+    values[2:4, 1] = np.nan
+    levels = [0.0, 0.1, 0.5, 0.9, 1.0]
+    np.testing.assert_allclose(quantiles(values, levels), np.nanquantile(values, levels, axis=0))
+
+
+def test_quantiles_with_infinite_and_without_values():
+    assert quantiles(np.array([1.0, np.inf, np.inf]), [0.0, 0.5]).tolist() == [1.0, np.inf]
+    assert quantiles(np.array([-np.inf, 1.0]), [0.5])[0] == -np.inf
+    assert np.isnan(quantiles(np.array([np.nan, np.nan]), [0.5])[0])
+
+
+def test_undefined_replicates_widen_an_interval():
+    replicates = np.linspace(0.0, 1.0, 101)
+    assert interval(replicates, 0.9) == pytest.approx((0.05, 0.95))
+    replicates[:10] = np.nan
+    assert interval(replicates, 0.9) == (-np.inf, np.inf)
+
+
+def test_band_by_hand():
+    runs = [run_of([4.0, 2.0, 1.0], 42), run_of([2.0, 4.0, 3.0], 43), run_of([3.0, 9.0], 44)]
+    band = curve_band(runs, LOSS)
+    assert band.epochs.tolist() == [0, 1, 2]
+    assert band.runs.tolist() == [3, 3, 2]
+    assert band.mean.tolist() == [3.0, 5.0, 2.0]
+    assert band.median.tolist() == [3.0, 4.0, 2.0]
+    assert band.lower_quartile.tolist() == [2.5, 3.0, 1.5]
+    assert np.isnan(band.low[2])  # two runs have no interval
+    assert len(band.rows()) == 3
+
+
+@pytest.mark.parametrize(("center", "statistic"), [("mean", np.mean), ("median", np.median)])
+def test_band_is_scipys_percentile_bootstrap(center, statistic):
+    values = np.random.default_rng(1).normal(size=(12, 3))
+    runs = [run_of(row.tolist(), 42 + i) for i, row in enumerate(values)]
+    band = curve_band(runs, LOSS, center=center, resamples=4000)
+    theirs = stats.bootstrap(
+        (values,), statistic, axis=0, method="percentile", n_resamples=4000
+    ).confidence_interval
+    np.testing.assert_allclose(band.low, theirs.low, atol=0.12)
+    np.testing.assert_allclose(band.high, theirs.high, atol=0.12)
+    again = curve_band(runs, LOSS, center=center, resamples=4000)
+    np.testing.assert_array_equal(band.low, again.low)
+
+
+def test_a_diverged_run_is_no_better_than_the_others():
+    runs = [run_of([3.0, 1.0, 1.0], s) for s in (42, 43)]
+    runs.append(run_of([3.0, None], 44, status="diverged"))
+    band = curve_band(runs, LOSS)
+    assert band.mean[0] == 3.0
+    assert np.isnan(band.mean[1:]).all()
+    assert band.median.tolist() == [3.0, 1.0, 1.0]
+    assert band.upper_quartile[2] == np.inf
+    end = summarize_end(runs, LOSS)
+    assert (end.runs, end.diverged, end.median) == (3, 1, 1.0)
+    assert math.isnan(end.mean)
+    assert math.isnan(end.low)
+    assert summarize_end(runs, LOSS, "best").mean == pytest.approx(5 / 3)
+
+
+def test_end_of_few_runs():
+    assert summarize_end([], LOSS) is None
+    assert summarize_end([run_of([1.0])], ACCURACY) is None
+    single = summarize_end([run_of([3.0, 2.0])], LOSS)
+    assert (single.mean, single.runs) == (2.0, 1)
+    assert math.isnan(single.std)
+    assert math.isnan(single.low)
+    assert summarize_end([run_of([1.0], s) for s in range(4)], LOSS).high == 1.0  # all equal
+    unfinished = [run_of([1.0]), run_of([5.0], 43, status="running")]
+    assert summarize_end(unfinished, LOSS).unfinished == 1
+
+
+def test_metric_of():
+    assert metric_of([]) is None
+    assert metric_of([run_of([1.0])]) == LOSS
+    assert metric_of([run_of([1.0]), run_of([0.5], metric="accuracy")]) == ACCURACY
+    assert curve_band([], LOSS) is None
+    assert curve_band([run_of([1.0])], ACCURACY) is None
+
+
+# Times, survival.
+
+
+def test_survival_by_hand():
+    """The remission times of Freireich et al. (1963), the first of Cox's examples: median 23."""
+    times = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
+    lost = {3, 5, 7, 8, 11, 12, 13, 16, 17, 18, 19, 20}
+    reached = np.array([i not in lost for i in range(21)])
+    at, surviving = survival_curve(np.array(times, dtype=float), reached)
+    published = {6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448}
+    for time, share in published.items():
+        assert surviving[at == time] == pytest.approx(share, abs=1e-3)
+    assert survival_median(np.array(times, dtype=float), reached) == 23
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_median_without_censoring_is_the_ordinary_one(n):
+    times = np.random.default_rng(n).permutation(20)[:n].astype(float)
+    assert survival_median(times, np.ones(n, dtype=bool)) == np.median(times)
+
+
+def test_median_with_censoring():
+    def median(times, reached):
+        return survival_median(np.array(times, dtype=float), np.array(reached, dtype=bool))
+
+    assert median([3, 5, 9, 9], [1, 1, 0, 0]) == 5  # half get there, nobody after
+    assert median([3, 9, 9, 9], [1, 0, 0, 0]) == np.inf
+    assert median([2, 4, 6, 8], [1, 0, 1, 1]) == 6  # S is 3/4, then 3/8
+    assert median([4, 4, 4], [1, 1, 0]) == 4  # reaching goes before being lost sight of
+    assert math.isnan(median([], []))
+
+
+def test_resampled_medians_are_those_of_the_drawn_runs():
+    rng = np.random.default_rng(3)
+    times = rng.integers(1, 8, size=9).astype(float)
+    reached = rng.random(9) < 0.6
+    counts = rng.multinomial(9, np.full(9, 1 / 9), size=60)
+    for count, median in zip(counts, resampled_medians(times, reached, counts), strict=True):
+        rows = np.repeat(np.arange(9), count)
+        at, surviving = survival_curve(times[rows], reached[rows])
+        below = at[surviving < 0.5 - 1e-9]
+        half = at[np.isclose(surviving, 0.5)]
+        events = set(times[rows][reached[rows]])
+        last = [t for t in below if t in events]
+        first = [t for t in half if t in events]
+        expected = (
+            last[0] if last and not first else
+            (first[0] + last[0]) / 2 if last and first else
+            first[0] if first else np.inf
+        )  # fmt: skip
+        assert median == pytest.approx(expected)
+
+
+def test_times_in_every_unit():
+    runs = [reaching(3, 42, gradients=14), reaching(5, 43, gradients=14)]
+    for unit, expected in {
+        "epochs": [3, 5], "steps": [21, 35], "gradient_evaluations": [42, 70], "seconds": [6, 10],
+    }.items():  # fmt: skip
+        times = times_to_target(runs, BAR, unit)
+        assert times.times.tolist() == expected
+        assert times.counted == unit
+    mixed = times_to_target([runs[0], reaching(5, 43)], BAR, "gradient_evaluations")
+    assert (mixed.counted, mixed.times.tolist()) == ("steps", [21, 35])
+    with pytest.raises(UsageError, match="allowed: epochs"):
+        times_to_target(runs, BAR, "minutes")
+
+
+def test_runs_that_do_not_reach_the_target():
+    runs = [
+        reaching(2, 42),
+        reaching(None, 43),
+        reaching(None, 44, length=4, status="stopped"),
+        run_of([2.0, None], 45, status="diverged"),
+        run_of([], 46, status="failed"),
+    ]
+    times = times_to_target(runs, BAR)
+    assert times.times.tolist() == [2, 9, 3, 9]  # a diverged run is never lost sight of
+    assert times.reached.tolist() == [True, False, False, False]
+    assert (times.diverged, times.unknown) == (1, 1)
+    assert times.median == np.inf
+    assert [row["reached"] for row in times.rows()] == [True, False, False, False]
+    speed = published_speed(runs, BAR)
+    assert (speed.mean, speed.unreached) == ((2 + 10 + 4 + 2) / 4, 3)
+    nothing = times_to_target([], BAR)
+    assert math.isnan(nothing.median)
+    assert nothing.rows() == []
+    assert math.isnan(published_speed([], BAR).mean)
+
+
+def test_target_of_other_problems_is_what_adam_reaches():
+    adam = [run_of([3.0, v], 42 + i, optimizer="Adam") for i, v in enumerate([1.0, 2.0, 1.5])]
+    worse = [run_of([3.0, 0.1 * v], 42, optimizer="Adam", lr=v) for v in (20.0, 30.0)]
+    target = target_of("p", [*adam, *worse, run_of([0.0])])
+    assert target.value == 1.5
+    assert target.source == "median final value of tuned Adam, 3 seeds"
+    assert target_of("p", []) is None
+    assert target_of("p", [run_of([None], optimizer="Adam", status="diverged")]) is None
+
+
+# Learning rates, tuning, divergence.
+
+
+def test_sensitivity_by_hand():
+    values = {1e-3: [9.0], 1e-2: [1.04], 1e-1: [1.1, 0.9], 1.0: [1.06], 10.0: [None]}
+    runs = [
+        run_of([5.0, end], 42 + i, lr=lr, status="done" if end else "diverged")
+        for lr, ends in values.items()
+        for i, end in enumerate(ends)
+    ]
+    curve = learning_rate_sensitivity(reversed(runs), LOSS)
+    assert curve.rates.tolist() == [1e-3, 1e-2, 1e-1, 1.0, 10.0]
+    assert curve.medians.tolist() == [9.0, 1.04, 1.0, 1.06, np.inf]
+    assert curve.runs.tolist() == [1, 1, 2, 1, 1]
+    assert curve.diverged.tolist() == [0, 0, 0, 0, 1]
+    window = near_best(curve, 5.0)
+    assert (window.low, window.high) == (1e-2, 1e-1)
+    assert window.decades == pytest.approx(1.0)
+    assert window.decades_at_most == pytest.approx(3.0)  # from 1e-3 to 1
+    assert near_best(curve, 10.0).decades == pytest.approx(2.0)
+    assert near_best(curve, 900.0).decades_at_most == np.inf  # the grid ends first
+    assert learning_rate_sensitivity(runs, LOSS, seed=42).medians[2] == 1.1
+    assert len(curve.rows()) == 5
+
+
+def test_window_of_accuracies():
+    runs = [run_of([v], lr=10.0**i, metric="accuracy") for i, v in enumerate([0.5, 0.77, 0.8])]
+    window = near_best(learning_rate_sensitivity(runs, ACCURACY), 5.0)
+    assert (window.low, window.high) == (10.0, 100.0)
+
+
+def test_sensitivity_without_values():
+    empty = learning_rate_sensitivity([], LOSS)
+    assert empty.best is None
+    assert near_best(empty) is None
+    assert empty.rows() == []
+    lost = learning_rate_sensitivity([run_of([None], status="diverged")], LOSS)
+    assert near_best(lost) is None
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_expected_best_is_the_mean_over_all_draws(replacement):
+    values = [3.0, 1.0, 4.0, 1.0, 5.0]
+    runs = [run_of([9.0, v], lr=i + 1.0) for i, v in enumerate(values)]
+    curve = expected_best(runs, LOSS, replacement=replacement)
+    for k in range(1, 6):
+        if replacement:
+            draws = itertools.product(values, repeat=k)
+        else:
+            draws = itertools.combinations(values, k)
+        bests = [min(draw) for draw in draws]
+        assert curve.expected[k - 1] == pytest.approx(np.mean(bests))
+        assert curve.std[k - 1] == pytest.approx(np.std(bests), abs=1e-7)
+    assert best_of(5, 3, replacement).sum() == pytest.approx(1)
+
+
+def test_a_failed_trial_counts_as_untrained():
+    runs = [
+        run_of([2.0, 1.0], lr=0.1),
+        run_of([2.0, 50.0], lr=1.0),
+        run_of([2.0, None], lr=10.0, status="diverged"),
+    ]
+    curve = expected_best(runs, LOSS)
+    assert curve.untrained == 2
+    assert curve.expected[0] == pytest.approx(5 / 3)
+    assert curve.expected[-1] == 1.0
+    assert expected_best([], LOSS) is None
+    assert expected_best(runs, ACCURACY) is None
+
+
+def test_divergence_by_hand():
+    """Wilson's interval from its formula, z = 1.959964."""
+    runs = [run_of([1.0], s) for s in range(8)]
+    runs += [run_of([None], s, status="diverged") for s in (8, 9)]
+    rate = divergence_rate([*runs, run_of([1.0], 10, status="running")])
+    z, n, p = 1.959964, 10, 0.2
+    center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert (rate.diverged, rate.runs, rate.rate) == (2, 10, 0.2)
+    assert (rate.low, rate.high) == pytest.approx((center - half, center + half), abs=1e-6)
+    assert math.isnan(divergence_rate([]).rate)
+    assert divergence_rate([run_of([1.0])]).low == 0.0
+
+
+# Profiles.
+
+
+def test_profile_by_hand():
+    costs = np.array([[1.0, 2.0, 4.0, np.inf], [2.0, 2.0, 1.0, 3.0]])
+    ratios = profile_ratios(costs)
+    assert ratios.tolist() == [[1, 1, 4, np.inf], [2, 1, 1, 1]]
+    taus, shares = profile_steps(ratios[0])
+    assert taus.tolist() == [1, 4]
+    assert shares.tolist() == [0.5, 0.75]
+    assert profile_integral(ratios[0], 4.0) == pytest.approx(0.5)
+    assert profile_integral(ratios[1], 4.0) == pytest.approx((3 + 0.5) / 4)
+
+
+def test_profile_integral_is_the_area():
+    ratios = np.exp(np.random.default_rng(0).exponential(size=9))
+    grid = np.linspace(0, np.log(5.0), 20001)
+    shares = [(np.log(ratios) <= x).mean() for x in grid]
+    area = np.mean(shares)
+    assert profile_integral(ratios, 5.0) == pytest.approx(area, abs=1e-3)
+
+
+def test_profiles_leave_out_what_cannot_be_compared():
+    runs = [reaching(3, s, problem=p) for s in range(3) for p in ("p", "alone", "hard", "free")]
+    runs += [reaching(6, s, optimizer="Adam") for s in range(3)]
+    runs += [reaching(3, s, problem="free", optimizer="Adam") for s in range(3)]
+    runs += [reaching(None, s, problem="hard", optimizer="Adam") for s in range(3)]
+    targets = {"p": BAR, "alone": BAR, "hard": BAR, "free": None}
+    profiles = performance_profiles(contenders(runs), targets, ["SGD", "Adam"])
+    assert profiles.problems == ("p", "hard")
+    assert profiles.left_out["alone"] == "there are no runs of Adam"
+    assert profiles.left_out["free"] == "it has no target"
+    sgd, adam = profiles.profiles
+    assert (sgd.integral, sgd.low, sgd.high) == (1.0, 1.0, 1.0)
+    assert adam.ratios.tolist() == [2.0, np.inf]
+    assert adam.integral == pytest.approx(0.25)
+    nothing = performance_profiles({}, {}, ["SGD"])
+    assert math.isnan(nothing.profiles[0].integral)
+
+
+# Speed-up.
+
+
+def two_optimizers(slow, fast, problem="p"):
+    runs = [reaching(t, 42 + i, 60, problem=problem) for i, t in enumerate(slow)]
+    return runs + [
+        reaching(t, 42 + i, 60, problem=problem, optimizer="Adam") for i, t in enumerate(fast)
+    ]
+
+
+def test_speedup_by_hand():
+    runs = two_optimizers([20, 24, 22], [10, 11, 12])
+    runs += two_optimizers([10, 10, 10], [20, 20, 20], "q")
+    runs += two_optimizers([10, None, None], [20, 20, 20], "r")
+    runs += two_optimizers([10], [5], "s")
+    found = speedup(contenders(runs), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
+    assert [line.ratio for line in found.problems[:2]] == [2.0, 0.5]
+    assert found.ratio == pytest.approx(1.0)
+    assert [line.problem for line in found.used] == ["p", "q"]
+    assert (found.problems[1].low, found.problems[1].high) == pytest.approx((0.5, 0.5))
+    assert found.problems[2].excluded == (
+        "less than half of the runs reach the target: SGD in 1 of 3 runs"
+    )
+    assert found.problems[3].ratio == 2.0
+    assert found.problems[3].excluded == "one seed has no interval"
+    assert found.problems[3].more_seeds == 2
+    assert len(found.rows()) == 5
+
+
+def test_speedup_interval_is_scipys_stratified_bootstrap():
+    rng = np.random.default_rng(5)
+    samples = [rng.integers(10, 40, size=11) for _ in range(4)]
+    runs = two_optimizers(samples[0], samples[1]) + two_optimizers(samples[2], samples[3], "q")
+    found = speedup(
+        contenders(runs), {"p": BAR, "q": BAR}, "Adam", "SGD", resamples=5000, level=0.9
+    )
+
+    def log_ratio(a, b, c, d, axis=-1):
+        logs = [np.log(np.median(x, axis=axis)) for x in (a, b, c, d)]
+        return (logs[0] - logs[1] + logs[2] - logs[3]) / 2
+
+    theirs = stats.bootstrap(
+        samples, log_ratio, method="percentile", n_resamples=5000, confidence_level=0.9
+    ).confidence_interval
+    assert math.log(found.low) == pytest.approx(theirs.low, abs=0.03)
+    assert math.log(found.high) == pytest.approx(theirs.high, abs=0.03)
+
+
+def test_speedup_does_not_depend_on_other_problems():
+    runs = two_optimizers([20, 24, 30], [10, 15, 12])
+    others = two_optimizers([10, 12, 9], [20, 25, 20], "a")
+    alone = speedup(contenders(runs), {"p": BAR}, "Adam", "SGD").problems[0]
+    among = speedup(contenders(others + runs), {"p": BAR, "a": BAR}, "Adam", "SGD").problems[1]
+    assert (alone.low, alone.high) == (among.low, among.high)
+
+
+def test_a_side_that_may_not_reach_the_target_has_no_bound():
+    runs = two_optimizers([20, 22, 25, None, None], [10, 10, 10, 11, 12])
+    line = speedup(contenders(runs), {"p": BAR}, "Adam", "SGD").problems[0]
+    assert line.ratio == 2.5
+    assert line.high == math.inf
+    assert line.low >= 20 / 12
+
+
+# Paired comparison.
+
+
+def signed_rank_by_enumeration(differences):
+    kept = differences[differences != 0]
+    ranks = stats.rankdata(np.abs(kept))
+    sums = [np.dot(signs, ranks) for signs in itertools.product([0, 1], repeat=len(kept))]
+    observed = ranks[kept > 0].sum()
+    least = min(np.mean(np.array(sums) <= observed), np.mean(np.array(sums) >= observed))
+    return min(1.0, 2 * least)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_signed_rank_is_scipys(seed):
+    differences = np.random.default_rng(seed).normal(0.4, size=5 + seed)
+    theirs = stats.wilcoxon(differences, method="exact").pvalue
+    assert signed_rank_p(differences) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_signed_rank_with_ties_is_the_enumeration(seed):
+    differences = np.random.default_rng(seed).integers(-2, 4, size=8).astype(float)
+    assert signed_rank_p(differences) == pytest.approx(signed_rank_by_enumeration(differences))
+
+
+def test_signed_rank_at_its_limits():
+    assert signed_rank_p(np.array([])) == 1.0
+    assert signed_rank_p(np.zeros(4)) == 1.0
+    assert signed_rank_p(np.array([1.0, 2.0, np.inf])) == 0.25  # three seeds cannot say more
+    assert signed_rank_p(np.full(10, 0.1)) == pytest.approx(2 / 2**10)
+
+
+def test_hodges_lehmann_by_hand():
+    gain, low, high = hodges_lehmann(np.array([1.0, 2.0, 6.0]), 0.5)
+    assert gain == 2.75  # of 1, 1.5, 2, 3.5, 4, 6
+    assert (low, high) == (1.5, 4.0)  # P(W <= 1) is 1/4
+    assert hodges_lehmann(np.array([1.0, 2.0, 6.0]))[1:] == (-np.inf, np.inf)
+    assert math.isnan(hodges_lehmann(np.array([]))[0])
+    assert hodges_lehmann(np.array([np.inf] * 3 + [1.0] * 7))[2] == np.inf
+
+
+def test_hodges_lehmann_inverts_the_test():
+    differences = np.random.default_rng(2).normal(size=9)
+    _, low, high = hodges_lehmann(differences)
+    for shift in (low + 1e-9, 0.5 * (low + high), high - 1e-9):
+        assert signed_rank_p(differences - shift) > 0.05
+    for shift in (low - 1e-9, high + 1e-9):
+        assert signed_rank_p(differences - shift) <= 0.05
+
+
+def test_holm_by_hand():
+    assert holm([]) == []
+    assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+def test_paired_by_hand():
+    runs = [run_of([3.0, 1.0 + 0.1 * s], s) for s in range(8)]
+    runs += [run_of([3.0, 0.9 + 0.1 * s], s, optimizer="Adam") for s in range(1, 7)]
+    runs += [run_of([3.0, None], 7, optimizer="Adam", status="diverged")]
+    runs += [run_of([3.0], 0, optimizer="Adam", status="running")]
+    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    assert paired.seeds == (1, 2, 3, 4, 5, 6, 7)
+    assert (paired.wins, paired.ties) == (6, 0)
+    assert paired.gain == pytest.approx(0.1)
+    assert paired.low == -math.inf  # a run that diverged may be any amount worse
+    assert paired.p == paired.p_holm
+    assert paired.rows()[0]["seeds"] == 7
+    assert paired_sentence(paired).startswith("Its final test objective is better by 0.100 [-∞, ")
+
+
+def test_paired_where_nothing_is_shared():
+    runs = [run_of([1.0], 1), run_of([1.0], 2, optimizer="Adam")]
+    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    assert (paired.seeds, paired.p) == ((), 1.0)
+    assert paired_sentence(paired) == "No seed in common."
+    runs = [run_of([1.0], 1), run_of([0.5], 1, optimizer="Adam", metric="accuracy")]
+    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    assert paired.metric is None
+    both = [run_of([None], 1, optimizer=o, status="diverged") for o in ("SGD", "Adam")]
+    (paired,) = compare_paired(contenders(both), "Adam", "SGD")
+    assert (paired.ties, paired.gain) == (1, 0.0)
+
+
+# Planning.
+
+
+@pytest.mark.parametrize("half_width", [0.05, 0.3, 2.0])
+def test_seeds_for_mean_is_the_smallest(half_width):
+    values = np.array([1.0, 2.0, 1.5, 1.2])
+    spread = values.std(ddof=1)
+    found = seeds_for_mean(values, half_width)
+    enough = [
+        n for n in range(2, 2000) if stats.t.ppf(0.975, n - 1) * spread / n**0.5 <= half_width
+    ]
+    assert found == enough[0]
+
+
+def test_seeds_that_cannot_be_planned():
+    assert seeds_for_mean(np.array([1.0]), 0.1) is None
+    assert seeds_for_mean(np.array([1.0, np.nan]), 0.1) is None
+    assert seeds_for_mean(np.array([0.0, 1.0]), 1e-9) is None
+    assert seeds_for_mean(np.array([1.0, 1.0]), 0.1) == 2
+    with pytest.raises(UsageError, match="half_width"):
+        seeds_for_mean(np.array([1.0, 2.0]), 0.0)
+
+
+def test_seeds_for_ratio():
+    assert seeds_for_ratio(1 / 1.44, 1.44, 10, 1.2) == 40  # half the width takes four times as many
+    assert seeds_for_ratio(0.9, 1.1, 10, 1.2) == 10
+    assert seeds_for_ratio(0.5, math.inf, 10, 1.2) is None
+    assert seeds_for_ratio(math.nan, math.nan, 1, 1.2) is None
+    with pytest.raises(UsageError, match="factor"):
+        seeds_for_ratio(0.5, 2.0, 10, 1.0)
+
+
+# Contenders, fairness, verdict.
+
+
+def test_contenders_choose_the_repeated_setting():
+    runs = [run_of([3.0, 0.1], lr=1.0)] + [run_of([3.0, 2.0], s) for s in (42, 43)]
+    (chosen,) = contenders(runs)["p"]
+    assert (chosen.runs[0].config.hyperparams["lr"], chosen.settings_seen) == (0.1, 2)
+    (chosen,) = contenders(runs[:2])["p"]
+    assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (1.0, "test objective")
+    assert contenders([run_of([], status="failed")]) == {}
+
+
+def test_contenders_choose_on_held_out_rows():
+    def run(lr, valid, test):
+        made = run_of([test], lr=lr)
+        made.records[0]["metrics"]["valid"] = {"objective": valid}
+        return made
+
+    (chosen,) = contenders([run(0.1, 1.0, 2.0), run(1.0, 2.0, 1.0)])["p"]
+    assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (0.1, "valid objective")
+
+
+def test_labels_tell_apart_what_has_one_name():
+    official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
+    runs = [
+        run_of([1.0]),
+        run_of([1.0], recipe="2019"),
+        run_of([1.0], recipe="2019", environment=official),
+        run_of([1.0], optimizer="my.py:Mine"),
+    ]
+    assert [c.label for c in contenders(runs)["p"]] == [
+        "SGD (yours, recipe standard)", "SGD (yours, recipe 2019)", "SGD (official)", "Mine",
+    ]  # fmt: skip
+    runs = [run_of([1.0], optimizer="a.py:Mine"), run_of([1.0], optimizer="b.py:Mine")]
+    assert [c.label for c in contenders(runs)["p"]] == ["a.py:Mine", "b.py:Mine"]
+    runs = [run_of([1.0]), run_of([1.0], data="synthetic")]
+    assert [c.label for c in contenders(runs)["p"]] == ["SGD (real data)", "SGD (synthetic data)"]
+
+
+def test_a_run_that_is_there_twice_counts_once():
+    runs = [
+        run_of([9.0], status="running"),
+        run_of([9.0, 1.0]),
+        run_of([9.0, 1.0]),
+        run_of([9.0], 43),
+    ]
+    (contender,) = contenders(runs)["p"]
+    assert [len(run.records) for run in contender.runs] == [2, 1]
+
+
+def test_runs_unlike_those_that_set_the_target():
+    runs = [run_of([3.0, 1.0], s, problem="quadratic_deep") for s in range(3)]
+    targets = {"quadratic_deep": target_of("quadratic_deep")}
+    (sentence,) = foreign_targets(contenders(runs), targets)
+    assert sentence == (
+        "The runs of SGD on quadratic_deep follow the recipe standard, but the target was set by "
+        "runs of the recipe 2019."
+    )
+    alike = [run_of([3.0], problem="quadratic_deep", recipe="2019")]
+    assert foreign_targets(contenders(alike), targets) == []
+    made_up = [run_of([3.0], problem="quadratic_deep", recipe="2019", data="synthetic")]
+    assert "stand-in data" in foreign_targets(contenders(made_up), targets)[0]
+    assert foreign_targets(contenders([run_of([1.0])]), {"p": BAR}) == []
+
+
+def test_what_is_unequal_is_said():
+    runs = [run_of([3.0, 1.0], lr=lr) for lr in (0.1, 1.0)]
+    runs += [
+        run_of([3.0, 1.0, 1.0], s, optimizer="Adam", recipe="2019", precision="bf16", batch_size=64)
+        for s in (42, 43)
+    ]
+    runs += [run_of([3.0], problem="q"), run_of([3.0], problem="q", optimizer="Adam")]
+    assert unequal(contenders(runs[:2])) == []
+    sentences = unequal(contenders(runs))
+    joined = " ".join(sentences)
+    assert "Unequal tuning budgets on p: SGD 2 settings tried, Adam (recipe 2019) 1 " in joined
+    assert "Different precisions on p: SGD fp32, Adam (recipe 2019) bf16." in joined
+    assert "Different recipes on p: " in joined
+    assert "Unequal numbers of seeds on p" in joined
+    assert "epochs on p: SGD 1 epoch, Adam (recipe 2019) 2 epochs." in joined
+    assert " q" not in joined
+
+
+def test_verdict_in_words():
+    runs = two_optimizers([24, 26, 25, 24, 27, 26], [20, 21, 20, 22, 20, 21])
+    runs += two_optimizers([5, 30, 9, 26, 8], [20, 9, 22, 14, 30], "q")
+    runs += two_optimizers([9, 9, 9], [None, None, None], "r")
+    for problem in "pqr":  # the bar is what Adam, unlike SGD's, ends at
+        assert target_of(problem, runs) is not None
+    verdict = judge(runs, "Adam", "SGD")
+    assert verdict.overall.startswith("Adam reaches the target ")
+    assert "[" in verdict.overall
+    assert [line.partition(":")[0] for line in verdict.lines] == ["p", "q", "r"]
+    assert verdict.lines[0].startswith(
+        "p: Adam reaches test objective 0.5 1.24 times as fast as SGD ["
+    )
+    assert "this shows no difference" in verdict.lines[1]
+    assert len(verdict.rows()) == 4
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([], "No verdict: no run of Adam and SGD has a record; there are no results."),
+        ([run_of([1.0])], "No verdict: no run of Adam has a record; there are results of SGD."),
+        (
+            [run_of([3.0, 1.0]), run_of([3.0, 1.0], optimizer="Adam")],
+            "No verdict on the speed of Adam against SGD: none of 1 problem has a speed-up with an "
+            "interval; p cannot be judged; 1 needs 2 more seeds.",
+        ),
+        (
+            [
+                run_of([None], optimizer=o, seed=s, status="diverged")
+                for o in ("SGD", "Adam")
+                for s in range(3)
+            ],
+            "No verdict on the speed of Adam against SGD: none of 1 problem has a speed-up with an "
+            "interval; p cannot be judged.",
+        ),
+    ],
+)
+def test_verdict_on_too_little(runs, words):
+    assert judge(runs, "Adam", "SGD").overall == words
+
+
+def test_arguments_are_checked():
+    runs = [run_of([1.0], s) for s in range(3)]
+    for level in (0.0, 1.0, 95, math.nan):
+        with pytest.raises(UsageError, match="level"):
+            curve_band(runs, LOSS, level=level)
+        with pytest.raises(UsageError, match="level"):
+            divergence_rate(runs, level=level)
+    with pytest.raises(UsageError, match="kind is 'finals'; allowed: final, best"):
+        summarize_end(runs, LOSS, "finals")
+    with pytest.raises(UsageError, match="center is 'mode'; allowed: mean, median"):
+        curve_band(runs, LOSS, center="mode")
+    with pytest.raises(UsageError, match="resamples"):
+        summarize_end(runs, LOSS, resamples=0)
+    with pytest.raises(UsageError, match="factor"):
+        speedup(contenders(two_optimizers([3] * 3, [2] * 3)), {"p": BAR}, "Adam", "SGD", wanted=1)
