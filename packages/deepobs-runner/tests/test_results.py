@@ -266,9 +266,13 @@ def test_an_older_file_is_read_through_its_migration(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_ten_thousand_results_load(tmp_path):
     """Measured at 1 s of processor time; what is tested is that all are there."""
-    template = stored(tmp_path).read_text()
+    path = stored(tmp_path)
+    template = json.loads(path.read_text())
+    path.unlink()
     for seed in range(10_000):
-        (tmp_path / f"{seed}.json").write_text(template.replace('"seed": 42', f'"seed": {seed}'))
+        config = RunConfig(problem="p", optimizer="SGD", seed=seed)
+        data = {**template, "id": config.id, "config": config.to_json()}
+        (tmp_path / f"{seed}.json").write_text(json.dumps(data))
     assert {result.config.seed for result in load_results(tmp_path)} == set(range(10_000))
 
 
@@ -284,3 +288,116 @@ def test_a_missing_metric_is_nan():
     config = RunConfig(problem="p", optimizer="SGD")
     result = RunResult(config=config, status="done", records=({"epoch": 0, "metrics": {}},))
     assert np.isnan(result.series("test", "accuracy")).all()
+
+
+def left_out(folder):
+    errors = []
+    found = load_results(folder, on_error=errors.append)
+    return [result.path for result in found], [str(error) for error in errors]
+
+
+@pytest.mark.parametrize("name", ["0-before.json", "zz-after.json"])
+def test_a_copy_is_no_further_seed(tmp_path, name):
+    path = stored(tmp_path)
+    copy = tmp_path / name
+    copy.write_bytes(path.read_bytes())
+    found, errors = left_out(tmp_path)
+    assert found == [path]
+    (error,) = errors
+    assert str(copy) in error
+    assert str(path) in error
+    with pytest.warns(UserWarning, match="once more"):
+        assert [result.path for result in load_results(tmp_path)] == [path]
+
+
+def test_grouping_leaves_copies_out(tmp_path):
+    result = load_result(stored(tmp_path))
+    with pytest.warns(UserWarning, match="once more"):
+        (runs,) = by_setting([result, replace(result)])
+    assert len(runs) == 1
+
+
+def test_results_of_two_origins_are_two_settings():
+    config = RunConfig(problem="p", optimizer="SGD")
+    results = [
+        RunResult(config=config, status="done", environment={"source": source})
+        for source in ("one", "two")
+    ]
+    assert [len(runs) for runs in by_setting(results)] == [1, 1]
+
+
+def test_an_id_that_is_not_that_of_the_configuration(tmp_path):
+    path = stored(tmp_path, seed=1)
+    data = json.loads(path.read_text())
+    data["config"]["seed"] = 2
+    path.write_text(json.dumps(data))
+    found, (error,) = left_out(tmp_path)
+    assert not found
+    assert str(path) in error
+    assert data["id"] in error
+
+
+def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
+    path = stored(tmp_path)
+    data = json.loads(path.read_text())
+    data["schema"], data["config"]["epochs"] = 0, "1"
+
+    def change(old):
+        return {**old, "config": {**old["config"], "epochs": int(old["config"]["epochs"])}}
+
+    path.write_text(json.dumps(data))
+    monkeypatch.setattr("deepobs_runner.results.MIGRATIONS", {0: change})
+    assert load_result(path).config.epochs == 1
+
+
+@pytest.mark.parametrize("lazily", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"records": [{}]}, "records[0].epoch"),
+        ({"records": [None]}, "records[0]"),
+        ({"records": {"a": 1}}, "records"),
+        ({"records": "ab"}, "records"),
+        ({"records": [{"epoch": True, "metrics": {}}]}, "records[0].epoch"),
+        ({"records": [{"epoch": 0}]}, "records[0].metrics"),
+        ({"records": [{"epoch": 0, "steps": "1", "metrics": {}}]}, "records[0].steps"),
+        ({"records": [{"epoch": 0, "metrics": {"test": 3}}]}, "records[0].metrics.test"),
+        (
+            {"records": [{"epoch": 0, "metrics": {"test": {"loss": "x"}}}]},
+            "records[0].metrics.test.loss",
+        ),
+        ({"config.seed": "x"}, "config.seed"),
+        ({"config.hyperparams": 3}, "config.hyperparams"),
+        ({"config.problem": None}, "config.problem"),
+        ({"config.schedule": []}, "config.schedule"),
+        ({"config.fingerprint": 1}, "config.fingerprint"),
+        ({"config": None}, "config"),
+        ({"environment": None}, "environment"),
+        ({"status": "weird"}, "status"),
+        ({"status": []}, "status"),
+        ({"error": 3}, "error"),
+        ({"id": None}, "id"),
+        ({"schema": True}, "schema"),
+        ({"schema": 1.0}, "schema"),
+        ({"schema": "1"}, "schema"),
+    ],
+)
+def test_odd_files_are_left_out_with_the_field_that_is_odd(tmp_path, changes, field, lazily):
+    good = stored(tmp_path, seed=7)
+    path = stored(tmp_path)
+    data = json.loads(path.read_text())
+    for name, value in changes.items():
+        holder, _, key = name.rpartition(".")
+        (data[holder] if holder else data)[key] = value
+    if not lazily:  # records that are not the last key are read at once
+        data = dict(reversed(data.items()))
+    path.write_text(json.dumps(data))
+    found, (error,) = left_out(tmp_path)
+    assert found == [good]
+    assert str(path) in error
+    assert f"The field {field} is " in error
+
+
+def test_a_file_nested_without_end_is_left_out(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    assert load_results(tmp_path, on_error=lambda error: None) == []

@@ -12,16 +12,18 @@ import json
 import math
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.stored_fields import check_fields, check_records
 from deepobs_runner.stored_records import StoredRecords, parse_result
 
 SCHEMA = 1
@@ -157,24 +159,30 @@ def load_result(path: Path) -> RunResult:
     try:
         data = parse_result(path.read_bytes(), path)
         data["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
     try:
-        data = migrate(data, MIGRATIONS)
-        records = data["records"]
-        if not isinstance(records, list | StoredRecords):
-            raise TypeError(f"records are {records!r}, no list")
+        current = migrate(data, MIGRATIONS)
+        check_fields(current, get_args(Status))
+        records = current["records"]
+        config = RunConfig.from_json(current["config"])
+        # A migration may change the configuration, and with it the id; the file keeps its own.
+        if data["schema"] == SCHEMA and config.id != current["id"]:
+            raise UsageError(
+                f"The field id is {current['id']!r}, but the configuration is that of "
+                f"{config.id!r}: one of them was changed by hand, or by another version."
+            )
         return RunResult(
-            config=RunConfig.from_json(data["config"]),
-            status=data["status"],
-            records=tuple(records) if isinstance(records, list) else records,
-            environment=data["environment"],
-            error=data["error"],
+            config=config,
+            status=current["status"],
+            records=records if isinstance(records, StoredRecords) else check_records(records),
+            environment=current["environment"],
+            error=current["error"],
             path=path,
         )
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
         ) from None
@@ -197,6 +205,8 @@ def migrate(
         UsageError: a newer schema, or an older one without a migration.
     """
     found = data["schema"]
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise UsageError(f"The field schema is {found!r}; it must be a whole number.")
     readable = sorted({schema, *migrations})
     while data["schema"] != schema:
         step = migrations.get(data["schema"])
@@ -220,7 +230,8 @@ def load_results(
     Args:
         folder: of results.
         on_error: called with what is wrong with a file, which is then left out, the records
-            included; None raises it, that of the records when they are looked at.
+            included; None raises it, that of the records when they are looked at. A copy of a
+            result is left out in any case, without `on_error` with a warning.
 
     Raises:
         UsageError: no such folder, or a file that is no result.
@@ -249,7 +260,49 @@ def load_results(
                 if on_error is None:
                     raise
                 on_error(error)
-    return results
+    return _without_copies(results, on_error or _warn)
+
+
+def _warn(error: UsageError) -> None:
+    warnings.warn(str(error), stacklevel=4)
+
+
+def _origin(result: RunResult) -> tuple[str, str]:
+    """Return what two results of one run have in common."""
+    return result.config.id, str(result.environment.get("source"))
+
+
+def _without_copies(
+    results: Iterable[RunResult], on_copy: Callable[[UsageError], object]
+) -> list[RunResult]:
+    """Return the results with each run once: it would count as another seed.
+
+    Of copies the one stays whose file is named by its id, else the first.
+
+    Args:
+        results: in order.
+        on_copy: called with a sentence that names one left out, and the one that stays.
+    """
+    listed = list(results)
+    kept: dict[tuple[str, str], RunResult] = {}
+    for result in listed:
+        first = kept.setdefault(_origin(result), result)
+        if _has_its_name(result) and not _has_its_name(first):
+            kept[_origin(result)] = result
+    for result in listed:
+        stays = kept[_origin(result)]
+        if stays is not result:
+            on_copy(
+                UsageError(
+                    f"{result.path or 'a result without a file'} is the run {result.config.id} "
+                    f"once more, which {stays.path or 'another result'} is already."
+                )
+            )
+    return [result for result in listed if kept[_origin(result)] is result]
+
+
+def _has_its_name(result: RunResult) -> bool:
+    return result.path is not None and result.path.stem == result.config.id
 
 
 def check_writable(folder: Path) -> None:
@@ -270,8 +323,12 @@ def check_writable(folder: Path) -> None:
 
 
 def by_setting(results: Iterable[RunResult]) -> list[list[RunResult]]:
-    """Group results that differ in nothing but the seed; each group is sorted by seed."""
-    groups: dict[str, list[RunResult]] = {}
-    for result in results:
-        groups.setdefault(replace(result.config, seed=0).id, []).append(result)
+    """Group results that differ in nothing but the seed; each group is sorted by seed.
+
+    Of two results of one run the second is left out, with a warning.
+    """
+    groups: dict[tuple[str, str], list[RunResult]] = {}
+    for result in _without_copies(results, _warn):
+        setting = replace(result, config=replace(result.config, seed=0))
+        groups.setdefault(_origin(setting), []).append(result)
     return [sorted(runs, key=lambda run: run.config.seed) for runs in groups.values()]

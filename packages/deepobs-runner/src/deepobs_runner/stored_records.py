@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from deepobs_runner.errors import UsageError
+from deepobs_runner.stored_fields import check_records
 
 MARK = b'"records": ['
 """Begins the last part of a result file. Quotes within a JSON text are escaped, so this is no
@@ -36,12 +37,14 @@ class StoredRecords(Sequence[Record]):
         """Return the records.
 
         Raises:
-            UsageError: the text is no JSON.
+            UsageError: the text is no JSON, or a record is not what it should be.
         """
         if self._parsed is None:
             try:
-                self._parsed = tuple(json.loads(self._text))
-            except ValueError as error:
+                self._parsed = check_records(json.loads(self._text))
+            except UsageError as error:
+                raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}") from None
+            except (ValueError, RecursionError) as error:
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}.") from None
             self._text = b""
         return self._parsed
