@@ -228,6 +228,27 @@ def test_errors_say_file_and_line(plan, tmp_path, text, line, said):
     assert message.endswith((".", "?", "'"))
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "tag"),
+    [
+        (
+            "problems:\n  - !!python/object:os.system quadratic_deep\n",
+            2,
+            "!!python/object:os.system",
+        ),
+        ("problems: [quadratic_deep]\noptimizers: !!set [SGD]\n", 2, "!!set"),
+        ("problems: [quadratic_deep]\noptimizers: [SGD]\nseeds: !!str 3\n", 3, "!!str"),
+        ("!mine {problems: [quadratic_deep], optimizers: [SGD]}", 1, "!mine"),
+        ("problems: [quadratic_deep]\n!!str optimizers: [SGD]\n", 2, "!!str"),
+        ("problems: [! quadratic_deep]\noptimizers: [SGD]\n", 1, "!"),
+    ],
+)
+def test_tags_are_refused(plan, tmp_path, text, line, tag):
+    with pytest.raises(UsageError) as caught:
+        plan(text)
+    assert str(caught.value).startswith(f"{tmp_path / 'plan.yaml'}:{line}: The tag {tag} has no")
+
+
 def test_a_plan_that_is_no_text(tmp_path):
     (tmp_path / "plan.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not UTF-8"):

@@ -123,7 +123,8 @@ def read_yaml(path: Path, name: str) -> Item:
         name: of the whole, for messages.
 
     Raises:
-        PlanError: the file is not there, no UTF-8 or no YAML, or a mapping has a key twice.
+        PlanError: the file is not there, no UTF-8 or no YAML, a mapping has a key twice, or
+            something has a tag.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -138,12 +139,29 @@ def read_yaml(path: Path, name: str) -> Item:
         raise PlanError(f"{path}:{line}: This is no YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
         raise PlanError(f"{path}:1: This is no YAML: {error}.") from None
+    _refuse_tags(text, path)
     if node is None:
         raise PlanError(f"{path}:1: The plan is empty. See docs/plans.md for what belongs there.")
     try:
         return _to_item(node, path, name)
     except RecursionError:
         raise PlanError(f"{path}:1: The plan contains itself (an alias of its own).") from None
+
+
+def _refuse_tags(text: str, path: Path) -> None:
+    """Refuse explicit tags such as `!!str`; only events, not nodes, tell them from resolved ones.
+
+    Raises:
+        PlanError: there is one.
+    """
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            raise PlanError(
+                f"{path}:{event.start_mark.line + 1}: The tag {shown} has no meaning here; leave "
+                "it out. Quotes make a text of a value."
+            )
 
 
 def _to_item(node: yaml.Node, path: Path, name: str) -> Item:
