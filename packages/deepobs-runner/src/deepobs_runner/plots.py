@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 FIXED_COLORS = {"SGD": "#0072B2", "Momentum": "#009E73", "Adam": "#D55E00"}
 FREE_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999")
 
+LineStyle = str | tuple[float, tuple[float, ...]]
+LINES: tuple[LineStyle, ...] = ("-", (0, (6.0, 2.0)), (0, (1.0, 1.5)))
+LONG_LABEL = 40
+"""Characters that fit into the legend below a panel."""
+
 TITLES = {
     ("train_eval", "objective"): "Training objective",
     ("test", "objective"): "Test objective",
@@ -26,21 +33,61 @@ TITLES = {
 }
 
 
-def color_of(optimizer: str, optimizers: Sequence[str]) -> str:
-    """Return an optimizer's colour: the same in every figure for SGD, Momentum and Adam."""
-    if optimizer in FIXED_COLORS:
-        return FIXED_COLORS[optimizer]
-    others = [name for name in dict.fromkeys(optimizers) if name not in FIXED_COLORS]
-    return FREE_COLORS[others.index(optimizer) % len(FREE_COLORS)]
+class Style(NamedTuple):
+    """How a setting is drawn."""
+
+    color: str
+    line: LineStyle
 
 
-def plot_curve(drawn: Curve, axes: Axes, *, color: str, label: str, official: bool = False) -> Axes:
+def line_style(number: int) -> LineStyle:
+    """Return the line style of a number: solid, dashed, dotted, then a dash and ever more dots."""
+    if number < len(LINES):
+        return LINES[number]
+    return (0, (5.0, 1.5, *(1.0, 1.5) * (number - len(LINES) + 1)))
+
+
+def styles_of(settings: Sequence[Setting]) -> list[Style]:
+    """Return a style for each setting; no two of yours, and no two official ones, are the same.
+
+    The first setting of SGD, Momentum and Adam is solid and has the same colour in every figure.
+    Further settings of an optimizer keep its colour and change the line. The official ones, which
+    are told from yours by their breadth, have the colour of their optimizer.
+    """
+    optimizers = dict.fromkeys(setting.optimizer for setting in settings)
+    free = [name for name in optimizers if name not in FIXED_COLORS]
+    colors = {name: FREE_COLORS[i % len(FREE_COLORS)] for i, name in enumerate(free)}
+    colors |= FIXED_COLORS
+    seen: set[tuple[str, bool]] = set()
+    first: list[int] = []
+    later: list[int] = []
+    for index, setting in enumerate(settings):
+        kind = setting.optimizer, setting.official
+        (later if kind in seen else first).append(index)
+        seen.add(kind)
+    styles: dict[int, Style] = {}
+    used: set[tuple[Style, bool]] = set()
+    for index in [*first, *later]:
+        setting = settings[index]
+        candidates = (Style(colors[setting.optimizer], line_style(i)) for i in count())
+        style = next(s for s in candidates if (s, setting.official) not in used)
+        used.add((style, setting.official))
+        styles[index] = style
+    return [styles[index] for index in range(len(settings))]
+
+
+def plot_curve(
+    drawn: Curve, axes: Axes, *, style: Style, label: str, official: bool = False
+) -> Axes:
     """Draw a curve, mean ± standard deviation; official results broad and pale, without a band."""
     width, alpha = (5.0, 0.3) if official else (1.4, 1.0)
-    axes.plot(drawn.epochs, drawn.mean, color=color, label=label, linewidth=width, alpha=alpha)
+    axes.plot(
+        drawn.epochs, drawn.mean,
+        color=style.color, linestyle=style.line, label=label, linewidth=width, alpha=alpha,
+    )  # fmt: skip
     if not official and np.isfinite(drawn.std).any():
         low, high = drawn.mean - drawn.std, drawn.mean + drawn.std
-        axes.fill_between(drawn.epochs, low, high, color=color, alpha=0.2, linewidth=0)
+        axes.fill_between(drawn.epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
     return axes
 
 
@@ -57,23 +104,32 @@ def plot_problem(problem: str, settings: Sequence[Setting]) -> Figure:
     panels = [panel for panel in PANELS if curves[panel]]
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.9 * rows + 0.7), layout="constrained")
+    breadth = columns * LONG_LABEL
+    lines = sum(len(fill(setting.label, breadth).splitlines()) for setting in settings)
+    figure = Figure(figsize=(4.2 * columns, 2.9 * rows + 0.16 * lines + 0.3), layout="constrained")
     figure.suptitle(problem, fontweight="bold")
-    optimizers = [setting.optimizer for setting in settings]
+    styles = {id(s): style for s, style in zip(settings, styles_of(settings), strict=True)}
     for index, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, index)
         for setting, drawn in curves[panel]:
-            color = color_of(setting.optimizer, optimizers)
             label = f"{setting.label} ({drawn.runs} seed{'s' if drawn.runs > 1 else ''})"
             if setting.official:
                 label += ", official 2019"
             elif setting.source != "yours":
                 label += f", {setting.source}"
-            plot_curve(drawn, axes, color=color, label=label, official=setting.official)
+            style = styles[id(setting)]
+            plot_curve(drawn, axes, style=style, label=label, official=setting.official)
         _finish_panel(axes, panel, [drawn for _, drawn in curves[panel]])
     handles, labels = figure.axes[0].get_legend_handles_labels()
+    long = max(map(len, labels)) > LONG_LABEL
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=2, fontsize="small", frameon=False
+        handles,
+        [fill(label, breadth) for label in labels],
+        loc="outside lower center",
+        ncols=1 if long or columns == 1 else 2,
+        fontsize="small",
+        frameon=False,
+        handlelength=4.0,  # shows the dashes
     )
     return figure
 
