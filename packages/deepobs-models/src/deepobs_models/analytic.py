@@ -1,6 +1,7 @@
 """Test functions without a network: the noisy quadratic and three functions of two parameters."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class Quadratic(nn.Module):
         return 0.5 * (difference @ self.hessian * difference).sum(dim=1)  # (B,)
 
 
-class _NoisyFunction2d(nn.Module):
+class _NoisyFunction2d(nn.Module, ABC):
     """A function f(u, v) of two scalar parameters, tilted by noise: f(u, v) + u·x + v·y."""
 
     def __init__(self, start: tuple[float, float]) -> None:
@@ -63,9 +64,9 @@ class _NoisyFunction2d(nn.Module):
         self.u = nn.Parameter(torch.tensor(start[0]))
         self.v = nn.Parameter(torch.tensor(start[1]))
 
+    @abstractmethod
     def value(self, u: Tensor, v: Tensor) -> Tensor:
         """Return f(u, v), elementwise."""
-        raise NotImplementedError
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return the losses (B,) for noise (B, 2)."""
