@@ -317,6 +317,14 @@ def test_grouping_leaves_copies_out(tmp_path):
     assert len(runs) == 1
 
 
+def test_of_two_copies_the_finished_one_stays(tmp_path):
+    path = stored(tmp_path)
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(path.read_bytes())
+    path.write_text(path.read_text().replace('"done"', '"running"'))  # it is made again
+    assert left_out(tmp_path)[0] == [copy]
+
+
 def test_results_of_two_origins_are_two_settings():
     config = RunConfig(problem="p", optimizer="SGD")
     results = [

@@ -277,7 +277,7 @@ def _without_copies(
 ) -> list[RunResult]:
     """Return the results with each run once: it would count as another seed.
 
-    Of copies the one stays whose file is named by its id, else the first.
+    One that is finished stays, rather one whose file is named by its id, else the first.
 
     Args:
         results: in order.
@@ -287,7 +287,7 @@ def _without_copies(
     kept: dict[tuple[str, str], RunResult] = {}
     for result in listed:
         first = kept.setdefault(_origin(result), result)
-        if _has_its_name(result) and not _has_its_name(first):
+        if _rank(result) > _rank(first):
             kept[_origin(result)] = result
     for result in listed:
         stays = kept[_origin(result)]
@@ -301,8 +301,9 @@ def _without_copies(
     return [result for result in listed if kept[_origin(result)] is result]
 
 
-def _has_its_name(result: RunResult) -> bool:
-    return result.path is not None and result.path.stem == result.config.id
+def _rank(result: RunResult) -> tuple[bool, bool]:
+    named = result.path is not None and result.path.stem == result.config.id
+    return result.status in FINISHED, named
 
 
 def check_writable(folder: Path) -> None:
