@@ -75,7 +75,7 @@ def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
     kinds = list(dict.fromkeys(kind for _, kind in families))
     problems: dict[str, list[Contender]] = {}
     for (problem, kind), runs in families.items():
-        settings = [_one_a_seed(group) for group in by_setting(runs)]
+        settings = by_setting(once(runs))
         chosen, chosen_by = _choose(settings)
         problems.setdefault(problem, []).append(
             Contender(
@@ -125,13 +125,17 @@ def _label(kind: Kind, kinds: Sequence[Kind]) -> str:
     return f"{name} ({', '.join(added)})" if added else name
 
 
-def _one_a_seed(runs: Sequence[RunResult]) -> list[RunResult]:
-    """Return the first finished run of each seed, the first of all if none is finished."""
-    kept: dict[int, RunResult] = {}
-    for run in runs:
-        present = kept.get(run.config.seed)
+def once(results: Iterable[RunResult]) -> list[RunResult]:
+    """Return results with each run once: a second copy would count as another seed.
+
+    Of copies the first that is finished stays, else the first.
+    """
+    kept: dict[tuple[str, str], RunResult] = {}
+    for run in results:
+        key = run.config.id, str(run.environment.get("source"))
+        present = kept.get(key)
         if present is None or (is_finished(run) and not is_finished(present)):
-            kept[run.config.seed] = run
+            kept[key] = run
     return list(kept.values())
 
 

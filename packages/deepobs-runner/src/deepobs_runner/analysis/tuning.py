@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepobs_runner.analysis.grouping import once
 from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_finished
 from deepobs_runner.results import RunResult, by_setting
 
@@ -48,7 +49,7 @@ def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarr
     with its value before training; without one it is left out.
     """
     values, untrained = [], 0
-    for runs in by_setting(run for run in results if is_finished(run)):
+    for runs in by_setting(once(run for run in results if is_finished(run))):
         run = runs[0]
         before = run.series(metric.split, metric.name)[0]
         after = final_value(run, metric)
