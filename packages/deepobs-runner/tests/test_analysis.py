@@ -538,7 +538,9 @@ def test_paired_by_hand():
     assert paired.low == -math.inf  # a run that diverged may be any amount worse
     assert paired.p == paired.p_holm
     assert paired.rows()[0]["seeds"] == 7
-    assert paired_sentence(paired).startswith("Its final test objective is better by 0.100 [-∞, ")
+    assert paired_sentence(paired).startswith(
+        "The final test objective of Adam is better by 0.100 [-∞, "
+    )
 
 
 def test_paired_where_nothing_is_shared():

@@ -205,8 +205,8 @@ def paired_sentence(paired: Paired | None) -> str:
     if paired.gain < 0:
         low, high = -high, -low
     text = (
-        f"Its {paired.kind} {paired.metric} is {word} by {number(abs(paired.gain))} "
-        f"{bracket(low, high)} over {seeds}"
+        f"The {paired.kind} {paired.metric} of {paired.optimizer} is {word} by "
+        f"{number(abs(paired.gain))} {bracket(low, high)} over {seeds}"
     )
     if paired.p_least > 1 - paired.level:
         return f"{text}: too few to tell it from chance."
