@@ -175,6 +175,23 @@ def test_end_of_few_runs():
     assert summarize_end(unfinished, LOSS).unfinished == 1
 
 
+def test_interval_of_a_mean_is_bca():
+    """Formulas 14.9, 14.10 and 14.15 of Efron and Tibshirani (1993), with skewed values."""
+    values = np.exp(np.random.default_rng(4).normal(size=12))
+    runs = [run_of([v], s) for s, v in enumerate(values.tolist())]
+    end = summarize_end(runs, LOSS, resamples=9999)
+    means = np.random.default_rng(1).choice(values, size=(20000, 12)).mean(axis=1)
+    bias = stats.norm.ppf(np.mean(means < values.mean()))
+    leaving_one_out = (values.sum() - values) / 11
+    away = leaving_one_out.mean() - leaving_one_out
+    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
+    for z, found in ((-1.959964, end.low), (1.959964, end.high)):
+        level = stats.norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
+        assert found == pytest.approx(np.quantile(means, level), rel=0.025)
+        percentile = np.quantile(means, stats.norm.cdf(z))
+        assert abs(found - percentile) > 0.03 * percentile  # the correction is there to be seen
+
+
 def test_metric_of():
     assert metric_of([]) is None
     assert metric_of([run_of([1.0])]) == LOSS
@@ -310,6 +327,12 @@ def test_sensitivity_by_hand():
 def test_window_of_accuracies():
     runs = [run_of([v], lr=10.0**i, metric="accuracy") for i, v in enumerate([0.5, 0.77, 0.8])]
     window = near_best(learning_rate_sensitivity(runs, ACCURACY), 5.0)
+    assert (window.low, window.high) == (10.0, 100.0)
+
+
+def test_window_is_relative_to_the_size_of_the_best():
+    runs = [run_of([v], lr=10.0**i) for i, v in enumerate([109.0, 104.0, 100.0, 106.0])]
+    window = near_best(learning_rate_sensitivity(runs, LOSS), 5.0)
     assert (window.low, window.high) == (10.0, 100.0)
 
 
@@ -462,6 +485,14 @@ def test_speedup_does_not_depend_on_other_problems():
     assert (alone.low, alone.high) == (among.low, among.high)
 
 
+def test_problems_are_drawn_independently():
+    slow, fast = [20, 24, 30, 26, 33], [10, 15, 12, 19, 13]
+    runs = [r for p in "pqrs" for r in two_optimizers(slow, fast, p)]
+    found = speedup(contenders(runs), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
+    alone = np.log(found.problems[0].high / found.problems[0].low)
+    assert np.log(found.high / found.low) < 0.7 * alone  # about half, not as wide
+
+
 def test_a_side_that_may_not_reach_the_target_has_no_bound():
     runs = two_optimizers([20, 22, 25, None, None], [10, 10, 10, 11, 12])
     line = speedup(contenders(runs), {"p": BAR}, "Adam", "SGD").problems[0]
@@ -540,6 +571,17 @@ def test_paired_by_hand():
     assert paired.rows()[0]["seeds"] == 7
     assert paired_sentence(paired).startswith(
         "The final test objective of Adam is better by 0.100 [-∞, "
+    )
+
+
+def test_paired_in_words_from_the_other_side():
+    runs = [run_of([1.0 + 0.1 * s], s) for s in range(6)]
+    runs += [run_of([1.5 + 0.2 * s], s, optimizer="Adam") for s in range(6)]
+    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    assert paired.gain == pytest.approx(-0.75)
+    assert paired_sentence(paired) == (
+        "The final test objective of Adam is worse by 0.750 [0.500, 1.00] over 6 common seeds "
+        "(p = 0.031)."
     )
 
 
