@@ -178,7 +178,11 @@ def test_a_model_that_misbehaves_is_found(toy, model, check, sentence):
 
 
 def test_a_definition_with_an_address_is_found(toy):
-    problem = replace(toy, data=partial(toy.data, object()))
+    class Odd(nn.Module):
+        def extra_repr(self):
+            return f"made at 0x{id(self):x}"
+
+    problem = replace(toy, data=partial(toy.data, Odd()))
     assert "differs in every process" in failures(problem)["definition"]
 
 

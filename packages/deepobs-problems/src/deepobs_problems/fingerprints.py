@@ -98,7 +98,7 @@ def _class_code(cls: type) -> str:
 
 
 def _code(code: CodeType) -> str:
-    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    constants = [_code(c) if isinstance(c, CodeType) else describe(c) for c in code.co_consts]
     return f"{code.co_code.hex()}{constants}{code.co_names}"
 
 

@@ -34,7 +34,7 @@ ORIGINAL_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Defaults of TensorFlow 1's optimizers under the names that results of the original have."""
 
-MOST_DIGITS = 10
+MOST_DIGITS = 7
 """Of a number that somebody wrote, rather than computed."""
 
 LEAST_DIGITS = 4

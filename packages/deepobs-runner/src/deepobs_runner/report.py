@@ -200,14 +200,17 @@ def _ended(setting: Setting, status: str) -> list[RunResult]:
 
 def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
     sentences = []
-    recipes = {s.runs[0].config.recipe for s in settings if s.source == "yours"}
-    others = {setting.source for setting in settings} - {"yours"}
-    if "standard" in recipes and others:
+    recipes: dict[str, set[str]] = {}
+    for setting in settings:
+        if setting.source == "yours":
+            recipes.setdefault(setting.problem, set()).add(setting.runs[0].config.recipe)
+    others = {setting.problem for setting in settings if setting.source != "yours"}
+    if any("standard" in recipes.get(problem, ()) for problem in others):
         sentences.append(
             "Official results repeat one data order in every epoch (recipe 2019). Runs of the "
             'recipe "standard" are not comparable with them; repeat yours with --recipe 2019.'
         )
-    elif len(recipes) > 1:
+    elif any(len(found) > 1 for found in recipes.values()):
         sentences.append(
             "Your runs follow two recipes; only runs of the same recipe are comparable."
         )
