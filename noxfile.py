@@ -104,16 +104,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests marked slow, one at a time: the largest networks need several GB each."""
+    """Run the tests marked slow, two at a time: the largest networks need 4 GB each."""
     install_workspace(session, TORCH, TORCHVISION)
-    arguments = [
-        "--slow",
-        "-m",
-        "slow",
-        "--durations=15",
-        *(session.posargs or ["packages", "tests"]),
-    ]
-    session.run("pytest", *arguments, env=TEST_ENV | {"OMP_NUM_THREADS": "2"})
+    arguments = ["--slow", "-m", "slow", "--durations=15", "-n", "2", "--dist", "worksteal"]
+    session.run("pytest", *arguments, *(session.posargs or ["packages", "tests"]), env=TEST_ENV)
 
 
 @nox.session(tags=["matrix"])
