@@ -1,6 +1,8 @@
 """Every network works with torch.func, torch.compile, torch.export and their like."""
 
 import io
+import os
+import shutil
 from functools import partial
 
 import pytest
@@ -164,7 +166,11 @@ def test_compiles_without_graph_breaks(case):
     check_compiled(case, "aot_eager")
 
 
+COMPILERS = [os.environ.get("CXX", ""), "g++", "c++", "clang++", "cl"]
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="Inductor needs a C++ compiler")
 @pytest.mark.parametrize("name", ["3c3d", "wrn", "vae"])
 def test_compiles_with_inductor(all_cases, name):
     check_compiled(all_cases[name], "inductor")
