@@ -138,7 +138,7 @@ _PROBLEMS = (
     _vgg(
         name="cifar10_vgg16",
         data=cifar10,
-        stand_in=stand_in("cifar10", 128, evaluated=16),
+        stand_in=stand_in("cifar10", 128, evaluated=4),
         model=partial(VGG, 16, 10),
         defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
@@ -146,7 +146,7 @@ _PROBLEMS = (
     _vgg(
         name="cifar10_vgg19",
         data=cifar10,
-        stand_in=stand_in("cifar10", 128, evaluated=16),
+        stand_in=stand_in("cifar10", 128, evaluated=4),
         model=partial(VGG, 19, 10),
         defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
@@ -172,7 +172,7 @@ _PROBLEMS = (
     _vgg(
         name="cifar100_vgg16",
         data=cifar100,
-        stand_in=stand_in("cifar100", 128, evaluated=16),
+        stand_in=stand_in("cifar100", 128, evaluated=4),
         model=partial(VGG, 16, 100),
         defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
@@ -180,7 +180,7 @@ _PROBLEMS = (
     _vgg(
         name="cifar100_vgg19",
         data=cifar100,
-        stand_in=stand_in("cifar100", 128, evaluated=16),
+        stand_in=stand_in("cifar100", 128, evaluated=4),
         model=partial(VGG, 19, 100),
         defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
@@ -215,7 +215,7 @@ _PROBLEMS = (
     _vgg(
         name="imagenet_vgg16",
         data=imagenet,
-        stand_in=stand_in("imagenet", 128, evaluated=16),
+        stand_in=stand_in("imagenet", 128, evaluated=4),
         model=partial(VGG, 16, 1001),
         defaults=Defaults(128, 100, 50),  # as imagenet_inception_v3, with CIFAR's batch size
         tags=_LARGE_DROPOUT,
@@ -223,7 +223,7 @@ _PROBLEMS = (
     _vgg(
         name="imagenet_vgg19",
         data=imagenet,
-        stand_in=stand_in("imagenet", 128, evaluated=16),
+        stand_in=stand_in("imagenet", 128, evaluated=4),
         model=partial(VGG, 19, 1001),
         defaults=Defaults(128, 100, 50),  # as imagenet_inception_v3, with CIFAR's batch size
         tags=_LARGE_DROPOUT,
@@ -231,7 +231,7 @@ _PROBLEMS = (
     Problem(
         name="imagenet_inception_v3",
         data=imagenet,
-        stand_in=stand_in("imagenet", 64, evaluated=16),
+        stand_in=stand_in("imagenet", 64, evaluated=4),
         model=partial(InceptionV3, 1001),
         loss=inception_loss,
         metrics=MappingProxyType({"accuracy": inception_accuracy}),
