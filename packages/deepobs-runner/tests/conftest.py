@@ -81,6 +81,26 @@ def execution(tmp_path):
     return Execution(device="cpu", out=tmp_path / "results")
 
 
+@pytest.fixture(autouse=True)
+def no_calibration(monkeypatch):
+    """Hide the SGD-step times that the user may have kept of this machine."""
+    monkeypatch.setenv("DEEPOBS_CALIBRATION", str(Path(__file__).with_name("no-calibration.json")))
+
+
+@pytest.fixture
+def cuda():
+    """Return the name of a CUDA device; skip without one."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return "cuda:0"
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    """Return the name of each kind of device; skip those that are not here."""
+    return "cpu" if request.param == "cpu" else request.getfixturevalue("cuda")
+
+
 @pytest.fixture(scope="session")
 def fashion_mnist():
     """Return the folder of the real Fashion-MNIST files; skip where they are not."""

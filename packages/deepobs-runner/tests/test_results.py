@@ -18,6 +18,7 @@ from deepobs_runner.results import (
     save_result,
     write_atomically,
 )
+from deepobs_runner.stored_records import reproducible
 
 
 def read_strictly(path):
@@ -59,7 +60,7 @@ def test_equal_configs_have_equal_records(problem, configure, execution):
         run(configure(), replace(execution, out=execution.out / name), problem=problem)
         for name in ("a", "b")
     ]
-    one, two = ([{**r, "clocks": None} for r in result.records] for result in results)
+    one, two = ([reproducible(r) for r in result.records] for result in results)
     assert one == two
     assert np.array_equal(*(result.step_objectives() for result in results))
 

@@ -21,7 +21,8 @@ from deepobs_runner import Execution, RunConfig, load_result, run, train
 from deepobs_runner.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import optimizer_of
+from deepobs_runner.execution import optimizer_of, record_to_json
+from deepobs_runner.stored_records import reproducible
 
 CPU = Execution(device="cpu")
 
@@ -48,8 +49,7 @@ def lstm():
 
 
 def comparable(record):
-    steps = record.step_objectives.tobytes()
-    return record.epoch, record.steps, record.lr, record.metrics, record.telemetry, steps
+    return reproducible(record_to_json(record)), record.step_objectives.tobytes()
 
 
 OPTIMIZERS = [
@@ -94,7 +94,7 @@ def test_resumed_lstm_is_bitwise_equal(lstm, tmp_path):
 
 
 def records_of(result):
-    return [{**record, "clocks": None} for record in result.records]
+    return [reproducible(record) for record in result.records]
 
 
 def test_interrupted_run_goes_on_from_its_last_epoch(problem, configure, execution):
@@ -286,7 +286,13 @@ def test_signal_leaves_a_checkpoint_and_the_rerun_completes(tmp_path, number):
     words = [sys.executable, "-m", "deepobs_runner.cli", "run", "quadratic_deep", "SGD"]
     out = tmp_path / "results"
     command = [*words, "--epochs", "4000", "--device", "cpu", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background of a shell has SIGINT ignored, and hands it on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not _records(out):
         time.sleep(0.05)
         assert process.poll() is None, process.stderr.read()

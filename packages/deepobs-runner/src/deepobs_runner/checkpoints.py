@@ -18,7 +18,7 @@ from torch import Tensor
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results import write_atomically
 
-CHECKPOINT_SCHEMA = 1
+CHECKPOINT_SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class Checkpoint:
         steps: taken so far.
         model: state dict of the model.
         optimizer: state dict of the optimizer.
+        counters: of closure calls and the like so far.
+        loss_scale: state of the loss scale in fp16, else None.
     """
 
     run_id: str
@@ -38,6 +40,8 @@ class Checkpoint:
     steps: int
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
+    counters: Mapping[str, int]
+    loss_scale: Mapping[str, Any] | None = None
 
 
 def checkpoint_path(folder: Path, run_id: str) -> Path:
@@ -81,7 +85,10 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
             "the run anew."
         ) from None
     if schema != CHECKPOINT_SCHEMA:
-        raise UsageError(f"{path} has schema {schema}; this version reads {CHECKPOINT_SCHEMA}.")
+        raise UsageError(
+            f"{path} has schema {schema}; this version reads {CHECKPOINT_SCHEMA}. Delete it to "
+            "start the run anew."
+        )
     checkpoint = Checkpoint(**content)
     if checkpoint.run_id != run_id:
         raise UsageError(

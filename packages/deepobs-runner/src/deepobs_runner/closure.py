@@ -10,8 +10,17 @@ from torch import Tensor, nn
 
 from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
+from deepobs_runner.compiling import compilation, compile_objective
+from deepobs_runner.distributed import ALONE, Ranks
+from deepobs_runner.errors import UsageError
+from deepobs_runner.loss_scaling import LossScale, SkippedStep
+from deepobs_runner.shared_draws import SharedDraws
 
 Context = Callable[[], AbstractContextManager[object]]
+
+
+def _untimed(activity: str) -> None:
+    """Measure nothing."""
 
 
 class Closure:
@@ -19,6 +28,8 @@ class Closure:
 
     Every call within one step sees the same batch, dropout mask and incoming state. Batch-norm
     statistics and recurrent state advance once a step, by the first call.
+
+    Of several processes each has a share of the batch; objective and gradient are those of all.
 
     Args:
         problem: says what to compute.
@@ -28,6 +39,14 @@ class Closure:
         create_graph: keep the graph of the gradient in every call, for Hessian methods.
         autocast: context of the forward pass.
         around_backward: context of the backward pass, for BackPACK and the like.
+        scale: of the loss, for fp16; one call a step is allowed then.
+        compiled: compile forward pass and objective, see `warm_up`.
+        lap: told `optimizer` when a call begins, `forward_backward` when it ends; see `Stopwatch`.
+        ranks: the processes that share the batch, joined.
+
+    Attributes:
+        counts: so far: `closure_calls`; `gradient_evaluations`, those with a backward pass;
+            `skipped_steps`, those whose gradient overflowed in fp16.
     """
 
     def __init__(
@@ -40,7 +59,12 @@ class Closure:
         create_graph: bool = False,
         autocast: Context = nullcontext,
         around_backward: Context = nullcontext,
+        scale: LossScale | None = None,
+        compiled: bool = False,
+        lap: Callable[[str], object] = _untimed,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.counts = {"closure_calls": 0, "gradient_evaluations": 0, "skipped_steps": 0}
         self._problem = problem
         self._model = model
         self._l2 = l2
@@ -48,6 +72,12 @@ class Closure:
         self._create_graph = create_graph
         self._autocast = autocast
         self._around_backward = around_backward
+        self._scale = scale
+        self._compiled = compiled
+        self._compute = compile_objective(problem) if compiled else problem.objective
+        self._lap = lap
+        self._ranks = ranks
+        self._averages_in_graph = False
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._buffers = list(model.buffers())
         self._devices = _accelerators(model)
@@ -58,12 +88,41 @@ class Closure:
         self._objective: Tensor | None = None
         self._generators: list[Tensor] = []
         self._committed: list[Tensor] = []
+        self._versions = 0
+
+    def warm_up(self, batch: Batch) -> None:
+        """Compile what a step computes, leaving no trace in the model but for its generators.
+
+        Args:
+            batch: of the size of all to come.
+
+        Raises:
+            UsageError: it cannot be compiled here.
+        """
+        buffers = [buffer.clone() for buffer in self._buffers]
+        state = self._state
+        self._batch = batch
+        with compilation(self._problem):
+            for _ in range(2):  # with state, if there is any: the second step has another kind
+                objective, outgoing = self._forward()
+                objective.backward()  # type: ignore[no-untyped-call]
+                if outgoing is None:
+                    break
+                self._state = _detached(outgoing)
+        self._state = state
+        with torch.no_grad():
+            for buffer, kept in zip(self._buffers, buffers, strict=True):
+                buffer.copy_(kept)
+        for parameter in self._trained:
+            parameter.grad = None
 
     def begin(self, batch: Batch) -> None:
         """Start a step on the batch."""
         self._batch = batch
         self._calls = 0
         self._generators = _generator_states(self._devices)
+        if self._scale is not None:
+            self._versions = _versions(self._trained)
 
     def finish(self) -> Tensor:
         """End the step; return its objective at the incoming weights, a scalar on the device.
@@ -89,17 +148,33 @@ class Closure:
         Args:
             backward: False for line searches that want the value alone.
             create_graph: keep the graph of the gradient in this call.
+
+        Raises:
+            SkippedStep: the gradient overflowed in fp16; to be caught around the optimizer's step.
+            UsageError: the optimizer does what fp16 or compilation does not allow.
         """
+        self._lap("optimizer")
         self._calls += 1
+        self.counts["closure_calls"] += 1
         if self._calls > 1:
             self._repeat()
+        if self._scale is not None:
+            self._check_that_a_step_can_be_skipped()
         with torch.set_grad_enabled(backward):
             objective, state = self._forward()
+        keep_graph = create_graph or self._create_graph
+        if backward:
+            self._backward(objective, keep_graph)
+        if self._ranks.size > 1:
+            objective = self._averaged(objective, backward, keep_graph)
         if self._calls == 1:
             self._objective = objective.detach()
             self._outgoing = _detached(state)
-        if backward:
-            self._backward(objective, create_graph or self._create_graph)
+        finite = not backward or self._finish_gradient()
+        self._lap("forward_backward")
+        if not finite:
+            self.counts["skipped_steps"] += 1
+            raise SkippedStep
         return objective
 
     def _repeat(self) -> None:
@@ -108,19 +183,86 @@ class Closure:
             self._committed = [buffer.clone() for buffer in self._buffers]
         _restore_generators(self._generators, self._devices)
 
+    def _check_that_a_step_can_be_skipped(self) -> None:
+        """Refuse what an overflow would leave half done.
+
+        Raises:
+            UsageError: a second call, or weights that were moved before the first.
+        """
+        if self._calls > 1:
+            reason = "calls the closure more than once a step"
+        elif _versions(self._trained) != self._versions:
+            reason = "moves the weights before it calls the closure"
+        else:
+            return
+        raise UsageError(
+            f"The optimizer {reason}; fp16 cannot leave its step out when a gradient overflows. "
+            "Use --precision bf16 or fp32."
+        )
+
     def _forward(self) -> tuple[Tensor, State]:
         if self._batch is None:
             raise RuntimeError("The closure was called outside a step.")
-        with self._autocast():
-            return self._problem.objective(self._model, self._batch, self._state, l2=self._l2)
+        with self._autocast(), self._draws(len(self._batch.x)):
+            return self._compute(self._model, self._batch, self._state, l2=self._l2)
 
     def _backward(self, objective: Tensor, create_graph: bool) -> None:
+        """Compute the gradient, in fp16 of the scaled loss."""
+        if create_graph and self._compiled:
+            raise UsageError(
+                "The optimizer differentiates the gradient once more, which torch.compile does not "
+                "support. Run it without --compile."
+            )
         for parameter in self._trained:
             parameter.grad = None
+        if create_graph:
+            self._average_in_graph()
+        if self._scale is not None:
+            objective = self._scale.apply(objective)
         with self._around_backward():
             objective.backward(create_graph=create_graph)  # type: ignore[no-untyped-call]
+        self.counts["gradient_evaluations"] += 1
+
+    def _finish_gradient(self) -> bool:
+        """Unscale and clip the gradient; return whether it is finite, if fp16 asks."""
+        if self._scale is not None and not self._scale.unscale(self._trained):
+            return False
         if self._clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._trained, self._clip_norm)
+        return True
+
+    def _draws(self, rows: int) -> AbstractContextManager[object]:
+        ranks = self._ranks
+        return nullcontext() if ranks.size == 1 else SharedDraws(ranks.rank, ranks.size, rows)
+
+    def _averaged(self, objective: Tensor, backward: bool, keep_graph: bool) -> Tensor:
+        """Average the gradient over the processes; return the objective of the whole batch."""
+        if backward and keep_graph:
+            return self._ranks.differentiable_mean(objective)
+        value = objective.detach().clone()
+        gradients = [p.grad for p in self._trained if p.grad is not None]
+        through_hooks = self._averages_in_graph or not backward
+        self._ranks.average_([value] if through_hooks else [value, *gradients])
+        return value
+
+    def _average_in_graph(self) -> None:
+        """Average every gradient as it arrives at its parameter, from now on.
+
+        Those that the optimizer computes later from this gradient, such as products with the
+        Hessian, go the same way, and are those of the whole batch.
+        """
+        if self._ranks.size == 1 or self._averages_in_graph:
+            return
+        self._averages_in_graph = True
+        for parameter in self._trained:
+            parameter.register_hook(  # type: ignore[no-untyped-call]
+                self._ranks.differentiable_mean
+            )
+
+
+def _versions(parameters: Iterable[nn.Parameter]) -> int:
+    """Return a number that grows with every change of a parameter in place."""
+    return sum(parameter._version for parameter in parameters)
 
 
 def _detached(state: State) -> State:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:  # the command line parses its arguments without importing tor
 
 Recipe = Literal["standard", "2019"]
 L2Via = Literal["objective", "optimizer"]
-Precision = Literal["fp32", "tf32", "fp64", "bf16"]
+Precision = Literal["fp32", "tf32", "fp64", "bf16", "fp16"]
 DataSource = Literal["real", "synthetic"]
+Vectorize = Literal["off", "auto", "on"]
+
+VECTORIZE: tuple[str, ...] = get_args(Vectorize)
+"""Which of many runs are trained together; no part of a run's identity."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "recipe": get_args(Recipe),
@@ -34,7 +39,14 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-LEAST: Mapping[str, int] = {"seed": 0, "batch_size": 1, "epochs": 0, "steps": 0, "valid_size": 0}
+LEAST: Mapping[str, int] = {
+    "seed": 0,
+    "batch_size": 1,
+    "epochs": 0,
+    "steps": 0,
+    "valid_size": 0,
+    "world_size": 1,
+}
 
 
 def _is_finite(value: Any) -> bool:
@@ -73,10 +85,13 @@ class RunConfig:
         l2_via: add the regularizer to the objective, or hand it to the optimizer as
             `weight_decay` of parameter groups.
         clip_norm: clip the gradient to this norm; None does not clip.
-        precision: of the model's arithmetic.
+        precision: of the model's arithmetic; `bf16` and `fp16` by autocast, the latter with loss
+            scaling.
         data: `real`, or `synthetic` for generated stand-ins of the same shapes.
         fingerprint: of the problem's definition, and of the file of a user's optimizer; filled in
             by `resolve`.
+        world_size: number of processes that share a batch, if that changes the numbers, as with
+            batch norm; else 1, however many there are. Filled in by `run`.
     """
 
     problem: str
@@ -95,6 +110,7 @@ class RunConfig:
     precision: Precision = "fp32"
     data: DataSource = "real"
     fingerprint: str | None = None
+    world_size: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -103,7 +119,7 @@ class RunConfig:
                 raise UsageError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")
         for name, least in LEAST.items():
             value = getattr(self, name)
-            if value is None and name not in ("seed", "valid_size"):
+            if value is None and name not in ("seed", "valid_size", "world_size"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number >= {least}.")
@@ -122,6 +138,8 @@ class RunConfig:
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         data["schedule"] = schedule_to_json(self.schedule)
         data["hyperparams"] = dict(sorted(self.hyperparams.items()))
+        if self.world_size == 1:  # so that runs have the ids that they had before this field
+            del data["world_size"]
         return data
 
     @classmethod
@@ -136,7 +154,7 @@ class RunConfig:
             raise UsageError(f"A run configuration has no field {', '.join(sorted(unknown))}.")
         return cls(**{**data, "schedule": schedule_from_json(data["schedule"])})
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name of the run's files: problem, optimizer and seed to read, a hash to tell apart.
 
@@ -159,6 +177,7 @@ class Execution:
     Attributes:
         device: `auto` (CUDA if there is one, else CPU) or any torch device.
         deterministic: ask torch for deterministic algorithms where it has them.
+        compile: compile forward pass and objective of training with `torch.compile`.
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
         resume: go on from the run's checkpoint, if there is one.
@@ -167,10 +186,13 @@ class Execution:
         time_limit: seconds after which the run stops at the end of its epoch; None: no limit.
         patience: stop after so many epochs without a lower objective on `valid`, or on
             `train_eval` if no rows are held out; None: never.
+        track: who else is told about every record, see `trackers`: `tensorboard`, `wandb`, `csv`,
+            `jsonl`, `package.module:factory` or `path/to/file.py:factory`.
     """
 
     device: str = "auto"
     deterministic: bool = True
+    compile: bool = False
     out: Path = Path("results")
     data_dir: Path | None = None
     resume: bool = False
@@ -178,8 +200,11 @@ class Execution:
     checkpoint_minutes: float = 10.0
     time_limit: float | None = None
     patience: int | None = None
+    track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.track, str):
+            raise UsageError(f"track is {self.track!r}; it must be a tuple: ({self.track!r},).")
         for name in ("checkpoint_epochs", "checkpoint_minutes", "time_limit", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -23,6 +23,23 @@ class Order(NamedTuple):
         """Return the first `count` rows."""
         return Order(self.rows[:count], None if self.draws is None else self.draws[:count])
 
+    def share(self, rank: int, size: int, batch_size: int) -> Order:
+        """Return what one of `size` processes gets: a contiguous share of the rows of each batch.
+
+        >>> Order(torch.arange(8), None).share(1, 2, 4).rows
+        tensor([2, 3, 6, 7])
+        """
+
+        def part(tensor: Tensor) -> Tensor:
+            return _share(tensor, rank, size, batch_size)
+
+        return Order(part(self.rows), None if self.draws is None else part(self.draws))
+
+
+def _share(part: Tensor, rank: int, size: int, batch_size: int) -> Tensor:
+    batches = part.view(-1, batch_size, *part.shape[1:])
+    return batches.tensor_split(size, dim=1)[rank].reshape(-1, *part.shape[1:])
+
 
 def training_order(
     dataset: Dataset, batch_size: int, *, seed: int, epoch: int, recipe: Recipe

@@ -9,3 +9,15 @@ class UsageError(ValueError):
 
 class RunLockedError(UsageError):
     """Another process is running this configuration in the same folder."""
+
+
+class FailedRunError(UsageError):
+    """A run failed after it had begun, for a reason that the message explains."""
+
+
+class ToldError(UsageError):
+    """Of several processes that train together, the first could not go on, and says why."""
+
+
+class LostProcessError(RuntimeError):
+    """Of several processes that train together, another one is gone; no fault of the run."""

@@ -14,6 +14,7 @@ from deepobs_problems.evaluation import cast
 from deepobs_runner.closure import Context
 from deepobs_runner.config import RunConfig
 from deepobs_runner.data_order import Order, training_order, whole_batches
+from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
 
 RECALIBRATION_BATCHES = 50
@@ -30,6 +31,10 @@ class Evaluator:
         device: of the model.
         dtype: of the model.
         autocast: context of the forward passes.
+        ranks: the processes that share the examples, joined.
+
+    Attributes:
+        passes: what each evaluation reads, by name: a split, and its rows in order.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Evaluator:
         device: torch.device,
         dtype: torch.dtype,
         autocast: Context,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._problem = problem
         self._dataset = dataset
@@ -47,21 +53,20 @@ class Evaluator:
         self._device = device
         self._dtype = dtype
         self._autocast = autocast
+        self._ranks = ranks
         self._batch_size = config.batch_size or problem.defaults.batch_size
         # The rows do not change between evaluations.
-        self._orders = {
-            name: self._order_of(split)
-            for name, split in (("valid", dataset.valid), ("test", dataset.test))
-            if split is not None
-        }
-        self._train_split, self._train_order = self._training_rows()
+        self.passes = {"train_eval": self._training_rows()}
+        for name, split in (("valid", dataset.valid), ("test", dataset.test)):
+            if split is not None:
+                self.passes[name] = (split, self._order_of(split))
 
     def metrics(self, model: nn.Module) -> dict[str, dict[str, float]]:
         """Return the metrics of `train_eval`, `valid` (if rows are held out) and `test`."""
-        metrics = {"train_eval": self._evaluate(model, self._train_split, self._train_order)}
-        for name, order in self._orders.items():
-            metrics[name] = self._evaluate(model, self._dataset.split(name), order)
-        return metrics
+        return {
+            name: self._evaluate(model, split, order)
+            for name, (split, order) in self.passes.items()
+        }
 
     def _order_of(self, split: Split) -> Order:
         rows = evaluation_order(self._dataset, split, self._batch_size)
@@ -91,18 +96,22 @@ class Evaluator:
     def _evaluate(self, model: nn.Module, split: Split, order: Order) -> dict[str, float]:
         # A recurrent model reads the text in as many stretches as in training.
         stateful = self._dataset.order == "stateful"
+        ranks = self._ranks if len(order.rows) >= self._ranks.size else ALONE
+        whole = self._batch_size if stateful else len(order.rows)
+        mine = order.share(ranks.rank, ranks.size, whole)
         with self._autocast():
-            return evaluate(
+            values = evaluate(
                 self._problem,
                 model,
                 split,
-                batch_size=self._batch_size if stateful else None,
-                order=order.rows,
-                draws=order.draws,
+                batch_size=self._batch_size // ranks.size if stateful else None,
+                order=mine.rows,
+                draws=mine.draws,
                 device=self._device,
                 dtype=self._dtype,
                 l2=self._config.l2,
             )
+        return ranks.weighted_mean(values, len(mine.rows))
 
     @contextmanager
     def recalibrated(self, model: nn.Module) -> Iterator[None]:

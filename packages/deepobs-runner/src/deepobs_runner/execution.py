@@ -6,8 +6,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ from deepobs_runner.checkpoints import (
 )
 from deepobs_runner.config import Execution, RunConfig, resolve
 from deepobs_runner.devices import choose_device, environment
-from deepobs_runner.errors import RunLockedError, UsageError
+from deepobs_runner.distributed import ALONE, Ranks, joined
+from deepobs_runner.errors import (
+    FailedRunError,
+    LostProcessError,
+    RunLockedError,
+    UsageError,
+)
+from deepobs_runner.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import (
     MakeOptimizer,
@@ -42,9 +50,14 @@ from deepobs_runner.results import (
     remove_leftovers,
     save_result,
 )
+from deepobs_runner.seeds import global_stream
+from deepobs_runner.shared_draws import divides
+from deepobs_runner.trackers import check_trackers
+from deepobs_runner.tracking import Tracking
 from deepobs_runner.training import Record, train
 
 OnRecord = Callable[[Record], object]
+"""Called with every record; a text that it returns ends the run, as the reason."""
 
 
 class DoubleDecayWarning(UserWarning):
@@ -101,6 +114,27 @@ def double_decay(config: RunConfig) -> str | None:
     )
 
 
+def resolve_world(config: RunConfig, ranks: Ranks, problem: Problem | None = None) -> RunConfig:
+    """Return a resolved configuration with the number of processes, if that changes its numbers.
+
+    Raises:
+        UsageError: it is one of another number of processes, or a batch cannot be divided.
+    """
+    if ranks.size == 1 and config.world_size == 1:
+        return config
+    ranks.check(config.batch_size or 0)
+    problem = load_problem(config.problem) if problem is None else problem
+    with global_stream(config.seed, "init"):
+        depends = divides(problem.model()) is not None
+    wanted = ranks.size if depends else 1
+    if config.world_size not in (1, wanted):
+        raise UsageError(
+            f"world_size is {config.world_size}, but the numbers of {config.problem} are those of "
+            f"{wanted} here. Start as many processes with torchrun, or leave world_size out."
+        )
+    return replace(config, world_size=wanted)
+
+
 def optimizer_of(config: RunConfig, problem: Problem) -> MakeOptimizer:
     """Return what builds the optimizer of a resolved configuration."""
 
@@ -119,6 +153,7 @@ def run(
     problem: Problem | None = None,
     on_record: OnRecord | None = None,
     force: bool = False,
+    ranks: Ranks = ALONE,
 ) -> RunResult:
     """Train one configuration and write its result after every epoch.
 
@@ -131,37 +166,68 @@ def run(
         config: what to run; defaults are resolved here.
         execution: where and how.
         problem: in place of the one that `config.problem` names.
-        on_record: called with every record, after it is saved.
+        on_record: called with every record, after it is saved; if it returns a text, the run
+            stops there and gives it as its reason.
         force: repeat a finished run and replace its result.
+        ranks: the processes that train together, see `distributed.launched`; all call this alike.
+            The first reads and writes the files and calls `on_record`.
 
     Raises:
         UsageError, ProblemError: before anything is trained, if something asked for does not
             exist or the results cannot be written.
+        FailedRunError: memory ran out, or the optimizer does what this precision or compilation
+            does not allow; the result says so, too.
+        LostProcessError: another of the processes is gone.
     """
+    began = time.perf_counter()
     execution = execution or Execution()
     problem = load_problem(config.problem) if problem is None else problem
-    config = resolve_config(config, problem)
-    device = choose_device(execution.device)
-    check_writable(execution.out)
-    if (warning := double_decay(config)) is not None:
+    config = resolve_world(resolve_config(config, problem), ranks, problem)
+    device = ranks.device(execution.device, config.precision)
+    if ranks.size > 1 and execution.compile:
+        raise UsageError(
+            "Compiled training by several processes is not supported. Leave --compile out, or "
+            "train on one device."
+        )
+    check_trackers(execution.track)
+    if ranks.first and (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
-    with _alone(config, execution.out):
-        remove_leftovers(config, execution.out)
-        finished = None if force else finished_result(config, execution)
-        if finished is not None:
-            return finished
-        checkpoint = None if force else _checkpoint_of(config, execution)
-        if checkpoint is None:  # one of an earlier attempt does not fit the records to come
-            checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
+    with joined(ranks, config.id, device) as ranks, ExitStack() as held:
+
+        def begin() -> RunResult | Checkpoint | None:
+            check_writable(execution.out)
+            held.enter_context(alone(config, execution.out))
+            return _look_for(config, execution, force)
+
+        found = ranks.from_first(begin)
+        if isinstance(found, RunResult):
+            return found
         records = train(
             problem,
             optimizer_of(config, problem),
             config=config,
             execution=execution,
-            resume=checkpoint,
+            resume=found,
+            ranks=ranks,
         )
-        started = RunResult(config=config, status="running", environment=environment(device))
-        return _Follower(started, execution, checkpoint, on_record).follow(records)
+        facts = {**environment(device, execution), "world_size": ranks.size}
+        started = RunResult(config=config, status="running", environment=facts)
+        follower = Follower(started, execution, found, on_record, began=began, ranks=ranks)
+        return follower.follow(records)
+
+
+def _look_for(
+    config: RunConfig, execution: Execution, force: bool
+) -> RunResult | Checkpoint | None:
+    """Return the finished result of a run, or the checkpoint to go on from; None: start anew."""
+    remove_leftovers(config, execution.out)
+    finished = None if force else finished_result(config, execution)
+    if finished is not None:
+        return finished
+    checkpoint = None if force else _checkpoint_of(config, execution)
+    if checkpoint is None:  # one of an earlier attempt does not fit the records to come
+        checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
+    return checkpoint
 
 
 def finished_result(config: RunConfig, execution: Execution) -> RunResult | None:
@@ -192,14 +258,20 @@ def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None
     return load_checkpoint(path, config.id)
 
 
-class _Follower:
+class Follower:
     """Saves what a run yields and decides when it is over.
+
+    Of several processes the first does so, and the others are told.
 
     Args:
         result: without records.
         execution: where, and when to stop or to write checkpoints.
         resumed: the checkpoint that training goes on from.
         on_record: called with every record, after it is saved.
+        seconds_between_saves: leave the file as it is for so long.
+        snapshots_last: those of the records may be called later; else they are at once.
+        began: when the run was asked for, by `time.perf_counter`; None: now.
+        ranks: the processes that train, joined.
     """
 
     def __init__(
@@ -208,35 +280,92 @@ class _Follower:
         execution: Execution,
         resumed: Checkpoint | None,
         on_record: OnRecord | None,
+        *,
+        seconds_between_saves: float = 0.0,
+        snapshots_last: bool = False,
+        began: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks = ranks
+        self._began = time.perf_counter() if began is None else began
+        self._received: float | None = None  # when the last record came
         self._result = result
         self._execution = execution
         self._on_record = on_record
+        self._tracking = Tracking(execution.track, execution.out)
+        self._asked_to_stop: object = None
         self._objectives: list[np.ndarray] = []
-        self._latest: Checkpoint | None = None  # of the last completed epoch
-        self._started = self._checkpointed = time.monotonic()
-        if resumed is not None:
+        self._latest: Callable[[], Checkpoint] | None = None  # of the last completed epoch
+        self._seconds_between_saves = seconds_between_saves
+        self._snapshots_last = snapshots_last
+        self._unsaved = False
+        self._started = self._checkpointed = self._saved = time.monotonic()
+        if resumed is not None and ranks.first:
             self._take_over(resumed)
 
     def follow(self, records: Iterator[Record]) -> RunResult:
-        """Save the result after every record; return it finished."""
+        """Save the result after every record; return it finished.
+
+        Raises:
+            FailedRunError: training failed for a reason that a sentence says.
+        """
+        preparing = time.perf_counter() - self._began
         try:
             for record in records:
-                self._keep(record)
-                if not record.finite:
-                    return self._end("diverged")
-                if (reason := self._reason_to_stop()) is not None:
-                    self._write_checkpoint()
-                    return self._end("stopped", reason)
-        except KeyboardInterrupt:
+                self._received = time.perf_counter()
+                ended = self._ranks.from_first(partial(self.take, record, preparing))
+                if ended is not None:
+                    return ended
+                preparing = 0.0
+        except (KeyboardInterrupt, LostProcessError):
+            self.interrupt()
+            raise
+        except (Exception, SystemExit) as error:  # SystemExit: user code that calls sys.exit
+            reason = self._explain(error)
+            self.fail(reason or traceback.format_exc())
+            if reason is not None:
+                raise FailedRunError(reason) from error
+            raise
+        return self._ranks.from_first(self.complete)
+
+    def take(self, record: Record, preparing: float = 0.0) -> RunResult | None:
+        """Keep a record; return the result if the run is over before its planned end.
+
+        Args:
+            record: the next.
+            preparing: seconds before training that belong to its `setup`.
+        """
+        self._keep(record, preparing)
+        if not record.finite:
+            return self._end("diverged")
+        if (reason := self._reason_to_stop()) is not None:
             self._write_checkpoint()
-            raise
-        except (Exception, SystemExit):  # SystemExit: user code that calls sys.exit
-            if self._result.records:  # before the first, nothing was trained
-                self._write_checkpoint()
-                self._end("failed", traceback.format_exc())
-            raise
+            return self._end("stopped", reason)
+        return None
+
+    def complete(self) -> RunResult:
+        """Return the result of a run that has come to its end."""
         return self._end("done")
+
+    def interrupt(self) -> None:
+        """Leave what the run can go on from."""
+        self._write_checkpoint()
+        self._tracking.end("running")
+
+    def fail(self, error: str) -> None:
+        """Store why the run ended; before its first record nothing was trained."""
+        if self._result.records:
+            self._write_checkpoint()
+            self._end("failed", error)
+
+    def _explain(self, error: BaseException) -> str | None:
+        """Return why training failed in a sentence; None if only the traceback says."""
+        if is_out_of_memory(error):
+            device = choose_device(self._execution.device)
+            return explain_out_of_memory(error, self._result.config, device)
+        if isinstance(error, UsageError) and self._result.records:
+            return str(error)
+        return None
 
     def _take_over(self, checkpoint: Checkpoint) -> None:
         """Keep the records up to the checkpoint; later epochs are trained again."""
@@ -252,19 +381,25 @@ class _Follower:
             )
         self._result = replace(self._result, records=kept)
         self._objectives = [objectives]
-        self._latest = checkpoint
+        self._latest = lambda: checkpoint
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: Record, preparing: float) -> None:
         if len(record.step_objectives):
             self._objectives.append(record.step_objectives)
-        records = (*self._result.records, record_to_json(record))
-        self._result = replace(self._result, records=records)
-        self._save()
-        self._latest = record.snapshot()
+        stored = record_to_json(record)
+        stored["clocks"]["setup"] += preparing
+        records = (*self._result.records, stored)
+        # Before the file is written: who sees a record there finds a checkpoint after an interrupt.
+        latest = _held(record.snapshot, self._snapshots_last)
+        self._result, self._unsaved = replace(self._result, records=records), True
+        self._latest = latest
+        if time.monotonic() - self._saved >= self._seconds_between_saves:
+            self._save()
         if self._checkpoint_is_due(record.epoch):
             self._write_checkpoint()
+        self._tracking.record(self._result, self._objectives)
         if self._on_record is not None:
-            self._on_record(record)
+            self._asked_to_stop = self._on_record(record)
 
     def _checkpoint_is_due(self, epoch: int) -> bool:
         every = self._execution.checkpoint_epochs
@@ -274,7 +409,9 @@ class _Follower:
 
     def _write_checkpoint(self) -> None:
         if self._latest is not None:
-            save_checkpoint(self._latest, self._execution.out)
+            if self._unsaved:  # a checkpoint goes on from the records that are stored
+                self._save()
+            save_checkpoint(self._latest(), self._execution.out)
             self._checkpointed = time.monotonic()
 
     def _reason_to_stop(self) -> str | None:
@@ -282,6 +419,8 @@ class _Follower:
         last = self._result.records[-1]
         if last["epoch"] == self._result.config.epochs:
             return None
+        if isinstance(self._asked_to_stop, str):
+            return self._asked_to_stop
         limit, patience = self._execution.time_limit, self._execution.patience
         if limit is not None and time.monotonic() - self._started >= limit:
             return f"the time limit of {limit:g} s was reached"
@@ -294,27 +433,44 @@ class _Follower:
         return None
 
     def _end(self, status: Status, error: str | None = None) -> RunResult:
+        if status in FINISHED and self._received is not None:
+            self._add_to_last_clock("checkpoint", time.perf_counter() - self._received)
         self._result = replace(self._result, status=status, error=error)
         result = self._save()
         if status in ("done", "diverged"):  # there is nothing to go on with
             checkpoint_path(self._execution.out, self._result.config.id).unlink(missing_ok=True)
+        self._tracking.end(status)
         return result
+
+    def _add_to_last_clock(self, activity: str, seconds: float) -> None:
+        *earlier, last = self._result.records
+        clocks = {**last["clocks"], activity: last["clocks"][activity] + seconds}
+        self._result = replace(self._result, records=(*earlier, {**last, "clocks": clocks}))
 
     def _save(self) -> RunResult:
         steps = np.concatenate(self._objectives) if self._objectives else np.zeros(0, np.float32)
         path = save_result(self._result, self._execution.out, steps)
+        self._saved, self._unsaved = time.monotonic(), False
         return replace(self._result, path=path)
+
+
+def _held(snapshot: Callable[[], Checkpoint], lasts: bool) -> Callable[[], Checkpoint]:
+    """Return what gives the checkpoint of now, whenever it is called."""
+    if lasts:
+        return snapshot
+    taken = snapshot()
+    return lambda: taken
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
     """Return a record as the result file holds it."""
-    fields = ("epoch", "steps", "lr", "clocks", "metrics", "telemetry")
+    fields = ("epoch", "steps", "lr", "clocks", "counters", "metrics", "telemetry")
     converted: dict[str, Any] = jsonable({name: getattr(record, name) for name in fields})
     return converted
 
 
 @contextmanager
-def _alone(config: RunConfig, folder: Path) -> Iterator[None]:
+def alone(config: RunConfig, folder: Path) -> Iterator[None]:
     """Hold the lock of a run's files.
 
     Raises:

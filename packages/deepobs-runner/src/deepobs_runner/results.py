@@ -23,6 +23,7 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.provenance import whose
 from deepobs_runner.stored_fields import check_fields, check_records
 from deepobs_runner.stored_records import StoredRecords, parse_result
 
@@ -144,6 +145,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file atomically."""
+    write_atomically(path, lambda file: file.write(content))
+
+
 def remove_leftovers(config: RunConfig, folder: Path) -> None:
     """Remove temporary files that a killed process left of a run; to be called under its lock."""
     for path in folder.glob(f".{glob.escape(config.id)}.*.tmp"):
@@ -157,9 +163,26 @@ def load_result(path: Path) -> RunResult:
         UsageError: the file is no result, or of a schema this version does not know.
     """
     try:
-        data = parse_result(path.read_bytes(), path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
+    return replace(read_result(content, path), path=path)
+
+
+def read_result(content: bytes, path: Path) -> RunResult:
+    """Read one result from the content of a file, or from a part of it.
+
+    Args:
+        content: the JSON text of the result.
+        path: where it is from, for errors.
+
+    Raises:
+        UsageError: the content is no result, or of a schema this version does not know.
+    """
+    try:
+        data = parse_result(content, path)
         data["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
     try:
         current = migrate(data, MIGRATIONS)
@@ -178,7 +201,6 @@ def load_result(path: Path) -> RunResult:
             records=records if isinstance(records, StoredRecords) else check_records(records),
             environment=current["environment"],
             error=current["error"],
-            path=path,
         )
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
@@ -267,9 +289,9 @@ def _warn(error: UsageError) -> None:
     warnings.warn(str(error), stacklevel=4)
 
 
-def _origin(result: RunResult) -> tuple[str, str]:
+def _origin(result: RunResult) -> tuple[str, str, str]:
     """Return what two results of one run have in common."""
-    return result.config.id, str(result.environment.get("source"))
+    return result.config.id, whose(result), str(result.environment.get("source"))
 
 
 def _without_copies(
@@ -284,7 +306,7 @@ def _without_copies(
         on_copy: called with a sentence that names one left out, and the one that stays.
     """
     listed = list(results)
-    kept: dict[tuple[str, str], RunResult] = {}
+    kept: dict[tuple[str, str, str], RunResult] = {}
     for result in listed:
         first = kept.setdefault(_origin(result), result)
         if _rank(result) > _rank(first):
@@ -328,7 +350,7 @@ def by_setting(results: Iterable[RunResult]) -> list[list[RunResult]]:
 
     Of two results of one run the second is left out, with a warning.
     """
-    groups: dict[tuple[str, str], list[RunResult]] = {}
+    groups: dict[tuple[str, str, str], list[RunResult]] = {}
     for result in _without_copies(results, _warn):
         setting = replace(result, config=replace(result.config, seed=0))
         groups.setdefault(_origin(setting), []).append(result)

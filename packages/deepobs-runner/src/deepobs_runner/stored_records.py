@@ -21,6 +21,12 @@ part of one."""
 Record = Mapping[str, Any]
 
 
+def reproducible(record: Record) -> Record:
+    """Return what two runs of one configuration have in common: no seconds, no peak memory."""
+    counters = {k: v for k, v in record.get("counters", {}).items() if k != "peak_memory_bytes"}
+    return {**record, "clocks": {}, "counters": counters}
+
+
 class StoredRecords(Sequence[Record]):
     """A sequence that compares as a tuple of records.
 

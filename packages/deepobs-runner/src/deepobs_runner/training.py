@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,19 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepobs_data import Dataset
+from deepobs_data import Batch, Dataset
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast
 from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.closure import Closure, Context
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.data_order import check_batch_size, training_order
-from deepobs_runner.devices import choose_device, compute_dtype, numerics, synchronize
+from deepobs_runner.data_order import Order, check_batch_size, training_order
+from deepobs_runner.devices import autocast_dtype, compute_dtype, numerics, synchronize
+from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
 from deepobs_runner.evaluating import Evaluator
+from deepobs_runner.loss_scaling import LossScale, SkippedStep
+from deepobs_runner.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.optimizers import MakeOptimizer, set_mode
 from deepobs_runner.schedules import Constant
 from deepobs_runner.seeds import global_stream
+from deepobs_runner.shared_draws import batch_statistics
+from deepobs_runner.stopwatch import Stopwatch, start_stopwatch
 from deepobs_runner.telemetry import Telemetry
 
 
@@ -38,7 +42,11 @@ class Record:
         steps: optimizer steps taken so far.
         lr: learning rate of each parameter group in the last step taken, or before the first;
             None for a group without one.
-        clocks: seconds spent since the record before, by activity: `train`, `evaluate`.
+        clocks: seconds spent since the record before, by activity, see `clocks.CLOCKS`; what the
+            caller does with a record is `checkpoint` of the next.
+        counters: of the run so far: `closure_calls`, `gradient_evaluations` (those with a backward
+            pass), `skipped_steps` (of fp16), `examples`; `optimizer_state_bytes` at present and
+            `peak_memory_bytes`, see `memory.peak_memory`.
         metrics: by split (`train_eval`, `valid`, `test`), then by name (`loss`, `objective`, the
             problem's metrics).
         telemetry: norms at the last step of the epoch, see `telemetry.py`; empty for epoch 0.
@@ -50,6 +58,7 @@ class Record:
     steps: int
     lr: tuple[float | None, ...]
     clocks: dict[str, float]
+    counters: dict[str, int | None]
     metrics: dict[str, dict[str, float]]
     telemetry: dict[str, Any]
     step_objectives: np.ndarray = field(repr=False, compare=False)
@@ -95,6 +104,7 @@ def train(
     dataset: Dataset | None = None,
     resume: Checkpoint | None = None,
     around_backward: Context = nullcontext,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Record]:
     """Train a problem's model and yield a record per epoch, from 0 (before training) on.
 
@@ -108,6 +118,8 @@ def train(
         dataset: in place of the problem's own.
         resume: go on after this checkpoint; the first record is that of the next epoch.
         around_backward: context manager around every backward pass.
+        ranks: the processes that train together, see `distributed.joined`; all call this alike,
+            and get the same records, clocks apart.
 
     Yields:
         A record before training, after every epoch, and after the last step if that is not the
@@ -117,17 +129,30 @@ def train(
         UsageError: no such device, a batch larger than the training split.
     """
     execution = execution or Execution()
-    device = choose_device(execution.device)
+    device = ranks.device(execution.device, config.precision)
+    clock = start_stopwatch(device)
     with numerics(config.precision, execution.deterministic):
-        run = _Run(problem, make_optimizer, config, device, execution, dataset, around_backward)
+        run = _Run(
+            problem,
+            make_optimizer,
+            config,
+            device,
+            execution,
+            dataset,
+            around_backward,
+            clock,
+            ranks,
+        )
         if resume is not None:
             run.restore(resume)
+    clock.mark("setup")
     epoch = 0 if resume is None else resume.epoch + 1
     while not (resume is not None and run.ended(epoch - 1)):
         # Settings and generators are torch's globals: never held while the caller has control.
         with numerics(config.precision, execution.deterministic):
             record = run.epoch(epoch)
         yield record
+        clock.mark("checkpoint")
         if run.ended(epoch):
             return
         epoch += 1
@@ -145,13 +170,19 @@ class _Run:
         execution: Execution,
         dataset: Dataset | None,
         around_backward: Context,
+        clock: Stopwatch,
+        ranks: Ranks,
     ) -> None:
         if config.batch_size is None or config.l2 is None:
             raise UsageError("train() wants a resolved configuration; see config.resolve.")
+        ranks.check(config.batch_size)
         self.config, self.device, self.batch_size = config, device, config.batch_size
+        self.ranks = ranks
+        forget_peak(device)
         self.dataset = (dataset or load_data(problem, config, execution)).to(device)
         check_batch_size(len(self.dataset.train), self.batch_size)
         self.model = build_model(problem, config, device)
+        ranks.copy_first(self.model)
         if config.l2 and not list(problem.decayed(self.model)):
             raise UsageError(
                 f"l2 is {config.l2}, but {problem.name} has no weights to regularize; leave it out."
@@ -159,11 +190,18 @@ class _Run:
         self.optimizer: Any = make_optimizer(self.model)
         self.base_rates = [group.get("lr") for group in self.optimizer.param_groups]
         self.steps = 0
+        self.clock = clock
         self.dtype = compute_dtype(config.precision)
-        autocast = partial(torch.autocast, device.type, dtype=torch.bfloat16)
-        context: Context = autocast if config.precision == "bf16" else nullcontext
-        self.evaluator = Evaluator(problem, self.dataset, config, device, self.dtype, context)
+        low = autocast_dtype(config.precision)
+        context: Context = (
+            nullcontext if low is None else partial(torch.autocast, device.type, dtype=low)
+        )
+        self.evaluator = Evaluator(
+            problem, self.dataset, config, device, self.dtype, context, ranks
+        )
         self.telemetry = Telemetry(self.model)
+        self.loss_scale = LossScale() if config.precision == "fp16" else None
+        self.compiles = execution.compile
         self.closure = Closure(
             problem,
             self.model,
@@ -172,6 +210,10 @@ class _Run:
             create_graph=bool(getattr(self.optimizer, "create_graph", False)),
             autocast=context,
             around_backward=around_backward,
+            scale=self.loss_scale,
+            compiled=execution.compile,
+            lap=clock.lap,
+            ranks=ranks,
         )
 
     def ended(self, epoch: int) -> bool:
@@ -180,23 +222,24 @@ class _Run:
 
     def epoch(self, epoch: int) -> Record:
         """Train the epoch (none for 0), then evaluate."""
-        objectives, telemetry, seconds = self._train(epoch) if epoch else (np.zeros(0), {}, 0.0)
-        started = time.perf_counter()
+        objectives, telemetry = self._train(epoch) if epoch else (np.zeros(0), {})
         metrics = self._evaluate()
+        counters = self._counters()
+        self.clock.mark("evaluate")
         return Record(
             epoch=epoch,
             steps=self.steps,
             lr=tuple(_number(group.get("lr")) for group in self.optimizer.param_groups),
-            clocks={"train": seconds, "evaluate": time.perf_counter() - started},
+            clocks=self.clock.take(),
+            counters=counters,
             metrics=metrics,
             telemetry=telemetry,
             step_objectives=objectives,
             snapshot=partial(self._snapshot, epoch),
         )
 
-    def _train(self, epoch: int) -> tuple[np.ndarray, dict[str, Any], float]:
-        """Take the epoch's steps; return their objectives, telemetry and seconds."""
-        started = time.perf_counter()
+    def _train(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Take the epoch's steps; return their objectives and the telemetry of the last."""
         order = training_order(
             self.dataset,
             self.batch_size,
@@ -209,42 +252,61 @@ class _Run:
             order = order.first((self.config.steps - self.steps) * self.batch_size)
         last = self.steps + len(order.rows) // self.batch_size - 1
         objectives: list[Tensor] = []
-        telemetry: dict[str, Any] = {}
-        unclocked = 0.0
         self.model.train()
         set_mode(self.optimizer, training=True)
         self.closure.reset_state()
-        batches = self.dataset.train.batches(
-            order.rows, self.batch_size, draws=order.draws, device=self.device
-        )
+        if self.compiles:
+            self._compile(order, epoch)
+        lap = self.clock.lap
         with global_stream(self.config.seed, "noise", epoch, device=self.device):
-            for batch in batches:
+            for batch in self._batches(order):
+                lap("data")
                 self._set_learning_rate(steps_per_epoch)
-                self.closure.begin(cast(batch, self.dtype))
+                self.closure.begin(batch)
                 if self.steps == last:
-                    unclocked -= self._settle()
                     self.telemetry.before()
-                    unclocked += time.perf_counter()
-                self.optimizer.step(self.closure)
+                    lap("evaluate")
+                with suppress(SkippedStep):
+                    self.optimizer.step(self.closure)
                 objectives.append(self.closure.finish())
                 self.steps += 1
-            seconds = self._settle() - started - unclocked
+                lap("optimizer")
+            self.ranks.average_(batch_statistics(self.model))
+            self.clock.settle()
             telemetry = self.telemetry.after()
         # One transfer an epoch: a loss read every step would stall an accelerator every step.
-        return torch.stack(objectives).cpu().numpy(), telemetry, seconds
+        return torch.stack(objectives).cpu().numpy(), telemetry
 
-    def _settle(self) -> float:
-        """Return the time at which the device has done what it was given."""
+    def _batches(self, order: Order) -> Iterator[Batch]:
+        """Yield this process's share of the batches of an epoch, as the model wants them."""
+        mine = order.share(self.ranks.rank, self.ranks.size, self.batch_size)
+        batches = self.dataset.train.batches(
+            mine.rows, self.batch_size // self.ranks.size, draws=mine.draws, device=self.device
+        )
+        return (cast(batch, self.dtype) for batch in batches)
+
+    def _compile(self, order: Order, epoch: int) -> None:
+        """Compile before the first epoch, so that its clocks are as those of all others."""
+        self.clock.mark("data")
+        with global_stream(self.config.seed, "noise", epoch, device=self.device):
+            self.closure.warm_up(next(self._batches(order.first(self.batch_size))))
         synchronize(self.device)
-        return time.perf_counter()
+        self.clock.mark("compile")
+        self.compiles = False
+
+    def _counters(self) -> dict[str, int | None]:
+        return {
+            **self.closure.counts,
+            "examples": self.steps * self.batch_size,
+            "optimizer_state_bytes": tensor_bytes(self.optimizer.state_dict()),
+            "peak_memory_bytes": peak_memory(self.device),
+        }
 
     def _set_learning_rate(self, steps_per_epoch: int) -> None:
         """Apply the schedule; a constant one leaves the rate to the optimizer."""
         if isinstance(self.config.schedule, Constant):
             return
-        planned = [n * steps_per_epoch for n in (self.config.epochs,) if n is not None]
-        total = min([*planned, *(n for n in (self.config.steps,) if n is not None)])
-        factor = self.config.schedule.factor(self.steps, steps_per_epoch, total)
+        factor = rate_factor(self.config, self.steps, steps_per_epoch)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             if base is not None:
                 group["lr"] = base * factor
@@ -266,6 +328,8 @@ class _Run:
             steps=self.steps,
             model=on_cpu(self.model.state_dict()),
             optimizer=on_cpu(self.optimizer.state_dict()),
+            counters=dict(self.closure.counts),
+            loss_scale=None if self.loss_scale is None else self.loss_scale.state_dict(),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -281,6 +345,16 @@ class _Run:
         self.model.load_state_dict(dict(checkpoint.model))
         self.optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.steps = checkpoint.steps
+        self.closure.counts.update(checkpoint.counters)
+        if self.loss_scale is not None and checkpoint.loss_scale is not None:
+            self.loss_scale.load_state_dict(checkpoint.loss_scale)
+
+
+def rate_factor(config: RunConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the schedule's factor of the learning rate at a step, counted from 0."""
+    planned = [n * steps_per_epoch for n in (config.epochs,) if n is not None]
+    total = min([*planned, *(n for n in (config.steps,) if n is not None)])
+    return config.schedule.factor(step, steps_per_epoch, total)
 
 
 def _number(rate: Any) -> float | None:

@@ -1,0 +1,62 @@
+"""`torch.compile` of what a training step computes: forward pass, loss and regularizer.
+
+The optimizer's own step and the evaluation stay as they are. Evaluation has batches of another
+size and a shorter last one for each split: several compilations more, each of which takes as long
+as that of training, for passes that are a small part of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from deepobs_problems import Problem
+from deepobs_problems.problem import State
+from deepobs_runner.errors import UsageError
+
+Objective = Callable[..., tuple[Tensor, State]]
+
+MANY = 10**6
+"""Compilations of one function, the objective of all problems. Torch's limit of eight is there to
+notice a function that is compiled again and again; beyond it, it would silently compile no more."""
+
+
+def compile_objective(problem: Problem) -> Objective:
+    """Return `problem.objective`, compiled when it is first called.
+
+    Random numbers are drawn as without compilation, so dropout masks are the same.
+    """
+    compiled: Objective = torch.compile(
+        problem.objective, dynamic=False, options={"fallback_random": True}
+    )
+    return compiled
+
+
+@contextmanager
+def compilation(problem: Problem) -> Iterator[None]:
+    """Let a compiled objective be built here, however many this process has built before.
+
+    Raises:
+        UsageError: it cannot be compiled here.
+    """
+    limits = {"recompile_limit": MANY, "accumulated_recompile_limit": MANY}
+    try:
+        with torch._dynamo.config.patch(limits):
+            yield
+    except Exception as error:
+        if not _is_of_compiler(error):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UsageError(
+            f"torch.compile cannot compile {problem.name} here: {lines[0] if lines else error}. "
+            "It needs a C++ compiler (g++ or clang++, or the one that CXX names), and Triton for "
+            "a GPU. Run it without --compile."
+        ) from error
+
+
+def _is_of_compiler(error: Exception) -> bool:
+    modules = (kind.__module__ for kind in type(error).__mro__)
+    return any(name.startswith(("torch._dynamo", "torch._inductor")) for name in modules)
