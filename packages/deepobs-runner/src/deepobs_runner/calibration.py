@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deepobs_data import Batch, DataNotFoundError, Dataset, Split, info
 from deepobs_problems import Problem, load_problem
+from deepobs_runner.clocks import training_seconds
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.devices import choose_device
 from deepobs_runner.execution import optimizer_of
@@ -92,11 +93,17 @@ def calibrate(
     """
     kinds = {kind_of(config): config for config in reversed(configs)}
     threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, threads_per_worker(jobs)) if jobs > 1 else threads)
+    torch.set_num_threads(threads_among(jobs))
     try:
         return {kind: _pace_or_reason(config, execution) for kind, config in kinds.items()}
     finally:
         torch.set_num_threads(threads)
+
+
+def threads_among(jobs: int) -> int:
+    """Return how many threads torch uses in a run that is one of `jobs` at once."""
+    threads = torch.get_num_threads()
+    return min(threads, threads_per_worker(jobs)) if jobs > 1 else threads
 
 
 def _pace_or_reason(config: RunConfig, execution: Execution) -> Pace | str:
@@ -110,18 +117,18 @@ def _pace_or_reason(config: RunConfig, execution: Execution) -> Pace | str:
 def _measure(config: RunConfig, execution: Execution) -> Pace:
     problem = load_problem(config.problem)
     before = time.perf_counter()
-    dataset, sizes = _data_and_sizes(problem, config, execution)
+    dataset, sizes = data_and_sizes(problem, config, execution)
     dataset = dataset.to(choose_device(execution.device))
     loading = time.perf_counter() - before
     batch_size = config.batch_size or problem.defaults.batch_size
     evaluated = problem.defaults.evaluation
     steps_per_epoch = max(1, sizes["train"] // batch_size)
     # One step to warm up. If it took long it is timing enough; else longer epochs are timed.
-    small = _cut(dataset, batch_size, evaluated)
+    small = cut_dataset(dataset, batch_size, evaluated)
     start, step, evaluation = _time(problem, config, execution, small)
     if step + evaluation < SECONDS:
         steps = min(steps_per_epoch, max(3, int(0.2 * SECONDS / step)))
-        small = _cut(dataset, steps * batch_size, 10 * evaluated)
+        small = cut_dataset(dataset, steps * batch_size, 10 * evaluated)
         start, step, evaluation = _time(problem, config, execution, small)
         step /= min(steps, len(small.train) // batch_size)
     seen = sum(len(split) for name, split in small.splits().items() if name != "train")
@@ -147,7 +154,7 @@ def _time(
             start = time.perf_counter() - begun - record.clocks["evaluate"]
             begun = time.perf_counter()
             continue
-        steps.append(record.clocks["train"])
+        steps.append(training_seconds(record.clocks) or 0.0)
         evaluations.append(record.clocks["evaluate"])
         if time.perf_counter() - begun > SECONDS:
             break
@@ -158,7 +165,7 @@ def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def _data_and_sizes(
+def data_and_sizes(
     problem: Problem, config: RunConfig, execution: Execution
 ) -> tuple[Dataset, dict[str, int]]:
     """Return what to time on and the number of examples of each split of a real run."""
@@ -218,7 +225,7 @@ class _Head:
         return self.whole.batches(order, batch_size, draws=draws, device=device)
 
 
-def _cut(dataset: Dataset, train: int, evaluated: int) -> Dataset:
+def cut_dataset(dataset: Dataset, train: int, evaluated: int) -> Dataset:
     """Return the data set with an epoch of `train` rows and `evaluated` rows of other splits."""
     return replace(
         dataset,

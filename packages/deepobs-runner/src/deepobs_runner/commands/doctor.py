@@ -1,0 +1,112 @@
+"""`deepobs doctor`: what this installation can do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from deepobs_runner.commands.terminal import make_console, say
+from deepobs_runner.devices import choose_device
+from deepobs_runner.diagnosis import diagnose
+from deepobs_runner.errors import UsageError
+from deepobs_runner.smoke import Smoke, candidates, smoke_test
+
+SLOW_BF16 = "no bf16 instructions: --precision bf16 works, but is slower than fp32"
+NO_COMPILER = "none found: torch.compile will not work on the CPU; install g++ or clang"
+
+
+def examine(arguments: argparse.Namespace) -> int:
+    """Print what was found; 1 if a smoke test was asked for and a problem failed it."""
+    if not arguments.smoke_seconds > 0:
+        raise UsageError(f"--smoke-seconds is {arguments.smoke_seconds}; it must be > 0.")
+    choose_device(arguments.device)
+    facts = diagnose(arguments.data_dir, arguments.out)
+    console = make_console()
+    if not arguments.json:
+        for line in describe(facts):
+            say(console, line)
+    smokes = _smoke(console, arguments) if arguments.smoke else []
+    if arguments.json:
+        shown = {"smoke": [asdict(smoke) for smoke in smokes]} if arguments.smoke else {}
+        print(json.dumps({**facts, **shown}, indent=1))
+    return int(any(smoke.status == "failed" for smoke in smokes))
+
+
+def _smoke(console: Console, arguments: argparse.Namespace) -> list[Smoke]:
+    small, large = candidates()
+    if not arguments.json:
+        say(console, f"\nsmoke test: a few steps of each problem, {arguments.smoke_seconds:g} s")
+
+    def show(smoke: Smoke) -> None:
+        if not arguments.json and smoke.status != "left out":
+            seconds = f"{smoke.seconds:5.1f} s"
+            say(
+                console, f"  {smoke.problem:22} {smoke.status:6} {seconds}  {smoke.reason}".rstrip()
+            )
+
+    tried = smoke_test(small, device=arguments.device, seconds=arguments.smoke_seconds, on_end=show)
+    smokes = [*tried, *large]
+    if not arguments.json:
+        left_out: dict[str, list[str]] = {}
+        for smoke in smokes:
+            if smoke.status == "left out":
+                left_out.setdefault(smoke.reason, []).append(smoke.problem)
+        for reason, names in left_out.items():
+            say(console, f"  left out, {reason}: {', '.join(names)}")
+        good = sum(smoke.status == "ok" for smoke in smokes)
+        bad = sum(smoke.status == "failed" for smoke in smokes)
+        say(console, f"  {good} ok, {bad} failed, {len(smokes) - good - bad} left out")
+    return smokes
+
+
+def describe(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `diagnose` found, line by line."""
+    named = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    yield f"versions:  {named}"
+    for device in facts["devices"]:
+        yield f"device:    {_describe_device(device)}"
+    threads = facts["threads"]
+    policy = threads["OMP_WAIT_POLICY"]
+    yield f"threads:   {threads['torch']} of {threads['cores']} cores, OMP_WAIT_POLICY {policy}"
+    yield f"compiler:  {facts['compiler'] or NO_COMPILER}"
+    yield f"data:      {facts['data']['folder']}"
+    for state, names in _by_value(facts["data"]["sets"]).items():
+        yield f"  {state + ':':10}{', '.join(names)}"
+    yield from _describe_extras(facts["extras"])
+    results = facts["results"]
+    yield f"results:   {results['folder']}, {'' if results['writable'] else 'NOT '}writable"
+    yield f"baselines: {', '.join(facts['baselines'])}"
+
+
+def _describe_device(device: Mapping[str, Any]) -> str:
+    parts = [f"{device['device']}: {device['name']}"]
+    if device["memory"]:
+        parts.append(f"{device['memory'] / 2**30:.0f} GiB")
+    if device.get("vectors"):
+        parts.append(device["vectors"])
+    if device["bf16"] is not None:
+        parts.append("bf16 instructions" if device["bf16"] else SLOW_BF16)
+    return ", ".join(parts)
+
+
+def _describe_extras(extras: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for extra, facts in extras.items():
+        packages = facts["packages"].items()
+        if facts["installed"]:
+            shown = ", ".join(f"{name} {number}" for name, number in packages)
+        else:
+            missing = ", ".join(name for name, number in packages if number is None)
+            shown = f"without {missing}: {facts['command']}"
+        yield f"extra:     {extra}: {shown}"
+
+
+def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for key, value in values.items():
+        groups.setdefault(value, []).append(key)
+    return groups

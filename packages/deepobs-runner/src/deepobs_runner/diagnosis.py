@@ -1,0 +1,167 @@
+"""What an installation can do, as data; nothing is written and nothing is downloaded.
+
+`deepobs doctor` prints it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepobs_data import DataNotFoundError, list_datasets
+from deepobs_data.ilsvrc_folder import find_imagenet
+from deepobs_data.roots import resolve_root
+from deepobs_data.sources import SOURCES
+from deepobs_data.verifying import verify
+from deepobs_runner.baselines import baseline_sets
+from deepobs_runner.devices import environment
+from deepobs_runner.errors import UsageError
+from deepobs_runner.jobs import usable_cores
+from deepobs_runner.machine import has_bf16_instructions, memory_bytes, processor
+from deepobs_runner.trackers import is_installed
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+"""C++ compilers that `torch.compile` looks for."""
+
+
+def diagnose(data_dir: Path | None, out: Path) -> dict[str, Any]:
+    """Return all that is known about the installation, JSON values by topic.
+
+    Args:
+        data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
+        out: folder of results.
+    """
+    return {
+        "versions": versions(),
+        "devices": devices(),
+        "threads": threads(),
+        "compiler": next(filter(None, map(shutil.which, COMPILERS)), None),
+        "data": data_sets(resolve_root(data_dir)),
+        "extras": extras(),
+        "results": {"folder": str(out), "writable": is_writable(out)},
+        "baselines": baselines(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the system and the packages that results record."""
+    here = environment(torch.device("cpu"))
+    system = f"{platform.system()} {platform.release()}"
+    return {"python": here["python"], "system": system, **here["packages"]}
+
+
+def devices() -> list[dict[str, Any]]:
+    """Return the devices that `--device` can name.
+
+    `memory` in bytes, None where it cannot be told; `bf16`: whether there are instructions for
+    it. Without, `--precision bf16` works, but converts in every operation and is slower than fp32.
+    """
+    found: list[dict[str, Any]] = [
+        {
+            "device": "cpu",
+            "name": processor(),
+            "memory": memory_bytes(),
+            "bf16": has_bf16_instructions(),
+            "vectors": torch.backends.cpu.get_cpu_capability(),
+        }
+    ]
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        # From compute capability 8.0 on; torch also counts emulation as support.
+        found.append(
+            {
+                "device": f"cuda:{index}",
+                "name": facts.name,
+                "memory": facts.total_memory,
+                "bf16": facts.major >= 8 or torch.version.hip is not None,
+            }
+        )
+    if torch.backends.mps.is_available():
+        found.append({"device": "mps", "name": processor(), "memory": None, "bf16": None})
+    return found
+
+
+def threads() -> dict[str, Any]:
+    """Return how many threads torch uses, of how many cores, and how they wait."""
+    return {
+        "torch": torch.get_num_threads(),
+        "cores": usable_cores(),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
+    }
+
+
+def data_sets(root: Path) -> dict[str, Any]:
+    """Return the data folder and the state of each data set in it.
+
+    `made`: generated, needs no files. `verified`, `damaged`: its files have the right checksums
+    or not. `present`: there are no checksums to compare with. `missing`.
+    """
+    states = {facts.name: _state(facts.name, root) for facts in list_datasets()}
+    return {"folder": str(root), "sets": states}
+
+
+def _state(name: str, root: Path) -> str:
+    if name == "imagenet":
+        try:
+            find_imagenet(root)
+        except DataNotFoundError:
+            return "missing"
+        return "present"
+    if name not in SOURCES:
+        return "made"
+    found = {verdict.state for verdict in verify(name, root)}
+    order = {"damaged": "damaged", "missing": "missing", "unknown": "present"}
+    return next((order[state] for state in order if state in found), "verified")
+
+
+def extras(requirements: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return, by extra, whether all its packages are installed, and how to install them.
+
+    Args:
+        requirements: as a distribution declares them; None for those of this one.
+
+    >>> extras(["torch>=2.6", 'no-such-package>=1; extra == "x"'])["x"]["installed"]
+    False
+    """
+    if requirements is None:
+        try:
+            requirements = requires("deepobs-runner") or ()
+        except PackageNotFoundError:
+            requirements = ()
+    packages: dict[str, list[str]] = {}
+    for requirement in requirements:
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        if extra and name:
+            packages.setdefault(extra.group(1), []).append(name.group())
+    return {
+        extra: {
+            "installed": all(map(is_installed, names)),
+            "packages": {name: version(name) if is_installed(name) else None for name in names},
+            "command": f'pip install "deepobs-runner[{extra}]"',
+        }
+        for extra, names in sorted(packages.items())
+    }
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether results can be written to a folder, which is not made if it is not there."""
+    existing = next((p for p in (folder, *folder.absolute().parents) if p.exists()), folder)
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def baselines() -> Mapping[str, Any]:
+    """Return the titles of the baseline sets by name, or what is wrong with them."""
+    try:
+        return {name: found.title for name, found in baseline_sets().items()}
+    except UsageError as error:
+        return {"error": str(error)}

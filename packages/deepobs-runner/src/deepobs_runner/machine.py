@@ -1,0 +1,60 @@
+"""The machine: its processor, what that can compute with, its memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""What Linux calls bfloat16 instructions, on x86 (AVX-512, AMX) and on ARM."""
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name, `x86_64` or the like where nothing tells more."""
+    if platform.system() == "Darwin":
+        return _sysctl("machdep.cpu.brand_string") or platform.machine()
+    facts = _cpuinfo()
+    return facts.get("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def has_bf16_instructions() -> bool | None:
+    """Return whether the processor multiplies in bfloat16; None where that cannot be told."""
+    if platform.system() == "Darwin":
+        answer = _sysctl("hw.optional.arm.FEAT_BF16")
+        return answer == "1" if answer else None
+    facts = _cpuinfo()
+    flags = facts.get("flags") or facts.get("Features")
+    return None if flags is None else bool(BF16_FLAGS & set(flags.split()))
+
+
+def memory_bytes() -> int | None:
+    """Return the size of the main memory; None where that cannot be told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first processor."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    lines = text.split("\n\n")[0].splitlines()
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _sysctl(name: str) -> str:
+    try:
+        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,235 @@
+"""The time of one SGD step of each problem, measured once on a machine and kept.
+
+It predicts plans without timing them again, and is a unit of time: what an optimizer's run took in
+SGD steps of the same machine. A time of another machine, number of threads or torch is never used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from deepobs_problems import load_problem
+from deepobs_runner.calibration import Pace, calibrate, kind_of, threads_among
+from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.devices import choose_device, environment
+from deepobs_runner.errors import UsageError
+from deepobs_runner.execution import resolve_config
+from deepobs_runner.results import write_atomically
+
+VARIABLE = "DEEPOBS_CALIBRATION"
+"""Environment variable: the file, in place of one in the user's cache folder."""
+
+SCHEMA = 1
+OPTIMIZER, RATE = "SGD", 1e-4
+"""What is timed; the rate is small, so that no objective overflows."""
+
+Machine = Mapping[str, Any]
+"""What has to be equal for times to be comparable, see `machine_of`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """SGD-step times of one machine.
+
+    Attributes:
+        machine: see `machine_of`.
+        paces: by problem, see `key_of`; with the problem's default settings in fp32.
+    """
+
+    machine: Machine
+    paces: Mapping[str, Pace]
+
+
+def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
+    """Return what identifies the machine in a result's environment; None if it says too little.
+
+    Processor and device by name, the number of threads, torch's version, and the switches that
+    change speed.
+    """
+    known = result_environment
+    machine = {
+        "system": known.get("system"),
+        "processor": known.get("processor"),
+        "device": str(known.get("device", "")).partition(":")[0],
+        "device_name": known.get("device_name"),
+        "threads": known.get("threads"),
+        "torch": known.get("packages", {}).get("torch"),
+    }
+    if not all(machine.values()):
+        return None
+    return {
+        **machine,
+        "compile": bool(known.get("compile", False)),
+        "deterministic": bool(known.get("deterministic", True)),
+    }
+
+
+def key_of(config: RunConfig) -> str:
+    """Return what tells the problem of a resolved configuration from every other: its definition.
+
+    The name alone would not do: a user's file may be edited.
+    """
+    name = config.problem.rpartition(":")[2]
+    return f"{name} {(config.fingerprint or '').partition('-')[0]}"
+
+
+def calibration_file() -> Path:
+    """Return the file of `DEEPOBS_CALIBRATION`, else one in the user's cache folder."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return Path(user_cache_path("deepobs", appauthor=False)) / "calibration.json"
+
+
+def measure(
+    problems: Iterable[str], execution: Execution, *, jobs: int = 1
+) -> tuple[Calibration, list[str]]:
+    """Time SGD on each problem with its default settings; nothing is written or downloaded.
+
+    Args:
+        problems: names.
+        execution: device and data folder.
+        jobs: with the threads of one of so many runs at once.
+
+    Returns:
+        The times, and a sentence for each problem that has none.
+
+    Raises:
+        UsageError: the machine cannot be told from others.
+    """
+    configs = [
+        resolve_config(RunConfig(problem=name, optimizer=OPTIMIZER, hyperparams={"lr": RATE}))
+        for name in problems
+    ]
+    machine = _machine_here(execution, jobs)
+    if machine is None:
+        raise UsageError("This machine does not tell its processor, so its times cannot be kept.")
+    paces = calibrate(configs, execution, jobs=jobs)
+    found = {key_of(config): paces[kind_of(config)] for config in configs}
+    return (
+        Calibration(
+            machine=machine,
+            paces={key: pace for key, pace in found.items() if isinstance(pace, Pace)},
+        ),
+        [reason for reason in found.values() if isinstance(reason, str)],
+    )
+
+
+def _machine_here(execution: Execution, jobs: int) -> Machine | None:
+    here = environment(choose_device(execution.device))
+    return machine_of({**here, "threads": threads_among(jobs)})
+
+
+def load_calibrations(path: Path | None = None) -> tuple[Calibration, ...]:
+    """Read what was kept; nothing if there is no file.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    path = path or calibration_file()
+    try:
+        data = json.loads(path.read_bytes())
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {data['schema']!r}, this version reads {SCHEMA}")
+        return tuple(
+            Calibration(
+                machine=entry["machine"],
+                paces={key: Pace(**pace) for key, pace in entry["paces"].items()},
+            )
+            for entry in data["calibrations"]
+        )
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is no calibration: {error}. Remove it, and run deepobs calibrate."
+        ) from None
+
+
+def keep(calibration: Calibration, path: Path | None = None) -> Path:
+    """Add the times to the file; those of the same machine and problem are replaced.
+
+    Raises:
+        UsageError: the file there is none of ours, or cannot be written.
+    """
+    path = path or calibration_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            kept = load_calibrations(path)
+            same = [c for c in kept if dict(c.machine) == dict(calibration.machine)]
+            paces = {key: pace for c in (*same, calibration) for key, pace in c.paces.items()}
+            merged = Calibration(machine=calibration.machine, paces=paces)
+            all_of_them = [*(c for c in kept if c not in same), merged]
+            text = json.dumps(
+                {"schema": SCHEMA, "calibrations": [asdict(c) for c in all_of_them]}, indent=1
+            )
+            write_atomically(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from None
+    return path
+
+
+def calibration_for(
+    result_environment: Mapping[str, Any], calibrations: Iterable[Calibration]
+) -> Calibration | None:
+    """Return the calibration of the machine that made a result; None if it is another's."""
+    return _of_machine(machine_of(result_environment), calibrations)
+
+
+def _of_machine(machine: Machine | None, calibrations: Iterable[Calibration]) -> Calibration | None:
+    if machine is None:
+        return None
+    return next((c for c in calibrations if dict(c.machine) == dict(machine)), None)
+
+
+def sgd_step_equivalents(
+    seconds: float, calibration: Calibration, config: RunConfig
+) -> float | None:
+    """Return a time in SGD steps of the problem: default batch size, fp32; None without one.
+
+    Args:
+        seconds: spent by a run.
+        calibration: of the machine that spent them, see `calibration_for`.
+        config: of the run, resolved.
+
+    Example: a run of 6 s where an SGD step takes 2 ms has taken as long as 3000 SGD steps.
+    """
+    pace = calibration.paces.get(key_of(config))
+    return None if pace is None else seconds / pace.step
+
+
+def kept_paces(
+    configs: Sequence[RunConfig],
+    execution: Execution,
+    calibrations: Iterable[Calibration],
+    *,
+    jobs: int = 1,
+) -> dict[str, Pace]:
+    """Return, by `kind_of`, what the kept SGD-step times say of runs on this machine.
+
+    Runs that differ from what was timed in more than the optimizer and the length are left out:
+    another batch size, recipe, precision, validation split or data.
+    """
+    found = _of_machine(_machine_here(execution, jobs), calibrations)
+    if found is None or getattr(execution, "compile", False):
+        return {}
+    return {
+        kind_of(config): found.paces[key_of(config)]
+        for config in configs
+        if key_of(config) in found.paces and _as_timed(config)
+    }
+
+
+def _as_timed(config: RunConfig) -> bool:
+    plain = (config.recipe, config.precision, config.valid_size, config.data)
+    default = load_problem(config.problem).defaults.batch_size
+    return plain == ("standard", "fp32", 0, "real") and config.batch_size == default

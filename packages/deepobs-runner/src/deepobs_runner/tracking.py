@@ -1,0 +1,81 @@
+"""Hands the records of a run to its trackers; one that fails is dropped, the run goes on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from deepobs_runner.results import RunResult, Status
+from deepobs_runner.trackers import Tracker, TrackerWarning, find_tracker, tracker_folder
+
+
+class Tracking:
+    """The trackers of one run, from its first record to its end.
+
+    Args:
+        names: of the trackers, see `trackers`.
+        out: folder of the results.
+    """
+
+    def __init__(self, names: Sequence[str], out: Path) -> None:
+        self._names = tuple(dict.fromkeys(names))
+        self._out = out
+        self._trackers: dict[str, Tracker] = {}
+        self._started = False
+        self._seen = self._steps = 0
+
+    def record(self, result: RunResult, step_objectives: Sequence[np.ndarray]) -> None:
+        """Hand over what is new.
+
+        Trackers start with the first record, so there are none of a run that cannot begin; those
+        of a resumed run are handed its earlier records first.
+
+        Args:
+            result: with its records so far.
+            step_objectives: of all steps so far, in pieces.
+        """
+        if not self._names:
+            return
+        if not self._started:
+            self._start(result)
+        objectives = np.concatenate(step_objectives) if step_objectives else np.zeros(0, np.float32)
+        for record in result.records[self._seen :]:
+            new = objectives[self._steps : record["steps"]]
+            self._seen, self._steps = self._seen + 1, record["steps"]
+            for name, tracker in list(self._trackers.items()):
+                self._try(name, partial(tracker.record, record, new))
+
+    def end(self, status: Status) -> None:
+        """Say that the run is over; `running` if it was interrupted."""
+        for name, tracker in list(self._trackers.items()):
+            self._try(name, partial(tracker.end, status))
+        self._trackers = {}
+
+    def _start(self, result: RunResult) -> None:
+        self._started = True
+        before = replace(result, records=result.records[:-1])
+        for name in self._names:
+            self._try(name, partial(self._make, name, before))
+
+    def _make(self, name: str, result: RunResult) -> None:
+        tracker = find_tracker(name)(tracker_folder(name, self._out))
+        tracker.start(result)
+        self._trackers[name] = tracker
+
+    def _try(self, name: str, call: Callable[[], None]) -> None:
+        """Call something of a tracker; drop it if that fails."""
+        try:
+            call()
+        except (Exception, SystemExit) as error:  # whatever someone else's code raises
+            self._trackers.pop(name, None)
+            warnings.warn(
+                f"The tracker {name} is dropped: {type(error).__name__}: {error}. The run goes on, "
+                "and its result is complete.",
+                TrackerWarning,
+                stacklevel=2,
+            )
