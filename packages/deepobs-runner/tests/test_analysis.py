@@ -77,7 +77,7 @@ def run_of(
     ]
     if gradients is not None:
         for record in records:
-            record["gradient_evaluations"] = gradients * record["epoch"]
+            record["counters"] = {"gradient_evaluations": gradients * record["epoch"]}
     config = RunConfig(
         problem=problem, optimizer=optimizer, hyperparams={"lr": lr}, seed=seed, **settings
     )
@@ -724,7 +724,7 @@ def test_verdict_in_words():
     assert "[" in verdict.overall
     assert [line.partition(":")[0] for line in verdict.lines] == ["p", "q", "r"]
     assert verdict.lines[0].startswith(
-        "p: Adam reaches test objective 0.5 1.24 times as fast as SGD ["
+        "p: Adam reaches the target (test objective 0.5) 1.24 times as fast as SGD ["
     )
     assert "this shows no difference" in verdict.lines[1]
     assert len(verdict.rows()) == 4

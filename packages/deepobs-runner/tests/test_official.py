@@ -45,7 +45,7 @@ def test_all_problems_are_there():
 
 @pytest.mark.parametrize("problem", sorted({problem for problem, _ in PUBLISHED}))
 def test_tuned_results_are_the_published_ones(problem):
-    settings = settings_of(official_results(problem), official=True)
+    settings = settings_of(official_results(problem))
     assert {setting.optimizer for setting in settings} == {"SGD", "Momentum", "Adam"}
     for setting in settings:
         lr, mean, std = PUBLISHED[problem, setting.optimizer]

@@ -222,11 +222,12 @@ def test_load_results_and_report_read_such_folders(tmp_path, capsys):
     (folder / "convergence_performance.json").write_text('{"quadratic_deep": {}}')
     assert len(load_results(folder)) == 3
     (folder / "mnist_mlp" / "random_seed__1__cut.json").write_text("{")
-    assert main(["report", str(folder), "--out", str(tmp_path / "report")]) == 0
+    words = ["report", str(folder), "--out", str(tmp_path / "report"), "--formats", "png"]
+    assert main(words) == 0
     printed = capsys.readouterr()
     assert "MomentumOptimizer" in printed.out
     assert "lr=0.00251189" in printed.out
     assert "original, 2019" in printed.out
     assert "Results of the 1.2 beta" in printed.out
     assert "random_seed__1__cut.json" in printed.err
-    assert (tmp_path / "report" / "mnist_mlp.png").exists()
+    assert (tmp_path / "report" / "figures" / "curves-mnist_mlp.png").exists()

@@ -58,20 +58,20 @@ def test_a_folder_of_everything_that_goes_wrong(store, tmp_path, capsys):
         json.dumps({**json.loads(paths[0].read_text()), "schema": 9})
     )
     out = tmp_path / "report"
-    assert main(["report", str(folder), "--out", str(out), "--no-baselines"]) == 0
+    words = ["report", str(folder), "--out", str(out), "--no-baselines", "--formats", "png,csv"]
+    assert main(words) == 0
     printed = capsys.readouterr()
     assert "broken.json is not a DeepOBS result" in printed.err
     assert "newer.json" in printed.err
     assert "has schema 9" in printed.err
-    assert "1 run without any evaluation left out" in printed.out
+    assert "1 run without any evaluation left out of the tables" in printed.out
     assert "2 done, 1 diverged" in printed.out
     assert "p: 1 of 3 runs of SGD lr=0.1 diverged" in printed.out
     assert "Your runs follow two recipes" in printed.out
     # q has no finite number to draw; the two problems of files have the same short name.
-    assert {path.name for path in out.iterdir()} == {
-        "summary.csv", "p.png", "mine.png", "mine-2.png",
-    }  # fmt: skip
-    with (out / "summary.csv").open() as file:
+    drawn = {path.name for path in (out / "figures").iterdir() if path.name.startswith("curves")}
+    assert drawn == {"curves-p.png", "curves-mine.png", "curves-mine-2.png"}
+    with (out / "tables" / "settings.csv").open() as file:
         rows = {(r["problem"], r["recipe"]): r for r in csv.DictReader(file)}
     assert rows["p", "standard"]["final_test_objective"] == "nan"
     assert float(rows["p", "2019"]["final_test_objective"]) == 1.0
@@ -115,4 +115,4 @@ def test_a_diverged_run_is_not_forgotten_in_the_mean():
 def test_notes_say_nothing_where_all_is_well(store):
     save, folder = store
     save(make(seed=1), make(seed=2))
-    assert notes(settings_by_problem(load_results(folder), baselines=False)) == []
+    assert notes(settings_by_problem(load_results(folder), baselines=[])) == []

@@ -8,7 +8,9 @@ import pytest
 from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.cli import main
 from deepobs_runner.curves import curve, final, settings_of
-from deepobs_runner.report import notes, settings_by_problem, summary_rows, summary_table
+from deepobs_runner.report import notes, settings_by_problem, summary_table
+from deepobs_runner.reporting.ends import settings_table
+from deepobs_runner.reporting.study import make_study
 from deepobs_runner.schedules import Cosine
 
 
@@ -24,7 +26,7 @@ def make(values=(3.0, 2.0, 1.0), *, status="done", steps=None, per_epoch=7, **se
 
 
 def rows(*results):
-    return summary_rows(settings_by_problem(results, baselines=False))
+    return settings_table(make_study(results)).rows
 
 
 def shown(problems):
@@ -54,8 +56,8 @@ def test_a_last_epoch_that_was_cut_short(values, steps, epochs):
 
 
 def test_steps_are_in_the_summary():
-    problems = settings_by_problem([make(steps=9)], baselines=False)
-    (row,) = summary_rows(problems)
+    problems = settings_by_problem([make(steps=9)], baselines=[])
+    (row,) = rows(make(steps=9))
     assert (row["epochs"], row["steps"]) == ("1.29", "9")
     assert "1.29 (9 steps)" in shown(problems)
 
@@ -83,7 +85,7 @@ def test_ends_of_runs_that_were_stopped_do_not_count():
     assert row["final_test_objective"] == 1.5
     assert (row["epochs"], row["seeds"], row["averaged"]) == ("0 to 2", 5, 2)
     assert row["status"] == "2 done, 1 stopped, 1 failed, 1 running"
-    problems = settings_by_problem(runs, baselines=False)
+    problems = settings_by_problem(runs, baselines=[])
     assert "2 of 5" in shown(problems)
     assert any("3 of 5 runs of SGD lr=0.1 did not end by themselves" in n for n in notes(problems))
 
@@ -97,7 +99,7 @@ def test_a_diverged_run_counts():
 def test_where_nothing_is_done_there_is_what_there_is():
     runs = [make([3.0, 2.0], seed=1, status="stopped"), make([3.0], seed=2, status="running")]
     assert final(runs, "test", "objective").mean == 2.5
-    said = notes(settings_by_problem(runs, baselines=False))
+    said = notes(settings_by_problem(runs, baselines=[]))
     assert any("no run of SGD lr=0.1 is done (1 stopped, 1 running)" in note for note in said)
 
 
@@ -140,7 +142,7 @@ def test_what_differs_from_the_official_settings_is_said(settings, said):
 
 def test_nothing_is_said_where_no_official_results_are_shown():
     results = [make(problem="cifar10_3c3d", l2=0.1), make(problem="fmnist_logreg", l2=0.1)]
-    said = notes(settings_by_problem(results, baselines=False))
+    said = notes(settings_by_problem(results, baselines=[]))
     assert not any("official" in note for note in said)
 
 
@@ -151,8 +153,8 @@ def test_the_range_of_epochs_in_the_csv(tmp_path):
     folder.mkdir()
     for run in (make(seed=1), make([3.0, 2.0], seed=2, status="stopped")):
         save_result(run, folder, np.zeros(0))
-    assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
-    with (tmp_path / "out" / "summary.csv").open() as file:
+    assert main(["report", str(folder), "--out", str(tmp_path / "out"), "--formats", "csv"]) == 0
+    with (tmp_path / "out" / "tables" / "settings.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["epochs"], row["steps"]) == ("1 to 2", "7 to 14")
     assert row["status"] == "1 done, 1 stopped"

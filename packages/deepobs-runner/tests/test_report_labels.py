@@ -86,7 +86,7 @@ def test_a_label_does_not_depend_on_the_others():
 @pytest.mark.parametrize("problem", ["quadratic_deep", "tolstoi_char_rnn"])
 def test_the_official_settings_are_the_defaults(problem):
     words = {setting.optimizer: setting.label.split() for setting in settings_of(
-        official_results(problem), official=True
+        official_results(problem)
     )}  # fmt: skip
     assert {name: len(listed) for name, listed in words.items()} == {
         "SGD": 2, "Momentum": 2, "Adam": 2,

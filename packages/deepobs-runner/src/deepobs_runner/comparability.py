@@ -12,6 +12,7 @@ from deepobs_runner.official import official_problems, official_results
 
 COMPARED = (
     "data", "l2", "l2_via", "batch_size", "schedule", "clip_norm", "precision", "valid_size",
+    "world_size",
 )  # fmt: skip
 """What all official runs of a problem have in common. The recipe has a note of its own, and so
 has the length."""

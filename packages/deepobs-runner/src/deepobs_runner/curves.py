@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepobs_runner.labels import label_results
+from deepobs_runner.provenance import OFFICIAL, ORIGINAL, YOURS, whose
 from deepobs_runner.results import RunResult, by_setting
 
 PANELS = (
@@ -45,8 +46,7 @@ class Setting:
         label: optimizer, learning rate, and what is no default, see `labels`.
         optimizer: its name.
         official: whether these are the official 2019 results.
-        source: whose results these are: `yours`, `official`, or `original` for files of the
-            original DeepOBS.
+        source: whose results these are, see `provenance.whose`.
         runs: one a seed.
     """
 
@@ -57,8 +57,13 @@ class Setting:
     source: str
     runs: tuple[RunResult, ...]
 
+    @property
+    def baseline(self) -> bool:
+        """Whether these are of a baseline set, official or another."""
+        return self.source not in (YOURS, ORIGINAL)
 
-def settings_of(results: Iterable[RunResult], *, official: bool = False) -> list[Setting]:
+
+def settings_of(results: Iterable[RunResult]) -> list[Setting]:
     """Group results by what differs besides the seed, in order of first appearance."""
     groups = by_setting(results)
     labels = label_results([runs[0] for runs in groups])
@@ -67,17 +72,12 @@ def settings_of(results: Iterable[RunResult], *, official: bool = False) -> list
             problem=runs[0].config.problem,
             label=label,
             optimizer=runs[0].config.optimizer,
-            official=official,
-            source="official" if official else source_of(runs[0]),
+            official=whose(runs[0]) == OFFICIAL,
+            source=whose(runs[0]),
             runs=tuple(runs),
         )
         for label, runs in zip(labels, groups, strict=True)
     ]
-
-
-def source_of(result: RunResult) -> str:
-    """Return `original` for a result of the original DeepOBS, else `yours`."""
-    return "original" if "source" in result.environment else "yours"
 
 
 def curve(runs: Sequence[RunResult], split: str, metric: str) -> Curve | None:

@@ -19,7 +19,7 @@ from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
 
 SETTINGS = (
     "schedule", "epochs", "steps", "batch_size", "l2", "l2_via", "clip_norm", "precision",
-    "valid_size", "data", "recipe",
+    "valid_size", "data", "recipe", "world_size",
 )  # fmt: skip
 """Fields of a configuration that a label names where they are no defaults, in this order."""
 

@@ -1,36 +1,31 @@
-"""A report of results: a table, and a figure of the curves of each problem."""
+"""The settings of a report, their summary for the terminal, and what to know before comparing."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
+from deepobs_runner.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.comparability import has_stand_in_data, notes_on_official
 from deepobs_runner.curves import Setting, counted, final, settings_of
 from deepobs_runner.errors import UsageError
-from deepobs_runner.official import official_results
-from deepobs_runner.results import RunResult, write_atomically
-
-COLUMNS = {
-    "final_test_objective": ("test", "objective"),
-    "final_train_objective": ("train_eval", "objective"),
-    "final_test_accuracy": ("test", "accuracy"),
-}
+from deepobs_runner.provenance import ORIGINAL
+from deepobs_runner.results import RunResult
 
 
 def settings_by_problem(
-    results: Sequence[RunResult], *, baselines: bool = True
+    results: Sequence[RunResult], *, baselines: Sequence[BaselineSet] | None = None
 ) -> dict[str, list[Setting]]:
-    """Return the settings of each problem in the results, then the official ones.
+    """Return the settings of each problem in the results, then those of the baseline sets.
 
-    Where all runs of a problem used generated data, the official ones are left out.
+    Where all runs of a problem used generated data, the baselines are left out.
+
+    Args:
+        results: of any problems.
+        baselines: the sets to compare with; None: all there are, see `baseline_sets`.
 
     Raises:
         UsageError: there is no result with a record.
@@ -41,35 +36,12 @@ def settings_by_problem(
     problems: dict[str, list[Setting]] = {}
     for setting in settings_of(shown):
         problems.setdefault(setting.problem, []).append(setting)
+    sets = list(baseline_sets().values()) if baselines is None else baselines
     for problem, settings in problems.items():
-        if baselines and not all(map(has_stand_in_data, settings)):
-            settings.extend(settings_of(official_results(problem), official=True))
+        if not all(map(has_stand_in_data, settings)):
+            for chosen in sets:
+                settings.extend(settings_of(baseline_results(chosen, problem)))
     return problems
-
-
-def summary_rows(problems: dict[str, list[Setting]]) -> list[dict[str, Any]]:
-    """Return a row for every setting: who, how often, and how it ended."""
-    return [_summary(setting) for settings in problems.values() for setting in settings]
-
-
-def _summary(setting: Setting) -> dict[str, Any]:
-    config = setting.runs[0].config
-    row: dict[str, Any] = {
-        "problem": setting.problem,
-        "optimizer": setting.label,
-        "source": "official 2019" if setting.official else setting.source,
-        "recipe": config.recipe,
-        "epochs": describe_range(run.epochs()[-1] for run in setting.runs),
-        "steps": describe_range(_steps(setting.runs)),
-        "seeds": len(setting.runs),
-        "averaged": len(counted(setting.runs)),
-        "status": _statuses(setting.runs),
-    }
-    for column, (split, metric) in COLUMNS.items():
-        end = final(setting.runs, split, metric)
-        row[column] = None if end is None else end.mean
-        row[f"{column}_std"] = None if end is None or end.runs == 1 else end.std
-    return row
 
 
 def _steps(runs: Iterable[RunResult]) -> list[float]:
@@ -204,7 +176,7 @@ def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
     for setting in settings:
         if setting.source == "yours":
             recipes.setdefault(setting.problem, set()).add(setting.runs[0].config.recipe)
-    others = {setting.problem for setting in settings if setting.source != "yours"}
+    others = {s.problem for s in settings if s.official or s.source == ORIGINAL}
     if any("standard" in recipes.get(problem, ()) for problem in others):
         sentences.append(
             "Official results repeat one data order in every epoch (recipe 2019). Runs of the "
@@ -229,15 +201,6 @@ def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
     return sentences
 
 
-def summary_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as CSV with full precision; a value that is not there is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def file_names(problems: Iterable[str]) -> dict[str, str]:
     """Return a name for the files of each problem: of `path/to/file.py:name` the name.
 
@@ -252,29 +215,3 @@ def file_names(problems: Iterable[str]) -> dict[str, str]:
             number += 1
         names[problem] = name
     return names
-
-
-def write_report(problems: dict[str, list[Setting]], folder: Path) -> list[Path]:
-    """Write `summary.csv` and `<problem>.png` for each problem; return the paths.
-
-    A problem without a single finite number has no figure.
-
-    Raises:
-        UsageError: the folder cannot be written.
-    """
-    from deepobs_runner.plots import has_curves, plot_problem, save_figure
-
-    text = summary_csv(summary_rows(problems))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        summary = folder / "summary.csv"
-        write_atomically(summary, lambda file: file.write(text.encode()))
-        names = file_names(problems)
-        figures = [
-            save_figure(plot_problem(problem, settings), folder / f"{names[problem]}.png")
-            for problem, settings in problems.items()
-            if has_curves(settings)
-        ]
-    except OSError as error:
-        raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
-    return [summary, *figures]

@@ -14,7 +14,7 @@ from deepobs_runner.analysis.comparison import (
 )
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
 from deepobs_runner.analysis.fairness import foreign_targets, unequal
-from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
+from deepobs_runner.analysis.grouping import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.metrics import (
     End,
     Metric,
@@ -51,6 +51,7 @@ from deepobs_runner.analysis.tuning import TuningCurve, expected_best
 from deepobs_runner.analysis.verdict import (
     Verdict,
     judge,
+    judge_contenders,
     overall_sentence,
     paired_sentence,
     speed_sentence,
@@ -77,6 +78,7 @@ __all__ = [
     "Verdict",
     "Window",
     "best_value",
+    "candidates",
     "compare_paired",
     "contenders",
     "convergence_target",
@@ -89,6 +91,7 @@ __all__ = [
     "holm",
     "is_diverged",
     "judge",
+    "judge_contenders",
     "labels_of",
     "learning_rate_sensitivity",
     "metric_of",

@@ -16,6 +16,7 @@ from deepobs_runner.analysis.metrics import (
     ranked,
 )
 from deepobs_runner.analysis.resampling import quantiles
+from deepobs_runner.provenance import OFFICIAL, whose
 from deepobs_runner.results import RunResult, by_setting
 
 
@@ -53,40 +54,59 @@ class Contender:
 
 def is_official(run: RunResult) -> bool:
     """Whether a run is one of the official results of 2019."""
-    return str(run.environment.get("source", "")).startswith("official")
+    return whose(run) == OFFICIAL
 
 
 def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
     """Return, for each problem, the tuned setting of each optimizer.
 
-    Runs of one optimizer are kept apart by whether they are official, recipe, data and precision;
-    the label says so where it is needed to tell two apart. Of several settings the one with the
-    most seeds is chosen, because seeds are repeated at the tuned setting; among equals the one with
-    the best median final value, on held-out rows if every run has them, else on the test split.
+    Runs of one optimizer are kept apart by whose they are, recipe, data and precision; the label
+    says so where it is needed to tell two apart. Of several settings the one with the most seeds is
+    chosen, because seeds are repeated at the tuned setting; among equals the one with the best
+    median final value, on held-out rows if every run has them, else on the test split.
 
     Args:
         results: of any problems and optimizers; runs without a record are left out, and of several
             with the same configuration all but the first that is finished.
     """
-    families: dict[tuple[str, Kind], list[RunResult]] = {}
-    for run in results:
-        if run.records:
-            families.setdefault((run.config.problem, _kind(run)), []).append(run)
-    kinds = list(dict.fromkeys(kind for _, kind in families))
     problems: dict[str, list[Contender]] = {}
-    for (problem, kind), runs in families.items():
-        settings = by_setting(once(runs))
+    for (problem, label), runs in families_of(results).items():
+        settings = by_setting(runs)
         chosen, chosen_by = _choose(settings)
         problems.setdefault(problem, []).append(
             Contender(
                 problem=problem,
-                label=_label(kind, kinds),
+                label=label,
                 runs=tuple(chosen),
                 settings_seen=len(settings),
                 chosen_by=chosen_by,
             )
         )
     return problems
+
+
+def candidates(contender: Contender, results: Iterable[RunResult]) -> list[RunResult]:
+    """Return the runs, of any setting, among which the runs of a contender were chosen."""
+    kind = _kind(contender.runs[0])
+    return [
+        run
+        for run in results
+        if run.records and run.config.problem == contender.problem and _kind(run) == kind
+    ]
+
+
+def families_of(results: Iterable[RunResult]) -> dict[tuple[str, str], list[RunResult]]:
+    """Return all runs of each contender, at any setting, by problem and label.
+
+    Args:
+        results: as for `contenders`; each run is there once.
+    """
+    families: dict[tuple[str, Kind], list[RunResult]] = {}
+    for run in results:
+        if run.records:
+            families.setdefault((run.config.problem, _kind(run)), []).append(run)
+    kinds = list(dict.fromkeys(kind for _, kind in families))
+    return {(name, _label(kind, kinds)): once(runs) for (name, kind), runs in families.items()}
 
 
 class Kind(NamedTuple):
@@ -103,7 +123,7 @@ def _kind(run: RunResult) -> Kind:
     config = run.config
     return Kind(
         optimizer=config.optimizer,
-        whose="official" if is_official(run) else "yours",
+        whose=whose(run),
         recipe=f"recipe {config.recipe}",
         data=f"{config.data} data",
         precision=config.precision,
@@ -132,7 +152,7 @@ def once(results: Iterable[RunResult]) -> list[RunResult]:
     """
     kept: dict[tuple[str, str], RunResult] = {}
     for run in results:
-        key = run.config.id, str(run.environment.get("source"))
+        key = run.config.id, f"{whose(run)}: {run.environment.get('source')}"
         present = kept.get(key)
         if present is None or (is_finished(run) and not is_finished(present)):
             kept[key] = run

@@ -163,8 +163,9 @@ def summarize_end(
     kind: str = "final",
     *,
     level: float = 0.95,
-    resamples: int = 2000,
+    resamples: int | None = 2000,
     seed: int = 0,
+    unfinished: bool = False,
 ) -> End | None:
     """Return mean, spread and quantiles over seeds of the final or the best value.
 
@@ -176,18 +177,18 @@ def summarize_end(
         metric: what to summarize.
         kind: `final` or `best`.
         level: of the interval.
-        resamples: bootstrap samples.
+        resamples: bootstrap samples; None: no interval.
         seed: of the bootstrap.
+        unfinished: whether runs count that are still running or failed, as far as they got.
 
     Returns:
-        None if no finished run has the metric.
+        None if no run that counts has the metric.
 
     Raises:
         UsageError: a level outside (0, 1), no resamples, no such kind.
     """
     check_level(level)
-    check_resamples(resamples)
-    finished = [run for run in runs if is_finished(run)]
+    finished = [run for run in runs if is_finished(run) or (unfinished and run.records)]
     having = [r for r in finished if metric.name in r.records[-1]["metrics"].get(metric.split, {})]
     if not having:
         return None
@@ -195,7 +196,10 @@ def summarize_end(
     values = np.array([of(run, metric) for run in having])
     finite = np.isfinite(values).all()
     lower, median, upper = quantiles(ranked(values, metric), [0.25, 0.5, 0.75])
-    low, high = mean_interval(values, level=level, resamples=resamples, seed=seed)
+    low = high = math.nan
+    if resamples is not None:
+        check_resamples(resamples)
+        low, high = mean_interval(values, level=level, resamples=resamples, seed=seed)
     return End(
         metric=metric,
         kind=kind,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from deepobs_runner.analysis.metrics import Row, is_diverged
 from deepobs_runner.analysis.resampling import LEAST_SEEDS, generator, interval, resample_counts
 from deepobs_runner.analysis.survival import resampled_medians, survival_median
 from deepobs_runner.analysis.targets import Target
+from deepobs_runner.clocks import training_seconds
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results import RunResult
 
@@ -93,9 +94,9 @@ class Times:
 def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
     """Return how far a run was at every evaluation, `(records,)`, and what was counted.
 
-    Gradient evaluations are read from the records' `gradient_evaluations`; without them steps are
-    counted, which is the same for an optimizer that evaluates one gradient a step. Seconds are
-    those of training, without evaluation.
+    Gradient evaluations are read from the records' counters; without them steps are counted,
+    which is the same for an optimizer that evaluates one gradient a step. Seconds are those of
+    training, without evaluation.
 
     Returns:
         None where the records do not say.
@@ -110,15 +111,16 @@ def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
     if unit == "epochs":
         return run.epochs().astype(float), "epochs"
     if unit == "seconds":
-        spent = [record.get("clocks", {}).get("train") for record in run.records]
+        spent = [training_seconds(record.get("clocks", {})) for record in run.records]
         if any(value is None for value in spent):
             return None
         return np.cumsum(np.array(spent, dtype=float)), "seconds"
     if unit == "gradient_evaluations":
-        found = _column(run, "gradient_evaluations")
+        counters = [record.get("counters", {}) for record in run.records]
+        found = _column(counters, "gradient_evaluations")
         if found is not None:
             return found, "gradient_evaluations"
-    steps = _column(run, "steps")
+    steps = _column(run.records, "steps")
     if steps is None:
         batch_size, per_epoch = OFFICIAL_STEPS.get(run.config.problem, (None, 0))
         if "source" not in run.environment or run.config.batch_size != batch_size:
@@ -127,8 +129,8 @@ def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
     return steps, "steps"
 
 
-def _column(run: RunResult, name: str) -> np.ndarray | None:
-    values = [record.get(name) for record in run.records]
+def _column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | None:
+    values = [record.get(name) for record in records]
     return None if any(value is None for value in values) else np.array(values, dtype=float)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis.comparison import Paired, compare_paired
 from deepobs_runner.analysis.fairness import foreign_targets, join, unequal
-from deepobs_runner.analysis.grouping import contenders, labels_of
+from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
-from deepobs_runner.analysis.targets import target_of
+from deepobs_runner.analysis.targets import Target, target_of
 from deepobs_runner.analysis.times import Unit
 from deepobs_runner.results import RunResult
 
@@ -76,6 +76,47 @@ def judge(
     results = list(results)
     problems = contenders(results)
     targets = {problem: target_of(problem, results) for problem in problems}
+    return judge_contenders(
+        problems,
+        targets,
+        optimizer,
+        reference,
+        unit=unit,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        wanted=wanted,
+    )
+
+
+def judge_contenders(
+    problems: Mapping[str, Sequence[Contender]],
+    targets: Mapping[str, Target | None],
+    optimizer: str,
+    reference: str,
+    *,
+    unit: Unit = "epochs",
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    wanted: float = 1.2,
+) -> Verdict:
+    """Return the verdict of `judge` where contenders and targets are known.
+
+    Args:
+        problems: as `contenders` returns them.
+        targets: by problem.
+        optimizer: as for `judge`, and so are the others.
+        reference: label of what it is compared with.
+        unit: in which time is counted.
+        level: of all intervals.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+        wanted: ratio that the intervals of undecided problems should reach.
+
+    Raises:
+        UsageError: as `judge`.
+    """
     speed = speedup(
         problems,
         targets,
@@ -169,8 +210,8 @@ def speed_sentence(line: ProblemSpeedup, unit: Unit = "epochs") -> str:
     if line.times.counted != unit:
         counted += f", as {unit.replace('_', ' ')} are not recorded"
     text = (
-        f"{line.optimizer} reaches {line.target} {number(line.ratio)} times as fast as "
-        f"{line.reference} {bracket(line.low, line.high)} "
+        f"{line.optimizer} reaches the target ({line.target}) {number(line.ratio)} times as fast "
+        f"as {line.reference} {bracket(line.low, line.high)} "
         f"(after {number(line.times.median)} and {number(line.reference_times.median)} {counted})"
     )
     censored = [

@@ -1,31 +1,175 @@
-"""`deepobs report`: a table and figures of a folder of results."""
+"""`deepobs report` and `deepobs table`: what a folder of results, or a baseline set, says."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from rich.console import Console
+
+from deepobs_runner.baselines import all_results, baseline_results, baseline_sets, choose_sets
 from deepobs_runner.commands.terminal import count, make_console, print_summary, say
 from deepobs_runner.errors import UsageError
-from deepobs_runner.report import settings_by_problem, write_report
-from deepobs_runner.results import load_results
+from deepobs_runner.reporting.assembly import assemble
+from deepobs_runner.reporting.kinds import TABLES
+from deepobs_runner.reporting.latex import latex_table
+from deepobs_runner.reporting.pictures import shown_settings
+from deepobs_runner.reporting.plain_text import (
+    csv_table,
+    json_table,
+    markdown_table,
+    terminal_table,
+)
+from deepobs_runner.reporting.study import Study, make_study
+from deepobs_runner.reporting.tables import Table, select
+from deepobs_runner.reporting.writing import write_report
+from deepobs_runner.results import RunResult, load_results, write_bytes
+
+TEXTS: Mapping[str, Callable[[Table], str]] = {
+    "csv": csv_table,
+    "latex": latex_table,
+    "markdown": markdown_table,
+    "json": json_table,
+}
+"""A table as text in each format but `terminal`."""
 
 
 def make_report(arguments: argparse.Namespace) -> int:
-    """Print a table of results and write it with the figures.
+    """Print a table of results, and write the report with its figures and tables.
 
     A file that cannot be read is named and left out.
     """
-    unreadable: list[UsageError] = []
-    results = load_results(arguments.results, on_error=unreadable.append)
-    for error in unreadable:
-        print(f"deepobs: left out: {error}", file=sys.stderr)
     console = make_console()
-    empty = [result for result in results if not result.records]
-    if empty and len(empty) < len(results):
-        say(console, f"{count(len(empty), 'run')} without any evaluation left out")
-    problems = settings_by_problem(results, baselines=not arguments.no_baselines)
-    print_summary(console, problems)
-    for path in write_report(problems, arguments.out or arguments.results / "report"):
-        say(console, f"wrote {path}")
+    study = read_study(arguments)
+    _say_left_out(console, study)
+    print_summary(console, {problem: shown_settings(study, problem) for problem in study.settings})
+    for verdict in study.verdicts:
+        say(console, verdict.overall)
+    formats = [word.strip() for word in arguments.formats.split(",")]
+    draw = bool({"html", "png", "pdf"} & set(formats))
+    out = arguments.out or default_folder(arguments.results)
+    written = write_report(study, assemble(study, draw=draw), out, formats)
+    if written[0].suffix == ".html":
+        say(console, f"wrote {written[0]}, which opens in any browser")
+    rest = [path for path in written if path.suffix != ".html"]
+    if rest:
+        say(console, f"wrote {count(len(rest), 'file')} beside it: tables, figures, methods")
     return 0
+
+
+def print_table(arguments: argparse.Namespace) -> int:
+    """Print one table, or write it to a file."""
+    console = make_console()
+    study = read_study(arguments)
+    for sentence in study.left_out:
+        print(f"deepobs: {sentence}", file=sys.stderr)
+    table = TABLES[arguments.kind](study)
+    if arguments.problem:
+        _check_problems(arguments.problem, study)
+        table = select(table, lambda row: row.get("problem") in arguments.problem)
+    if not table.rows:
+        raise UsageError(
+            f"The table {arguments.kind!r} is empty for these results: {table.caption}"
+        )
+    if arguments.format == "terminal" and arguments.out is None:
+        console.print(terminal_table(table))
+        return 0
+    kind = arguments.format if arguments.format != "terminal" else _format_of(arguments.out)
+    text = TEXTS[kind](table)
+    if arguments.out is None:
+        print(text, end="")
+    else:
+        try:
+            write_bytes(arguments.out, text.encode())
+        except OSError as error:
+            raise UsageError(f"Cannot write {arguments.out}: {error.strerror}.") from None
+        say(console, f"wrote {arguments.out}")
+    return 0
+
+
+def _format_of(path: Path) -> str:
+    """Return the format that a file's name asks for.
+
+    Raises:
+        UsageError: none.
+    """
+    formats = {".csv": "csv", ".tex": "latex", ".md": "markdown", ".json": "json"}
+    if path.suffix not in formats:
+        raise UsageError(
+            f"{path.name!r} says no format. End it with {', '.join(formats)}, or give --format."
+        )
+    return formats[path.suffix]
+
+
+def _check_problems(names: Sequence[str], study: Study) -> None:
+    unknown = [name for name in names if name not in study.settings]
+    if unknown:
+        raise UsageError(
+            f"There are no results of {', '.join(unknown)}. There are some of: "
+            f"{', '.join(study.settings)}."
+        )
+
+
+def read_study(arguments: argparse.Namespace) -> Study:
+    """Return the study that the arguments of both commands ask for.
+
+    Raises:
+        UsageError: no such folder or set, nothing to report, no such baselines or reference.
+    """
+    left_out: list[str] = []
+    own, is_set = read_results(arguments.results, left_out)
+    baselines: list[RunResult] = []
+    if not is_set and not arguments.no_baselines:
+        names = arguments.baselines
+        sets = choose_sets(names) if names else list(baseline_sets().values())
+        problems = dict.fromkeys(run.config.problem for run in own)
+        baselines = [
+            run
+            for chosen in sets
+            for problem in problems
+            for run in baseline_results(chosen, problem, tuned=False)
+        ]
+    return make_study(
+        own,
+        baselines,
+        references=arguments.reference,
+        unit=arguments.unit,
+        level=arguments.level,
+        left_out=left_out,
+    )
+
+
+def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], bool]:
+    """Return the results in a folder, or of a baseline set, and whether it is one.
+
+    Args:
+        place: a folder, or the name of a set.
+        left_out: what is wrong with files that were left out is added to it.
+
+    Raises:
+        UsageError: neither, or no result in it.
+    """
+    if not place.is_dir() and str(place) in baseline_sets():
+        return all_results(baseline_sets()[str(place)], tuned=False), True
+    results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))
+    if not results:
+        raise UsageError(
+            f"There is nothing to report: no result can be read in {place}. "
+            + (" ".join(left_out) or '"deepobs run" and "deepobs bench" write some.')
+        )
+    return results, False
+
+
+def default_folder(place: Path) -> Path:
+    """Return where a report goes if nothing is said."""
+    return place / "report" if place.is_dir() else Path(f"report-{place}")
+
+
+def _say_left_out(console: Console, study: Study) -> None:
+    for sentence in study.left_out:
+        print(f"deepobs: {sentence}", file=sys.stderr)
+    empty = sum(not run.records for run in study.own)
+    if empty:
+        say(console, f"{count(empty, 'run')} without any evaluation left out of the tables")

@@ -1,0 +1,249 @@
+"""Baseline sets: results to compare with, each set with a name, a licence and its provenance.
+
+A set is the official results of 2019, a packed folder that `pack_baselines` wrote (`set.json` and
+a `<problem>.jsonl.gz` for each problem, one result a line), or any folder of results. Their runs
+are ordinary results; the environment of each says which set it is from.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from deepobs_problems.errors import nearest
+from deepobs_runner.analysis.grouping import contenders
+from deepobs_runner.errors import UsageError
+from deepobs_runner.official import official_problems, official_results
+from deepobs_runner.provenance import OFFICIAL, ORIGINAL, YOURS
+from deepobs_runner.results import RunResult, load_results, read_result, write_bytes
+
+FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
+"""Environment variable: folders of further sets, separated as in `PATH`."""
+
+DESCRIPTION = "set.json"
+SHIPPED = "baseline_sets"
+LEFT_OUT = ("telemetry",)
+"""Fields of a record that a packed set does without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineSet:
+    """A named set of results.
+
+    Attributes:
+        name: a word, shown beside every setting of the set.
+        title: what it is, in a sentence.
+        licence: of the numbers.
+        folder: where it lies; None for the official results.
+        packed: file of each problem, below the folder; None for a folder of result files.
+    """
+
+    name: str
+    title: str
+    licence: str = "not stated"
+    folder: Path | None = None
+    packed: Mapping[str, str] | None = None
+
+
+OFFICIAL_SET = BaselineSet(
+    name=OFFICIAL,
+    title="The official results of 2019: DeepOBS 1.1 on TensorFlow 1, recipe 2019",
+    licence="MIT, (c) 2019 Frank Schneider",
+    packed=MappingProxyType({problem: f"{problem}.jsonl.gz" for problem in official_problems()}),
+)
+
+
+def baseline_sets(folders: Iterable[Path] = ()) -> dict[str, BaselineSet]:
+    """Return the sets there are by name: shipped ones, those of the environment, then `folders`.
+
+    Raises:
+        UsageError: a folder is no set, or two sets have one name.
+    """
+    named = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
+    sets = {OFFICIAL: OFFICIAL_SET}
+    for folder in [*_shipped(), *(Path(name) for name in named if name), *folders]:
+        found = read_set(folder)
+        twin = sets.setdefault(found.name, found)
+        if twin.folder is None or not twin.folder.samefile(folder):
+            raise UsageError(
+                f"Two baseline sets are called {found.name!r}: {twin.folder or 'the official one'} "
+                f"and {folder}. Give one another name."
+            )
+    return sets
+
+
+def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
+    """Return the sets that are named, each by its name or its folder.
+
+    Raises:
+        UsageError: there is no such set.
+    """
+    known = baseline_sets()
+    chosen: dict[str, BaselineSet] = {}
+    for name in names:
+        if name in known:
+            found = known[name]
+        elif Path(name).is_dir():
+            found = read_set(Path(name))
+        else:
+            raise UsageError(
+                f"There is no baseline set and no folder {name!r}.{nearest(name, list(known))} "
+                f"Sets: {', '.join(known)}."
+            )
+        chosen[found.name] = found
+    return list(chosen.values())
+
+
+def _shipped() -> list[Path]:
+    """Return the folders of the sets that come with this package."""
+    folder = Path(str(files("deepobs_runner") / SHIPPED))
+    return sorted(path.parent for path in folder.glob(f"*/{DESCRIPTION}"))
+
+
+def read_set(folder: Path) -> BaselineSet:
+    """Return the set that lies in a folder; one of plain results is called as the folder.
+
+    Raises:
+        UsageError: no such folder, a damaged description, or a name that means something else.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}, which should hold a baseline set.")
+    path = folder / DESCRIPTION
+    if not path.exists():
+        name = folder.resolve().name
+        found = BaselineSet(name=name, title=f"results in {folder}", folder=folder)
+    else:
+        try:
+            said = json.loads(path.read_bytes())
+            found = BaselineSet(
+                name=str(said["name"]),
+                title=str(said["title"]),
+                licence=str(said["licence"]),
+                folder=folder,
+                packed={str(problem): str(file) for problem, file in said["files"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{path} describes no baseline set: {error}.") from None
+    _check_name(found.name)
+    return found
+
+
+def _check_name(name: str) -> None:
+    if name in (YOURS, ORIGINAL, OFFICIAL):
+        raise UsageError(f"A baseline set cannot be called {name!r}; that means something else.")
+
+
+def problems_of(baselines: BaselineSet) -> list[str]:
+    """Return the problems a set has results of."""
+    if baselines.packed is not None:
+        return list(baselines.packed)
+    return list(dict.fromkeys(result.config.problem for result in _plain(baselines)))
+
+
+def baseline_results(
+    baselines: BaselineSet, problem: str, *, tuned: bool = True
+) -> list[RunResult]:
+    """Return the results of a set on one problem, none if it has none.
+
+    Args:
+        baselines: the set.
+        problem: its name.
+        tuned: only the runs of the setting that stands for each optimizer: that of the most seeds.
+
+    Raises:
+        UsageError: a file of the set is damaged.
+    """
+    if baselines.folder is None:
+        return official_results(problem, tuned=tuned)
+    if baselines.packed is None:
+        found = [result for result in _plain(baselines) if result.config.problem == problem]
+    else:
+        found = _unpack(baselines, problem)
+    found = [_labelled(result, baselines) for result in found]
+    if not tuned:
+        return found
+    return [run for chosen in contenders(found).get(problem, []) for run in chosen.runs]
+
+
+def all_results(baselines: BaselineSet, *, tuned: bool = True) -> list[RunResult]:
+    """Return the results of a set on all its problems."""
+    problems = problems_of(baselines)
+    return [run for name in problems for run in baseline_results(baselines, name, tuned=tuned)]
+
+
+def _plain(baselines: BaselineSet) -> list[RunResult]:
+    return [] if baselines.folder is None else load_results(baselines.folder)
+
+
+def _labelled(result: RunResult, baselines: BaselineSet) -> RunResult:
+    return replace(
+        result, environment={**result.environment, "baselines": baselines.name}, path=None
+    )
+
+
+def _unpack(baselines: BaselineSet, problem: str) -> list[RunResult]:
+    """Return the results of a packed file, one a line."""
+    if baselines.folder is None or baselines.packed is None or problem not in baselines.packed:
+        return []
+    path = baselines.folder / baselines.packed[problem]
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+    except (OSError, EOFError) as error:
+        raise UsageError(
+            f"{path} of the baseline set {baselines.name} is damaged: {error}."
+        ) from None
+    return [read_result(line, path) for line in lines]
+
+
+def pack_baselines(
+    results: Sequence[RunResult], folder: Path, *, name: str, title: str, licence: str
+) -> Path:
+    """Write finished results as a baseline set; return its folder.
+
+    Telemetry is left out; configuration, environment, clocks and metrics are kept, so that every
+    number can be traced to its run. The same results give the same bytes.
+
+    Raises:
+        UsageError: nothing is finished, the name is taken, or the folder holds something.
+    """
+    _check_name(name)
+    kept = [result for result in results if result.status in ("done", "diverged")]
+    if not kept:
+        raise UsageError("No run is done, so there is nothing to make a baseline set of.")
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"The folder {folder} is not empty; a baseline set wants one of its own.")
+    folder.mkdir(parents=True, exist_ok=True)
+    by_problem: dict[str, list[RunResult]] = {}
+    for result in sorted(kept, key=lambda result: result.config.id):
+        by_problem.setdefault(result.config.problem, []).append(result)
+    names = {problem: f"{number:02}" for number, problem in enumerate(by_problem)}
+    packed = {
+        problem: f"{problem if problem.isidentifier() else names[problem]}.jsonl.gz"
+        for problem in by_problem
+    }
+    for problem, runs in by_problem.items():
+        content = "".join(json.dumps(_slim(run), allow_nan=False) + "\n" for run in runs)
+        data = gzip.compress(content.encode(), mtime=0)
+        write_bytes(folder / packed[problem], data)
+    said = {"name": name, "title": title, "licence": licence, "files": packed}
+    text = json.dumps(said, indent=1) + "\n"  # last: a folder without it is no set
+    write_bytes(folder / DESCRIPTION, text.encode())
+    return folder
+
+
+def _slim(result: RunResult) -> dict[str, Any]:
+    """Return a result as JSON without what a comparison does not need."""
+    data = result.to_json()
+    data["environment"].pop("baselines", None)  # the set it was in before
+    data["records"] = [
+        {key: value for key, value in record.items() if key not in LEFT_OUT}
+        for record in result.records
+    ]
+    return data

@@ -1,0 +1,104 @@
+"""The comparison of the DeepOBS paper: a column for each problem, a row for each metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+from deepobs_runner.analysis import Contender, Metric, curve_band, labels_of
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.lines import Drawn, draw_lines, metric_at, metric_title
+from deepobs_runner.figures.style import (
+    COLUMN,
+    PAGE,
+    Look,
+    dress,
+    legend_below,
+    new_figure,
+    paper_style,
+)
+from deepobs_runner.figures.subjects import looks_of_contenders
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRICS = tuple(
+    metric_at(split, name) for name in ("objective", "accuracy") for split in ("test", "train_eval")
+)
+"""From top to bottom, as in the paper."""
+
+PER_PAGE = 4
+"""Problems side by side in one figure."""
+
+
+def plot_comparison(
+    problems: Mapping[str, Sequence[Contender]], *, looks: Mapping[str, Look] | None = None
+) -> Figure:
+    """Return the comparison of optimizers at their tuned settings, mean ± standard deviation.
+
+    Schneider, Balles and Hennig, "DeepOBS: A Deep Learning Optimizer Benchmark Suite", ICLR 2019,
+    figures 2 and 3. A row that no problem has is left out.
+
+    Args:
+        problems: at most four, as `analysis.contenders` returns them.
+        looks: of the labels in all figures shown together, see `looks_of_contenders`.
+
+    Raises:
+        UsageError: no problem, more than four, or no finite number.
+    """
+    if not 1 <= len(problems) <= PER_PAGE:
+        raise UsageError(f"A comparison shows 1 to {PER_PAGE} problems, not {len(problems)}.")
+    looks = looks or looks_of_contenders(problems)
+    panels = {
+        (metric, problem): _drawn(listed, metric, looks)
+        for metric in METRICS
+        for problem, listed in problems.items()
+    }
+    rows = [m for m in METRICS if any(panels[m, problem] for problem in problems)]
+    if not rows:
+        raise UsageError(f"{', '.join(problems)}: no run has a finite objective or accuracy.")
+    lowest = {problem: m for m in rows for problem in problems if panels[m, problem]}
+    drawn = {entry.label for panel in panels.values() for entry in panel}
+    labels = [label for label in labels_of(problems) if label in drawn]
+    width = PAGE if len(problems) > 1 else COLUMN
+    with paper_style():
+        legend = legend_below(labels, width, "mean ± standard deviation over seeds")
+        figure = new_figure(width, 1.35 * len(rows) + 0.3 + legend.height)
+        handles: dict[str, Artist] = {}
+        for number, (metric, problem) in enumerate(product(rows, problems)):
+            axes = figure.add_subplot(len(rows), len(problems), number + 1)
+            dress(
+                axes,
+                xlabel="Epoch" if metric == lowest.get(problem) else "",
+                ylabel=metric_title(metric) if number % len(problems) == 0 else "",
+                title=problem if metric == rows[0] else "",
+            )
+            panel = panels[metric, problem]
+            if panel:
+                handles |= zip(
+                    (d.label for d in panel), draw_lines(axes, panel, "std"), strict=True
+                )
+            else:
+                _leave_empty(axes, metric)
+        figure.align_ylabels(figure.axes[:: len(problems)])
+        legend.draw(figure, [handles[label] for label in labels])
+    return figure
+
+
+def _drawn(listed: Sequence[Contender], metric: Metric, looks: Mapping[str, Look]) -> list[Drawn]:
+    bands = [(contender.label, curve_band(contender.runs, metric)) for contender in listed]
+    return [Drawn(band, looks[label], label) for label, band in bands if band is not None]
+
+
+def _leave_empty(axes: Axes, metric: Metric) -> None:
+    """Say that a problem does not have a metric."""
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.text(
+        0.5, 0.5, f"no {metric.name}", ha="center", va="center", color="0.5",
+        transform=axes.transAxes,
+    )  # fmt: skip

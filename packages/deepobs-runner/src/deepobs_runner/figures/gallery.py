@@ -1,0 +1,331 @@
+"""All figures that can be drawn of some settings, one after another, and why others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from deepobs_problems import ProblemError
+from deepobs_runner.analysis import (
+    Contender,
+    Metric,
+    Unit,
+    candidates,
+    contenders,
+    labels_of,
+    performance_profiles,
+    target_of,
+)
+from deepobs_runner.analysis.grouping import find
+from deepobs_runner.curves import Setting
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
+from deepobs_runner.figures.drawing import Drawing
+from deepobs_runner.figures.lines import metric_at
+from deepobs_runner.figures.profile import LEAST_PROBLEMS, plot_profile
+from deepobs_runner.figures.sensitivity import grid_of, plot_sensitivity
+from deepobs_runner.figures.speed import plot_speed
+from deepobs_runner.figures.style import Look, Palette, palette_of
+from deepobs_runner.figures.subjects import looks_of_contenders
+from deepobs_runner.figures.training_curves import plot_curves
+from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
+from deepobs_runner.figures.tuning import plot_tuning
+from deepobs_runner.official import official_results
+from deepobs_runner.report import file_names
+from deepobs_runner.results import RunResult
+from deepobs_runner.trajectories import follow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What the figures of a report are drawn of.
+
+    Attributes:
+        settings: by problem.
+        contenders: by problem, see `analysis.contenders`.
+        results: by problem: the runs of all settings, and all official runs, also those at other
+            learning rates than the tuned ones, where the settings hold official results.
+        palette: the ink of each optimizer in all figures.
+        looks: of the contenders, by label.
+        files: a name for the files of each problem.
+        metric: name of the metric that was asked for.
+        unit: of the time to the target.
+        rerun: whether runs may be trained once more.
+    """
+
+    settings: Mapping[str, Sequence[Setting]]
+    contenders: Mapping[str, Sequence[Contender]]
+    results: Mapping[str, Sequence[RunResult]]
+    palette: Palette
+    looks: Mapping[str, Look]
+    files: Mapping[str, str]
+    metric: str | None
+    unit: Unit
+    rerun: bool
+
+
+def gather(
+    settings: Mapping[str, Sequence[Setting]],
+    *,
+    metric: str | None = None,
+    unit: Unit = "epochs",
+    rerun: bool = True,
+) -> Material:
+    """Return what the figures of some settings are drawn of."""
+    runs = [run for listed in settings.values() for setting in listed for run in setting.runs]
+    found = contenders(runs)
+    palette = palette_of(setting.optimizer for listed in settings.values() for setting in listed)
+    return Material(
+        settings=settings,
+        contenders=found,
+        results={problem: _results(problem, listed) for problem, listed in settings.items()},
+        palette=palette,
+        looks=looks_of_contenders(found, palette),
+        files=file_names(settings),
+        metric=metric,
+        unit=unit,
+        rerun=rerun,
+    )
+
+
+def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
+    own = [run for setting in settings if not setting.official for run in setting.runs]
+    official = any(setting.official for setting in settings)
+    return own + (official_results(problem, tuned=False) if official else [])
+
+
+def drawings(
+    settings: Mapping[str, Sequence[Setting]],
+    kinds: Sequence[str] | None = None,
+    *,
+    metric: str | None = None,
+    unit: Unit = "epochs",
+    rerun: bool = True,
+) -> Iterator[Drawing]:
+    """Yield every figure of some settings, drawn when it is asked for.
+
+    A figure that cannot be drawn is yielded without one, with the reason as its caption.
+
+    Args:
+        settings: by problem, as `report.settings_by_problem` returns them.
+        kinds: some of `KINDS`, in this order; None: all.
+        metric: of the curves, the sensitivity and the tuning, such as `accuracy`; None: what is
+            usual for each.
+        unit: of the time to the target.
+        rerun: train runs on functions of two parameters once more for their trajectories, which
+            takes seconds each and imports their optimizers.
+
+    Raises:
+        UsageError: no such kind.
+    """
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise UsageError(f"There is no figure {kind!r}; there are: {', '.join(KINDS)}.")
+    material = gather(settings, metric=metric, unit=unit, rerun=rerun)
+    for kind in KINDS if kinds is None else kinds:
+        yield from KINDS[kind](material)
+
+
+def _draw(
+    kind: str,
+    title: str,
+    caption: str,
+    draw: Callable[[], Figure],
+    *,
+    problem: str | None = None,
+    suffix: str = "",
+) -> Drawing:
+    """Return a drawing; a UsageError says why there is no figure."""
+    figure: Figure | None
+    try:
+        figure = draw()
+    except UsageError as error:
+        figure, caption = None, str(error)
+    name = f"{kind}-{suffix}" if suffix else kind
+    return Drawing(
+        kind=kind, name=name, title=title, caption=caption, problem=problem, figure=figure
+    )
+
+
+def _comparisons(material: Material) -> Iterator[Drawing]:
+    names = list(material.contenders)
+    for start in range(0, len(names), PER_PAGE):
+        page = {problem: material.contenders[problem] for problem in names[start:][:PER_PAGE]}
+        yield _draw(
+            "comparison",
+            f"Comparison on {', '.join(page)}",
+            "Each optimizer at its tuned setting: mean over seeds, and standard deviation (ddof 1) "
+            "shaded. The first tenth of the epochs, and what is worse than untrained, may lie "
+            "beyond the edge; a cross is where a run of the setting diverged.",
+            partial(plot_comparison, page, looks=material.looks),
+            suffix=str(start // PER_PAGE + 1) if len(names) > PER_PAGE else "",
+        )
+
+
+def _curves(material: Material) -> Iterator[Drawing]:
+    for problem, settings in material.settings.items():
+        yield _draw(
+            "curves",
+            f"Training curves on {problem}",
+            "Median over seeds; the band is its 95 % bootstrap interval at each epoch, where there "
+            "are three seeds. The first tenth of the epochs, and what is worse than untrained, may "
+            "lie beyond the edge; a cross is where half of the runs had diverged.",
+            partial(
+                plot_curves, problem, settings, metric=material.metric, palette=material.palette
+            ),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+def _sensitivities(material: Material) -> Iterator[Drawing]:
+    for problem, listed in material.contenders.items():
+        grids = {c.label: grid_of(c, material.results[problem]) for c in listed}
+        yield _draw(
+            "sensitivity",
+            f"Learning rates on {problem}",
+            "Final value at each learning rate, the median where there are several seeds. A ring "
+            "is the best rate, a bar spans the rates around it that are at most 5 % worse, a cross "
+            "is a rate of which a run diverged or whose value is beyond the panel.",
+            partial(
+                plot_sensitivity,
+                problem,
+                grids,
+                metric=_test_metric(material),
+                looks=material.looks,
+            ),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+def _tunings(material: Material) -> Iterator[Drawing]:
+    for problem, listed in material.contenders.items():
+        trials = {c.label: candidates(c, material.results[problem]) for c in listed}
+        yield _draw(
+            "tuning",
+            f"Tuning on {problem}",
+            "Expected best final value of k settings drawn at random, without replacement, from "
+            "those that were tried, and its standard deviation. A trial that failed counts as an "
+            "untrained model.",
+            partial(plot_tuning, problem, trials, material.looks, metric=_test_metric(material)),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+def _profiles(material: Material) -> Iterator[Drawing]:
+    labels = compared_labels(material.contenders)
+    others = [label for label in labels_of(material.contenders) if label not in labels]
+    without = f" Without {', '.join(others)}, which have too few problems." if others else ""
+    yield _draw(
+        "profile",
+        "Performance profile",
+        "Share of the problems on which an optimizer reaches the target within a factor of the "
+        "time of the fastest. The integral is 1 for one that is the fastest everywhere, and its "
+        f"interval a bootstrap over seeds.{without}",
+        partial(_profile, material, labels),
+    )
+
+
+def _profile(material: Material, labels: Sequence[str]) -> Figure:
+    targets = {p: target_of(p, material.results[p]) for p in material.contenders}
+    profiles = performance_profiles(material.contenders, targets, labels, unit=material.unit)
+    return plot_profile(profiles, material.looks)
+
+
+def compared_labels(problems: Mapping[str, Sequence[Contender]]) -> list[str]:
+    """Return the optimizers of a profile: as many as share at least two problems.
+
+    Those with the fewest problems are left out first; all, if no two share two problems.
+    """
+    labels = labels_of(problems)
+    there = {
+        label: {problem for problem, listed in problems.items() if find(listed, label)}
+        for label in labels
+    }
+    ranked = sorted(labels, key=lambda label: -len(there[label]))  # keeps the order of equals
+    for count in range(len(ranked), 1, -1):
+        if len(set.intersection(*(there[label] for label in ranked[:count]))) >= LEAST_PROBLEMS:
+            return [label for label in labels if label in ranked[:count]]
+    return labels
+
+
+def _speeds(material: Material) -> Iterator[Drawing]:
+    for problem, listed in material.contenders.items():
+        target = target_of(problem, material.results[problem])
+        goal = f" The target, {target}, is the {target.source}." if target else ""
+        yield _draw(
+            "speed",
+            f"Speed and final value on {problem}",
+            "Median time to the target and mean final value, with 95 % bootstrap intervals where "
+            f"there are three seeds.{goal}",
+            partial(plot_speed, problem, listed, target, material.looks, unit=material.unit),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+def _trajectories(material: Material) -> Iterator[Drawing]:
+    for problem, listed in material.contenders.items():
+        if problem in AREAS:
+            notes: list[str] = []
+            drawing = _draw(
+                "trajectory",
+                f"Trajectories on {problem}",
+                "The parameters after every step of the run with the lowest seed, over contours of "
+                "the function without noise. A ring is the start, stars are minima, markers are "
+                "ends; a cross is where a way leaves the picture for good.",
+                partial(_trajectory, problem, listed, material, notes),
+                problem=problem,
+                suffix=material.files[problem],
+            )
+            yield replace(drawing, caption=" ".join([drawing.caption, *notes]))
+
+
+def _trajectory(
+    problem: str, listed: Sequence[Contender], material: Material, notes: list[str]
+) -> Figure:
+    """Return the figure; append to the notes what went otherwise than in the results."""
+    if not material.rerun:
+        raise UsageError(f"{problem}: trajectories take training once more, which is switched off.")
+    ways = {}
+    for contender in listed:
+        try:
+            way = follow(contender.runs[0])
+        except (UsageError, ProblemError) as error:
+            notes.append(f"{contender.label} is left out: {error}")
+            continue
+        ways[contender.label] = way
+        if not way.complete:
+            notes.append(f"Of {contender.label} the first {len(way.points) - 1} steps are shown.")
+        elif not way.repeated:
+            notes.append(
+                f"{contender.label} did not end where its result does: the optimizer, torch or the "
+                "machine is another."
+            )
+    return plot_trajectory(problem, ways, material.looks)
+
+
+def _test_metric(material: Material) -> Metric | None:
+    return None if material.metric is None else metric_at("test", material.metric)
+
+
+KINDS: Mapping[str, Callable[[Material], Iterator[Drawing]]] = MappingProxyType(
+    {
+        "comparison": _comparisons,
+        "profile": _profiles,
+        "curves": _curves,
+        "speed": _speeds,
+        "sensitivity": _sensitivities,
+        "tuning": _tunings,
+        "trajectory": _trajectories,
+    }
+)
+"""What makes the drawings of each kind, in the order of a report."""

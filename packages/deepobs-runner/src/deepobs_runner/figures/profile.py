@@ -1,0 +1,93 @@
+"""Performance profiles: on which share of the problems an optimizer is how close to the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepobs_runner.analysis import Profile, Profiles
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+
+LEAST_PROBLEMS = 2
+"""Problems that make a share."""
+
+
+def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
+    """Return the profiles with their integrals and the intervals of these, if there are any.
+
+    Dolan and Moré, "Benchmarking optimization software with performance profiles", Mathematical
+    Programming 91 (2002).
+
+    Args:
+        profiles: as `analysis.performance_profiles` returns them.
+        looks: of the labels.
+
+    Raises:
+        UsageError: fewer than two problems count.
+    """
+    from deepobs_runner.figures.ticks import plain_log_ticks
+
+    if len(profiles.problems) < LEAST_PROBLEMS:
+        why = "".join(f" {problem}: {reason}." for problem, reason in profiles.left_out.items())
+        raise UsageError(
+            f"A performance profile takes {LEAST_PROBLEMS} problems that count for every "
+            f"optimizer; here are {len(profiles.problems)}.{why}"
+        )
+    title = f"integral over log ratio up to {profiles.tau_max:g}"
+    if any(np.isfinite(profile.low) for profile in profiles.profiles):
+        title += f", {100 * profiles.level:g} % interval"
+    labels = [name_with_integral(profile) for profile in profiles.profiles]
+    with paper_style():
+        legend = legend_below(labels, COLUMN, title)
+        figure = new_figure(COLUMN, 2.2 + legend.height)
+        axes = dress(
+            figure.add_subplot(),
+            xlabel=f"Time to target / that of the fastest ({profiles.unit.replace('_', ' ')})",
+            ylabel="Share of problems",
+            title=f"{len(profiles.problems)} problems",
+        )
+        handles: list[Artist] = []
+        for index, profile in enumerate(profiles.profiles):
+            taus, shares = steps_of(profile, profiles.tau_max)
+            look = looks[profile.label]
+            (line,) = axes.plot(
+                taus,
+                shares,
+                drawstyle="steps-post",
+                color=look.ink.color,
+                linestyle=look.line,
+                linewidth=4.5 if look.pale else 1.6,
+                alpha=0.35 if look.pale else 1.0,
+                marker=look.ink.marker,
+                markevery=[0],
+                zorder=3.0 - 0.01 * index,
+                clip_on=False,
+                label=labels[index],
+            )
+            handles.append(line)
+        axes.set(xscale="log", xlim=(1.0, profiles.tau_max), ylim=(-0.02, 1.05))
+        plain_log_ticks(axes.xaxis)
+        legend.draw(figure, handles)
+    return figure
+
+
+def steps_of(profile: Profile, tau_max: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a profile steps and its value from there on, both up to `tau_max`."""
+    inside = profile.taus <= tau_max
+    taus, shares = profile.taus[inside], profile.shares[inside]
+    return np.append(taus, tau_max), np.append(shares, shares[-1])
+
+
+def name_with_integral(profile: Profile) -> str:
+    """Return the label of a profile with its integral, and the interval if there is one."""
+    text = f"{profile.label}: {profile.integral:.2f}"
+    if np.isfinite(profile.low):
+        text += f" [{profile.low:.2f}, {profile.high:.2f}]"
+    return text

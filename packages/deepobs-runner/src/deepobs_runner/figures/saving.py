@@ -1,0 +1,105 @@
+"""Figures as files, and as SVG to put into a page."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.style import paper_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "pdf", "svg")
+DPI = 200
+
+
+def format_of(path: Path) -> str:
+    """Return the format of a file by its suffix.
+
+    Raises:
+        UsageError: no suffix, or that of no format.
+    """
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        raise UsageError(f"A figure cannot be written as {path.name!r}; end it with .png, .pdf or "
+                         ".svg.")  # fmt: skip
+    return suffix
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG (200 dpi), PDF or SVG, whichever the suffix says; return the path.
+
+    The same results give the same file: no date is written.
+
+    Raises:
+        UsageError: another suffix, or the file cannot be written.
+    """
+    return save_pages([figure], path)
+
+
+def save_pages(figures: Sequence[Figure], path: Path) -> Path:
+    """Write figures as the pages of one PDF, or the only one as a picture.
+
+    Raises:
+        UsageError: a suffix of no format, several figures for a picture, or the file cannot be
+            written.
+    """
+    kind = format_of(path)
+    if len(figures) != 1 and kind != "pdf":
+        raise UsageError(f"{path.name} can hold one figure, not {len(figures)}; only a PDF has "
+                         "pages.")  # fmt: skip
+    try:
+        with paper_style():
+            if kind == "pdf":
+                _write_pdf(figures, path)
+            else:
+                figures[0].savefig(path, format=kind, dpi=DPI, metadata=_metadata(kind))
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from None
+    return path
+
+
+def _write_pdf(figures: Sequence[Figure], path: Path) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with PdfPages(path, metadata=_metadata("pdf")) as pages:
+        for figure in figures:
+            figure.savefig(pages, format="pdf")
+
+
+def _metadata(kind: str) -> dict[str, Any]:
+    """Return what to write about a file: nothing that changes from day to day."""
+    if kind == "png":
+        return {"Software": None}
+    return {"CreationDate": None} if kind == "pdf" else {"Date": None}
+
+
+def to_svg(figure: Figure, *, label: str = "") -> str:
+    """Return a figure as an `<svg>` element that can stand with others in one HTML page.
+
+    Text is drawn as outlines, so it looks the same without the font. Every id begins with a hash
+    of the picture, because ids are shared by all of a page.
+
+    Args:
+        figure: to draw.
+        label: what it shows, for a screen reader.
+    """
+    file = io.StringIO()
+    with paper_style():
+        figure.savefig(file, format="svg", metadata=_metadata("svg"))
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
+    prefix = f"f{hashlib.sha256(text.encode()).hexdigest()[:8]}-"
+    text = re.sub(r'(?<=[ \n]id=")', prefix, text)
+    text = re.sub(r'(?<=href="#)|(?<=url\(#)', prefix, text)
+    if label:
+        text = text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+    return text

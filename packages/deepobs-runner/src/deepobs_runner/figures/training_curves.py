@@ -1,0 +1,140 @@
+"""The curves of one problem: a panel for each metric, a line for each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from deepobs_runner.analysis import Band, Metric, contenders, curve_band, is_diverged
+from deepobs_runner.curves import PANELS, Setting
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.lines import Drawn, draw_lines, metric_at, metric_title
+from deepobs_runner.figures.style import (
+    COLUMN,
+    PAGE,
+    Look,
+    Palette,
+    Subject,
+    dress,
+    legend_below,
+    looks_of,
+    new_figure,
+    paper_style,
+)
+from deepobs_runner.provenance import YOURS
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+
+MOST_LINES = 8
+"""Settings of yours, or of baselines, that are all drawn; of more, the best of each optimizer."""
+
+
+def plot_curves(
+    problem: str,
+    settings: Sequence[Setting],
+    *,
+    metric: str | None = None,
+    center: Literal["mean", "median"] = "median",
+    palette: Palette | None = None,
+) -> Figure:
+    """Return the training curves of a problem, with a 95 % bootstrap band over seeds.
+
+    Baselines lie behind yours, broad and pale.
+
+    Args:
+        problem: its name, the title.
+        settings: with results of this problem; of more than eight of yours, or of
+            baselines, those are drawn that stand for their optimizers, see `analysis.contenders`.
+        metric: only the panels of this one, such as `accuracy`; None: objective and accuracy.
+        center: what the lines show.
+        palette: of all figures shown together.
+
+    Raises:
+        UsageError: there is no finite number to draw.
+    """
+    shown = leading(settings)
+    looks = looks_of([Subject(s.optimizer, s.baseline) for s in shown], palette)
+    found = {m: _drawn(shown, looks, m, center) for m in metrics_of(metric)}
+    panels = {m: drawn for m, drawn in found.items() if drawn}
+    if not panels:
+        raise UsageError(f"{problem}: no run has a finite {metric or 'objective or accuracy'}.")
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    width = PAGE if columns > 1 else COLUMN
+    there = {entry.label for drawn in panels.values() for entry in drawn}
+    labels = [name for name in map(name_of, shown) if name in there]
+    with paper_style():
+        legend = legend_below(labels, width, describe(shown, center))
+        figure = new_figure(width, 1.9 * rows + 0.3 + legend.height)
+        figure.suptitle(problem)
+        handles: dict[str, Artist] = {}
+        for index, (panel, drawn) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(rows, columns, index)
+            dress(axes, xlabel="Epoch", title=metric_title(panel))
+            lines = draw_lines(axes, drawn, "interval")
+            handles |= zip((entry.label for entry in drawn), lines, strict=True)
+        legend.draw(figure, [handles[label] for label in labels])
+    return figure
+
+
+def has_curves(settings: Sequence[Setting]) -> bool:
+    """Whether there is a finite number to draw."""
+    return any(_band(s, metric, "mean") for s in leading(settings) for metric in metrics_of(None))
+
+
+def metrics_of(name: str | None) -> list[Metric]:
+    """Return the metrics of the panels: all of the table, or those of one name."""
+    names = PANELS if name is None else [("train_eval", name), ("test", name)]
+    return [metric_at(split, metric) for split, metric in names]
+
+
+def leading(settings: Sequence[Setting]) -> list[Setting]:
+    """Return the settings to draw: all, or of too many those that stand for their optimizers."""
+    kept: list[Setting] = []
+    for baseline in (False, True):
+        group = [setting for setting in settings if setting.baseline is baseline]
+        if len(group) > MOST_LINES:
+            runs = [run for setting in group for run in setting.runs]
+            chosen = {id(c.runs[0]) for listed in contenders(runs).values() for c in listed}
+            group = [s for s in group if any(id(run) in chosen for run in s.runs)]
+        kept += group
+    return kept
+
+
+def name_of(setting: Setting) -> str:
+    """Return what a setting is called in a legend: label, seeds, how many diverged, whose."""
+    count = len(setting.runs)
+    lost = sum(map(is_diverged, setting.runs))
+    words = f"{count} seed{'s' if count > 1 else ''}"
+    words += f", {lost} diverged" if lost and count > 1 else ", diverged" if lost else ""
+    whose = "official 2019" if setting.official else setting.source
+    return f"{setting.label} ({words})" + ("" if setting.source == YOURS else f", {whose}")
+
+
+def describe(settings: Sequence[Setting], center: str) -> str:
+    """Return what lines and bands mean."""
+    if max(len(setting.runs) for setting in settings) < 2:
+        return "one seed: no band"
+    mixed = len({setting.baseline for setting in settings}) > 1
+    text = f"{center} over seeds, 95 % bootstrap interval where there are three"
+    return f"{text}; pale: baselines" if mixed else text
+
+
+def _band(setting: Setting, metric: Metric, center: Literal["mean", "median"]) -> Band | None:
+    return curve_band(setting.runs, metric, center=center)
+
+
+def _drawn(
+    settings: Sequence[Setting],
+    looks: Sequence[Look],
+    metric: Metric,
+    center: Literal["mean", "median"],
+) -> list[Drawn]:
+    found = []
+    for setting, look in zip(settings, looks, strict=True):
+        band = _band(setting, metric, center)
+        if band is not None:
+            found.append(Drawn(band, look, name_of(setting)))
+    return found

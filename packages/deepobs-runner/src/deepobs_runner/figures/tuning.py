@@ -1,0 +1,124 @@
+"""What a tuner with a small budget can expect: the best of k random trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepobs_runner.analysis import Metric, TuningCurve, expected_best, metric_of
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.lines import LOG_RATIO, metric_title, use_log_scale
+from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
+from deepobs_runner.results import RunResult
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEAST_TRIALS = 3
+"""Settings that make a curve."""
+
+
+def plot_tuning(
+    problem: str,
+    trials: Mapping[str, Sequence[RunResult]],
+    looks: Mapping[str, Look],
+    *,
+    metric: Metric | None = None,
+) -> Figure:
+    """Return the expected best final value over the number of trials, ± standard deviation.
+
+    Args:
+        problem: its name, the title.
+        trials: runs of each optimizer at all settings that were tried, by label.
+        looks: of the labels.
+        metric: what is tuned; None: on held-out rows if every run has them, else on the test split,
+            the metric by which the problem is judged.
+
+    Raises:
+        UsageError: no optimizer has three trials.
+    """
+    metric = metric or _tuned_metric([run for runs in trials.values() for run in runs])
+    curves = {} if metric is None else tuning_curves(trials, metric)
+    if metric is None or not curves:
+        raise UsageError(f"{problem}: of no optimizer are there {LEAST_TRIALS} finished trials.")
+    labels = [_name(label, curve) for label, curve in curves.items()]
+    with paper_style():
+        legend = legend_below(labels, COLUMN, "expected best of k trials ± standard deviation")
+        figure = new_figure(COLUMN, 2.2 + legend.height)
+        axes = dress(
+            figure.add_subplot(),
+            xlabel="Trials k",
+            ylabel=f"Best {metric_title(metric).lower()}",
+            title=problem,
+        )
+        _set_view(axes, list(curves.values()))
+        handles = [
+            _draw(axes, curve, looks[label], name)
+            for name, (label, curve) in zip(labels, curves.items(), strict=True)
+        ]
+        legend.draw(figure, handles)
+    return figure
+
+
+def tuning_curves(
+    trials: Mapping[str, Sequence[RunResult]], metric: Metric
+) -> dict[str, TuningCurve]:
+    """Return the curve of each optimizer that has three trials."""
+    curves = {label: expected_best(runs, metric) for label, runs in trials.items()}
+    return {
+        label: curve
+        for label, curve in curves.items()
+        if curve is not None and len(curve.expected) >= LEAST_TRIALS
+    }
+
+
+def _tuned_metric(runs: Sequence[RunResult]) -> Metric | None:
+    held_out = all("valid" in run.records[0]["metrics"] for run in runs)
+    return metric_of(runs, "valid" if held_out and runs else "test")
+
+
+def _name(label: str, curve: TuningCurve) -> str:
+    untrained = f", {curve.untrained} failed" if curve.untrained else ""
+    return f"{label} ({len(curve.expected)} trials{untrained})"
+
+
+def _set_view(axes: Axes, curves: Sequence[TuningCurve]) -> None:
+    """Show all expected values; a loss on a logarithmic axis if they are far apart."""
+    from deepobs_runner.figures.ticks import whole_number_ticks
+
+    values = np.concatenate([curve.expected for curve in curves])
+    low, high = float(values.min()), float(values.max())
+    most = max(len(curve.expected) for curve in curves)
+    axes.set(xscale="log", xlim=(0.93, most * 1.08))
+    whole_number_ticks(axes.xaxis, [*(k for k in (1, 2, 3, 5, 10, 20, 50) if k < most / 1.3), most])
+    if not curves[0].metric.higher_is_better and low > 0 and high / low > LOG_RATIO:
+        use_log_scale(axes)
+        margin = (high / low) ** 0.06
+        axes.set_ylim(low / margin, high * margin)
+        return
+    margin = 0.06 * ((high - low) or abs(high) or 1.0)
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _draw(axes: Axes, curve: TuningCurve, look: Look, name: str) -> Artist:
+    trials = np.arange(1, len(curve.expected) + 1)
+    (line,) = axes.plot(
+        trials,
+        curve.expected,
+        color=look.ink.color,
+        linestyle=look.line,
+        linewidth=4.5 if look.pale else None,
+        alpha=0.35 if look.pale else 1.0,
+        marker=look.ink.marker,
+        markevery=0.12,
+        zorder=3.0,
+        label=name,
+    )
+    if not look.pale:
+        low, high = curve.expected - curve.std, curve.expected + curve.std
+        axes.fill_between(trials, low, high, color=look.ink.color, alpha=0.12, linewidth=0)
+    return line

@@ -1,0 +1,160 @@
+"""From a study to a report: sections of sentences, tables and drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepobs_runner.analysis import Verdict
+from deepobs_runner.analysis.fairness import join
+from deepobs_runner.analysis.verdict import paired_sentence, speed_sentence
+from deepobs_runner.figures import Drawing
+from deepobs_runner.report import file_names, notes
+from deepobs_runner.reporting.kinds import TABLES
+from deepobs_runner.reporting.methods import Methods, write_methods
+from deepobs_runner.reporting.pictures import drawings
+from deepobs_runner.reporting.study import Study
+from deepobs_runner.reporting.tables import Table, select
+
+OF_A_PROBLEM = ("final", "times", "speedup", "paired", "sensitivity", "tuning", "seeds")
+"""Tables of which each problem shows its own rows."""
+
+OVER_PROBLEMS = ("speedup", "profiles", "divergence", "cost")
+"""Tables shown once, over all problems."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What a report says about one problem.
+
+    Attributes:
+        problem: its name.
+        name: of its files and its anchor.
+        lines: the verdicts on it.
+        notes: what to know before comparing.
+        drawings: of it, those that could not be drawn too.
+        tables: rows of this problem.
+    """
+
+    problem: str
+    name: str
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+    drawings: tuple[Drawing, ...]
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything a report shows, in no format yet.
+
+    Attributes:
+        title: who is compared.
+        facts: how much there is, in a few words each.
+        verdicts: of each pair.
+        notes: what concerns more than one problem, and what is not among the results.
+        sections: one a problem.
+        drawings: over all problems.
+        tables: every table, by kind.
+        methods: how it was made.
+    """
+
+    title: str
+    facts: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+    sections: tuple[Section, ...]
+    drawings: tuple[Drawing, ...]
+    tables: Mapping[str, Table]
+    methods: Methods
+
+
+def assemble(study: Study, *, draw: bool = True) -> Report:
+    """Return the report of a study.
+
+    Args:
+        study: results and verdicts.
+        draw: whether to make figures.
+    """
+    tables = {kind: make(study) for kind, make in TABLES.items()}
+    settings = {problem: list(listed) for problem, listed in study.settings.items()}
+    pictures = list(drawings(study)) if draw else []
+    names = file_names(settings)
+    said = notes(settings)
+    sections = []
+    for problem, name in names.items():
+        sections.append(
+            Section(
+                problem=problem,
+                name=name,
+                lines=tuple(_lines(study.verdicts, problem)),
+                notes=tuple(note for note in said if note.startswith(f"{problem}: ")),
+                drawings=tuple(d for d in pictures if d.problem == problem),
+                tables=tuple(_of_problem(tables[kind], problem) for kind in OF_A_PROBLEM),
+            )
+        )
+    own = {note for section in sections for note in section.notes}
+    return Report(
+        title=title_of(study),
+        facts=tuple(facts_of(study)),
+        verdicts=study.verdicts,
+        notes=(*(note for note in said if note not in own), *study.left_out),
+        sections=tuple(sections),
+        drawings=tuple(d for d in pictures if d.problem is None),
+        tables=tables,
+        methods=write_methods(study),
+    )
+
+
+def _of_problem(table: Table, problem: str) -> Table:
+    return select(table, lambda row: row["problem"] == problem, without=["problem"])
+
+
+def _lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
+    """Return what the verdicts say about one problem."""
+    lines = []
+    for verdict in verdicts:
+        paired = {p.problem: p for p in verdict.paired}
+        for line in verdict.speed.problems:
+            if line.problem == problem:
+                speed = speed_sentence(line, verdict.speed.unit)
+                text = f"{speed} {paired_sentence(paired.get(problem))}".strip()
+                lines.append(text[0].upper() + text[1:])
+    return lines
+
+
+def title_of(study: Study) -> str:
+    """Return who is compared with whom.
+
+    Of more than four optimizers only the number is said.
+    """
+    if not study.verdicts:
+        labels = study.labels
+        return join(labels) if len(labels) <= 4 else f"{len(labels)} optimizers"
+    sides = []
+    for chosen in ("optimizer", "reference"):
+        names = list(dict.fromkeys(getattr(v.speed, chosen) for v in study.verdicts))
+        sides.append(join(names) if len(names) <= 4 else f"{len(names)} optimizers")
+    return " against ".join(sides)
+
+
+def facts_of(study: Study) -> list[str]:
+    """Return how much there is of what."""
+    runs = [run for run in study.own if run.records]
+    settings = [s for listed in study.settings.values() for s in listed]
+    sources = list(dict.fromkeys(s.source for s in settings if s.baseline))
+    folders = sorted({run.path.parent.name for run in study.own if run.path is not None}, key=str)
+    facts = [
+        f"{len(study.own):,} run{'' if len(study.own) == 1 else 's'}"
+        + (
+            f", {len(study.own) - len(runs)} without a record" if len(runs) < len(study.own) else ""
+        ),
+        f"{len(study.problems)} problem{'' if len(study.problems) == 1 else 's'}",
+        f"{len(study.labels)} optimizer{'' if len(study.labels) == 1 else 's'}",
+    ]
+    if study.baselines:
+        facts.append(f"baselines: {join(sources)}")
+    if len(folders) == 1:
+        facts.append(f"from {Path(folders[0]).name}/")
+    return facts

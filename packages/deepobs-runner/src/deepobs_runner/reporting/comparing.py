@@ -1,0 +1,197 @@
+"""Tables of the comparison: verdicts, speed, final values over common seeds, profiles."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from deepobs_runner.analysis import Profiles, performance_profiles, times_to_target
+from deepobs_runner.analysis.verdict import p_number
+from deepobs_runner.reporting.study import Study
+from deepobs_runner.reporting.tables import (
+    NOTHING,
+    Row,
+    Table,
+    interval_text,
+    make_table,
+    number,
+    number_text,
+    value_text,
+    words,
+)
+
+
+def verdict_table(study: Study) -> Table:
+    """Return every verdict in words, with what is unequal."""
+    rows: list[dict[str, Any]] = []
+    for verdict in study.verdicts:
+        pair = {"optimizer": verdict.speed.optimizer, "reference": verdict.speed.reference}
+        rows += [{**pair, **row} for row in verdict.rows()]
+        rows += [{**pair, "problem": "unequal", "verdict": words} for words in verdict.unequal]
+    return make_table(
+        "verdict",
+        "Verdict",
+        "What the results say, with intervals, and what is unequal between the two.",
+        [
+            words("Optimizer", "optimizer"),
+            words("Against", "reference"),
+            words("Problem", "problem"),
+            words("Verdict", "verdict"),
+        ],
+        rows,
+    )
+
+
+def times_table(study: Study) -> Table:
+    """Return how long every contender takes to the target of each problem."""
+    rows: list[Row] = []
+    for problem, listed in study.problems.items():
+        target = study.targets[problem]
+        for contender in listed if target is not None else ():
+            if target is None:
+                continue
+            times = times_to_target(contender.runs, target, study.unit)
+            low, high = times.median_interval(level=study.level)
+            rows.append(
+                {
+                    "problem": problem,
+                    "optimizer": contender.label,
+                    "target": str(target),
+                    "source": target.source,
+                    "unit": times.counted,
+                    "median": times.median,
+                    "low": low,
+                    "high": high,
+                    "reached": int(times.reached.sum()),
+                    "runs": len(times.times),
+                    "diverged": times.diverged,
+                    "unknown": times.unknown,
+                }
+            )
+    percent = f"{100 * study.level:g} %"
+    return make_table(
+        "times",
+        "Time to the target",
+        f"Kaplan-Meier median of the {study.unit.replace('_', ' ')} to the target, with a "
+        f"{percent} bootstrap interval. ∞: less than half of the runs get there.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Target", "target"),
+            number("Median", "median"),
+            number(
+                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+            ),
+            words("Unit", "unit", lambda row: row["unit"].replace("_", " ")),
+            number("Reached", "reached", lambda row: f"{row['reached']} of {row['runs']}"),
+            words("Target is the", "source"),
+        ],
+        rows,
+    )
+
+
+def speedup_table(study: Study) -> Table:
+    """Return how many times as fast each optimizer reaches the targets as its reference."""
+    rows = [row for verdict in study.verdicts for row in verdict.speed.rows()]
+    percent = f"{100 * study.level:g} %"
+    return make_table(
+        "speedup",
+        "Speed-up",
+        "Ratio of the median times to the target, above 1 where the optimizer is faster than the "
+        f"one it is set against; {percent} bootstrap interval over seeds, stratified by problem.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Against", "reference"),
+            number("Speed-up", "ratio", lambda row: _ratio(row["ratio"])),
+            number(f"{percent} interval", "low", lambda row: _ratios(row["low"], row["high"])),
+            number("More seeds", "more_seeds", lambda row: value_text(row.get("more_seeds"))),
+            words("Why none", "excluded"),
+        ],
+        rows,
+    )
+
+
+def paired_table(study: Study) -> Table:
+    """Return the comparison of final values over common seeds."""
+    rows = []
+    for verdict in study.verdicts:
+        for paired in verdict.paired:
+            rows += [{**row, "seed_numbers": list(paired.seeds)} for row in paired.rows()]
+    percent = f"{100 * study.level:g} %"
+    return make_table(
+        "paired",
+        "Final values over common seeds",
+        "Hodges-Lehmann estimate of the gain (above 0: better than the reference), its interval, "
+        "and the p-value of the exact signed-rank test, corrected over problems (Holm).",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Against", "reference"),
+            words("Metric", "metric"),
+            number("Seeds", "seeds"),
+            number("Wins", "wins"),
+            number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
+            number(
+                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+            ),
+            number("p", "p_holm", lambda row: p_number(row["p_holm"]) if row["seeds"] else NOTHING),
+        ],
+        rows,
+    )
+
+
+def profiles_of(study: Study) -> Profiles | None:
+    """Return the performance profiles of all contenders, None if there are no two."""
+    labels = study.labels
+    if len(labels) < 2:
+        return None
+    return performance_profiles(
+        study.problems, study.targets, labels, unit=study.unit, level=study.level
+    )
+
+
+def profiles_table(study: Study) -> Table:
+    """Return the integrals of the performance profiles."""
+    profiles = profiles_of(study)
+    rows: list[Row] = []
+    caption = "There are no two optimizers to compare."
+    if profiles is not None:
+        rows = [
+            {**row, "problems": len(profiles.problems)}
+            for row in profiles.rows()
+            if not math.isnan(row["integral"])
+        ]
+        caption = (
+            "Mean over problems of how close an optimizer is to the fastest, on a logarithmic "
+            f"scale: 1 if it is the fastest everywhere, 0 if it takes {profiles.tau_max:g} times "
+            "as long or never reaches the target. It depends on who else is compared."
+        )
+        caption += "".join(
+            f" {name} does not count: {reason}." for name, reason in profiles.left_out.items()
+        )
+    percent = f"{100 * study.level:g} %"
+    return make_table(
+        "profiles",
+        "Performance profiles",
+        caption,
+        [
+            words("Optimizer", "label"),
+            number("Integral", "integral", lambda row: f"{row['integral']:.2f}"),
+            number(
+                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+            ),
+            number("Problems", "problems"),
+        ],
+        rows,
+    )
+
+
+def _ratio(ratio: float) -> str:
+    return NOTHING if math.isnan(ratio) else f"{ratio:.2f}"
+
+
+def _ratios(low: float, high: float) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return NOTHING
+    return f"[{low:.2f}, {'∞' if math.isinf(high) else f'{high:.2f}'}]"

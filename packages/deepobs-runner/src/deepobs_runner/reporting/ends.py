@@ -1,0 +1,259 @@
+"""Tables of how runs ended: tuned settings, every setting, every run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from deepobs_runner.analysis import Metric, metric_of, published_speed, summarize_end
+from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.clocks import training_seconds
+from deepobs_runner.curves import counted
+from deepobs_runner.labels import label_setting, show
+from deepobs_runner.reporting.study import Study
+from deepobs_runner.reporting.tables import (
+    Column,
+    Row,
+    Table,
+    interval_text,
+    make_table,
+    number,
+    number_text,
+    spread_text,
+    words,
+)
+from deepobs_runner.results import RunResult
+
+METRICS = {
+    "test_objective": Metric("test", "objective", higher_is_better=False),
+    "train_objective": Metric("train_eval", "objective", higher_is_better=False),
+    "test_accuracy": Metric("test", "accuracy", higher_is_better=True),
+    "train_accuracy": Metric("train_eval", "accuracy", higher_is_better=True),
+    "valid_objective": Metric("valid", "objective", higher_is_better=False),
+    "valid_accuracy": Metric("valid", "accuracy", higher_is_better=True),
+}
+"""Whose final values are tabulated; columns of metrics that nobody has are left out."""
+
+
+def final_table(study: Study) -> Table:
+    """Return the final values of every contender at its tuned setting."""
+    rows = []
+    for problem, listed in study.problems.items():
+        target = study.targets[problem]
+        for contender in listed:
+            setting = study.setting_of(contender)
+            row = {
+                "problem": problem,
+                "optimizer": contender.label,
+                "setting": setting.label,
+                "source": setting.source,
+                "lr": rate_of(contender.runs[0]),
+                "settings_seen": contender.settings_seen,
+                "chosen_by": contender.chosen_by,
+                **_ends(contender.runs, study.level),
+            }
+            if target is not None:
+                speed = published_speed(contender.runs, target)
+                row |= {"target": str(target), "speed": speed.mean, "not_reached": speed.unreached}
+            rows.append(row)
+    percent = f"{100 * study.level:g} %"
+    return make_table(
+        "final",
+        "Final values",
+        "Mean ± standard deviation (ddof 1) over seeds at the end of the runs, at the setting that "
+        f"stands for each optimizer; {percent} BCa bootstrap interval of the mean of the metric "
+        "the problem is judged by. Objective is the loss plus the L2 term.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Setting", "setting"),
+            number("Settings tried", "settings_seen"),
+            number("Seeds", "seeds", _seeds),
+            *(_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
+            number(
+                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+            ),
+            words("of", "metric"),
+            _end_column("Best on the way", "best"),
+            words("Status", "status", _status),
+        ],
+        rows,
+    )
+
+
+def settings_table(study: Study) -> Table:
+    """Return the final values of every setting, tuned or not."""
+    rows = []
+    for problem, listed in study.settings.items():
+        for setting in listed:
+            config = setting.runs[0].config
+            rows.append(
+                {
+                    "problem": problem,
+                    "optimizer": setting.optimizer,
+                    "setting": setting.label,
+                    "source": setting.source,
+                    "lr": rate_of(setting.runs[0]),
+                    "recipe": config.recipe,
+                    "epochs": describe_range(run.epochs()[-1] for run in setting.runs),
+                    "steps": describe_range(steps_of(setting.runs)),
+                    **_ends(setting.runs, None),
+                }
+            )
+    return make_table(
+        "settings",
+        "All settings",
+        "Mean ± standard deviation (ddof 1) over seeds at the end of the runs.",
+        [
+            words("Problem", "problem"),
+            words("Setting", "setting"),
+            words("Whose", "source"),
+            words("Recipe", "recipe"),
+            number("Epochs", "epochs"),
+            number("Seeds", "seeds", _seeds),
+            *(_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
+            words("Status", "status", _status),
+        ],
+        rows,
+    )
+
+
+def runs_table(study: Study) -> Table:
+    """Return every own run, whatever became of it."""
+    rows = [run_row(run) for run in study.own]
+    return make_table(
+        "runs",
+        "All runs",
+        "Every run, also those that failed, diverged, were stopped or are not finished.",
+        [
+            words("Problem", "problem"),
+            words("Setting", "setting"),
+            number("Seed", "seed"),
+            words("Status", "status"),
+            words("Recipe", "recipe"),
+            words("Precision", "precision"),
+            number("Epochs", "epochs"),
+            *(number(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
+            number("Training time in s", "train_seconds"),
+            words("Device", "device"),
+            words("What happened", "error"),
+            words("File", "file"),
+        ],
+        rows,
+    )
+
+
+def run_row(run: RunResult) -> dict[str, Any]:
+    """Return what is known of a run."""
+    last = run.records[-1] if run.records else {"metrics": {}}
+    metrics = last["metrics"]
+    spent = [training_seconds(record.get("clocks", {})) for record in run.records]
+    known = [seconds for seconds in spent if seconds is not None]
+    ends = {
+        f"final_{name}": metrics.get(metric.split, {}).get(metric.name)
+        for name, metric in METRICS.items()
+    }
+    return {
+        "id": run.config.id,
+        "problem": run.config.problem,
+        "optimizer": run.config.optimizer,
+        "setting": label_setting(run.config, original="source" in run.environment),
+        "lr": rate_of(run),
+        "seed": run.config.seed,
+        "status": "diverged" if is_diverged(run) else run.status,
+        "recipe": run.config.recipe,
+        "precision": run.config.precision,
+        "data": run.config.data,
+        "epochs": float(run.epochs()[-1]) if run.records else 0.0,
+        "steps": last.get("steps"),
+        **ends,
+        "train_seconds": float(sum(known)) if known and len(known) == len(spent) else None,
+        "device": run.environment.get("device"),
+        "error": last_line(run.error),
+        "file": None if run.path is None else run.path.name,
+    }
+
+
+def last_line(error: str | None) -> str | None:
+    """Return the last line of a traceback, which says what went wrong."""
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else None
+
+
+def rate_of(run: RunResult) -> Any:
+    """Return the learning rate of a run, None if it has none by that name."""
+    given = run.config.hyperparams
+    return given.get("lr", given.get("learning_rate"))
+
+
+def steps_of(runs: Iterable[RunResult]) -> list[float]:
+    """Return how many steps each run took, where its records say it."""
+    steps = (run.records[-1].get("steps") for run in runs if run.records)
+    return [float(number) for number in steps if number is not None]
+
+
+def describe_range(numbers: Iterable[float]) -> str:
+    """Return the least and the greatest of some numbers, "" if there are none.
+
+    >>> describe_range([4.0, 4.0]), describe_range([2.0, 4.0, 9 / 7])
+    ('4', '1.29 to 4')
+    """
+    found = sorted(set(numbers))
+    texts = [f"{value:.2f}".rstrip("0").rstrip(".") for value in (*found[:1], *found[-1:])]
+    return " to ".join(dict.fromkeys(texts))
+
+
+def describe_statuses(runs: Iterable[RunResult]) -> str:
+    """Return how many runs ended how; only `done` if all are."""
+    counts = Counter("diverged" if is_diverged(run) else run.status for run in runs)
+    if set(counts) == {"done"}:
+        return "done"
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
+    """Return the final values of the runs of a setting.
+
+    Args:
+        runs: of one setting; those that did not end by themselves count if there are no others.
+        level: of the interval; None: there is none.
+    """
+    ended = counted(runs)
+    row: dict[str, Any] = {
+        "seeds": len(runs),
+        "averaged": len(ended),
+        "status": describe_statuses(runs),
+    }
+    for name, metric in METRICS.items():
+        end = summarize_end(ended, metric, resamples=None, unfinished=True)
+        row[f"final_{name}"] = None if end is None else end.mean
+        row[f"final_{name}_std"] = None if end is None else end.std
+        row[f"final_{name}_median"] = None if end is None else end.median
+    judged = metric_of(ended)
+    row["metric"] = None if judged is None else str(judged)
+    row |= dict.fromkeys(("low", "high", "best", "best_std"))
+    if judged is not None and level is not None:
+        end = summarize_end(ended, judged, level=level, unfinished=True)
+        best = summarize_end(ended, judged, "best", resamples=None, unfinished=True)
+        if end is not None and best is not None:
+            row |= {"low": end.low, "high": end.high, "best": best.mean, "best_std": best.std}
+    return row
+
+
+def _end_column(title: str, key: str) -> Column:
+    def text(row: Row) -> str:
+        mean, std = row[key], row[f"{key}_std"]
+        return number_text(float("nan")) if mean is None else spread_text(mean, std)
+
+    return number(title, key, text)
+
+
+def _seeds(row: Row) -> str:
+    """Return how many runs there are, and how many of them the numbers are of."""
+    seeds, averaged = row["seeds"], row["averaged"]
+    return str(seeds) if seeds == averaged else f"{averaged} of {seeds}"
+
+
+def _status(row: Row) -> str:
+    return "" if row["status"] == "done" else show(row["status"])

@@ -1,0 +1,74 @@
+"""Tables of what tuning was done: every trial of every study, and what they cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deepobs_runner.calibration import describe_duration
+from deepobs_runner.reporting.study import Study
+from deepobs_runner.reporting.tables import Table, make_table, number, words
+from deepobs_runner.tuning.ledger import FOLDER, STUDY, read_ledger, tuning_cost
+
+
+def _folders(study: Study) -> list[Path]:
+    """Return the folders that own results lie in; studies lie below them."""
+    return sorted({run.path.parent for run in study.own if run.path is not None})
+
+
+def cost_table(study: Study) -> Table:
+    """Return what `deepobs tune` spent, by study, problem and optimizer."""
+    rows = [vars(cost) for folder in _folders(study) for cost in tuning_cost(folder)]
+    return make_table(
+        "cost",
+        "What tuning cost",
+        "All trials of the studies in the folder of the results, failed ones too; the runs of the "
+        "winners are no part of it. Time is that of the runs' clocks, one after another.",
+        [
+            words("Study", "study"),
+            words("Ruleset", "ruleset"),
+            words("Sampler", "sampler"),
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            number("Budget", "budget"),
+            number("Trials", "trials"),
+            number("Diverged", "diverged"),
+            number("Pruned", "pruned"),
+            number("Failed", "failed"),
+            number("Epochs", "epochs"),
+            number("Steps", "steps"),
+            number("Time", "seconds", lambda row: describe_duration(row["seconds"])),
+        ],
+        rows,
+    )
+
+
+def trials_table(study: Study) -> Table:
+    """Return every trial of every study."""
+    rows = [
+        {"study": path.parent.name, **line}
+        for folder in _folders(study)
+        for path in sorted(folder.glob(f"{FOLDER}/*/{STUDY}"))
+        for line in read_ledger(path.parent)
+    ]
+    return make_table(
+        "trials",
+        "Every trial",
+        "The ledgers of the studies in the folder of the results; a trial that diverged or failed "
+        "has no value.",
+        [
+            words("Study", "study"),
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            number("Trial", "number"),
+            words(
+                "Tried", "point", lambda row: " ".join(f"{k}={v}" for k, v in row["point"].items())
+            ),
+            words("Status", "status"),
+            words("Metric", "metric"),
+            number("Value", "value"),
+            number("Epochs", "epochs"),
+            number("Seconds", "seconds"),
+            words("Message", "message"),
+        ],
+        rows,
+    )

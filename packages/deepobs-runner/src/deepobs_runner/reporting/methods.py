@@ -1,0 +1,237 @@
+"""The methods paragraph: what was run and how it was compared, as results say it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deepobs_runner.analysis import Contender
+from deepobs_runner.analysis.fairness import join
+from deepobs_runner.curves import Setting
+from deepobs_runner.labels import show_schedule
+from deepobs_runner.reporting.bibliography import WORKS
+from deepobs_runner.reporting.ends import describe_range, describe_statuses
+from deepobs_runner.reporting.environments import versions_of
+from deepobs_runner.reporting.study import Study
+from deepobs_runner.results import RunResult
+
+CITATION = re.compile(r"\[@([a-z0-9]+)\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Methods:
+    """A text with citations, each written `[@key]`.
+
+    Attributes:
+        paragraphs: what was run, what it was compared with, and how.
+    """
+
+    paragraphs: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the works cited, in order."""
+        found = (key for text in self.paragraphs for key in CITATION.findall(text))
+        return tuple(dict.fromkeys(found))
+
+    def plain(self) -> str:
+        """Return the text with authors and years."""
+        return "\n\n".join(
+            cite(text, lambda key: f"({WORKS[key].short})") for text in self.paragraphs
+        )
+
+
+def cite(text: str, write: Callable[[str], str], other: Callable[[str], str] = str) -> str:
+    """Return a text with each citation written by one function, all else by another."""
+    parts = CITATION.split(text)  # text, key, text, key, …, text
+    return "".join(write(part) if i % 2 else other(part) for i, part in enumerate(parts))
+
+
+def write_methods(study: Study) -> Methods:
+    """Return the methods paragraphs of a study."""
+    paragraphs = [" ".join(_what_was_run(study))]
+    if study.baselines:
+        paragraphs.append(" ".join(_what_it_is_compared_with(study)))
+    paragraphs.append(" ".join(_how_it_is_compared(study)))
+    return Methods(paragraphs=tuple(paragraphs))
+
+
+def _what_was_run(study: Study) -> Iterator[str]:
+    runs = [run for run in study.own if run.records]
+    problems = list(study.settings)
+    yield (
+        f"The optimizers were run on {_count(len(problems), 'test problem')} of DeepOBS "
+        f"[@schneider2019deepobs]: {join(problems)}."
+    )
+    yield from _software(runs)
+    own = {id(run) for run in study.own}
+    ours = [c for listed in study.problems.values() for c in listed if id(c.runs[0]) in own]
+    yield from _settings([_choice(study.setting_of(contender), contender) for contender in ours])
+    yield from _conditions(runs)
+    yield f"Of {_count(len(study.own), 'run')} in all, {_outcomes(study.own)}."
+
+
+def _software(runs: Sequence[RunResult]) -> Iterator[str]:
+    ours, torch = versions_of(runs, "deepobs-runner"), versions_of(runs, "torch")
+    if ours or torch:
+        names = [f"deepobs-runner {join(ours)}"] if ours else []
+        names += [f"PyTorch {join(torch)} [@paszke2019]"] if torch else []
+        pythons = sorted(
+            {str(run.environment["python"]) for run in runs if "python" in run.environment}
+        )
+        python = f" under Python {join(pythons)}" if pythons else ""
+        devices = sorted({_device(run) for run in runs if "device" in run.environment})
+        where = f" on {join(devices)}" if devices else ""
+        yield f"Runs were made with {join(names)}{python}{where}."
+    sources = sorted({str(r.environment["source"]) for r in runs if "source" in r.environment})
+    for source in sources:
+        count = sum(str(run.environment.get("source")) == source for run in runs)
+        yield f"{_count(count, 'run')} {'is' if count == 1 else 'are'} of another origin: {source}."
+
+
+def _device(run: RunResult) -> str:
+    device, name = run.environment.get("device"), run.environment.get("device_name")
+    return f"{device} ({name})" if name else str(device)
+
+
+class Choice(NamedTuple):
+    """The setting that stands for an optimizer on a problem, in words."""
+
+    problem: str
+    label: str
+    length: str
+    seeds: str
+    tuning: str
+
+
+def _choice(setting: Setting, contender: Contender) -> Choice:
+    runs = setting.runs
+    epochs = describe_range(run.epochs()[-1] for run in runs if run.records)
+    batch_size = runs[0].config.batch_size
+    length = f"{epochs} epoch{'' if epochs == '1' else 's'}"
+    length += f" of batches of {batch_size}" if batch_size else ""
+    if contender.settings_seen == 1:
+        tuning = "the only setting among the results"
+    elif contender.chosen_by == "repeated":
+        tuning = f"chosen from {contender.settings_seen} as the one repeated with most seeds"
+    else:
+        tuning = f"chosen from {contender.settings_seen} by {contender.chosen_by}"
+    return Choice(
+        problem=contender.problem,
+        label=setting.label,
+        length=length,
+        seeds=_seeds([run.config.seed for run in runs]),
+        tuning=tuning,
+    )
+
+
+def _settings(choices: Sequence[Choice]) -> Iterator[str]:
+    """Say every setting; what all of a problem, or all of them, have in common is said once."""
+    shared = [name for name in ("seeds", "tuning") if len({getattr(c, name) for c in choices}) == 1]
+    for problem in dict.fromkeys(choice.problem for choice in choices):
+        listed = [choice for choice in choices if choice.problem == problem]
+        alike = len({choice.length for choice in listed}) == 1
+        described = []
+        for choice in listed:
+            words = [] if alike else [choice.length]
+            words += [getattr(choice, name) for name in ("seeds", "tuning") if name not in shared]
+            described.append(choice.label + (f" ({', '.join(words)})" if words else ""))
+        length = f" ({listed[0].length})" if alike else ""
+        yield f"On {problem}{length}: {'; '.join(described)}."
+    words = [getattr(choices[0], name) for name in shared] if choices else []
+    if words:
+        yield f"Each with {words[0]}." if shared[0] == "seeds" else f"Each is {words[0]}."
+    if len(words) > 1:
+        yield f"Each is {words[1]}."
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    first, last = min(seeds), max(seeds)
+    if len(seeds) == 1:
+        return f"seed {first}"
+    if sorted(seeds) == list(range(first, last + 1)):
+        return f"seeds {first} to {last}"
+    return f"{len(seeds)} seeds"
+
+
+def _conditions(runs: Sequence[RunResult]) -> Iterator[str]:
+    """Say recipe, precision, schedule and data where they can be said for all, else each."""
+    configs = [run.config for run in runs]
+    for name, values in (
+        ("data recipe", {config.recipe for config in configs}),
+        ("precision", {config.precision for config in configs}),
+        ("learning-rate schedule", {show_schedule(config.schedule) for config in configs}),
+    ):
+        listed = sorted(values)
+        noun = name if len(listed) == 1 else {"precision": "precisions"}.get(name, f"{name}s")
+        yield f"{noun[0].upper()}{noun[1:]}: {join(listed)}."
+    held_out = sorted({config.valid_size for config in configs})
+    if held_out != [0]:
+        yield f"Training examples held out for validation: {join([str(n) for n in held_out])}."
+    if any(config.data == "synthetic" for config in configs):
+        yield "Some runs used generated stand-in data, which says nothing about the problem itself."
+
+
+def _outcomes(runs: Sequence[RunResult]) -> str:
+    found = describe_statuses(runs)
+    return "all came to their end" if found == "done" else f"these ended so: {found}"
+
+
+def _what_it_is_compared_with(study: Study) -> Iterator[str]:
+    compared = {id(run) for run in study.baselines}
+    found: dict[str, list[Contender]] = {}
+    for listed in study.problems.values():
+        for contender in listed:
+            if id(contender.runs[0]) in compared:
+                found.setdefault(study.setting_of(contender).source, []).append(contender)
+    for source, listed in found.items():
+        labels = list(dict.fromkeys(contender.label for contender in listed))
+        tried = describe_range(float(contender.settings_seen) for contender in listed)
+        seeds = describe_range(float(len(contender.runs)) for contender in listed)
+        cited = " [@schneider2019deepobs]" if source == "official" else ""
+        yield (
+            f"They are compared with the baselines {source!r}{cited}: {join(labels)}, for which "
+            f"{tried} settings were tried on each problem and the best was run with {seeds} seeds."
+        )
+
+
+def _how_it_is_compared(study: Study) -> Iterator[str]:
+    percent = f"{100 * study.level:g} %"
+    unit = study.unit.replace("_", " ")
+    targets = [target for target in study.targets.values() if target is not None]
+    yield (
+        "For each optimizer the setting with the most seeds stands, among equals the one with the "
+        "best median final value. Final values are means over seeds with their standard deviation "
+        f"(ddof 1) and a {percent} bias-corrected and accelerated bootstrap interval [@efron1987]."
+    )
+    if targets:
+        sources = list(dict.fromkeys(target.source for target in targets))
+        yield (
+            f"Speed is the number of {unit} until the test metric first reaches a target, which is "
+            f"the {join(sources)}; runs that do not reach it are right-censored, and the median is "
+            "that of Kaplan and Meier [@kaplan1958]."
+        )
+    if study.verdicts:
+        yield (
+            "Speed-ups are ratios of these medians, summarized over problems by the geometric mean "
+            f"[@fleming1986], with {percent} percentile intervals of a bootstrap over seeds that "
+            "is stratified by problem and optimizer [@agarwal2021]. Final values are compared over "
+            "the seeds both have by the exact signed-rank test [@wilcoxon1945] and the "
+            "Hodges-Lehmann estimate [@hodges1963]; p-values are corrected over problems "
+            "[@holm1979]. Closeness to the fastest is shown by performance profiles [@dolan2002]."
+        )
+    if any(c.settings_seen > 1 for listed in study.problems.values() for c in listed):
+        yield (
+            "What tuning gives is the expected best of k settings drawn without replacement "
+            "[@tang2020]."
+        )
+    yield (
+        f"Curves are means with {percent} percentile bootstrap bands over seeds, pointwise "
+        "[@efron1993]; shares of diverged runs have Wilson intervals [@wilson1927]."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,187 @@
+"""What a report is about: results, who is compared on which problem, and the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deepobs_runner.analysis import (
+    Contender,
+    Target,
+    Unit,
+    Verdict,
+    contenders,
+    judge_contenders,
+    labels_of,
+    target_of,
+)
+from deepobs_runner.analysis.grouping import find
+from deepobs_runner.comparability import has_stand_in_data
+from deepobs_runner.curves import Setting, settings_of
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results import RunResult
+
+USUAL_REFERENCES = ("SGD", "Adam", "Momentum")
+"""Optimizers that others are compared with, the first that is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Results and what is derived from all of them once.
+
+    Attributes:
+        own: results the report is about, those without a record too.
+        baselines: results they are compared with, of the same problems.
+        settings: of each problem: every own one with a record, then the tuned ones of baselines.
+        problems: who is compared on each problem.
+        targets: by problem; None where there is none.
+        verdicts: of each pair that is compared.
+        unit: in which time is counted.
+        level: of all intervals.
+        left_out: why files or runs are not among the results.
+    """
+
+    own: tuple[RunResult, ...]
+    baselines: tuple[RunResult, ...]
+    settings: Mapping[str, Sequence[Setting]]
+    problems: Mapping[str, Sequence[Contender]]
+    targets: Mapping[str, Target | None]
+    verdicts: tuple[Verdict, ...]
+    unit: Unit
+    level: float
+    left_out: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of all contenders."""
+        return labels_of(self.problems)
+
+    def setting_of(self, contender: Contender) -> Setting:
+        """Return the setting that stands for a contender."""
+        first = contender.runs[0]
+        listed = self.settings[contender.problem]
+        return next(s for s in listed if any(run is first for run in s.runs))
+
+
+def make_study(
+    own: Sequence[RunResult],
+    baselines: Sequence[RunResult] = (),
+    *,
+    references: Sequence[str] = (),
+    unit: Unit = "epochs",
+    level: float = 0.95,
+    left_out: Sequence[str] = (),
+) -> Study:
+    """Return results with who is compared, and how that ends.
+
+    Args:
+        own: results the report is about.
+        baselines: results to compare with, all settings that were tried, so that the budget of
+            their tuning is known; those of other problems, and of problems on which all own runs
+            used generated data, are left out.
+        references: labels or optimizers to compare with; none: see `choose_references`.
+        unit: in which time is counted.
+        level: of all intervals.
+        left_out: why files are not among the results.
+
+    Raises:
+        UsageError: no own result has a record, no such reference, a level outside (0, 1).
+    """
+    listed = settings_of([run for run in own if run.records])
+    if not listed:
+        raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
+    settings: dict[str, list[Setting]] = {}
+    for setting in listed:
+        settings.setdefault(setting.problem, []).append(setting)
+    real = {name for name, found in settings.items() if not all(map(has_stand_in_data, found))}
+    kept = [run for run in baselines if run.config.problem in real]
+    everything = [*own, *kept]
+    problems = {name: found for name, found in contenders(everything).items() if name in settings}
+    ids = set(map(id, kept))
+    tuned = [c.runs for listed in problems.values() for c in listed if id(c.runs[0]) in ids]
+    for setting in settings_of([run for runs in tuned for run in runs]):
+        settings[setting.problem].append(setting)
+    ours = [label for label in labels_of(problems) if _is_of(problems, label, own)]
+    targets = {problem: target_of(problem, everything) for problem in problems}
+    return Study(
+        own=tuple(own),
+        baselines=tuple(kept),
+        settings=settings,
+        problems=problems,
+        targets=targets,
+        verdicts=tuple(
+            judge_contenders(problems, targets, one, other, unit=unit, level=level)
+            for one, other in choose_pairs(problems, ours, references)
+        ),
+        unit=unit,
+        level=level,
+        left_out=tuple(left_out),
+    )
+
+
+def _is_of(
+    problems: Mapping[str, Sequence[Contender]], label: str, results: Sequence[RunResult]
+) -> bool:
+    ids = set(map(id, results))
+    found = [find(listed, label) for listed in problems.values()]
+    return any(id(c.runs[0]) in ids for c in found if c is not None)
+
+
+def choose_pairs(
+    problems: Mapping[str, Sequence[Contender]],
+    ours: Sequence[str],
+    references: Sequence[str] = (),
+) -> list[tuple[str, str]]:
+    """Return which labels are compared: each of `ours` with each reference.
+
+    Where every one of `ours` is a reference, the others are compared with it.
+
+    Args:
+        problems: as `contenders` returns them.
+        ours: labels of the contenders the report is about.
+        references: labels or optimizers; none: the contender that most are compared with.
+
+    Raises:
+        UsageError: no contender has the label of a reference, or several are meant.
+    """
+    known = labels_of(problems)
+    chosen = [find_label(problems, word) for word in references] or usual_reference(problems, ours)
+    compared = [label for label in ours if label not in chosen]
+    compared = compared or [label for label in known if label not in chosen]
+    return [(label, reference) for reference in chosen for label in compared]
+
+
+def usual_reference(problems: Mapping[str, Sequence[Contender]], ours: Sequence[str]) -> list[str]:
+    """Return the label of the usual reference: SGD, Adam or Momentum, else the first.
+
+    Of several that are called so it is the one on most problems, a baseline before one of `ours`.
+    Without two contenders there is none.
+    """
+    known = labels_of(problems)
+    if len(known) < 2:
+        return []
+
+    def rank(label: str) -> tuple[int, int, bool]:
+        found = [c for listed in problems.values() if (c := find(listed, label)) is not None]
+        name = found[0].runs[0].config.optimizer
+        place = USUAL_REFERENCES.index(name) if name in USUAL_REFERENCES else len(USUAL_REFERENCES)
+        return place, -len(found), label in ours
+
+    return [min(known, key=rank)]
+
+
+def find_label(problems: Mapping[str, Sequence[Contender]], word: str) -> str:
+    """Return the label that a word means: the label itself, or that of the only such optimizer.
+
+    Raises:
+        UsageError: none or several are meant.
+    """
+    known = labels_of(problems)
+    if word in known:
+        return word
+    listed = [c for found in problems.values() for c in found if c.runs[0].config.optimizer == word]
+    meant = list(dict.fromkeys(c.label for c in listed))
+    if len(meant) == 1:
+        return meant[0]
+    words = f"means {', '.join(meant)}" if meant else "is not among the results"
+    raise UsageError(f"The reference {word!r} {words}. Choose one of: {', '.join(known)}.")

@@ -1,0 +1,157 @@
+"""Tables as data: rows of raw values for files, and columns that say how they are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+NOTHING = "\N{EN DASH}"
+"""Shown where there is no value."""
+
+DIGITS = 4
+"""Significant digits of a number that has no spread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table for people.
+
+    Attributes:
+        title: its heading.
+        key: of the raw value by which rows are sorted.
+        show: turns a row into the text of its cell; None: the value itself, see `value_text`.
+        numeric: whether it is aligned to the right and sorted by size.
+    """
+
+    title: str
+    key: str
+    show: Callable[[Row], str] | None = None
+    numeric: bool = True
+
+    def text(self, row: Row) -> str:
+        """Return the text of the cell of a row."""
+        return value_text(row.get(self.key)) if self.show is None else self.show(row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        kind: names its files, and asks for it on the command line.
+        title: its heading.
+        caption: what a reader must know to read it.
+        columns: shown to people, in this order.
+        rows: every value, with full precision.
+    """
+
+    kind: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def cells(self) -> list[list[str]]:
+        """Return the texts of all rows."""
+        return [[column.text(row) for column in self.columns] for row in self.rows]
+
+
+def make_table(
+    kind: str, title: str, caption: str, columns: Iterable[Column], rows: Iterable[Row]
+) -> Table:
+    """Return a table without the columns in which no row has anything."""
+    rows = tuple(rows)
+    kept = tuple(c for c in columns if any(c.text(row) not in (NOTHING, "") for row in rows))
+    return Table(kind=kind, title=title, caption=caption, columns=kept, rows=rows)
+
+
+def words(title: str, key: str, show: Callable[[Row], str] | None = None) -> Column:
+    """Return a column of words."""
+    return Column(title=title, key=key, show=show, numeric=False)
+
+
+def number(title: str, key: str, show: Callable[[Row], str] | None = None) -> Column:
+    """Return a column of numbers."""
+    return Column(title=title, key=key, show=show)
+
+
+def value_text(value: Any) -> str:
+    """Return a value for people.
+
+    >>> [value_text(x) for x in (None, 3, True, 0.123456, float("inf"), float("nan"), (42, 43))]
+    ['–', '3', 'yes', '0.1235', '∞', '–', '42, 43']
+    """
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number_text(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(value_text, value)) or NOTHING
+    return str(value)
+
+
+def number_text(value: float, digits: int = DIGITS) -> str:
+    """Return a number with some significant digits.
+
+    >>> number_text(87.39754), number_text(1.0), number_text(2.5e-7), number_text(12345.6)
+    ('87.40', '1', '2.5e-07', '12346')
+    """
+    if math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0 or (value.is_integer() and abs(value) < 1e6):
+        return f"{value:.0f}"
+    size = math.floor(math.log10(abs(value)))
+    if not -4 <= size < 6:
+        return f"{value:.{digits - 1}g}"
+    return f"{value:.{max(digits - 1 - size, 0)}f}"
+
+
+def spread_text(mean: float, std: float) -> str:
+    """Return a mean with its spread, which has two significant digits.
+
+    >>> spread_text(87.397543, 0.1603), spread_text(0.92271, 0.0017), spread_text(3.0, math.nan)
+    ('87.40 ± 0.16', '0.9227 ± 0.0017', '3')
+    >>> spread_text(2.34e-7, 1.2e-8), spread_text(59.2, 17.4217)
+    ('2.34e-07 ± 1.2e-08', '59 ± 17')
+    """
+    if not math.isfinite(mean):
+        return "not finite"
+    if not math.isfinite(std) or std == 0:
+        return number_text(mean) + (" ± 0" if std == 0 else "")
+    decimals = 1 - math.floor(math.log10(std))
+    if decimals > 7 or abs(mean) < 1e-4:
+        return f"{mean:.3g} ± {std:.2g}"
+    return f"{mean:.{max(decimals, 0)}f} ± {std:.{max(decimals, 0)}f}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Return an interval, with as many decimals as its width is worth; nothing without one.
+
+    >>> interval_text(0.92134, 0.92371), interval_text(39.0, 41.5), interval_text(2, math.inf)
+    ('[0.9213, 0.9237]', '[39.0, 41.5]', '[2, ∞]')
+    """
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return NOTHING
+    width = high - low
+    if not math.isfinite(width) or width == 0:
+        return f"[{number_text(low)}, {number_text(high)}]"
+    decimals = 1 - math.floor(math.log10(width))
+    if decimals > 7:
+        return f"[{low:.3g}, {high:.3g}]"
+    decimals = max(decimals, 0)
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def select(table: Table, keep: Callable[[Row], bool], *, without: Sequence[str] = ()) -> Table:
+    """Return the rows of a table that are wanted, without some columns."""
+    columns = [column for column in table.columns if column.key not in without]
+    rows = filter(keep, table.rows)
+    return make_table(table.kind, table.title, table.caption, columns, rows)

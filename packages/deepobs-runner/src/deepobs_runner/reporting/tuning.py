@@ -1,0 +1,264 @@
+"""Tables of what tuning takes: sensitivity, best of k trials, diverged runs, seeds still needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from deepobs_runner.analysis import (
+    Contender,
+    Metric,
+    Sensitivity,
+    divergence_rate,
+    expected_best,
+    final_value,
+    learning_rate_sensitivity,
+    metric_of,
+    near_best,
+    seeds_for_mean,
+)
+from deepobs_runner.analysis.grouping import families_of
+from deepobs_runner.analysis.metrics import is_finished
+from deepobs_runner.reporting.study import Study
+from deepobs_runner.reporting.tables import (
+    NOTHING,
+    Row,
+    Table,
+    interval_text,
+    make_table,
+    number,
+    number_text,
+    words,
+)
+from deepobs_runner.results import RunResult
+
+TRIALS = (1, 2, 4, 8, 16, 32)
+"""Numbers of trials that the table of tuning shows, where there are so many."""
+
+WIDTH = 0.01
+"""Half width of the interval of a mean that seeds are counted for, as a share of the mean."""
+
+PERCENT = 5.0
+"""How much worse than the best a learning rate of the window may be."""
+
+
+def tried(study: Study) -> Iterator[tuple[Contender, list[RunResult], Metric]]:
+    """Yield every contender with all runs of its optimizer, tuned or not, and their metric."""
+    families = families_of([*study.own, *study.baselines])
+    for listed in study.problems.values():
+        for contender in listed:
+            runs = families[contender.problem, contender.label]
+            metric = metric_of(runs)
+            if metric is not None:
+                yield contender, runs, metric
+
+
+def sensitivities(study: Study) -> Iterator[tuple[Contender, Sensitivity]]:
+    """Yield the curve over the learning rates of those that tried more than one.
+
+    Rates with more seeds than others are compared by the seed that all have, if there is one.
+    """
+    for contender, runs, metric in tried(study):
+        curve = learning_rate_sensitivity(runs, metric)
+        if len(curve.rates) < 2:
+            continue
+        if len(set(curve.runs.tolist())) > 1:
+            common = set.intersection(*_seeds_of_rates(runs).values())
+            if common:
+                curve = learning_rate_sensitivity(runs, metric, seed=min(common))
+        yield contender, curve
+
+
+def _seeds_of_rates(runs: list[RunResult]) -> dict[object, set[int]]:
+    seeds: dict[object, set[int]] = {}
+    for run in runs:
+        given = run.config.hyperparams
+        rate = given.get("lr", given.get("learning_rate"))
+        if is_finished(run) and rate is not None:
+            seeds.setdefault(rate, set()).add(run.config.seed)
+    return seeds
+
+
+def sensitivity_table(study: Study) -> Table:
+    """Return the window of learning rates that are nearly as good as the best."""
+    rows: list[Row] = []
+    for contender, curve in sensitivities(study):
+        window = near_best(curve, PERCENT)
+        row = {
+            "problem": contender.problem,
+            "optimizer": contender.label,
+            "metric": str(curve.metric),
+            "rates": len(curve.rates),
+            "diverged": int(np.sum(curve.diverged == curve.runs)),
+        }
+        if curve.best is not None and window is not None:
+            row |= {
+                "best_lr": float(curve.rates[curve.best]),
+                "best_value": float(curve.medians[curve.best]),
+                "low": window.low,
+                "high": window.high,
+                "decades": window.decades,
+                "decades_at_most": window.decades_at_most,
+            }
+        rows.append(row)
+    return make_table(
+        "sensitivity",
+        "Sensitivity to the learning rate",
+        f"The learning rate with the best final value, and the rates around it whose value is "
+        f"worse by at most {PERCENT:g} %. The width of this window is a lower bound: rates between "
+        "those tried are not known.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Metric", "metric"),
+            number("Rates tried", "rates"),
+            number("All diverged at", "diverged"),
+            number("Best rate", "best_lr"),
+            number("Value there", "best_value"),
+            number("Window", "low", lambda row: _window(row)),
+            number("Width in decades", "decades", lambda row: _decades(row)),
+        ],
+        rows,
+    )
+
+
+def rates_table(study: Study) -> Table:
+    """Return the final value at every learning rate."""
+    rows = [
+        {"problem": contender.problem, "optimizer": contender.label, **row}
+        for contender, curve in sensitivities(study)
+        for row in curve.rows()
+    ]
+    return make_table(
+        "rates",
+        "Every learning rate",
+        "Median final value over seeds; a diverged run is worse than every other.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            number("Learning rate", "lr"),
+            words("Metric", "metric"),
+            number("Median", "median"),
+            number("Runs", "runs"),
+            number("Diverged", "diverged"),
+        ],
+        rows,
+    )
+
+
+def tuning_table(study: Study) -> Table:
+    """Return what the best of a few random trials can be expected to reach."""
+    rows: list[Row] = []
+    for contender, runs, metric in tried(study):
+        curve = expected_best(runs, metric)
+        if curve is None or len(curve.expected) < 2:
+            continue
+        shown = {k: float(curve.expected[k - 1]) for k in TRIALS if k <= len(curve.expected)}
+        rows.append(
+            {
+                "problem": contender.problem,
+                "optimizer": contender.label,
+                "metric": str(metric),
+                "trials": len(curve.expected),
+                "untrained": curve.untrained,
+                "all": float(curve.expected[-1]),
+                **{f"best_of_{k}": value for k, value in shown.items()},
+            }
+        )
+    return make_table(
+        "tuning",
+        "What tuning gives",
+        "Expected final value of the best of k settings drawn at random from those tried, without "
+        "replacement; one that diverged or ended worse than it began counts as untrained.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Metric", "metric"),
+            *(number(f"k = {k}", f"best_of_{k}") for k in TRIALS),
+            number("All", "all"),
+            number("Settings", "trials"),
+            number("Untrained", "untrained"),
+        ],
+        rows,
+    )
+
+
+def divergence_table(study: Study) -> Table:
+    """Return how often runs diverge, at any setting."""
+    rows: list[Row] = []
+    for contender, runs, _ in tried(study):
+        rate = divergence_rate(runs, level=study.level)
+        rows.append({"problem": contender.problem, "optimizer": contender.label, **rate.rows()[0]})
+    percent = f"{100 * study.level:g} %"
+    return make_table(
+        "divergence",
+        "Diverged runs",
+        f"Share of all finished runs that diverged, at any setting, with Wilson's {percent} "
+        "interval.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            number("Diverged", "diverged", lambda row: f"{row['diverged']} of {row['runs']}"),
+            number("Rate", "rate", lambda row: f"{row['rate']:.1%}" if row["runs"] else NOTHING),
+            number(f"{percent} interval", "low", lambda row: _percents(row)),
+        ],
+        rows,
+    )
+
+
+def seeds_table(study: Study) -> Table:
+    """Return how many seeds the intervals of the final values still need."""
+    rows: list[Row] = []
+    for listed in study.problems.values():
+        for contender in listed:
+            metric = metric_of(contender.runs)
+            if metric is None:
+                continue
+            values = np.array([final_value(r, metric) for r in contender.runs if is_finished(r)])
+            mean = float(values.mean()) if len(values) else float("nan")
+            wanted = abs(mean) * WIDTH
+            needed = seeds_for_mean(values, wanted, level=study.level) if wanted > 0 else None
+            rows.append(
+                {
+                    "problem": contender.problem,
+                    "optimizer": contender.label,
+                    "metric": str(metric),
+                    "seeds": len(values),
+                    "mean": mean,
+                    "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+                    "needed": needed,
+                    "more": None if needed is None else max(0, needed - len(values)),
+                }
+            )
+    return make_table(
+        "seeds",
+        "Seeds needed",
+        f"Seeds in all until Student's {100 * study.level:g} % interval of the mean final value "
+        f"reaches {100 * WIDTH:g} % of the mean to either side.",
+        [
+            words("Problem", "problem"),
+            words("Optimizer", "optimizer"),
+            words("Metric", "metric"),
+            number("Seeds", "seeds"),
+            number("Mean", "mean"),
+            number("Standard deviation", "std", lambda row: number_text(row["std"], 2)),
+            number("Needed", "needed"),
+            number("More", "more"),
+        ],
+        rows,
+    )
+
+
+def _window(row: Row) -> str:
+    if "low" not in row:
+        return NOTHING
+    return f"{number_text(row['low'], 3)} to {number_text(row['high'], 3)}"
+
+
+def _decades(row: Row) -> str:
+    return f"{row['decades']:.1f}" if "decades" in row else NOTHING
+
+
+def _percents(row: Row) -> str:
+    return interval_text(100 * row["low"], 100 * row["high"]) + " %" if row["runs"] else NOTHING

@@ -1,0 +1,326 @@
+"""The report of the official baselines alone, and what every report must hold."""
+
+import csv
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepobs_runner import RunConfig, RunResult, cli
+from deepobs_runner.baselines import OFFICIAL_SET, all_results
+from deepobs_runner.cli import main
+from deepobs_runner.errors import UsageError
+from deepobs_runner.reporting.assembly import assemble
+from deepobs_runner.reporting.html import html_report, unbroken
+from deepobs_runner.reporting.kinds import TABLES
+from deepobs_runner.reporting.latex import escape, latex_curves, latex_table
+from deepobs_runner.reporting.plain_text import csv_table, json_table, markdown_table
+from deepobs_runner.reporting.study import make_study
+from deepobs_runner.reporting.writing import FORMATS
+from deepobs_runner.results import save_result
+
+PUBLISHED = json.loads((Path(__file__).parent / "published_2019.json").read_text())
+
+
+def make(values=(3.0, 2.0), *, status="done", environment=None, error=None, **settings):
+    settings = {"problem": "p", "optimizer": "SGD", "hyperparams": {"lr": 0.1}, **settings}
+    records = tuple(
+        {"epoch": i, "steps": i, "metrics": {"test": {"objective": v, "loss": v}}}
+        for i, v in enumerate(values)
+    )
+    return RunResult(
+        config=RunConfig(**settings),
+        status=status,
+        records=records,
+        environment=environment or {},
+        error=error,
+    )
+
+
+def page_of(study, pictures=()):
+    return html_report(assemble(study, draw=False), dict(pictures))
+
+
+class Reader(HTMLParser):
+    """Collects what a page would load, its ids, and whether every element is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.loads, self.links, self.tags = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if tag == "a" else []
+        self.loads += [given[name] for name in ("src", "srcset", "data", "poster") if name in given]
+        if tag == "link":
+            self.loads.append(given["href"])
+        if tag not in ("meta", "link", "input", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def official():
+    """Return the study of the official results alone."""
+    return make_study(all_results(OFFICIAL_SET, tuned=False))
+
+
+@pytest.mark.parametrize("entry", PUBLISHED["settings"], ids=lambda e: "-".join(e["who"]))
+def test_the_published_tables(official, entry):
+    """Learning rate, mean, spread (ddof 0) and best values as published with the baselines.
+
+    Both sides are rounded: the tables to four decimals, the shipped results to six digits.
+    """
+    (row,) = [
+        row
+        for row in TABLES["final"](official).rows
+        if [row["problem"], row["optimizer"]] == entry["who"]
+    ]
+    assert row["lr"] == pytest.approx(entry["lr"], rel=1e-5)
+    assert (row["seeds"], row["settings_seen"], row["status"]) == (10, 36, "done")
+    for name in ("test_objective", "train_objective", "test_accuracy", "train_accuracy"):
+        if name not in entry:
+            assert row[f"final_{name}"] is None
+            continue
+        mean, std = entry[name]
+        assert row[f"final_{name}"] == pytest.approx(mean, abs=1e-4)
+        assert row[f"final_{name}_std"] * math.sqrt(9 / 10) == pytest.approx(std, abs=1e-4)
+    mean, std = entry["best"]
+    assert row["best"] == pytest.approx(mean, abs=1e-4)
+    assert row["best_std"] * math.sqrt(9 / 10) == pytest.approx(std, abs=1e-4)
+    assert row["low"] < row[f"final_{row['metric'].replace(' ', '_')}"] < row["high"]
+
+
+@pytest.mark.parametrize("entry", PUBLISHED["settings"], ids=lambda e: "-".join(e["who"]))
+def test_the_best_learning_rate_is_the_published_one(official, entry):
+    (row,) = [
+        row
+        for row in TABLES["sensitivity"](official).rows
+        if [row["problem"], row["optimizer"]] == entry["who"]
+    ]
+    assert row["rates"] == 36
+    assert row["best_lr"] == pytest.approx(entry["lr"], rel=1e-5)
+
+
+def test_the_published_speed(official):
+    rows = {(row["problem"], row["optimizer"]): row for row in TABLES["final"](official).rows}
+    for entry in PUBLISHED["settings"]:
+        row = rows[tuple(entry["who"])]
+        # The targets of the VAEs are others than the published ones, which every run passes.
+        if "vae" not in row["problem"]:
+            assert row["speed"] == pytest.approx(entry["speed"], abs=1e-9)
+            assert row["not_reached"] == entry["not_reached"]
+
+
+@pytest.fixture(scope="module")
+def page(official):
+    return page_of(official)
+
+
+def test_a_page_holds_everything_it_needs(page):
+    read = Reader(page)
+    assert read.open == []  # every element is closed
+    assert read.loads == ["data:,"]  # the icon, which a browser would else ask for
+    assert not re.search(r"@import|url\((?!#)|\bfetch\(|XMLHttpRequest", page)
+    assert len(read.ids) == len(set(read.ids))
+    assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
+    assert read.tags.count("table") == read.tags.count("caption") > 8
+    assert read.tags.count("h1") == 1
+
+
+def test_the_verdict_comes_first(page, official):
+    verdict = official.verdicts[0]
+    assert (verdict.speed.optimizer, verdict.speed.reference) == ("Adam", "SGD")
+    assert page.index(unbroken(verdict.overall)) < page.index("<table")
+    order = [page.index(f'id="{name}"') for name in ("verdict", "overview", "methods", "runs")]
+    assert order == sorted(order)
+
+
+def test_every_run_is_on_the_page():
+    runs = [
+        make(seed=1),
+        make(seed=2, status="stopped"),
+        make([3.0, None], seed=3, status="diverged"),
+        make([], seed=4, status="failed", error="Traceback\n  …\nValueError: too <many> rows"),
+        make([3.0], seed=5, status="running"),
+    ]
+    study = make_study(runs)
+    rows = TABLES["runs"](study).rows
+    assert [(row["seed"], row["status"]) for row in rows] == [
+        (1, "done"), (2, "stopped"), (3, "diverged"), (4, "failed"), (5, "running"),
+    ]  # fmt: skip
+    text = page_of(study)
+    assert "ValueError: too &lt;many&gt; rows" in text
+    assert "5 runs, 1 without a record" in text
+    assert "1 of 5 runs of SGD lr=0.1 diverged" not in text  # the failed one has no record
+    assert "1 of 4 runs of SGD lr=0.1 diverged" in text
+
+
+def test_what_results_say_is_never_markup():
+    evil = "<script>alert('&')</script>"
+    runs = [
+        make(problem=f"{evil}.py:p", optimizer=f"a.py:{evil}", environment={"system": evil}),
+        make(problem=f"{evil}.py:p", optimizer="Adam", error=evil, seed=7),
+    ]
+    text = page_of(make_study(runs))
+    assert evil not in text
+    assert text.count("<script>") == 1  # ours
+    assert "&lt;script&gt;" in text
+    assert Reader(text).open == []
+
+
+def test_latex_is_escaped():
+    assert escape(r"50% of a_b & {c} \d #1 $x^2$~") == (
+        r"50\% of a\_b \& \{c\} \textbackslash{}d \#1 \$x\textasciicircum{}2\$\textasciitilde{}"
+    )
+    study = make_study([make(problem="p_1"), make(problem="p_1", optimizer="Adam")])
+    text = latex_table(TABLES["final"](study))
+    assert r"p\_1" in text
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
+    columns = re.search(r"begin\{tabular\}\{(\w+)\}", text).group(1)
+    for line in body.splitlines()[1:-1]:
+        assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+        assert line.endswith(r"\\")
+
+
+def test_the_curves_of_latex_hold_the_means():
+    study = make_study([make([3.0, 2.0, 1.0], seed=1), make([3.0, 4.0, 2.0], seed=2)])
+    text = latex_curves("p", study.settings["p"])
+    assert "coordinates {(0,3) (1,3) (2,1.5)}" in text
+    assert text.count("{") == text.count("}")
+    assert latex_curves("p", make_study([make([None], status="diverged")]).settings["p"]) == ""
+
+
+def test_tables_as_text_agree():
+    study = make_study([make(seed=1), make([3.0, 1.0], seed=2)])
+    table = TABLES["final"](study)
+    (row,) = json.loads(json_table(table))
+    assert row["final_test_objective"] == 1.5
+    (line,) = csv.DictReader(io.StringIO(csv_table(table)))
+    assert float(line["final_test_objective"]) == 1.5
+    assert float(line["final_test_objective_std"]) == pytest.approx(math.sqrt(0.5))
+    markdown = markdown_table(table).splitlines()
+    assert len({line.count("|") for line in markdown[:3]}) == 1
+    assert "1.50 ± 0.71" in markdown[2]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a function that stores runs in a folder, and the folder."""
+    place = tmp_path / "results"
+    place.mkdir()
+
+    def store(*runs):
+        for run in runs:
+            save_result(run, place, np.zeros(0))
+        return place
+
+    return store
+
+
+def test_an_empty_folder_is_said_in_a_sentence(folder, capsys):
+    assert main(["report", str(folder())]) == 2
+    said = capsys.readouterr().err
+    assert "There is nothing to report: no result can be read in" in said
+    assert "Traceback" not in said
+
+
+def test_all_files_of_a_report(folder, tmp_path, capsys):
+    place = folder(make(seed=1), make(seed=2), make(optimizer="Adam", seed=1))
+    out = tmp_path / "report"
+    words = ["report", str(place), "--no-baselines", "--out", str(out), "--formats"]
+    assert main([*words, "html,csv,latex"]) == 0
+    assert "report.html" in capsys.readouterr().out
+    names = {str(path.relative_to(out)) for path in out.rglob("*.*")}
+    assert {
+        "report.html", "methods.txt", "evaluations.csv", "tables/final.csv", "latex/final.tex",
+        "latex/methods.tex", "latex/references.bib", "latex/curves-p.tex",
+    } <= names  # fmt: skip
+    with (out / "evaluations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["optimizer"], r["seed"], r["epoch"]) for r in rows] == [
+        (optimizer, seed, epoch)
+        for optimizer, seed in (("Adam", "1"), ("SGD", "1"), ("SGD", "2"))
+        for epoch in "01"
+    ]
+    assert {r["test_objective"] for r in rows} == {"3.0", "2.0"}
+    assert main([*words, "html,docx"]) == 2
+    assert "no format 'docx'; allowed: html, png" in capsys.readouterr().err
+
+
+def test_methods_say_what_was_run_and_cite_what_was_used(folder):
+    environment = {"python": "3.12.1", "device": "cpu", "packages": {"torch": "2.7.0"}}
+    runs = [make(seed=s, environment=environment, precision="bf16") for s in (4, 5, 6)]
+    alone = assemble(make_study(runs), draw=False).methods
+    text = alone.plain()
+    assert "PyTorch 2.7.0 (Paszke et al., 2019) under Python 3.12.1 on cpu" in text
+    assert "On p (1 epoch): SGD lr=0.1 precision=bf16. Each with seeds 4 to 6." in text
+    assert "Precision: bf16." in text
+    assert "holm1979" not in alone.keys  # nothing was compared
+    both = assemble(make_study([*runs, make(optimizer="Adam")]), draw=False).methods
+    assert {"schneider2019deepobs", "holm1979", "agarwal2021", "efron1987"} <= set(both.keys)
+
+
+def test_one_table_on_the_command_line(folder, tmp_path, capsys):
+    place = folder(make(seed=1), make([3.0, 1.0], optimizer="Adam", seed=1))
+    assert main(["table", str(place), "--no-baselines", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(r["optimizer"], r["final_test_objective"]) for r in rows] == [
+        ("Adam", "1.0"), ("SGD", "2.0"),
+    ]  # fmt: skip
+    out = tmp_path / "verdict.md"
+    assert main(["table", str(place), "verdict", "--no-baselines", "--out", str(out)]) == 0
+    assert "| Adam | SGD | all |" in out.read_text("utf-8")
+    assert main(["table", str(place), "runs", "--problem", "q"]) == 2
+    assert "There are no results of q. There are some of: p." in capsys.readouterr().err
+    assert main(["table", str(place), "--reference", "Lion"]) == 2
+    assert "'Lion' is not among the results. Choose one of: Adam, SGD." in capsys.readouterr().err
+
+
+def test_the_command_line_names_what_there_is():
+    assert set(cli.TABLE_KINDS) == set(TABLES)
+    assert cli.REPORT_FORMATS == FORMATS
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [make()],
+        [make([None], status="diverged")],
+        [make(), make(problem="quadratic_deep", optimizer="no.such:Thing", hyperparams={})],
+        [make(recipe="2019"), make(), make([3.0, 2.0, 1.0], seed=43)],
+        [RunResult(config=make().config, status="done", records=({"epoch": 0, "metrics": {}},))],
+    ],
+    ids=["one seed", "only a diverged run", "unknown names", "mixed recipes", "no metrics"],
+)
+def test_whatever_the_runs_are_the_page_comes_out(runs):
+    study = make_study(runs)
+    assert Reader(page_of(study)).open == []
+    for kind, table in TABLES.items():
+        for write in (csv_table, json_table, markdown_table, latex_table):
+            assert isinstance(write(table(study)), str), kind
+
+
+def test_baselines_are_compared_and_their_budget_is_named():
+    own = [
+        make([350.0, 87.0], problem="quadratic_deep", optimizer="AdamW", recipe="2019", seed=s)
+        for s in (42, 43, 44)
+    ]
+    study = make_study(own, all_results(OFFICIAL_SET, tuned=False))
+    assert list(study.problems) == ["quadratic_deep"]  # nothing is said of the others
+    (verdict,) = study.verdicts
+    assert (verdict.speed.optimizer, verdict.speed.reference) == ("AdamW", "SGD")
+    assert any("AdamW 1 setting tried" in line and "36" in line for line in verdict.unequal)
+    assert sum(s.baseline for s in study.settings["quadratic_deep"]) == 3  # the tuned ones
+    with pytest.raises(UsageError, match="Choose one of"):
+        make_study(own, references=["Lion"])
