@@ -18,6 +18,7 @@ from deepobs_runner.attempts import Outcome
 from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.execution import resolve_config
 from deepobs_runner.jobs import run_all, spread_devices, threads_per_worker
+from deepobs_runner.stored_records import reproducible
 
 OPTIMIZERS = """
 import os, signal, sys, time
@@ -200,7 +201,7 @@ def without_clocks(folder):
     return {
         result.config.id: (
             result.status,
-            [{**record, "clocks": None} for record in result.records],
+            [reproducible(record) for record in result.records],
             result.step_objectives().tolist(),
         )
         for result in load_results(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,12 +16,16 @@ import numpy as np
 from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_problems import ProblemError
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.errors import RunLockedError, UsageError
+from deepobs_runner.distributed import ALONE, Ranks
+from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
 from deepobs_runner.execution import OnRecord, is_finished, run
 from deepobs_runner.results import FINISHED, RunResult, load_result, result_path, save_result
 
 REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
 """Errors whose message says all there is to say; no traceback."""
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Error numbers of a full disk and of a quota that is used up."""
 
 OutcomeStatus = Literal[
     "done", "diverged", "stopped", "running", "failed", "refused", "locked", "killed"
@@ -35,7 +41,8 @@ class Outcome:
         status: that of its result; or `refused`, something it needs does not exist, so nothing
             was trained and nothing stored; `locked`, another process is at it; `killed`, its
             worker process ended without a word.
-        message: a traceback if it failed, a sentence if it was refused, locked or killed.
+        message: a traceback or a sentence if it failed, a sentence if it was refused, locked or
+            killed.
     """
 
     config: RunConfig
@@ -60,31 +67,58 @@ def attempt(
     *,
     on_record: OnRecord | None = None,
     force: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Run one configuration; an exception becomes an outcome.
 
     The traceback of a failed run is kept in its result file, also if it failed before the first
     evaluation.
+
+    Raises:
+        LostProcessError: another of the processes that train together is gone; nothing further
+            can be run.
     """
     try:
-        result = run(config, execution, on_record=on_record, force=force)
+        result = run(config, execution, on_record=on_record, force=force, ranks=ranks)
+    except LostProcessError:
+        raise
     except RunLockedError as error:
         return Outcome(config=config, status="locked", message=str(error))
+    except FailedRunError as error:
+        if ranks.first:
+            keep_failure(config, str(error), execution.out)
+        return Outcome(config=config, status="failed", message=str(error))
     except REFUSALS as error:
         return Outcome(config=config, status="refused", message=str(error))
-    except (Exception, SystemExit):  # whatever a user's optimizer or problem raises
+    except (Exception, SystemExit) as error:  # whatever a user's optimizer or problem raises
         text = traceback.format_exc()
-        _keep(RunResult(config=config, status="failed", error=text), execution.out)
+        if _disk_is_full(error):
+            text += (
+                f"A disk of {socket.gethostname()} is full (results go to {execution.out}); make "
+                "room and run it again."
+            )
+        if ranks.first:
+            keep_failure(config, text, execution.out)
         return Outcome(config=config, status="failed", message=text)
     return Outcome(config=config, status=result.status)
 
 
-def _keep(failure: RunResult, folder: Path) -> None:
+def keep_failure(config: RunConfig, text: str, folder: Path) -> None:
     """Store a failure of which `run` stored nothing; never replaces a file."""
-    if result_path(failure.config, folder).exists():
+    if result_path(config, folder).exists():
         return
+    failure = RunResult(config=config, status="failed", error=text)
     with suppress(OSError):  # the outcome says what happened; a full disk must not end the others
         save_result(failure, folder, np.zeros(0, dtype=np.float32))
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one it followed from, is that of a full disk or quota."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,11 @@ from dataclasses import replace
 from typing import Any
 
 from deepobs_runner.attempts import Outcome, attempt
-from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.config import Execution, RunConfig, Vectorize
+from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
-from deepobs_runner.progress import Reporter, Silent, label_run
+from deepobs_runner.progress import Reporter, Silent, evaluations_of, label_run
+from deepobs_runner.together import run_together
 from deepobs_runner.training import Record
 from deepobs_runner.worker import terminable
 from deepobs_runner.worker_process import WorkerProcess
@@ -35,6 +37,8 @@ def run_all(
     jobs: int = 1,
     force: bool = False,
     reporter: Reporter | None = None,
+    vectorize: Vectorize = "off",
+    ranks: Ranks = ALONE,
 ) -> list[Outcome]:
     """Run resolved configurations; return what became of each, in the order of `configs`.
 
@@ -46,28 +50,44 @@ def run_all(
         jobs: number of worker processes that share the processor's cores; 1: run here.
         force: repeat finished runs.
         reporter: is told about progress.
+        vectorize: train runs of one small problem together in this process, see docs/speed.md:
+            `auto` where it is known to pay, `on` wherever it is possible.
+        ranks: the processes that train every run together, see `distributed.launched`.
 
     Raises:
-        UsageError: less than one job, or no worker process can be started.
+        UsageError: less than one job, several in each of several processes, or no worker process
+            can be started.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after the workers have ended.
+        LostProcessError: another of the processes is gone.
     """
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; it must be at least 1.")
+    if jobs > 1 and ranks.size > 1:
+        raise UsageError(
+            f"jobs is {jobs}, but {ranks.size} processes make every run together. Leave --jobs "
+            "out, or torchrun."
+        )
     execution = execution or Execution()
     reporter = reporter or Silent()
     distinct = {config.id: config for config in configs}
-    jobs = min(jobs, len(distinct))
     with terminable():
+        outcomes: dict[str, Outcome] = {}
+        if vectorize != "off" and ranks.size == 1:
+            outcomes |= run_together(
+                list(distinct.values()),
+                execution,
+                vectorize=vectorize,
+                force=force,
+                reporter=reporter,
+            )
+        alone = [config for name, config in distinct.items() if name not in outcomes]
+        jobs = min(jobs, len(alone))
         if jobs <= 1:
-            return [_run_here(config, execution, force, reporter) for config in distinct.values()]
-        with _Pool(distinct.values(), execution, jobs, force, reporter) as pool:
-            outcomes = pool.outcomes()
+            outcomes |= {c.id: _run_here(c, execution, force, reporter, ranks) for c in alone}
+        else:
+            with _Pool(alone, execution, jobs, force, reporter) as pool:
+                outcomes |= pool.outcomes()
         return [outcomes[name] for name in distinct]
-
-
-def evaluations_of(config: RunConfig) -> int:
-    """Return how many records a run makes if it runs to its end, as far as one can know."""
-    return (config.epochs or 0) + 1
 
 
 def threads_per_worker(jobs: int, cores: int | None = None) -> int:
@@ -97,13 +117,15 @@ def spread_devices(device: str, worker: int, accelerators: int) -> str:
     return device
 
 
-def _run_here(config: RunConfig, execution: Execution, force: bool, reporter: Reporter) -> Outcome:
+def _run_here(
+    config: RunConfig, execution: Execution, force: bool, reporter: Reporter, ranks: Ranks
+) -> Outcome:
     def record(record: Record) -> None:
         reporter.record(config.id, record.epoch, record.metrics, sum(record.clocks.values()))
 
     reporter.start(config.id, label_run(config), evaluations_of(config))
     try:
-        return attempt(config, execution, on_record=record, force=force)
+        return attempt(config, execution, on_record=record, force=force, ranks=ranks)
     finally:
         reporter.finish(config.id)
 

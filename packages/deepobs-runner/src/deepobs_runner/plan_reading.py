@@ -130,7 +130,7 @@ def read_yaml(path: Path, name: str) -> Item:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PlanError(f"Cannot read the plan {path}: {reason}.") from None
+        raise PlanError(f"Cannot read {name} {path}: {reason}.") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -141,7 +141,10 @@ def read_yaml(path: Path, name: str) -> Item:
         raise PlanError(f"{path}:1: This is no YAML: {error}.") from None
     _refuse_tags(text, path)
     if node is None:
-        raise PlanError(f"{path}:1: The plan is empty. See docs/plans.md for what belongs there.")
+        page = "plans" if name == "the plan" else "tuning"
+        raise PlanError(
+            f"{path}:1: {name.capitalize()} is empty. See docs/{page}.md for what belongs there."
+        )
     try:
         return _to_item(node, path, name)
     except RecursionError:

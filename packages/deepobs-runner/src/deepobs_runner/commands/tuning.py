@@ -1,0 +1,321 @@
+"""`deepobs tune`: try settings, choose, run the winners, and write the plan that repeats them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deepobs_problems import SUITES, problems_with
+from deepobs_runner.attempts import Outcome
+from deepobs_runner.calibration import calibrate, describe_duration, predict
+from deepobs_runner.commands.running import (
+    SETTING_OPTIONS,
+    execution_of,
+    executor_options,
+    parse_optimizers,
+    say_why,
+)
+from deepobs_runner.commands.terminal import count, make_console, print_summary, say
+from deepobs_runner.config import RunConfig
+from deepobs_runner.devices import choose_device
+from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.dispatch import executor_of
+from deepobs_runner.labels import show
+from deepobs_runner.progress import evaluations_of, report_progress
+from deepobs_runner.report import settings_by_problem
+from deepobs_runner.results import check_writable, load_result, result_path
+from deepobs_runner.schedules import parse_schedule
+from deepobs_runner.trackers import check_trackers
+from deepobs_runner.tuning.ledger import (
+    PLAN,
+    Ledger,
+    check_same,
+    opened,
+    stored_study,
+    study_folder,
+    tuning_cost,
+)
+from deepobs_runner.tuning.plan_writing import Winners, write_plans
+from deepobs_runner.tuning.space_options import read_spaces
+from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
+from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Carry a study out; return 1 if an optimizer has no winner or a winner's run failed."""
+    study = study_of(arguments)
+    seeds = study.rules.seeds if arguments.seeds is None else arguments.seeds
+    if seeds < 1:
+        raise UsageError(f"--seeds is {seeds}; it must be at least 1.")
+    options = executor_options(arguments)
+    executor_of(options)  # refused before anything is looked at
+    if study.prune and (options.name != "local" or options.jobs > 1):
+        raise UsageError(
+            "--prune compares every trial with those before it, so it needs --executor local and "
+            "--jobs 1: with several at once the winner would depend on which is faster."
+        )
+    if arguments.force:
+        raise UsageError("A study never repeats finished trials; --force has no meaning here.")
+    execution = execution_of(arguments)
+    check_trackers(execution.track)
+    name = arguments.study or study.default_name
+    folder = study_folder(execution.out, name)
+    stored = stored_study(folder)
+    if stored is None:
+        study = choose_valid_sizes(study, execution, valid_size=arguments.valid_size)
+    else:
+        check_same(study, stored, name)
+        _check_valid_size(arguments.valid_size, stored)
+        study = stored
+    console = make_console()
+    _introduce(console, study, name)
+    if arguments.dry_run:
+        _say_what_would_run(console, study, arguments, seeds)
+        return 0
+    if options.name == "local":
+        choose_device(execution.device)  # said once, before anything starts
+    check_writable(execution.out)
+    with opened(study, execution.out, name) as ledger:
+        return _carry_out(console, ledger, arguments, seeds)
+
+
+def study_of(arguments: argparse.Namespace) -> Study:
+    """Return the study that is asked for."""
+    rules = find_ruleset(arguments.ruleset)
+    target = arguments.target
+    problems = problems_with(suite=target) if target in SUITES else (target,)
+    check_problems(problems)
+    candidates = parse_optimizers(arguments.optimizers)
+    names = [name for name, _ in candidates]
+    settings: dict[str, Any] = {
+        name: getattr(arguments, name)
+        for name, default in SETTING_OPTIONS.items()
+        if getattr(arguments, name) != default and name != "valid_size"
+    }
+    if "schedule" in settings:
+        settings["schedule"] = parse_schedule(settings["schedule"])
+    return make_study(
+        rules.name,
+        problems,
+        candidates,
+        budget=arguments.budget,
+        sampler=arguments.sampler,
+        spaces=read_spaces(arguments.space, names),
+        settings=settings,
+        at_once=arguments.at_once,
+        prune=arguments.prune,
+        seed=arguments.sampler_seed,
+    )
+
+
+def _check_valid_size(asked: int | None, stored: Study) -> None:
+    """Refuse another validation split than a study began with."""
+    sizes = set(stored.valid_sizes.values())
+    if asked is not None and sizes != {asked}:
+        raise UsageError(
+            f"The study holds {', '.join(map(str, sorted(sizes))) or 'no'} rows out, and "
+            f"--valid-size is {asked}. Choose another --study."
+        )
+
+
+def _introduce(console: Console, study: Study, name: str) -> None:
+    """Print what is tuned, by which rules."""
+    rules = study.rules
+    say(console, f"study {name}: {rules.name}: {rules.summary} ({rules.source})")
+    trials = f"{count(study.budget, 'trial')} an optimizer"
+    scope = "on each problem" if rules.per == "problem" else "each on all problems"
+    held = {p: n for p, n in study.valid_sizes.items() if n}
+    rows = ", ".join(f"{n:,} of {p}" for p, n in held.items())
+    say(
+        console,
+        f"{trials} {scope}, sampler {study.sampler}; chosen by the final value on "
+        + (f"{rules.select_on} (held out while tuning: {rows})" if held else rules.select_on),
+    )
+    for candidate in study.candidates:
+        fixed = "".join(f" {k}={show(v)}" for k, v in candidate.fixed.items())
+        space = f" tuned: {candidate.space}" if candidate.space.dimensions else ""
+        say(console, f"{candidate.optimizer}{fixed}{space}")
+
+
+def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, seeds: int) -> int:
+    """Make the trials and the runs of the winners; print what came out."""
+    study, execution = ledger.study, execution_of(arguments)
+    execute = executor_of(executor_options(arguments))
+    arms = len(study.problems) * len(study.candidates)
+    one = _representative(study, study.problems[0])
+    total = arms * study.budget * evaluations_of(one)
+    with report_progress(console, total, quiet=arguments.quiet) as reporter:
+        tuned = make_trials(
+            ledger,
+            execution,
+            execute=execute,
+            retry_failed=arguments.retry_failed,
+            reporter=reporter,
+        )
+    console.print(trials_table(tuned, study, ledger.name, execution.out))
+    for sentence in sentences(tuned, study):
+        say(console, sentence)
+    winners = winners_of(tuned, study, seeds)
+    configs = list({c.id: c for runs in winners.values() for c in runs}.values())
+    if not configs:
+        return 1
+    title = f"winners of the deepobs study {ledger.name}, ruleset {study.ruleset}"
+    plans = write_plans(ledger.folder / PLAN, winners, study.settings, title)
+    with report_progress(
+        console, sum(map(evaluations_of, configs)), quiet=arguments.quiet
+    ) as reporter:
+        outcomes = execute(configs, execution, reporter=reporter)
+    _print_results(console, outcomes, execution.out)
+    for path in plans:
+        say(console, f"plan of these runs: {path}")
+    say(console, f"ledger of all trials: {ledger.folder}")
+    bad = [outcome for outcome in outcomes if not outcome.good]
+    say_why(bad)
+    return int(bool(bad) or any(t.winner is None for t in tuned))
+
+
+def _representative(study: Study, problem: str) -> RunConfig:
+    """Return the trial in the middle of the space of the first optimizer."""
+    candidate = study.candidates[0]
+    places = [0.5] * len(candidate.space.dimensions)
+    return study.trial(problem, candidate, candidate.space.point(places))
+
+
+def winners_of(tuned: Sequence[Tuned], study: Study, seeds: int) -> Winners:
+    """Return the configurations of the winners' runs, by problem and optimizer, problems first."""
+    found = {
+        (t.problem, t.candidate.optimizer): study.winners(
+            t.problem, t.candidate, t.winner.point, seeds
+        )
+        for t in tuned
+        if t.winner is not None
+    }
+    places = {problem: number for number, problem in enumerate(study.problems)}
+    return dict(sorted(found.items(), key=lambda pair: places[pair[0][0]]))
+
+
+def trials_table(tuned: Sequence[Tuned], study: Study, name: str, out: Path) -> Table:
+    """Return the table of chosen configurations, their values and what they cost."""
+    costs = {(c.problem, c.optimizer): c for c in tuning_cost(out) if c.study == name}
+    table = Table(caption="lost: diverged, pruned or failed trials; cost: that of all trials")
+    table.add_column("problem", overflow="fold")
+    table.add_column("optimizer", overflow="fold")
+    table.add_column("chosen", overflow="fold")
+    for column in (f"final {study.rules.select_on}", "trials", "lost", "epochs", "time"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for t in tuned:
+        cost = costs[t.problem, t.candidate.optimizer]
+        lost = sum(trial.merit is None for trial in t.trials)
+        table.add_row(
+            t.problem,
+            t.candidate.optimizer.rpartition(":")[2],
+            "-" if t.winner is None else show_point(t),
+            "-" if t.winner is None else f"{t.winner.value:.6g}",
+            str(cost.trials),
+            str(lost),
+            f"{cost.epochs:,}",
+            describe_duration(cost.seconds),
+        )
+    return table
+
+
+def show_point(tuned: Tuned) -> str:
+    """Return the winner's point as words of the command line."""
+    assert tuned.winner is not None
+    words = [f"{name}={show(value)}" for name, value in tuned.winner.point.items()]
+    return " ".join(words) or " ".join(f"{k}={show(v)}" for k, v in tuned.candidate.fixed.items())
+
+
+def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
+    """Return what a reader must know of the choice: ties, losses, edges, the split."""
+    lines = []
+    for t in tuned:
+        name = f"{t.candidate.optimizer} on {t.problem}"
+        failed = [trial for trial in t.trials if trial.status not in ("done", "stopped", "pruned")]
+        failed = [trial for trial in failed if trial.status != "diverged"]
+        if t.winner is None:
+            states = sorted({trial.status for trial in t.trials})
+            lines.append(
+                f"{name}: no winner: none of {count(len(t.trials), 'trial')} ended with a finite "
+                f"value ({', '.join(states)}). Widen the space downwards, or look at the ledger."
+            )
+        elif t.ties:
+            numbers = ", ".join(str(trial.number) for trial in t.ties)
+            lines.append(
+                f"{name}: trial {t.winner.number} and trials {numbers} ended equally well; the "
+                "first is taken."
+            )
+        if t.winner is not None and (edges := at_the_edge(t)):
+            lines.append(f"{name}: the best {' and '.join(edges)} is at the end of its range.")
+        if failed:
+            reasons = "; ".join(dict.fromkeys(trial.message or trial.status for trial in failed))
+            lines.append(f"{name}: {count(len(failed), 'trial')} failed: {reasons}")
+        if t.score is not None:
+            lines.append(f"{name}: geometric mean of the shares of progress: {t.score:.4f}")
+    if study.rules.select_on == "test":
+        lines.append(
+            "note: chosen on the test set, as the original did; report other numbers than for "
+            "reproduction with a ruleset that holds out a validation split."
+        )
+    return lines
+
+
+def at_the_edge(tuned: Tuned) -> list[str]:
+    """Return the hyperparameters whose chosen value is the least or greatest that was tried."""
+    assert tuned.winner is not None
+    edges = []
+    for name, value in tuned.winner.point.items():
+        tried = [trial.point[name] for trial in tuned.trials]
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in tried)
+        if numbers and len(set(tried)) > 2 and value in (min(tried), max(tried)):
+            edges.append(name)
+    return edges
+
+
+def _print_results(console: Console, outcomes: Sequence[Outcome], folder: Path) -> None:
+    results = [load_result(result_path(o.config, folder)) for o in outcomes if o.good]
+    if any(result.records for result in results):
+        say(console, "the winners, trained on all training examples:")
+        print_summary(console, settings_by_problem(results, baselines=[]))
+
+
+def _say_what_would_run(
+    console: Console, study: Study, arguments: argparse.Namespace, seeds: int
+) -> None:
+    """Print how many runs there will be, and for how long they will take.
+
+    All trials of an optimizer count as long as one in the middle of its space.
+    """
+    configs = []
+    for problem in study.problems:
+        for candidate in study.candidates:
+            point = candidate.space.point([0.5] * len(candidate.space.dimensions))
+            configs += [study.trial(problem, candidate, point)] * study.budget
+            configs += study.winners(problem, candidate, point, seeds)
+    arms = len(study.problems) * len(study.candidates)
+    say(
+        console,
+        f"{arms * study.budget} trials and up to {count(arms * seeds, 'run')} of the winners",
+    )
+    if arguments.executor != "local":
+        say(
+            console,
+            f"no estimate of the time: it would be this machine's, not {arguments.executor}'s",
+        )
+        return
+    paces = calibrate(configs, execution_of(arguments), jobs=arguments.jobs)
+    prediction = predict(configs, paces, jobs=arguments.jobs)
+    for sentence in prediction.gaps:
+        print(f"deepobs: not in the estimate: {sentence}", file=sys.stderr)
+    if prediction.seconds is not None:
+        say(
+            console,
+            f"about {describe_duration(prediction.seconds)} with {count(arguments.jobs, 'job')}, "
+            "if nothing of it is there yet",
+        )

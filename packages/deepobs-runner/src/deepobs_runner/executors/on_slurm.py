@@ -1,0 +1,239 @@
+"""Runs as jobs of a SLURM array, through submitit.
+
+A job that reaches its time limit, or is preempted, writes its checkpoint, queues itself again and
+goes on from there; SLURM itself queues the jobs of a lost node again. Queue, limits and priorities
+are SLURM's. Pickled jobs and what they print lie in `<out>/slurm`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deepobs_runner.attempts import Outcome
+from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.options import ExecutorOptions
+from deepobs_runner.executors.remote import (
+    Follower,
+    Task,
+    make_tasks,
+    perform,
+    worker_environment,
+)
+from deepobs_runner.executors.slurm_options import submitit_parameters
+from deepobs_runner.progress import Reporter, Silent
+from deepobs_runner.worker import terminable
+
+JOBS_IN_AN_ARRAY = 1000
+"""SLURM's `MaxArraySize` is 1001 if a site has not changed it."""
+
+SECONDS_BETWEEN_LOOKS = {"slurm": 5.0, "local": 0.2, "debug": 0.0}
+SECONDS_TO_A_KILL = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run as submitit pickles it: called on the node, and asked how to go on after a cut.
+
+    Attributes:
+        task: the run.
+        again: an earlier job was lost or cut off at it.
+    """
+
+    task: Task
+    again: bool = False
+
+    def __call__(self) -> Outcome:
+        """Make the run; on submitit's signal leave it with a checkpoint, then let submitit act."""
+        restarted = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
+        with _interrupted_by_submitit():
+            return perform(self.task, again=self.again or restarted)
+
+    def checkpoint(self) -> Any:
+        """Return what submitit is to queue in place of this job."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self, again=True))
+
+
+@contextmanager
+def _interrupted_by_submitit() -> Iterator[None]:
+    """Interrupt what is under way when submitit is told to queue the job again, then let it do so.
+
+    Its own handler would end the process in the middle of a step. Which of the two user signals it
+    listens to is a setting of the site. SIGTERM, by which SLURM announces both preemption and
+    cancellation and which submitit ignores, interrupts, too: a further signal then says which.
+    """
+    numbers = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+    handlers = {int(n): h for n in numbers if callable(h := signal.getsignal(n))}
+    if signal.SIGTERM not in handlers or len(handlers) == 1:  # not started by submitit
+        yield
+        return
+    received: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        if not received:
+            received.append(number)
+            raise KeyboardInterrupt
+
+    for number in handlers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received == [signal.SIGTERM]:
+            time.sleep(SECONDS_TO_A_KILL)
+        elif received:
+            handlers[received[0]](received[0], None)
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def run_on_slurm(
+    configs: Sequence[RunConfig],
+    execution: Execution | None = None,
+    *,
+    options: ExecutorOptions,
+    force: bool = False,
+    reporter: Reporter | None = None,
+) -> list[Outcome]:
+    """Run resolved configurations as SLURM jobs; see `run_all`.
+
+    Raises:
+        UsageError: there is no SLURM here, or it refuses the jobs.
+        KeyboardInterrupt: on Ctrl-C and SIGTERM, after the jobs were cancelled.
+    """
+    execution = execution or Execution()
+    tasks = make_tasks(configs, execution, force=force, threads=options.threads)
+    follower = Follower(tasks, reporter or Silent())
+    outcomes: dict[str, Outcome] = {}
+    todo = [Job(task=task) for task in tasks]
+    with terminable():
+        for left in reversed(range(options.attempts_again + 1)):
+            jobs = _submit(todo, execution.out.absolute() / "slurm", options)
+            todo = []
+            for job, outcome in _wait(jobs, options, follower):
+                if outcome is None and left:
+                    todo.append(replace(job, again=True))
+                    continue
+                outcome = outcome or _lost(job, options)
+                outcomes[outcome.config.id] = follower.end(outcome)
+            if not todo:
+                break
+    return [outcomes[task.config.id] for task in tasks]
+
+
+def _cluster(options: ExecutorOptions) -> str:
+    return str(options.slurm.get("cluster", "slurm"))
+
+
+def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list[tuple[Job, Any]]:
+    """Queue jobs; return each with submitit's view of it.
+
+    Raises:
+        UsageError: there is no SLURM here, or it refuses the jobs.
+    """
+    import submitit
+
+    cluster = _cluster(options)
+    limits = {} if cluster == "debug" else {f"{cluster}_max_num_timeout": options.attempts_again}
+    handles: list[Any] = []
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **limits)
+        executor.update_parameters(**submitit_parameters(options))
+        with _environment(worker_environment(options.threads)):
+            for first in range(0, len(todo), JOBS_IN_AN_ARRAY):
+                array = todo[first : first + JOBS_IN_AN_ARRAY]
+                handles += executor.submit_array(array)
+    except BaseException as error:
+        _cancel(handles)
+        if isinstance(error, RuntimeError | NameError):  # no srun; sbatch's or submitit's refusal
+            raise UsageError(
+                f"SLURM takes no jobs from here: {error} Submit on a login node, mend --slurm, or "
+                "try it out without SLURM by --slurm cluster=local."
+            ) from None
+        raise
+    return list(zip(todo, handles, strict=True))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, which jobs inherit when they are queued, and put them back."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _wait(
+    jobs: Sequence[tuple[Job, Any]], options: ExecutorOptions, follower: Follower
+) -> Iterator[tuple[Job, Outcome | None]]:
+    """Yield every job with its outcome as it ends; None if it was lost without a word."""
+    pending = list(jobs)
+    pause = SECONDS_BETWEEN_LOOKS[_cluster(options)]
+    try:
+        while pending:
+            for pair in list(pending):
+                job, handle = pair
+                if handle.done():
+                    pending.remove(pair)
+                    yield job, _outcome_of(job, handle)
+            follower.look()
+            time.sleep(pause if pending else 0.0)
+    except BaseException:  # Ctrl-C, above all
+        _cancel([handle for _, handle in pending])
+        raise
+
+
+def _outcome_of(job: Job, handle: Any) -> Outcome | None:
+    import submitit
+
+    try:
+        outcome: Outcome = handle.result()
+    except submitit.core.utils.FailedJobError as error:  # submitit has cut the run off
+        return _cut_off(job, str(error))
+    except submitit.core.utils.UncompletedJobError:
+        _cancel([handle])  # should SLURM have queued it again meanwhile
+        return None
+    return outcome
+
+
+def _cut_off(job: Job, message: str) -> Outcome:
+    said = [line for line in message.splitlines() if "not requeued because" in line]
+    reason = said[-1].rpartition("not requeued because: ")[2] if said else f"\n{message}\n"
+    return Outcome(
+        config=job.task.config,
+        status="killed",
+        message=f"Its job was not queued again: {reason} Go on from its checkpoint with --resume.",
+    )
+
+
+def _lost(job: Job, options: ExecutorOptions) -> Outcome:
+    return Outcome(
+        config=job.task.config,
+        status="killed",
+        message=f"Its job was lost {options.attempts_again + 1} times without a word (see "
+        f"{job.task.execution.out / 'slurm'}); go on from its checkpoint with --resume.",
+    )
+
+
+def _cancel(handles: Sequence[Any]) -> None:
+    for handle in handles:
+        handle.cancel(check=False)

@@ -1,0 +1,206 @@
+"""What a worker on a node does with a run, and how the parent follows it.
+
+Parent and workers share the folder of the results and nothing else: a run's progress is read from
+its result file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import site
+import socket
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepobs_runner.attempts import Outcome, attempt, keep_failure
+from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.errors import UsageError
+from deepobs_runner.execution import finished_result
+from deepobs_runner.progress import Reporter, evaluations_of, label_run
+from deepobs_runner.results import load_result, result_path
+
+SECONDS_FOR_A_LOCK = 120.0
+"""How long a run that is taken up again waits for the lock of its lost worker. An NFS 4 server
+frees the locks of a client that is gone after its lease, by default 90 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A run as it is sent to a node.
+
+    Attributes:
+        config: resolved.
+        execution: with absolute folders that the node sees, too.
+        force: repeat it if it is finished.
+        threads: of torch.
+    """
+
+    config: RunConfig
+    execution: Execution
+    force: bool
+    threads: int
+
+
+def make_tasks(
+    configs: Sequence[RunConfig], execution: Execution, *, force: bool, threads: int
+) -> list[Task]:
+    """Return a task for each distinct configuration, in order."""
+    data = execution.data_dir
+    execution = replace(
+        execution, out=execution.out.absolute(), data_dir=data.absolute() if data else None
+    )
+    distinct = {config.id: config for config in configs}
+    return [
+        Task(config=config, execution=execution, force=force, threads=threads)
+        for config in distinct.values()
+    ]
+
+
+def perform(task: Task, *, again: bool = False) -> Outcome:
+    """Make a run on this node.
+
+    Args:
+        task: the run.
+        again: an earlier worker was lost or cut off at it. It is gone on with from its checkpoint,
+            and if the lock of that worker is still held, it is waited for.
+    """
+    execution, force = task.execution, task.force
+    if again:
+        execution = replace(execution, resume=True)
+        # A finished result is the one to be replaced, another what the lost worker has left.
+        force = force and finished_result(task.config, execution) is not None
+    deadline = time.monotonic() + SECONDS_FOR_A_LOCK
+    with _threads(task.threads):
+        outcome = attempt(task.config, execution, force=force)
+        while again and outcome.status == "locked" and time.monotonic() < deadline:
+            time.sleep(1.0)
+            outcome = attempt(task.config, execution, force=force)
+    if outcome.message:
+        outcome = replace(outcome, message=f"On node {socket.gethostname()}: {outcome.message}")
+    return outcome
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment variables that a worker needs beside its own.
+
+    Modules are found where the parent finds them, those of the Python installation excepted.
+    """
+    own = {name: value for name, value in os.environ.items() if name.startswith("DEEPOBS_")}
+    paths = [Path(entry).absolute() for entry in sys.path]
+    shared = [str(path) for path in paths if not _is_of_python(path)]
+    return {
+        **own,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(shared)),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",  # workers must not spin on each other's cores
+    }
+
+
+def _is_of_python(path: Path) -> bool:
+    """Return whether every interpreter of this installation searches the path by itself.
+
+    A folder that merely lies below the environment's, such as a project in it, is not meant.
+    """
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    own = [Path(path) for path in (*map(sysconfig.get_path, names), *site.getsitepackages())]
+    zipped = path.suffix == ".zip" and path.parent in {folder.parent for folder in own}
+    return zipped or any(folder in (path, *path.parents) for folder in own)
+
+
+class Follower:
+    """Tells a reporter what the result files say of runs that are under way elsewhere.
+
+    Args:
+        tasks: that are about to begin; a result that is there now is an earlier attempt's.
+        reporter: is told.
+    """
+
+    def __init__(self, tasks: Sequence[Task], reporter: Reporter) -> None:
+        self._tasks = {task.config.id: task for task in tasks}
+        self._reporter = reporter
+        self._read = {name: _changed(task) for name, task in self._tasks.items()}
+        self._told: dict[str, int] = {}  # the last epoch that was told, of runs that have begun
+
+    def look(self) -> None:
+        """Tell what has happened since the last time."""
+        for name in self._tasks:
+            self._tell_news(name)
+
+    def end(self, outcome: Outcome) -> Outcome:
+        """Tell the end of a run; keep a failure that its node could not write down.
+
+        Returns:
+            The outcome; `failed` if the result is not in the shared folder.
+        """
+        name = outcome.config.id
+        self._tell_news(name)
+        self._begin(name)
+        self._reporter.finish(name)
+        task = self._tasks.pop(name)
+        folder = task.execution.out
+        if outcome.good and not result_path(task.config, folder).exists():
+            message = (
+                f"The run was {outcome.status}, but {folder} has no result of it. The folder must "
+                "be on a file system that all nodes share; choose one with --out."
+            )
+            outcome = replace(outcome, status="failed", message=message)
+        if outcome.status == "failed":
+            keep_failure(outcome.config, outcome.message, folder)
+        return outcome
+
+    def _begin(self, name: str) -> None:
+        if name not in self._told:
+            config = self._tasks[name].config
+            self._told[name] = -1
+            self._reporter.start(name, label_run(config), evaluations_of(config))
+
+    def _tell_news(self, name: str) -> None:
+        task = self._tasks[name]
+        changed = _changed(task)
+        if changed is None or changed == self._read[name]:
+            return
+        self._read[name] = changed
+        self._begin(name)
+        with suppress(UsageError):  # a damaged file is said by who needs it
+            for record in load_result(result_path(task.config, task.execution.out)).records:
+                if record["epoch"] > self._told[name]:
+                    self._told[name] = record["epoch"]
+                    seconds = sum(record["clocks"].values())
+                    metrics = _as_numbers(record["metrics"])
+                    self._reporter.record(name, record["epoch"], metrics, seconds)
+
+
+def _changed(task: Task) -> int | None:
+    """Return when a run's result file was changed, None if there is none."""
+    try:
+        return result_path(task.config, task.execution.out).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _as_numbers(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return stored metrics with NaN for what was not finite."""
+    return {
+        split: {key: math.nan if value is None else value for key, value in values.items()}
+        for split, values in metrics.items()
+    }

@@ -1,0 +1,85 @@
+"""Write the winners of a study as plans for `deepobs bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepobs_runner.config import RunConfig
+from deepobs_runner.labels import show_schedule
+from deepobs_runner.results import write_bytes
+from deepobs_runner.schedules import schedule_from_json
+
+Winners = Mapping[tuple[str, str], Sequence[RunConfig]]
+"""Configurations of the runs of every winner, by problem and optimizer."""
+
+
+def write_plans(
+    path: Path, winners: Winners, settings: Mapping[str, Any], title: str
+) -> list[Path]:
+    """Write plans that hold the runs of all winners; return their paths.
+
+    A plan is a product of problems and optimizers. Where an optimizer has no winner on some
+    problem, the problems are split into several plans, `plan.yaml`, `plan-2.yaml`, ....
+
+    Args:
+        path: of the first plan.
+        winners: to be run.
+        settings: those asked for, as in `Study`.
+        title: a line of comment.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for problem in dict.fromkeys(problem for problem, _ in winners):
+        optimizers = tuple(optimizer for name, optimizer in winners if name == problem)
+        groups.setdefault(optimizers, []).append(problem)
+    paths = []
+    for number, (optimizers, problems) in enumerate(groups.items(), start=1):
+        place = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        text = _plan(problems, optimizers, winners, settings, title)
+        write_bytes(place, text.encode())
+        paths.append(place)
+    for stale in path.parent.glob(f"{path.stem}*{path.suffix}"):
+        if stale not in paths:
+            stale.unlink()
+    return paths
+
+
+def _plan(
+    problems: Sequence[str],
+    optimizers: Sequence[str],
+    winners: Winners,
+    settings: Mapping[str, Any],
+    title: str,
+) -> str:
+    seeds = [config.seed for config in winners[problems[0], optimizers[0]]]
+    lines = [
+        f"# {title}",
+        "problems:",
+        *(f"  - {_value(problem)}" for problem in problems),
+        "optimizers:",
+        *(f"  - {_value(optimizer)}" for optimizer in optimizers),
+    ]
+    if settings:
+        lines += ["settings:", *(f"  {k}: {_value(_plain(k, v))}" for k, v in settings.items())]
+    lines += [f"seeds: {_value(seeds)}", "overrides:"]
+    for problem in problems:
+        for optimizer in optimizers:
+            hyperparams = winners[problem, optimizer][0].hyperparams
+            lines += [
+                f"  - problem: {_value(problem)}",
+                f"    optimizer: {_value(optimizer)}",
+                "    hyperparams:",
+                *(f"      {key}: {_value(value)}" for key, value in hyperparams.items()),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(name: str, value: Any) -> Any:
+    return show_schedule(schedule_from_json(value)) if name == "schedule" else value
+
+
+def _value(value: Any) -> str:
+    """Return a value as JSON, which YAML 1.2 reads: text in quotes stays text."""
+    return json.dumps(value)

@@ -1,0 +1,38 @@
+"""Default search spaces of common optimizers, with their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from deepobs_runner.tuning.spaces import LogUniform, Space
+
+CROWDED_VALLEY = (
+    'R. Schmidt, F. Schneider, P. Hennig: "Descending through a Crowded Valley - Benchmarking Deep '
+    'Learning Optimizers", ICML 2021'
+)
+DEEPOBS = 'F. Schneider, L. Balles, P. Hennig: "DeepOBS", ICLR 2019'
+
+GRID_2019 = Space({"lr": LogUniform(1e-5, 1e2)})
+"""Of the official runs: 36 points of this, log10(lr) = -5, -4.8, ..., 2 (DeepOBS, ICLR 2019)."""
+
+_RATE = LogUniform(1e-4, 1.0)
+_ADAM = Space({"lr": _RATE, "betas.0": LogUniform(0.5, 0.999), "betas.1": LogUniform(0.8, 0.999)})
+
+PRIORS: Mapping[str, Space] = MappingProxyType(
+    {
+        # Crowded Valley, appendix on search spaces; what its published runs show as well.
+        "SGD": Space({"lr": _RATE}),
+        "Adagrad": Space({"lr": _RATE}),
+        "RMSprop": Space({"lr": _RATE}),
+        "Adam": _ADAM,
+        "NAdam": _ADAM,
+        "RAdam": _ADAM,
+        # Not in that paper: that of Adam, whose step they share.
+        "AdamW": _ADAM,
+        "Adamax": _ADAM,
+        # Our own: with the official runs' momentum of 0.99 a step is up to 100 times as long.
+        "Momentum": Space({"lr": LogUniform(1e-5, 0.1)}),
+    }
+)
+"""What is tuned of an optimizer when nothing is said."""

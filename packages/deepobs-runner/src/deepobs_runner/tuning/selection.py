@@ -1,0 +1,144 @@
+"""Which trial wins: pure functions of what the trials ended with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepobs_runner.analysis.metrics import Metric, final_value, metric_of
+from deepobs_runner.results import RunResult
+from deepobs_runner.tuning.samplers import Point
+
+PRUNED = "pruned: "
+"""Begins the reason in the result of a run that a pruner stopped."""
+
+COMPETING = ("done", "stopped")
+"""States of trials that may win; any other loses against them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A run of a study and how it ended.
+
+    Attributes:
+        problem: its name.
+        optimizer: its name.
+        number: of the point, counted from 0.
+        run: id of the run.
+        point: the values that were tried.
+        status: of the run, or `pruned`, `refused`, `locked`, `killed`.
+        metric: by which it is judged, such as `valid accuracy`; None if it has no record.
+        value: the final value, None if it diverged or failed.
+        first: the value before training.
+        epochs: that were trained.
+        steps: that were taken.
+        seconds: all clocks of the run together.
+        message: why it has no result, or ended early.
+    """
+
+    problem: str
+    optimizer: str
+    number: int
+    run: str
+    point: Point
+    status: str
+    metric: Metric | None = None
+    value: float | None = None
+    first: float | None = None
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+    @property
+    def merit(self) -> float | None:
+        """The final value, higher is better; None if the trial lost."""
+        if self.value is None or self.metric is None or self.status not in COMPETING:
+            return None
+        return self.metric.sign * self.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as a line of the ledger holds it."""
+        return {**vars(self), "metric": None if self.metric is None else str(self.metric)}
+
+
+def judge(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
+    """Return the trial of a stored run.
+
+    Args:
+        result: of the run.
+        split: whose final value decides.
+        about: problem, optimizer, number and point.
+    """
+    metric = metric_of([result], split)
+    pruned = result.status == "stopped" and (result.error or "").startswith(PRUNED)
+    last = result.records[-1] if result.records else {}
+    return Trial(
+        **about,
+        run=result.config.id,
+        status="pruned" if pruned else result.status,
+        metric=metric,
+        value=_finite(final_value(result, metric))
+        if metric is not None and result.status in COMPETING
+        else None,
+        first=None if metric is None else _finite(result.series(split, metric.name)[0]),
+        epochs=last.get("epoch", 0),
+        steps=last.get("steps", 0),
+        seconds=sum(sum(record.get("clocks", {}).values()) for record in result.records),
+        message=_last_line(result.error),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _last_line(text: str | None) -> str:
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def best_of(trials: Sequence[Trial]) -> tuple[Trial | None, list[Trial]]:
+    """Return the best trial of one problem, the first where several are, and the others as good."""
+    competing = [(trial.merit, trial) for trial in trials if trial.merit is not None]
+    if not competing:
+        return None, []
+    top = max(merit for merit, _ in competing)
+    first, *others = [trial for merit, trial in competing if merit == top]
+    return first, others
+
+
+def shares_of_progress(by_problem: Mapping[str, Sequence[Trial]]) -> dict[int, float]:
+    """Return how good each configuration is for all problems together, 0 to 1.
+
+    On a problem, a configuration that ends at v has made the share (v0 - v) / (v0 - v*) of the
+    progress from the untrained value v0 to the best value v* of all trials; 0 if it lost or ended
+    no better than untrained. The score is the geometric mean over the problems, so that one that
+    fails anywhere gets 0. A problem on which no trial made progress says nothing and is left out.
+
+    Args:
+        by_problem: the trials of one optimizer; those with one number have one configuration.
+
+    Returns:
+        By the number of the trial.
+    """
+    shares: dict[int, list[float]] = {}
+    for trials in by_problem.values():
+        gains = {trial.number: _gain(trial) for trial in trials}
+        most = max(gains.values(), default=0.0)
+        for number, gain in gains.items():
+            shares.setdefault(number, [])
+            if most > 0:
+                shares[number].append(gain / most)
+    return {
+        number: math.prod(found) ** (1 / len(found)) if found else 0.0
+        for number, found in sorted(shares.items())
+    }
+
+
+def _gain(trial: Trial) -> float:
+    if trial.merit is None or trial.first is None or trial.metric is None:
+        return 0.0
+    return max(0.0, trial.merit - trial.metric.sign * trial.first)

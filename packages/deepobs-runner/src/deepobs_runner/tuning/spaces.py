@@ -1,0 +1,285 @@
+"""Search spaces as data: what is tuned, and how a number in [0, 1] becomes a value of it.
+
+Every sampler works on the unit cube, so a space says all about the scale of its hyperparameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Protocol
+
+from deepobs_problems.errors import nearest
+from deepobs_runner.errors import UsageError
+from deepobs_runner.optimizers import parse_hyperparams
+
+DIGITS = 8
+"""Significant digits of a value: those of the official learning rates. A power that two platforms
+round differently in the last bit must not give two trials."""
+
+
+def rounded(value: float) -> float:
+    """Return a number with as many digits as a trial has.
+
+    >>> rounded(10**-1.4)
+    0.039810717
+    """
+    return float(f"{value:.{DIGITS}g}")
+
+
+class Dimension(Protocol):
+    """A hyperparameter's values; a frozen dataclass, whose fields are what JSON holds."""
+
+    kind: ClassVar[str]
+
+    def at(self, u: float) -> Any:
+        """Return the value at a place in [0, 1]."""
+
+    def grid(self, n: int) -> list[Any]:
+        """Return n values from end to end, fewer if there are fewer."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Numbers between two ends, each as likely as the other."""
+
+    low: float
+    high: float
+    kind: ClassVar[str] = "uniform"
+
+    def __post_init__(self) -> None:
+        _check_ends(self, self.low, self.high)
+
+    def at(self, u: float) -> float:
+        """Return the value at a place in [0, 1]."""
+        return rounded(self.low + (self.high - self.low) * u)
+
+    def grid(self, n: int) -> list[float]:
+        """Return n values at equal distances, with both ends."""
+        return [self.at(u) for u in _places(n)]
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Positive numbers whose logarithm is uniform."""
+
+    low: float
+    high: float
+    kind: ClassVar[str] = "log"
+
+    def __post_init__(self) -> None:
+        _check_ends(self, self.low, self.high)
+        if self.low <= 0:
+            raise UsageError(f"The lower end of {show_dimension(self)} must be > 0.")
+
+    def at(self, u: float) -> float:
+        """Return the value at a place in [0, 1]."""
+        return rounded(self.low * (self.high / self.low) ** u)
+
+    def grid(self, n: int) -> list[float]:
+        """Return n values at equal ratios, with both ends."""
+        return [self.at(u) for u in _places(n)]
+
+
+@dataclass(frozen=True)
+class OneMinusLogUniform:
+    """Numbers below 1 whose distance from 1 is log-uniform between two ends: momenta.
+
+    Between 0.9 and 0.99 there is then as much as between 0.99 and 0.999.
+    """
+
+    low: float
+    high: float
+    kind: ClassVar[str] = "one-minus-log"
+
+    def __post_init__(self) -> None:
+        _check_ends(self, self.low, self.high)
+        if not 0 < self.low < self.high <= 1:
+            raise UsageError(
+                f"{show_dimension(self)} gives the distance from 1; its ends must be in (0, 1]."
+            )
+
+    def at(self, u: float) -> float:
+        """Return the value at a place in [0, 1]."""
+        return rounded(1 - self.low * (self.high / self.low) ** u)
+
+    def grid(self, n: int) -> list[float]:
+        """Return n values whose distances from 1 have equal ratios, with both ends."""
+        return [self.at(u) for u in _places(n)]
+
+
+@dataclass(frozen=True)
+class IntUniform:
+    """Whole numbers, both ends included."""
+
+    low: int
+    high: int
+    kind: ClassVar[str] = "int"
+
+    def __post_init__(self) -> None:
+        _check_ends(self, self.low, self.high)
+        if not all(isinstance(end, int) for end in (self.low, self.high)):
+            raise UsageError(f"The ends of {show_dimension(self)} must be whole numbers.")
+
+    def at(self, u: float) -> int:
+        """Return the value at a place in [0, 1]."""
+        return self.low + _index(u, self.high - self.low + 1)
+
+    def grid(self, n: int) -> list[int]:
+        """Return up to n values, as even as whole numbers can be, with both ends."""
+        spread = self.high - self.low
+        return list(dict.fromkeys(self.low + round(spread * u) for u in _places(n)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values, each as likely as the other."""
+
+    values: tuple[Any, ...]
+    kind: ClassVar[str] = "choice"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if not self.values:
+            raise UsageError("A choice needs at least one value: choice:true/false.")
+        if any(value in self.values[:i] for i, value in enumerate(self.values)):
+            raise UsageError(f"{show_dimension(self)} has a value twice.")
+
+    def at(self, u: float) -> Any:
+        """Return the value at a place in [0, 1]."""
+        return self.values[_index(u, len(self.values))]
+
+    def grid(self, n: int) -> list[Any]:
+        """Return all values, however many are asked for: there is nothing between them."""
+        return list(self.values)
+
+
+KINDS: Mapping[str, type] = {
+    cls.kind: cls for cls in (LogUniform, Uniform, OneMinusLogUniform, IntUniform, Choice)
+}
+
+
+def _check_ends(dimension: Any, low: Any, high: Any) -> None:
+    for end in (low, high):
+        number = isinstance(end, int | float) and not isinstance(end, bool)
+        if not number or not math.isfinite(end):
+            raise UsageError(f"An end of a {dimension.kind} range is {end!r}; it must be a number.")
+    if not low < high:
+        raise UsageError(
+            f"The range {dimension.kind}:{low:g}:{high:g} is empty; write the lower end first."
+        )
+
+
+def _places(n: int) -> list[float]:
+    return [i / (n - 1) for i in range(n)] if n > 1 else [0.5]
+
+
+def _index(u: float, n: int) -> int:
+    return min(int(u * n), n - 1)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is tuned of one optimizer.
+
+    Attributes:
+        dimensions: by hyperparameter; `betas.1` is the second number of `betas`.
+    """
+
+    dimensions: Mapping[str, Dimension]
+
+    def point(self, places: Sequence[float]) -> dict[str, Any]:
+        """Return the values at a point of the unit cube, one number a dimension."""
+        pairs = zip(self.dimensions.items(), places, strict=True)
+        return {name: dimension.at(u) for (name, dimension), u in pairs}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the space as JSON."""
+        return {name: _dimension_to_json(d) for name, d in self.dimensions.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Space:
+        """Return the space that `to_json` wrote; a dimension may be a text as well.
+
+        Raises:
+            UsageError: unknown kind, or ends that make no sense.
+
+        >>> Space.from_json({"lr": "log:1e-4:1"}).to_json()
+        {'lr': {'kind': 'log', 'low': 0.0001, 'high': 1.0}}
+        """
+        if not isinstance(data, Mapping) or not data:
+            raise UsageError("A search space maps hyperparameters to ranges: lr: log:1e-5:1.")
+        return cls({str(name): dimension_from_json(d) for name, d in data.items()})
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={show_dimension(d)}" for name, d in self.dimensions.items())
+
+
+def _dimension_to_json(dimension: Dimension) -> dict[str, Any]:
+    options = asdict(dimension)  # type: ignore[call-overload]
+    listed = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+    return {"kind": dimension.kind, **listed}
+
+
+def dimension_from_json(data: Any) -> Dimension:
+    """Return a dimension of a mapping with its kind, or of a text as on the command line.
+
+    Raises:
+        UsageError: unknown kind or field, or ends that make no sense.
+    """
+    if isinstance(data, str):
+        return parse_dimension(data)
+    options = dict(data) if isinstance(data, Mapping) else {}
+    kind = options.pop("kind", None)
+    if kind not in KINDS:
+        raise UsageError(
+            f"{data!r} is no range; write lr: log:1e-5:1 or lr: {{kind: log, low: 1e-5, high: 1}}. "
+            f"Kinds: {', '.join(KINDS)}."
+        )
+    try:
+        dimension: Dimension = KINDS[kind](**options)
+    except TypeError:
+        names = ", ".join(field.name for field in fields(KINDS[kind]))
+        raise UsageError(f"A {kind} range has {names}; got {', '.join(options)}.") from None
+    return dimension
+
+
+def parse_dimension(text: str) -> Dimension:
+    """Return the dimension written as on the command line.
+
+    `log:1e-5:1`, `uniform:0:0.9`, `one-minus-log:1e-3:0.5` (0.5 to 0.999), `int:1:10`,
+    `choice:true/false`.
+
+    Raises:
+        UsageError: it cannot be read.
+
+    >>> parse_dimension("int:1:10"), parse_dimension("choice:true/0.5")
+    (IntUniform(low=1, high=10), Choice(values=(True, 0.5)))
+    """
+    kind, _, rest = text.partition(":")
+    if kind not in KINDS:
+        raise UsageError(
+            f"Unknown kind of range {kind!r} in {text!r}.{nearest(kind, KINDS)} Write "
+            "log:1e-5:1, uniform:0:0.9, one-minus-log:1e-3:0.5, int:1:10 or choice:true/false."
+        )
+    if kind == "choice":
+        parts = [part for part in rest.split("/") if part]
+        return Choice(tuple(parse_hyperparams([f"x={part}"])["x"] for part in parts))
+    number = int if kind == "int" else float
+    try:
+        low, high = (number(part) for part in rest.split(":"))
+    except ValueError:
+        raise UsageError(
+            f"Cannot read the range {text!r}; write {kind}:LOW:HIGH with two "
+            f"{'whole ' if kind == 'int' else ''}numbers."
+        ) from None
+    dimension: Dimension = KINDS[kind](low, high)
+    return dimension
+
+
+def show_dimension(dimension: Dimension) -> str:
+    """Return a dimension as `parse_dimension` reads it."""
+    if isinstance(dimension, Choice):
+        return "choice:" + "/".join(map(str, dimension.values))
+    return ":".join([dimension.kind, *(f"{v:g}" for v in asdict(dimension).values())])  # type: ignore[call-overload]

@@ -1,0 +1,397 @@
+"""A study: what is tuned, how, and the configurations of its trials; all of it data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from deepobs_problems import load_problem
+from deepobs_problems.errors import nearest
+from deepobs_runner.config import RunConfig
+from deepobs_runner.errors import UsageError
+from deepobs_runner.execution import resolve_config
+from deepobs_runner.optimizers import (
+    find_optimizer,
+    hyperparameters_of,
+    make_optimizer,
+    resolve_hyperparams,
+)
+from deepobs_runner.plans import FIRST_SEED
+from deepobs_runner.schedules import schedule_from_json, schedule_to_json
+from deepobs_runner.tuning.priors import GRID_2019, PRIORS
+from deepobs_runner.tuning.rulesets import ADAPTIVE, RULESETS, Ruleset
+from deepobs_runner.tuning.samplers import Point, Predrawn, Sampler, predrawn
+from deepobs_runner.tuning.spaces import Space
+
+ONE_SHOT = "one-shot"
+"""The budget of a single trial, with the defaults of the optimizer's signature."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An optimizer that is tuned.
+
+    Attributes:
+        optimizer: its name, as in a `RunConfig`.
+        fixed: hyperparameters that have a value.
+        space: of the others.
+    """
+
+    optimizer: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    space: Space
+
+    def hyperparams(self, point: Point) -> dict[str, Any]:
+        """Return the hyperparameters at a point; `betas.1` becomes a part of `betas`."""
+        given = dict(self.fixed)
+        for name, value in point.items():
+            whole, dot, index = name.rpartition(".")
+            if not dot:
+                given[name] = value
+                continue
+            defaults, _ = hyperparameters_of(find_optimizer(self.optimizer))
+            parts = list(given.get(whole, defaults[whole]))
+            parts[int(index)] = value
+            given[whole] = parts
+        return given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What decides which trials are made and which of them wins.
+
+    Attributes:
+        ruleset: its name.
+        problems: their names.
+        candidates: optimizers; each gets the same budget.
+        sampler: of the points.
+        budget: trials of each optimizer, on each problem unless the ruleset is `shared`.
+        one_shot: the only trial has the defaults of the optimizer's signature.
+        at_once: trials an adaptive sampler draws before it is told about them.
+        prune: end trials early that Optuna's Hyperband finds hopeless.
+        seed: of the sampler; all trials train with the seed 42.
+        settings: of every run, as the fields of a `RunConfig` in JSON.
+        valid_sizes: validation rows held out in the trials, by problem; no part of the identity,
+            as they follow from ruleset and data.
+    """
+
+    ruleset: str
+    problems: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    sampler: str
+    budget: int
+    one_shot: bool = False
+    at_once: int = 1
+    prune: bool = False
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    valid_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> Ruleset:
+        """The ruleset."""
+        return RULESETS[self.ruleset]
+
+    @property
+    def default_name(self) -> str:
+        """A name that no other study has."""
+        data = {key: value for key, value in self.to_json().items() if key != "valid_sizes"}
+        text = json.dumps(data, sort_keys=True)
+        return f"{self.ruleset}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the study as JSON."""
+        data = {key: value for key, value in vars(self).items() if key != "candidates"}
+        return {
+            **data,
+            "problems": list(self.problems),
+            "candidates": [
+                {"optimizer": c.optimizer, "fixed": dict(c.fixed), "space": c.space.to_json()}
+                for c in self.candidates
+            ],
+            "settings": dict(self.settings),
+            "valid_sizes": dict(self.valid_sizes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Study:
+        """Return the study that `to_json` wrote.
+
+        Raises:
+            UsageError: it is of another version.
+        """
+        try:
+            candidates = tuple(
+                Candidate(
+                    optimizer=c["optimizer"],
+                    fixed=c["fixed"],
+                    # One shot tunes nothing, for which a user cannot ask.
+                    space=Space.from_json(c["space"]) if c["space"] else Space({}),
+                )
+                for c in data["candidates"]
+            )
+            lists = {"problems": tuple(data["problems"]), "candidates": candidates}
+            return cls(**{**data, **lists})
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"This is no study of this version of deepobs: {error}.") from None
+
+    def config(
+        self, problem: str, candidate: Candidate, point: Point, *, valid_size: int, seed: int
+    ) -> RunConfig:
+        """Return the resolved configuration of a run at a point."""
+        settings = dict(self.settings)
+        if "schedule" in settings:
+            settings["schedule"] = schedule_from_json(settings["schedule"])
+        return resolve_config(
+            RunConfig(
+                problem=problem,
+                optimizer=candidate.optimizer,
+                hyperparams=candidate.hyperparams(point),
+                seed=seed,
+                valid_size=valid_size,
+                **settings,
+            )
+        )
+
+    def trial(self, problem: str, candidate: Candidate, point: Point) -> RunConfig:
+        """Return the configuration of a trial: with validation rows held out, seed 42."""
+        size = self.valid_sizes.get(problem, 0)
+        return self.config(problem, candidate, point, valid_size=size, seed=FIRST_SEED)
+
+    def winners(
+        self, problem: str, candidate: Candidate, point: Point, seeds: int
+    ) -> list[RunConfig]:
+        """Return the configurations of the winner's runs: nothing held out, `seeds` seeds."""
+        return [
+            self.config(problem, candidate, point, valid_size=0, seed=FIRST_SEED + i)
+            for i in range(seeds)
+        ]
+
+    def sampler_of(self, candidate: Candidate, epochs: int | None = None) -> Sampler:
+        """Return a sampler at the beginning of the candidate's trials.
+
+        Args:
+            candidate: that is tuned.
+            epochs: of a whole trial, for the pruner.
+        """
+        if self.one_shot:
+            return Predrawn([{}])
+        if self.sampler in ADAPTIVE:
+            from deepobs_runner.tuning.adaptive import OptunaSampler
+
+            return OptunaSampler(
+                self.sampler, candidate.space, self.seed, epochs if self.prune else None
+            )
+        return Predrawn(predrawn(self.sampler, candidate.space, self.budget, self.seed))
+
+
+def make_study(
+    ruleset: str,
+    problems: Sequence[str],
+    candidates: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    budget: int | str | None = None,
+    sampler: str | None = None,
+    spaces: Mapping[str, Space] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    at_once: int = 1,
+    prune: bool = False,
+    seed: int = 0,
+) -> Study:
+    """Return a study that keeps to its ruleset; sizes of validation splits are still open.
+
+    Args:
+        ruleset: its name.
+        problems: names.
+        candidates: optimizers with their fixed hyperparameters.
+        budget: trials, or the name of one of the ruleset's budgets; None: the ruleset's own.
+        sampler: None: the ruleset's first.
+        spaces: by optimizer, in place of the default ones.
+        settings: fields of a `RunConfig`.
+        at_once: see `Study`.
+        prune: see `Study`.
+        seed: of the sampler.
+
+    Raises:
+        UsageError: something the ruleset does not allow, an optimizer twice, no space for one, or
+            a space that does not fit its optimizer.
+    """
+    rules = find_ruleset(ruleset)
+    trials, one_shot = _budget(rules, budget)
+    sampler = sampler or rules.samplers[0]
+    if sampler not in rules.samplers:
+        raise UsageError(
+            f"The ruleset {rules.name} has no sampler {sampler!r}."
+            f"{nearest(sampler, rules.samplers)} It has: {', '.join(rules.samplers)}."
+        )
+    if prune and sampler not in ADAPTIVE:
+        raise UsageError(f"Pruning needs a sampler of Optuna: {' or '.join(ADAPTIVE)}.")
+    if prune and settings and settings.get("steps") and not settings.get("epochs"):
+        raise UsageError("Pruning goes by epochs; give --epochs beside --steps.")
+    if at_once < 1 or (at_once > 1 and sampler not in ADAPTIVE):
+        raise UsageError("at_once is for adaptive samplers alone; the trials of others are known.")
+    names = [name for name, _ in candidates]
+    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if repeated is not None:
+        raise UsageError(f"{repeated} is given twice; a study tunes every optimizer once.")
+    study = Study(
+        ruleset=rules.name,
+        problems=tuple(dict.fromkeys(problems)),
+        candidates=tuple(
+            _candidate(rules, name, fixed, (spaces or {}).get(name), one_shot=one_shot)
+            for name, fixed in candidates
+        ),
+        sampler=sampler,
+        budget=trials,
+        one_shot=one_shot,
+        at_once=at_once,
+        prune=prune,
+        seed=seed,
+        settings=_settings(rules, settings or {}),
+    )
+    for candidate in study.candidates:
+        study.sampler_of(candidate)  # a grid that does not fit the budget is said now
+    return study
+
+
+def find_ruleset(name: str) -> Ruleset:
+    """Return a ruleset by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in RULESETS:
+        raise UsageError(
+            f"Unknown ruleset {name!r}.{nearest(name, RULESETS)} There are: {', '.join(RULESETS)}."
+        )
+    return RULESETS[name]
+
+
+def _budget(rules: Ruleset, asked: int | str | None) -> tuple[int, bool]:
+    """Return the number of trials, and whether it is the one with the defaults."""
+    if asked is None:
+        return rules.budget, False
+    if str(asked) in rules.budgets:
+        return rules.budgets[str(asked)], asked == ONE_SHOT
+    try:
+        trials = int(asked)
+    except ValueError:
+        trials = 0
+    if trials < 1 or (rules.budgets and trials not in rules.budgets.values()) or trials == 1:
+        named = ", ".join(f"{name} ({number})" for name, number in rules.budgets.items())
+        raise UsageError(
+            f"The budget of {rules.name} is {asked!r}; allowed: {named or 'a whole number > 1'}."
+        )
+    return trials, False
+
+
+def _settings(rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in JSON, with the recipe of the ruleset."""
+    checked = {k: v for k, v in settings.items() if v is not None and k != "valid_size"}
+    if rules.recipe is not None:
+        checked["recipe"] = rules.recipe
+    if "schedule" in checked:
+        checked["schedule"] = schedule_to_json(checked["schedule"])
+    return checked
+
+
+def _candidate(
+    rules: Ruleset,
+    name: str,
+    fixed: Mapping[str, Any],
+    space: Space | None,
+    *,
+    one_shot: bool,
+) -> Candidate:
+    """Return an optimizer with its space.
+
+    Raises:
+        UsageError: there is no space, the ruleset allows no other than its own, or it does not fit.
+    """
+    find_optimizer(name)
+    if one_shot:
+        return _with_defaults(name, fixed, space)
+    if rules.space == "2019" and space is not None:
+        raise UsageError(
+            f"{rules.name} has the grid of the official runs and no other space. For a grid of "
+            "your own: --ruleset best-of-k --sampler grid."
+        )
+    found = space or (GRID_2019 if rules.space == "2019" else PRIORS.get(name))
+    if found is None:
+        raise UsageError(
+            f"There is no default search space for {name}. Give one: --space {name}.lr=log:1e-4:1."
+        )
+    if space is None:  # what is fixed by the user is not tuned
+        found = Space(
+            {k: d for k, d in found.dimensions.items() if k.partition(".")[0] not in fixed}
+        )
+        if not found.dimensions:
+            raise UsageError(f"{name} has nothing left to tune: {', '.join(fixed)} is fixed.")
+    candidate = Candidate(optimizer=name, fixed=dict(fixed), space=found)
+    check_space(candidate)
+    return candidate
+
+
+def _with_defaults(name: str, fixed: Mapping[str, Any], space: Space | None) -> Candidate:
+    """Return an optimizer with the learning rate of its signature and nothing to tune."""
+    if space is not None:
+        raise UsageError(f"The budget {ONE_SHOT} tries default values; it takes no search space.")
+    defaults, _ = hyperparameters_of(find_optimizer(name))
+    rate = fixed.get("lr", defaults.get("lr"))
+    if "lr" in defaults and not isinstance(rate, int | float):
+        raise UsageError(f"{name} has no default learning rate, so the budget {ONE_SHOT} has none.")
+    given = {**fixed, "lr": float(rate)} if "lr" in defaults else dict(fixed)
+    return Candidate(optimizer=name, fixed=given, space=Space({}))
+
+
+def check_space(candidate: Candidate) -> None:
+    """Check that an optimizer takes the values at the ends of its space.
+
+    Raises:
+        UsageError: it has no such hyperparameter, one of another type or range, or one that is
+            fixed as well.
+    """
+    name = candidate.optimizer
+    named, takes_any = hyperparameters_of(find_optimizer(name))
+    for key in candidate.space.dimensions:
+        whole, dot, index = key.rpartition(".")
+        whole = whole if dot else key
+        if whole not in named and not takes_any:
+            raise UsageError(
+                f"The search space tunes {key}, but {name} has no hyperparameter {whole!r}."
+                f"{nearest(whole, named)} It has: {', '.join(named)}."
+            )
+        if whole in candidate.fixed and not dot:
+            raise UsageError(f"{key} of {name} is fixed and tuned at once; leave one out.")
+        if dot:
+            base = candidate.fixed.get(whole, named.get(whole))
+            if not isinstance(base, list | tuple) or not index.isdecimal():
+                raise UsageError(f"{key} is no part of a list: {whole} of {name} is {base!r}.")
+            if int(index) >= len(base):
+                raise UsageError(f"{whole} of {name} has {len(base)} numbers; {key} is none.")
+    for end in (0.0, 0.5, 1.0):
+        point = candidate.space.point([end] * len(candidate.space.dimensions))
+        hyperparams = candidate.hyperparams(point)
+        try:
+            resolved = resolve_hyperparams(name, hyperparams, official_lr=1.0)
+            if ":" not in name:
+                make_optimizer(name, resolved, nn.Module.parameters)(nn.Linear(1, 1))
+        except UsageError as error:
+            raise UsageError(
+                f"The search space {candidate.space} contradicts {name}: {error}"
+            ) from None
+
+
+def check_problems(problems: Sequence[str]) -> None:
+    """Look every problem up.
+
+    Raises:
+        ProblemError: there is no such problem.
+    """
+    for problem in problems:
+        load_problem(problem)

@@ -1,0 +1,319 @@
+"""Studies carried out: every trial is noted, nothing is repeated, the winner is always the same."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
+from deepobs_runner.attempts import Outcome
+from deepobs_runner.cli import main
+from deepobs_runner.tuning.ledger import LEDGER, opened, read_ledger, study_folder, tuning_cost
+from deepobs_runner.tuning.spaces import Choice, LogUniform, Space
+from deepobs_runner.tuning.study import make_study
+from deepobs_runner.tuning.tuner import choose_valid_sizes, make_trials
+
+RATES = Space({"lr": LogUniform(1e-4, 1.0)})
+
+OWN = """
+import torch
+from functools import partial
+from torch import nn
+from deepobs_data import Dataset
+from deepobs_data.table import Table
+from deepobs_problems import Defaults, Problem
+
+def line(root=None, *, valid_size=0, recipe="standard"):
+    x = torch.linspace(-1, 1, 60)[:, None]
+    y = (x[:, 0] > 0).long()
+    rows = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    def table(rows):
+        return Table(x[rows], y[rows])
+    return Dataset(train=table(rows[valid_size:40]), train_eval=table(rows[30:40]),
+                   valid=table(rows[:valid_size]) if valid_size else None, test=table(rows[40:]))
+
+tiny = Problem(name="tiny", data=line, model=partial(nn.Linear, 1, 2),
+               defaults=Defaults(batch_size=10, epochs=3))
+
+class Fragile(torch.optim.SGD):
+    def __init__(self, params, lr, mode="fine"):
+        self.mode = mode
+        super().__init__(params, lr=lr)
+    def step(self, closure):
+        if self.mode == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if self.mode == "nan":
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data.fill_(float("nan"))
+        return super().step(closure)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Return the path of a file with a problem of 40 training rows and an optimizer that fails."""
+    (tmp_path / "own_tuning.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    return "own_tuning.py"
+
+
+def small(execution, *, optimizers=(("SGD", {}),), problems=("two_d_branin",), **options):
+    """Return a study of few steps, with its validation sizes."""
+    options = {"settings": {"steps": 5}, "budget": 4, **options}
+    options.setdefault("spaces", {name: RATES for name, _ in optimizers})
+    return choose_valid_sizes(
+        make_study(options.pop("ruleset", "best-of-k"), problems, optimizers, **options), execution
+    )
+
+
+def carried_out(study, execution, **options):
+    with opened(study, execution.out, "s") as ledger:
+        return make_trials(ledger, execution, **options)
+
+
+def test_every_trial_is_an_ordinary_result_and_a_line_of_the_ledger(execution):
+    study = small(execution)
+    (tuned,) = carried_out(study, execution)
+    lines = read_ledger(execution.out / "tuning" / "s")
+    results = {result.config.id: result for result in load_results(execution.out)}
+    assert [line["number"] for line in lines] == [0, 1, 2, 3]
+    for line, trial in zip(lines, tuned.trials, strict=True):
+        result = results[line["run"]]
+        assert result.config.valid_size == 10_000  # as many as for training; no row is held out
+        assert result.config.hyperparams["lr"] == line["point"]["lr"] == trial.point["lr"]
+        assert line["status"] == result.status
+        assert (line["epochs"], line["steps"]) == (1, 5)
+        if line["status"] == "done":
+            assert line["value"] == result.series("valid", "objective")[-1]
+            assert line["metric"] == "valid objective"
+    finished = [line for line in lines if line["status"] == "done"]
+    assert tuned.winner.run == min(finished, key=lambda line: line["value"])["run"]
+    assert "test" not in json.dumps(lines)
+    (cost,) = tuning_cost(execution.out)
+    assert (cost.trials, cost.budget, cost.epochs, cost.steps) == (4, 4, 4, 20)
+    assert cost.seconds == pytest.approx(sum(line["seconds"] for line in lines))
+
+
+def test_a_study_that_was_interrupted_goes_on(execution):
+    study = small(execution)
+    seen = []
+    (whole,) = carried_out(study, replace(execution, out=execution.out / "whole"))
+
+    class Interrupts:
+        def start(self, run, label, evaluations):
+            seen.append(run)
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+
+        def record(self, run, epoch, metrics, seconds):
+            assert set(metrics) == {"train_eval", "valid"}
+
+        def finish(self, run):
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(study, execution, reporter=Interrupts())
+    assert len(read_ledger(execution.out / "tuning" / "s")) == 2  # noted when they ended
+    (tuned,) = carried_out(study, execution, reporter=Interrupts())
+    assert seen[3:] == [trial.run for trial in tuned.trials[2:]]
+    assert tuned.winner.run == whole.winner.run
+    assert [t.value for t in tuned.trials] == [t.value for t in whole.trials]
+    content = (execution.out / "tuning" / "s" / LEDGER).read_bytes()
+    carried_out(study, execution, reporter=Interrupts())
+    assert len(seen) == 5
+    assert (execution.out / "tuning" / "s" / LEDGER).read_bytes() == content
+
+
+def test_a_ledger_that_was_cut_off_is_completed(execution):
+    study = small(execution, budget=2)
+    carried_out(study, execution)
+    path = execution.out / "tuning" / "s" / LEDGER
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    assert len(read_ledger(path.parent)) == 1
+    carried_out(study, execution)
+    assert len(read_ledger(path.parent)) == 2
+    assert path.read_bytes().endswith(content.splitlines(keepends=True)[-1])
+
+
+def test_a_name_belongs_to_one_study(execution):
+    study = small(execution, budget=2)
+    busy = pytest.raises(UsageError, match="Another process is at the study 's'")
+    with opened(study, execution.out, "s"), busy:
+        carried_out(study, execution)
+    with pytest.raises(UsageError, match=r"study 's' already, and .* settings \(budget: 2"):
+        carried_out(small(execution, budget=3), execution)
+    with pytest.raises(UsageError, match=r"study name '\.\./s' must be of letters"):
+        study_folder(execution.out, "../s")
+
+
+def test_whatever_happens_to_a_trial_is_noted_and_the_rest_goes_on(own, execution):
+    optimizer = f"{own}:Fragile"
+    study = small(
+        execution,
+        optimizers=[(optimizer, {"lr": 0.1})],
+        problems=[f"{own}:tiny"],
+        spaces={optimizer: Space({"mode": Choice(("memory", "nan", "fine"))})},
+        sampler="grid",
+        budget=3,
+        settings={},
+    )
+    assert study.valid_sizes == {f"{own}:tiny": 4}  # a tenth of 40
+    (tuned,) = carried_out(study, execution)
+    assert [t.status for t in tuned.trials] == ["failed", "diverged", "done"]
+    assert "out of memory" in tuned.trials[0].message
+    assert [t.value is None for t in tuned.trials] == [True, True, False]
+    assert tuned.winner is tuned.trials[2]
+    assert tuned.winner.metric.name == "accuracy"
+    (cost,) = tuning_cost(execution.out)
+    assert (cost.trials, cost.failed, cost.diverged) == (3, 1, 1)
+
+
+def test_a_killed_worker_is_a_lost_trial(execution):
+    study = small(execution, budget=2)
+
+    def killed(configs, execution, **options):
+        return [Outcome(config=c, status="killed", message="SIGKILL") for c in configs]
+
+    (tuned,) = carried_out(study, execution, execute=killed)
+    assert tuned.winner is None
+    assert {line["status"] for line in read_ledger(execution.out / "tuning" / "s")} == {"killed"}
+    (tuned,) = carried_out(study, execution)  # made again
+    assert tuned.winner is not None
+    assert [line["status"] for line in read_ledger(execution.out / "tuning" / "s")] == ["done"] * 2
+
+
+def test_without_the_data_there_is_no_study(tmp_path, execution, monkeypatch):
+    monkeypatch.setenv("DEEPOBS_OFFLINE", "1")
+    execution = replace(execution, data_dir=tmp_path / "empty")
+    study = small(execution, problems=["fmnist_logreg"], budget=2)
+    assert study.valid_sizes == {"fmnist_logreg": 6000}
+    with pytest.raises(UsageError, match=r"(?s)No trial could be made: .*train-images-idx3-ubyte"):
+        carried_out(study, execution)
+
+
+def test_one_configuration_for_several_problems(execution):
+    problems = ["two_d_branin", "two_d_beale"]
+    study = small(execution, ruleset="shared", problems=problems, sampler="grid")
+    both = carried_out(study, execution)
+    assert [t.problem for t in both] == problems
+    assert both[0].winner.point == both[1].winner.point
+    assert both[0].score == both[1].score > 0
+    assert len(read_ledger(execution.out / "tuning" / "s")) == 8
+
+
+def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = [
+        "tune", "two_d_branin", "SGD", "Adam", "betas=0.9,0.99", "--budget", "3", "--steps", "5",
+        "--seeds", "2", "--study", "mine", "--out", str(out), "--device", "cpu", "--quiet",
+        "--schedule", "cosine", "--clip-norm", "5",
+    ]  # fmt: skip
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "held out while tuning: 10,000 of two_d_branin" in printed
+    folder = out / "tuning" / "mine"
+    planned = load_plan(folder / "plan.yaml")
+    assert [(c.optimizer, c.seed) for c in planned] == [
+        ("SGD", 42), ("SGD", 43), ("Adam", 42), ("Adam", 43),
+    ]  # fmt: skip
+    lines = read_ledger(folder)
+    for config in planned:
+        assert config.valid_size == 0
+        assert load_result(out / f"{config.id}.json").status == "done"
+        own = [line for line in lines if line["optimizer"] == config.optimizer]
+        best = min((line for line in own if line["value"] is not None), key=lambda x: x["value"])
+        assert config.hyperparams["lr"] == best["point"]["lr"]
+    assert planned[2].hyperparams["betas"] == [0.9, 0.99]
+
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    assert main([*command, "--seeds", "3"]) == 0  # more seeds are no other study
+    after = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 2
+    assert len(load_plan(folder / "plan.yaml")) == 6
+    capsys.readouterr()
+    assert main(["table", str(out), "cost", "--format", "json", "--no-baselines"]) == 0
+    costs = json.loads(capsys.readouterr().out)
+    assert [(row["optimizer"], row["trials"], row["steps"]) for row in costs] == [
+        ("SGD", 3, 15), ("Adam", 3, 15),
+    ]  # fmt: skip
+    assert main(["table", str(out), "trials", "--format", "json", "--no-baselines"]) == 0
+    assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [x["run"] for x in lines]
+    assert main([*command, "--budget", "4"]) == 2
+    assert "study 'mine' already" in capsys.readouterr().err
+
+
+def test_without_any_winner(tmp_path, capsys):
+    out = str(tmp_path / "out")
+    command = ["tune", "two_d_beale", "SGD", "--space", "lr=log:1e4:1e6", "--budget", "2"]
+    assert main([*command, "--steps", "20", "--out", out, "--quiet"]) == 1
+    printed = capsys.readouterr().out
+    assert "SGD on two_d_beale: no winner: none of 2 trials ended with a finite value" in printed
+
+
+def test_a_dry_run_writes_nothing(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        main(["tune", "two_d_branin", "SGD", "--steps", "3", "--dry-run", "--out", str(out)]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "16 trials and up to 10 runs of the winners" in printed
+    assert "about " in printed
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--valid-size", "0"], "best-of-k chooses on the validation split; --valid-size is 0"),
+        (["--ruleset", "deepobs-2019", "--valid-size", "9"], "holds no validation rows out"),
+        (["--space", "betas.0=uniform:0:1"], "SGD has no hyperparameter 'betas'"),
+        (["--budget", "many"], "The budget of best-of-k is 'many'"),
+        (["--seeds", "0"], "--seeds is 0"),
+        (["--force"], "never repeats finished trials"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path, capsys, options, sentence):
+    assert main(["tune", "two_d_branin", "SGD", "--out", str(tmp_path), *options]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "tuning").exists()
+
+
+@pytest.mark.slow
+def test_several_jobs_make_the_same_study(tmp_path):
+    found = []
+    for jobs in (1, 2):
+        execution = Execution(device="cpu", out=tmp_path / str(jobs))
+        study = small(execution, optimizers=[("SGD", {}), ("Adam", {})])
+        tuned = carried_out(study, execution, execute=partial(run_all, jobs=jobs))
+        found.append([(t.winner.run, [x.value for x in t.trials]) for t in tuned])
+        assert len(read_ledger(execution.out / "tuning" / "s")) == 8
+    assert found[0] == found[1]
+
+
+def test_the_original_protocol_in_small(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["tune", "quadratic_deep", "Adam", "--ruleset", "deepobs-2019", "--epochs", "1"]
+    assert main([*command, "--seeds", "2", "--out", str(out), "--quiet", "--study", "o"]) == 0
+    printed = capsys.readouterr().out
+    assert "chosen on the test set" in printed
+    lines = read_ledger(out / "tuning" / "o")
+    assert len(lines) == 36
+    results = load_results(out)
+    assert len(results) == 37  # seed 42 of the winner is its trial
+    assert {(r.config.recipe, r.config.valid_size) for r in results} == {("2019", 0)}
+
+
+def test_default_values_in_one_shot(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["tune", "two_d_branin", "Adam", "--ruleset", "crowded-valley"]
+    command += ["--budget", "one-shot", "--steps", "3", "--seeds", "1", "--out", str(out)]
+    for _ in range(2):  # the second time there is nothing to do
+        assert main([*command, "--quiet"]) == 0
+        assert "lr=0.001" in capsys.readouterr().out
+    results = load_results(out)
+    assert sorted(r.config.valid_size for r in results) == [0, 10_000]
+    assert {r.config.hyperparams["lr"] for r in results} == {0.001}
