@@ -1,0 +1,210 @@
+"""Many runs trained together against the same runs one after another.
+
+Run from the repository root, in an environment with all four packages:
+
+    python benchmarks/vectorized.py [--quick] [--threads 1] [--only two_d_rosenbrock]
+
+Both sides go through the runner: records, evaluation, result files. The runs of a problem are the
+36 learning rates of the official grid (10^-5 to 10^2) by 10 seeds, or fewer for larger networks.
+A sample of them is run one by one in the same process and on the same threads, half before and half
+after the others. A run that diverges ends early, so the time of all of them one by one is that of
+a start times the number of runs plus that of an epoch times the number of epochs, both fitted to
+the sample. Seconds are those of the processor, so that other load on the machine counts for little;
+the last column is the same quotient in wall time.
+
+The second table compares what came out: how far the records are after 10 steps in float64, and the
+medians over all runs of the final objective in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+
+from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, run_all
+from deepobs_runner.results import result_path
+
+GRID = [10 ** (-5 + 0.2 * i) for i in range(36)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is run: `rates` of the grid by `seeds`, for `epochs` (or `steps` of one)."""
+
+    problem: str
+    optimizer: str
+    rates: int = 36
+    seeds: int = 10
+    epochs: int = 100
+    steps: int | None = None
+
+    def configs(self, **settings: object) -> list[RunConfig]:
+        """Return the resolved configurations, rate by rate."""
+        spread = [GRID[round(i * 35 / max(1, self.rates - 1))] for i in range(self.rates)]
+        settings = {"epochs": self.epochs, "steps": self.steps, **settings}
+        return [
+            resolve_config(
+                RunConfig(
+                    problem=self.problem,
+                    optimizer=self.optimizer,
+                    hyperparams={"lr": rate},
+                    seed=42 + seed,
+                    **settings,
+                )
+            )
+            for rate in spread
+            for seed in range(self.seeds)
+        ]
+
+
+CASES = (
+    Case("two_d_rosenbrock", "SGD"),
+    Case("two_d_rosenbrock", "Adam"),
+    Case("quadratic_deep", "SGD"),
+    Case("quadratic_deep", "Adam"),
+    Case("fmnist_logreg", "SGD", rates=6, seeds=6, epochs=1),
+    Case("fmnist_logreg", "Adam", rates=6, seeds=6, epochs=1),
+    Case("fmnist_mlp", "SGD", rates=4, seeds=2, epochs=1, steps=40),
+    Case("fmnist_vae", "Adam", rates=2, seeds=2, epochs=1, steps=10),
+    Case("fmnist_2c2d", "SGD", rates=2, seeds=2, epochs=1, steps=6),
+)
+
+
+def execution(data_dir: Path | None, out: Path) -> Execution:
+    """Return where a side of the comparison writes."""
+    return Execution(device="cpu", data_dir=data_dir, out=out)
+
+
+def one_by_one(samples: Sequence[tuple[int, float]], runs: int, epochs: int) -> float:
+    """Return the seconds of all runs from epochs and seconds of some: start and epochs add up.
+
+    Where the sample does not tell the two apart, a start costs what the quickest epoch does.
+    """
+    design = np.array([(1.0, trained) for trained, _ in samples])
+    seconds = np.array([spent for _, spent in samples])
+    if np.ptp(design[:, 1]) == 0:
+        return float(seconds.mean() * runs)
+    (start, epoch), *_ = np.linalg.lstsq(design, seconds, rcond=None)
+    return float(max(start, 0.0) * runs + epoch * epochs)
+
+
+def compare(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[str, float]:
+    """Return numbers of runs and epochs, and the processor seconds of both ways."""
+    configs = case.configs()
+    # Not every so-many-th: seeds and rates would go together.
+    apart = random.Random(0).sample(configs, min(sample, len(configs)))
+    own = execution(data_dir, out / "apart")
+    spent: dict[str, list[tuple[int, float]]] = {"processor": [], "wall": []}
+
+    def alone(config: RunConfig) -> None:
+        before = time.process_time(), time.perf_counter()
+        epochs = len(run(config, own).records) - 1
+        spent["processor"].append((epochs, time.process_time() - before[0]))
+        spent["wall"].append((epochs, time.perf_counter() - before[1]))
+
+    half = len(apart) // 2
+    for config in apart[:half]:
+        alone(config)
+    before = time.process_time(), time.perf_counter()
+    run_all(configs, execution(data_dir, out / "together"), vectorize="on")
+    together = {
+        "processor": time.process_time() - before[0],
+        "wall": time.perf_counter() - before[1],
+    }
+    for config in apart[half:]:
+        alone(config)
+    results = [load_result(result_path(c, out / "together")) for c in configs]
+    epochs = sum(len(result.records) - 1 for result in results)
+    estimates = {clock: one_by_one(spent[clock], len(configs), epochs) for clock in spent}
+    return {
+        "runs": len(configs),
+        "stacked": sum("vectorized" in result.environment for result in results),
+        "epochs": epochs,
+        "together": together["processor"],
+        "one by one": estimates["processor"],
+        "times": estimates["processor"] / together["processor"],
+        "times in wall time": estimates["wall"] / together["wall"],
+    }
+
+
+def agreement(
+    case: Case, data_dir: Path | None, out: Path, sample: int
+) -> tuple[float, float, float]:
+    """Return the largest relative difference after 10 steps in float64, and two medians.
+
+    The medians are those of the final objective over the sample, together and one by one, in
+    float32; runs that diverge on both sides count as infinite.
+    """
+    configs = case.configs(precision="fp64", epochs=None, steps=10)
+    run_all(configs, execution(data_dir, out / "ten"), vectorize="on")
+    worst = 0.0
+    for config in random.Random(1).sample(configs, min(sample, len(configs))):
+        expected = run(config, execution(data_dir, out / "ten apart"))
+        got = load_result(result_path(config, out / "ten"))
+        for a, b in zip(got.step_objectives(), expected.step_objectives(), strict=True):
+            if math.isfinite(b):
+                worst = max(worst, abs(a - b) / max(abs(b), 1e-300))
+    finals: dict[str, list[float]] = {"together": [], "apart": []}
+    for path in (out / "apart").glob("*.json"):
+        for side, values in finals.items():
+            result = load_result(out / side / path.name)
+            last = float(result.series("test", "objective")[-1])
+            values.append(last if result.status == "done" else math.inf)
+    return worst, statistics.median(finals["together"]), statistics.median(finals["apart"])
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="*", help="problems")
+    parser.add_argument("--sample", type=int, default=6, help="runs that are made one by one")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the epochs, small nets")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.threads} threads; seconds of processor time")
+    # The first run of a process imports parts of torch.
+    with tempfile.TemporaryDirectory() as folder:
+        run(Case("two_d_beale", "SGD", 1, 1, 1).configs()[0], execution(None, Path(folder)))
+    for case in CASES:
+        if options.only and case.problem not in options.only:
+            continue
+        if options.quick:
+            case = replace(case, epochs=math.ceil(case.epochs / 10))
+            if case.problem in ("fmnist_vae", "fmnist_2c2d"):
+                continue
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder)
+            found = compare(case, options.data_dir, out, options.sample)
+            print(
+                f"{case.problem:17} {case.optimizer:8} {found['runs']:4} runs, "
+                f"{found['stacked']:4} stacked, {found['epochs']:6} epochs: together "
+                f"{found['together']:7.1f} s, one by one {found['one by one']:8.1f} s: "
+                f"{found['times']:6.2f} times (wall {found['times in wall time']:.2f})",
+                flush=True,
+            )
+            if found["stacked"]:
+                worst, ours, theirs = agreement(case, options.data_dir, out, options.sample)
+                print(
+                    f"    10 steps in float64: {worst:.1e}; median final test objective "
+                    f"{ours:.6g} together, {theirs:.6g} one by one",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
