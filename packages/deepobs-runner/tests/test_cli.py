@@ -10,7 +10,8 @@ from rich.console import Console
 
 from deepobs_problems import CATALOG
 from deepobs_runner.cli import main
-from deepobs_runner.commands.listing import problem_row, problem_table
+from deepobs_runner.commands.listing import problem_table
+from deepobs_runner.problem_rows import TABLE, problem_row, shipped_rows, table_text
 
 
 def deepobs(*arguments, **options):
@@ -46,16 +47,17 @@ def test_bench_and_report(tmp_path, capsys):
     assert len(list(out.glob("*.json"))) == 4
     assert main(words) == 0
     assert "4 of 4 runs are finished already" in capsys.readouterr().out
-    assert main(["report", str(out), "--out", str(tmp_path / "report")]) == 0
+    report = ["report", str(out), "--out", str(tmp_path / "report"), "--formats", "png,csv"]
+    assert main(report) == 0
     reported = capsys.readouterr().out
     assert "official, 2019" in reported
     assert "different numbers of epochs (2, 100)" in reported
-    image = (tmp_path / "report" / "quadratic_deep.png").read_bytes()
+    image = (tmp_path / "report" / "figures" / "curves-quadratic_deep.png").read_bytes()
     assert image.startswith(b"\x89PNG")
-    with (tmp_path / "report" / "summary.csv").open() as file:
+    with (tmp_path / "report" / "tables" / "settings.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 5  # two of ours, three official
-    assert {row["source"] for row in rows} == {"yours", "official 2019"}
+    assert {row["source"] for row in rows} == {"yours", "official"}
 
 
 USER_PROBLEM = """
@@ -101,6 +103,27 @@ def test_dry_run_trains_nothing(tmp_path, capsys):
     assert lines[-1].startswith("about ")
     assert "estimate" in lines[-1]
     assert not (tmp_path / "results").exists()
+
+
+def test_the_table_of_the_list_is_current():
+    assert TABLE.read_text(encoding="utf-8") == table_text(), (
+        "run: python tools/generate_problem_table.py"
+    )
+
+
+def test_a_table_of_another_version_is_not_read(monkeypatch):
+    assert len(shipped_rows()) == 26
+    monkeypatch.setattr("deepobs_runner.problem_rows.version", lambda name: "99")
+    assert shipped_rows() is None
+
+
+def test_the_list_does_not_import_torch():
+    code = (
+        "import sys; from deepobs_runner.cli import main; main(['list', '--tag', 'convex']); "
+        "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "quadratic_deep" in said.stdout
 
 
 def listed(capsys, *arguments):

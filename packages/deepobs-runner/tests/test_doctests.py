@@ -2,13 +2,16 @@
 
 import doctest
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import pytest
 
 import deepobs_runner
 
-MODULES = [module.name for module in iter_modules(deepobs_runner.__path__)]
+MODULES = [
+    module.name.removeprefix("deepobs_runner.")
+    for module in walk_packages(deepobs_runner.__path__, "deepobs_runner.")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

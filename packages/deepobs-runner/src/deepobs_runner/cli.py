@@ -11,7 +11,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepobs_runner.config import CHOICES
+from deepobs_runner.config import CHOICES, VECTORIZE
+from deepobs_runner.executors.options import EXECUTORS, RETRIES
+from deepobs_runner.tuning.rulesets import ADAPTIVE, PREDRAWN, RULESETS
+
+REPORT_FORMATS = ("html", "png", "pdf", "csv", "latex")
+TABLE_FORMATS = ("terminal", "csv", "latex", "markdown", "json")
+TABLE_KINDS = (
+    "final", "verdict", "times", "speedup", "paired", "profiles", "sensitivity", "rates", "tuning",
+    "divergence", "cost", "trials", "seeds", "settings", "runs", "environment",
+)  # fmt: skip
+TIME_UNITS = ("epochs", "steps", "gradient_evaluations", "seconds")
+RESULTS_HELP = "folder that `run` and `bench` wrote to, or a set of `baselines list`"
+
+FIGURES = ("comparison", "profile", "curves", "speed", "sensitivity", "tuning", "trajectory")
+"""Those of `figures.KINDS`, which takes matplotlib to import."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,8 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_list(commands)
     _add_run(commands)
     _add_bench(commands)
+    _add_tune(commands)
     _add_report(commands)
+    _add_table(commands)
+    _add_plot(commands)
+    _add_baselines(commands)
     _add_check(commands)
+    _add_calibrate(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -79,29 +99,172 @@ def _add_bench(commands: Subparsers[argparse.ArgumentParser]) -> None:
     _add_settings(sub)
     group = _add_execution(sub)
     group.add_argument(
-        "--jobs",
+        "--retry-failed", action="store_true", help="run those again that failed before"
+    )
+    _add_executor(sub)
+
+
+def _add_tune(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "tune",
+        help="find good settings of optimizers with equal budgets",
+        description="Try settings of each optimizer, choose the best on the validation split, run "
+        "the winners with several seeds, and write a plan that repeats these runs. What is done "
+        "already is not repeated.",
+        epilog="Rulesets: " + "; ".join(f"{r.name}: {r.summary}" for r in RULESETS.values()),
+    )
+    sub.add_argument("target", metavar="PROBLEM|SUITE", help="a problem, or a suite of problems")
+    sub.add_argument(
+        "optimizers",
+        nargs="+",
+        metavar="OPTIMIZER [key=value ...]",
+        help="what has a value is not tuned; a bare word starts the next optimizer",
+    )
+    sub.add_argument("--ruleset", default="best-of-k", help="default: %(default)s; see below")
+    sub.add_argument(
+        "--budget", metavar="K", help="trials of each optimizer; default: the ruleset's"
+    )
+    sub.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="SPACE",
+        help="lr=log:1e-5:1, Adam.lr=log:1e-5:1, or a YAML file; may be given several times",
+    )
+    sub.add_argument(
+        "--sampler", help=f"{', '.join([*PREDRAWN, *ADAPTIVE])}; default: the ruleset's"
+    )
+    sub.add_argument("--sampler-seed", type=int, default=0, metavar="N", help="default: 0")
+    sub.add_argument(
+        "--at-once",
         type=int,
         default=1,
         metavar="N",
-        help="run N at once, in processes that share the cores; default: %(default)s",
+        help="trials an adaptive sampler draws before it learns from them; default: %(default)s",
     )
-    group.add_argument(
-        "--retry-failed", action="store_true", help="run those again that failed before"
+    sub.add_argument(
+        "--prune", action="store_true", help="let Hyperband end hopeless trials of tpe and gp early"
     )
+    sub.add_argument("--study", metavar="NAME", help="default: made of the settings")
+    sub.add_argument("--seeds", type=int, metavar="N", help="of the winners; default: 10")
+    _add_settings(sub)
+    group = _add_execution(sub)
+    group.add_argument("--retry-failed", action="store_true", help="make failed trials again")
+    _add_executor(sub)
+    sub.set_defaults(valid_size=None)
 
 
 def _add_report(commands: Subparsers[argparse.ArgumentParser]) -> None:
     sub = commands.add_parser(
         "report",
-        help="draw and tabulate results beside the official baselines",
-        description="Print a table of the results in a folder, and write it as CSV with a figure "
-        "of the training curves of each problem.",
+        help="compare results with each other and with the baselines, for reading and for a paper",
+        description="Write one HTML file that opens without a network, figures as PNG and PDF, "
+        "tables as CSV and LaTeX, curves for PGFPlots, and a methods paragraph (docs/report.md).",
     )
-    sub.add_argument("results", type=Path, help="folder that `run` and `bench` wrote to")
-    sub.add_argument("--out", type=Path, help="folder of the report; default: RESULTS/report")
+    _add_compared(sub)
     sub.add_argument(
-        "--no-baselines", action="store_true", help="leave the official 2019 results out"
+        "--out", type=Path, help="folder of the report; default: RESULTS/report, report-SET"
     )
+    sub.add_argument(
+        "--formats",
+        default=",".join(REPORT_FORMATS),
+        metavar="A,B",
+        help="what to write; default: %(default)s",
+    )
+
+
+def _add_table(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "table",
+        help="print one table of the report, or write it to a file",
+        description="Print one table of the report, or write it to a file.",
+    )
+    sub.add_argument("results", type=Path, help=RESULTS_HELP)
+    sub.add_argument(
+        "kind",
+        nargs="?",
+        choices=TABLE_KINDS,
+        default=TABLE_KINDS[0],
+        help="default: %(default)s",
+    )
+    sub.add_argument("--format", choices=TABLE_FORMATS, default="terminal")
+    sub.add_argument("--out", type=Path, help="file to write; its suffix may say the format")
+    sub.add_argument("--problem", action="append", default=[], help="may be given several times")
+    _add_compared(sub, results=False)
+
+
+def _add_compared(sub: argparse.ArgumentParser, *, results: bool = True) -> None:
+    """Add what is compared with what."""
+    if results:
+        sub.add_argument("results", type=Path, help=RESULTS_HELP)
+    group = sub.add_argument_group("comparison")
+    group.add_argument(
+        "--no-baselines", action="store_true", help="compare the results with each other only"
+    )
+    group.add_argument(
+        "--baselines",
+        action="append",
+        default=[],
+        metavar="SET",
+        help="a set of `baselines list`, or a folder; may be repeated; default: all sets",
+    )
+    group.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="OPTIMIZER",
+        help="compare with this one; may be repeated; default: SGD, else Adam, else Momentum",
+    )
+    group.add_argument("--unit", choices=TIME_UNITS, default=TIME_UNITS[0], help="of speed")
+    group.add_argument(
+        "--level", type=float, default=0.95, help="of all intervals; default: %(default)s"
+    )
+
+
+def _add_plot(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "plot",
+        help="draw one figure of results, into a file or as text",
+        description="Draw one kind of figure of the results in a folder, beside the baselines. "
+        "docs/figures.md shows them all.",
+    )
+    sub.add_argument("results", type=Path, help=RESULTS_HELP)
+    sub.add_argument("figure", choices=FIGURES, help="one of: %(choices)s", metavar="FIGURE")
+    sub.add_argument("--problem", action="append", default=[], help="only these; may be repeated")
+    sub.add_argument("--metric", help="such as accuracy, of curves, sensitivity and tuning")
+    sub.add_argument(
+        "--unit",
+        choices=TIME_UNITS,
+        default=TIME_UNITS[0],
+        help="of the time to the target; default: %(default)s",
+    )
+    sub.add_argument(
+        "--out", type=Path, metavar="FILE", help="a .pdf, .png or .svg; default: print it as text"
+    )
+    sub.add_argument("--terminal", action="store_true", help="text as well as the file")
+    sub.add_argument("--no-baselines", action="store_true", help="leave the baselines out")
+
+
+def _add_baselines(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "baselines",
+        help="list, show and copy the results that reports compare with",
+        description="Baseline sets: the official results of 2019, sets of this package, and "
+        "folders of your own that DEEPOBS_BASELINE_DIR names.",
+    )
+    sub.add_argument("action", choices=("list", "show", "export"))
+    sub.add_argument("name", nargs="?", help="a set of `baselines list`, or a folder of results")
+    sub.add_argument("--problem", action="append", default=[], help="may be given several times")
+    group = sub.add_argument_group("export")
+    group.add_argument("--out", type=Path, help="folder to write to")
+    group.add_argument(
+        "--tuned", action="store_true", help="only the tuned setting of each optimizer"
+    )
+    group.add_argument(
+        "--pack", metavar="NAME", help="write a compact set of this name instead of result files"
+    )
+    group.add_argument("--title", help="of the packed set, a sentence")
+    group.add_argument("--licence", help="of the packed set's numbers")
 
 
 def _add_check(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -113,6 +276,57 @@ def _add_check(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     sub.add_argument("subject", help="a name, file.py:name or package.module:name")
     sub.add_argument("hyperparams", nargs="*", metavar="key=value", help="of an optimizer")
+
+
+def _add_calibrate(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "calibrate",
+        help="measure the time of an SGD step of each problem, and keep it",
+        description="Time SGD on each problem with its default settings, and keep the times of "
+        "this machine: `bench --dry-run` predicts from them.",
+    )
+    sub.add_argument("--problem", action="append", default=[], help="may be given several times")
+    sub.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        help="all problems of a suite; without any: all, but expensive ones only on a GPU",
+    )
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    sub.add_argument("--data-dir", type=Path, help="default: DEEPOBS_DATA_DIR, else user cache")
+    sub.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with the threads that each of N runs at once has; default: %(default)s",
+    )
+    sub.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: DEEPOBS_CALIBRATION, else user cache"
+    )
+
+
+def _add_doctor(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser(
+        "doctor",
+        help="say what this installation can do",
+        description="Print versions, devices, threads, data sets, extras and baseline sets. "
+        "Nothing is downloaded, and no folder is written to.",
+    )
+    sub.add_argument(
+        "--smoke",
+        action="store_true",
+        help="train a few steps of as many problems as some seconds allow; 1 if one fails",
+    )
+    sub.add_argument(
+        "--smoke-seconds", type=float, default=10.0, metavar="S", help="default: %(default)g"
+    )
+    sub.add_argument("--device", default="auto", help="of the smoke test; default: %(default)s")
+    sub.add_argument("--data-dir", type=Path, help="default: DEEPOBS_DATA_DIR, else user cache")
+    sub.add_argument(
+        "--out", type=Path, default=Path("results"), help="folder of results; default: %(default)s"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_settings(sub: argparse.ArgumentParser) -> None:
@@ -138,6 +352,11 @@ def _add_execution(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add where and how a run is executed; return the group."""
     group = sub.add_argument_group("execution")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile forward pass and loss of training with torch.compile",
+    )
     group.add_argument("--data-dir", type=Path, help="default: DEEPOBS_DATA_DIR, else user cache")
     group.add_argument(
         "--out", type=Path, default=Path("results"), help="folder of results; default: %(default)s"
@@ -166,16 +385,71 @@ def _add_execution(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--patience", type=int, metavar="N", help="stop after N epochs without improvement"
     )
     group.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="tell tensorboard, wandb, csv, jsonl or file.py:factory about every record, too; may "
+        "be given several times",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", help="say what would run and for how long, and stop"
     )
     group.add_argument("--quiet", action="store_true", help="no progress, only the end result")
     return group
 
 
+def _add_executor(sub: argparse.ArgumentParser) -> None:
+    """Add where many runs are made."""
+    group = sub.add_argument_group("executor (docs/clusters.md)")
+    group.add_argument(
+        "--executor", choices=EXECUTORS, default="local", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="local: run N at once, in processes that share the cores; default: %(default)s",
+    )
+    group.add_argument(
+        "--vectorize",
+        choices=VECTORIZE,
+        default="auto",
+        help="train runs of one small problem together: auto where it pays, on wherever it is "
+        "possible (docs/speed.md); default: %(default)s",
+    )
+    group.add_argument(
+        "--cpus-per-run", type=int, metavar="N", help="ray, slurm: cores of a run; default: 1"
+    )
+    group.add_argument(
+        "--gpus-per-run", type=float, metavar="X", help="ray, slurm: such as 1, on Ray also 0.5"
+    )
+    group.add_argument(
+        "--retries",
+        type=int,
+        metavar="N",
+        help="ray, slurm: how often a run is taken up again whose node was lost or whose time was "
+        f"up; default: {RETRIES}",
+    )
+    group.add_argument(
+        "--address",
+        help="ray: auto, ip:port or ray://host:port; default: RAY_ADDRESS, else this machine",
+    )
+    group.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="slurm: an option of sbatch, such as partition=gpu or time=2:00:00; repeat for more",
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    0: done. 1: a run failed. 2: something asked for does not exist or makes no sense.
+    0: done. 1: a run failed. 2: something asked for does not exist or makes no sense. 130:
+    interrupted.
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
@@ -185,19 +459,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Spinning OpenMP threads make small steps many times slower on a busy machine; torch reads
     # this when it is imported, which happens below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
-    from deepobs_problems import ProblemError
     from deepobs_runner import commands
-    from deepobs_runner.errors import UsageError
+    from deepobs_runner.errors import LostProcessError, ToldError
 
     try:
         return commands.execute(arguments)
-    except (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError) as error:
-        print(f"deepobs: {error}", file=sys.stderr)
+    except ToldError:  # the first process says it
         return 2
+    except LostProcessError as error:
+        print(f"deepobs: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("deepobs: interrupted; finished runs are kept.", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not _says_all(error):
+            raise
+        print(f"deepobs: {error}", file=sys.stderr)
+        return 2
+
+
+def _says_all(error: Exception) -> bool:
+    """Whether the message of an error is all a user needs, without a traceback."""
+    from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
+    from deepobs_problems import ProblemError
+    from deepobs_runner.errors import UsageError
+
+    return isinstance(
+        error, UsageError | ProblemError | DataNotFoundError | DamagedFileError | DownloadError
+    )
 
 
 if __name__ == "__main__":

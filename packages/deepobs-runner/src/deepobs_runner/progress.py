@@ -66,6 +66,11 @@ def label_run(config: RunConfig) -> str:
     return f"{config.problem} {label_setting(config, whole_name=True)} seed {config.seed}"
 
 
+def evaluations_of(config: RunConfig) -> int:
+    """Return how many records a run makes if it runs to its end, as far as one can know."""
+    return (config.epochs or 0) + 1
+
+
 class Silent:
     """Shows nothing."""
 
@@ -124,7 +129,8 @@ class _Bar:
         self._describe()
 
     def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
-        shown = describe_metrics({"test": metrics["test"]})
+        split = next(reversed(list(metrics)))  # the test split, but for trials of a study
+        shown = describe_metrics({split: metrics[split]})
         advance = min(1, self._left[run])
         self._left[run] -= advance
         self._progress.update(self._task, advance=advance, metrics=shown)

@@ -10,8 +10,14 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "list": ("listing", "list_problems"),
     "run": ("running", "run_one"),
     "bench": ("running", "run_many"),
+    "tune": ("tuning", "tune"),
     "report": ("reporting", "make_report"),
+    "table": ("reporting", "print_table"),
+    "plot": ("plotting", "plot"),
+    "baselines": ("baselines", "baselines"),
     "check": ("checking", "check"),
+    "calibrate": ("calibrating", "measure_and_keep"),
+    "doctor": ("doctor", "examine"),
 }
 """Module in this package and function of each command; a module is imported when it is needed."""
 

@@ -6,78 +6,68 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import Any
 
-import torch
 from rich import box
 from rich.table import Table
-from torch import nn
 
-from deepobs_problems import CATALOG, SUITES, Problem, ProblemError, load_problem, problems_with
-from deepobs_problems.lookup import installed_problems
 from deepobs_runner.commands.terminal import make_console
+from deepobs_runner.problem_rows import Row, catalog_rows, problem_row, shipped_rows
 
 RIGHT = ("parameters", "batch size", "epochs", "l2")
+ENTRY_POINT_GROUP = "deepobs.problems"
 
 
 def list_problems(arguments: argparse.Namespace) -> int:
     """Print the problems that have the suite and all the tags asked for.
 
+    Torch is imported only where other packages bring problems, or what is asked for is unknown.
+
     Raises:
         ProblemError: no such suite or tag.
     """
-    names = problems_with(arguments.tag, suite=arguments.suite or "all")
-    problems = [CATALOG[name] for name in names]
-    if arguments.suite in (None, "all"):
-        problems += [p for p in _installed() if set(arguments.tag) <= p.tags]
-    rows = [problem_row(problem) for problem in problems]
+    suite, tags = arguments.suite or "all", set(arguments.tag)
+    rows = shipped_rows() or catalog_rows()
+    if suite == "all" and entry_points(group=ENTRY_POINT_GROUP):
+        rows += _installed_rows()
+    _check_names(rows, suite, tags)
+    rows = [row for row in rows if suite in (*row["suites"], "all") and tags <= set(row["tags"])]
     if arguments.json:
         print(json.dumps(rows, indent=1))
         return 0
     if not rows:
         wanted = " and ".join(map(repr, arguments.tag))
-        print(f"No problem of the suite {arguments.suite or 'all'!r} has the tags {wanted}.")
+        print(f"No problem of the suite {suite!r} has the tags {wanted}.")
         return 0
     make_console().print(problem_table(rows))
     return 0
 
 
-def _installed() -> Iterator[Problem]:
-    """Yield the problems of installed packages; one that cannot be loaded is said and left out."""
+def _check_names(rows: list[Row], suite: str, tags: set[str]) -> None:
+    """Refuse a suite or a tag that does not exist.
+
+    Raises:
+        ProblemError: one does not.
+    """
+    suites = {name for row in rows for name in row["suites"]}
+    if suite in suites and tags <= {tag for row in rows for tag in row["tags"]}:
+        return
+    from deepobs_problems import problems_with  # knows them all, and what is nearest
+
+    problems_with(tags, suite=suite)
+
+
+def _installed_rows() -> Iterator[Row]:
+    """Yield the rows of other packages' problems; one that cannot be loaded is said, left out."""
+    from deepobs_problems import ProblemError, load_problem
+    from deepobs_problems.lookup import installed_problems
+
     for name in installed_problems():
         try:
-            yield load_problem(name)
+            yield problem_row(load_problem(name))
         except (ProblemError, ImportError) as error:
             print(f"deepobs: the installed problem {name!r} is left out: {error}", file=sys.stderr)
-
-
-def problem_row(problem: Problem) -> dict[str, Any]:
-    """Return what the list says about a problem."""
-    return {
-        "problem": problem.name,
-        "parameters": count_parameters(problem),
-        "batch size": problem.defaults.batch_size,
-        "epochs": problem.defaults.epochs,
-        "l2": problem.l2,
-        "metrics": ["loss", *problem.metrics],
-        "suites": [name for name, names in SUITES.items() if problem.name in names],
-        "tags": sorted(problem.tags),
-    }
-
-
-def count_parameters(problem: Problem) -> int:
-    """Return how many numbers a model of the problem trains.
-
-    The model is built on torch's meta device, without memory or random numbers; a user's model
-    that cannot be built there is built for real.
-    """
-    model: nn.Module
-    try:
-        with torch.device("meta"):
-            model = problem.model()
-    except (RuntimeError, NotImplementedError, TypeError):
-        model = problem.model()
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def problem_table(rows: list[dict[str, Any]]) -> Table:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from deepobs_problems import problems_with
 from deepobs_runner.attempts import Outcome, Survey, survey
-from deepobs_runner.calibration import calibrate, describe_duration, predict
+from deepobs_runner.calibration import Pace, calibrate, describe_duration, kind_of, predict
 from deepobs_runner.commands.terminal import count, make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
-from deepobs_runner.devices import choose_device
+from deepobs_runner.distributed import joined, launched
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import resolve_config
-from deepobs_runner.jobs import evaluations_of, run_all
+from deepobs_runner.execution import resolve_config, resolve_world
+from deepobs_runner.executors.dispatch import executor_of
+from deepobs_runner.executors.options import ExecutorOptions
+from deepobs_runner.executors.slurm_options import parse_slurm
 from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans import FIRST_SEED, load_plan
-from deepobs_runner.progress import label_run, report_progress
+from deepobs_runner.progress import evaluations_of, label_run, report_progress
 from deepobs_runner.report import settings_by_problem
 from deepobs_runner.results import check_writable, load_result, result_path
 from deepobs_runner.schedules import parse_schedule
+from deepobs_runner.sgd_steps import kept_paces, load_calibrations
+from deepobs_runner.trackers import check_trackers
 
 PLAN_SUFFIXES = (".yaml", ".yml")
 
@@ -40,11 +45,13 @@ def run_one(arguments: argparse.Namespace) -> int:
     """Run one optimizer on one problem with one seed."""
     hyperparams = parse_hyperparams(arguments.hyperparams)
     config = _config(arguments, arguments.problem, arguments.optimizer, hyperparams, arguments.seed)
-    return _run([config], arguments, jobs=1, retry_failed=True)
+    return _run([config], arguments, ExecutorOptions(), retry_failed=True)
 
 
 def run_many(arguments: argparse.Namespace) -> int:
     """Run a plan, or every optimizer on every problem with every seed."""
+    options = executor_options(arguments)
+    executor_of(options)  # refused before anything is looked at
     words = arguments.optimizers
     plans = [word for word in words if word.lower().endswith(PLAN_SUFFIXES)]
     if plans:
@@ -52,7 +59,21 @@ def run_many(arguments: argparse.Namespace) -> int:
         configs = load_plan(Path(plans[0]))
     else:
         configs = _product(arguments)
-    return _run(configs, arguments, jobs=arguments.jobs, retry_failed=arguments.retry_failed)
+    return _run(configs, arguments, options, retry_failed=arguments.retry_failed)
+
+
+def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
+    """Return where the command line wants its runs to be made.
+
+    Raises:
+        UsageError: an option that makes no sense, or has no effect on this executor.
+    """
+    names = ("jobs", "cpus_per_run", "gpus_per_run", "retries", "address", "vectorize")
+    return ExecutorOptions(
+        name=arguments.executor,
+        slurm=parse_slurm(arguments.slurm),
+        **{name: getattr(arguments, name) for name in names},
+    )
 
 
 def _check_that_the_plan_stands_alone(plan: str, arguments: argparse.Namespace) -> None:
@@ -128,44 +149,56 @@ def _config(
     )
 
 
-def _execution(arguments: argparse.Namespace) -> Execution:
+def execution_of(arguments: argparse.Namespace) -> Execution:
+    """Return where and how runs are executed, as the options say."""
     names = (
-        "device", "out", "data_dir", "resume", "checkpoint_epochs", "checkpoint_minutes",
+        "device", "compile", "out", "data_dir", "resume", "checkpoint_epochs", "checkpoint_minutes",
         "time_limit", "patience",
     )  # fmt: skip
-    return Execution(**{name: getattr(arguments, name) for name in names})
+    chosen = {name: getattr(arguments, name) for name in names}
+    return Execution(**chosen, track=tuple(arguments.track))
 
 
 def _run(
-    configs: Sequence[RunConfig], arguments: argparse.Namespace, *, jobs: int, retry_failed: bool
+    configs: Sequence[RunConfig],
+    arguments: argparse.Namespace,
+    options: ExecutorOptions,
+    *,
+    retry_failed: bool,
 ) -> int:
     """Run the configurations and print a summary; return 1 if any failed."""
-    if jobs < 1:
-        raise UsageError(f"--jobs is {jobs}; it must be at least 1.")
-    console = make_console()
-    configs = _each_once(console, configs)
+    ranks = launched()
+    execute = executor_of(options, ranks)
+    console = make_console(quiet=not ranks.first)
+    configs = _each_once(console, [resolve_world(config, ranks) for config in configs])
     _say_official_rates(console, configs)
-    execution = _execution(arguments)
-    found = survey(
-        configs,
-        execution,
-        force=arguments.force,
-        retry_failed=retry_failed,
-    )
+    _say_what_depends_on_the_world(console, configs)
+    execution = execution_of(arguments)
+    check_trackers(execution.track)
+
+    def look() -> Survey:
+        if not arguments.dry_run:
+            check_writable(execution.out)
+        return survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
+
+    if options.name == "local" and not arguments.dry_run:
+        ranks.device(execution.device)  # said once, before anything starts
+    with joined(ranks, "survey", torch.device("cpu")) as together:
+        found = together.from_first(look)
     if arguments.dry_run:
-        _say_what_would_run(console, configs, found, execution, jobs)
+        if ranks.first:
+            _say_what_would_run(console, configs, found, execution, options)
         return 0
-    choose_device(execution.device)  # said once, before anything starts
-    check_writable(execution.out)
     if found.finished:
         finished = f"{len(found.finished)} of {count(len(configs), 'run')}"
         say(console, f"{finished} are finished already (--force repeats).")
     evaluations = sum(map(evaluations_of, found.todo))
-    with report_progress(console, evaluations, quiet=arguments.quiet) as reporter:
-        outcomes = run_all(
-            found.todo, execution, jobs=jobs, force=arguments.force, reporter=reporter
-        )
+    quiet = arguments.quiet or not ranks.first
+    with report_progress(console, evaluations, quiet=quiet) as reporter:
+        outcomes = execute(found.todo, execution, force=arguments.force, reporter=reporter)
     bad = [outcome for outcome in outcomes if not outcome.good]
+    if not ranks.first:
+        return 1 if bad or found.failed else 0
     if len(configs) == 1 and bad:
         return _say_why_it_failed(bad[0], execution.out)
     _summarize(console, configs, found, outcomes, execution.out)
@@ -213,14 +246,21 @@ def _summarize(
         results.sort(key=lambda result: order[result.config.id])
         if len(configs) == 1:  # a table may have to break the label
             say(console, label_run(configs[0]))
-        print_summary(console, settings_by_problem(results, baselines=False))
+        print_summary(console, settings_by_problem(results, baselines=[]))
+    together = sum("vectorized" in result.environment for result in results)
+    if together:
+        say(
+            console,
+            f"note: {count(together, 'run')} trained together with others; the seconds of each are "
+            "its share (--vectorize off trains one by one)",
+        )
     tally = {"finished before": len(found.finished)}
     for outcome in outcomes:
         tally[outcome.status] = tally.get(outcome.status, 0) + 1
     tally["failed before, not retried"] = len(found.failed)
     shown = ", ".join(f"{number} {what}" for what, number in tally.items() if number)
     say(console, f"{count(len(configs), 'run')}: {shown}; results in {folder}")
-    _say_why(outcomes)
+    say_why(outcomes)
     for result in found.failed:
         reason = Outcome(config=result.config, status="failed", message=result.error or "").reason
         run = f"{label_run(result.config)} ({result.config.id})"
@@ -233,7 +273,7 @@ def _summarize(
         )
 
 
-def _say_why(outcomes: Sequence[Outcome]) -> None:
+def say_why(outcomes: Sequence[Outcome]) -> None:
     """Print a line for each run that has no result; a sentence that holds for many is said once."""
     refused: dict[str, list[str]] = {}
     for outcome in outcomes:
@@ -251,7 +291,7 @@ def _say_what_would_run(
     configs: Sequence[RunConfig],
     found: Survey,
     execution: Execution,
-    jobs: int,
+    options: ExecutorOptions,
 ) -> None:
     """Print every run with its state, and how long those to run would take together."""
     states = {result.config.id: "finished" for result in found.finished}
@@ -261,14 +301,38 @@ def _say_what_would_run(
     say(console, f"{len(found.todo)} of {count(len(configs), 'run')} to run")
     if not found.todo:
         return
-    prediction = predict(found.todo, calibrate(found.todo, execution, jobs=jobs), jobs=jobs)
+    if options.name != "local":
+        say(console, f"no estimate of the time: it would be this machine's, not {options.name}'s")
+        return
+    jobs = options.jobs
+    kept = kept_paces(found.todo, execution, load_calibrations(), jobs=jobs)
+    new = [config for config in found.todo if kind_of(config) not in kept]
+    paces = {**kept, **calibrate(new, execution, jobs=jobs)}
+    prediction = predict(found.todo, paces, jobs=jobs)
     for sentence in prediction.gaps:
         say(console, f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
         say(
             console,
             f"about {describe_duration(prediction.seconds)} with {count(jobs, 'job')}: an "
-            "estimate from a few timed steps of each problem and optimizer on this machine",
+            f"estimate from {_basis(kept, new)}",
+        )
+
+
+def _basis(kept: Mapping[str, Pace], new: Sequence[RunConfig]) -> str:
+    """Return what an estimate rests on."""
+    timed = "a few timed steps of each problem and optimizer on this machine"
+    sgd = "the SGD steps that deepobs calibrate timed on this machine, for every optimizer"
+    return f"{sgd}; for other settings, {timed}" if kept and new else sgd if kept else timed
+
+
+def _say_what_depends_on_the_world(console: Console, configs: Sequence[RunConfig]) -> None:
+    """Say which numbers are those of several processes, and would be others in one."""
+    for problem, size in sorted({(c.problem, c.world_size) for c in configs if c.world_size > 1}):
+        say(
+            console,
+            f"note: the network of {problem} normalises or draws over the rows of one process, so "
+            f"its numbers are those of {size} processes; world_size={size} is part of the run",
         )
 
 

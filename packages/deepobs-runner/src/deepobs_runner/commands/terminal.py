@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
-from deepobs_runner.curves import Setting
-from deepobs_runner.report import notes, summary_table
+if TYPE_CHECKING:
+    from deepobs_runner.curves import Setting
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """Return a console; wide enough for the tables where the output is no terminal."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(width=120, stderr=stderr)
+def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Return a console; wide enough for the tables where the output is no terminal.
+
+    Args:
+        stderr: it prints to standard error.
+        quiet: it prints nothing.
+    """
+    console = Console(stderr=stderr, quiet=quiet)
+    return console if console.is_terminal else Console(width=120, stderr=stderr, quiet=quiet)
 
 
 def say(console: Console, text: str) -> None:
@@ -21,6 +28,8 @@ def say(console: Console, text: str) -> None:
 
 def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
     """Print the table of settings and what a reader must know before comparing them."""
+    from deepobs_runner.report import notes, summary_table  # torch comes with them
+
     console.print(summary_table(problems))
     for note in notes(problems):
         say(console, f"note: {note}")
