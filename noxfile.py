@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -113,10 +115,15 @@ def slow(session: nox.Session) -> None:
 @nox.session(tags=["matrix"])
 @nox.parametrize("python,torch,vision", MATRIX)
 def matrix(session: nox.Session, torch: str, vision: str) -> None:
-    """Run the tests of all packages on one pair of Python and torch of the support window."""
+    """Run the tests of all packages on one pair of Python and torch of the support window.
+
+    `python tools/compatibility_table.py` makes docs/compatibility.md of what the pairs gave.
+    """
     install_workspace(session, torch, vision)
     session.run("python", "-c", "import torch, torchvision; print(torch.__version__)")
-    session.run("pytest", *(session.posargs or ["-n", "2", "packages"]), env=TEST_ENV)
+    report = ROOT / "build" / "matrix" / f"py{session.python}-torch{torch}.xml"
+    arguments = [f"--junitxml={report}", *(session.posargs or ["-n", "2", "packages"])]
+    session.run("pytest", *arguments, env=TEST_ENV)
 
 
 @nox.session
@@ -135,16 +142,23 @@ def minimum(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build wheel and source distribution of every package into dist/ and check them."""
+    """Build wheel and source distribution of every package into dist/ and check them.
+
+    `nox -s build -- deepobs-models` builds one, as a release does.
+    """
+    names = session.posargs or PACKAGES
+    if unknown := set(names) - set(PACKAGES):
+        session.error(f"no such package: {', '.join(unknown)}; there are {', '.join(PACKAGES)}")
     session.install("build[uv]", "twine")
     for old in DIST.glob("deepobs_*"):
         old.unlink()
-    for name in PACKAGES:
+    for name in names:
         # The wheel is built from the source distribution, so that is proved complete, too.
         session.run(
             "python", "-m", "build", "--installer=uv", "-o", "dist", f"packages/{name}", silent=True
         )
     session.run("twine", "check", "--strict", *map(str, sorted(DIST.glob("deepobs_*"))))
+    session.run("python", "tools/check_artefacts.py", str(DIST), *names)
 
 
 LIST_DISTRIBUTIONS = (
@@ -191,6 +205,90 @@ def isolation(session: nox.Session, package: str) -> None:
     config = str(ROOT / "pyproject.toml")
     arguments = ["-q", "-m", "not slow", "-c", config, "--rootdir", str(unpacked), "tests"]
     session.run("pytest", "-n", "2", *arguments, env=TEST_ENV)
+
+
+SHOW_INSTALLED = """
+import sys, deepobs_data, deepobs_models, deepobs_problems, deepobs_runner, torch
+for module in (deepobs_data, deepobs_models, deepobs_problems, deepobs_runner):
+    assert not module.__file__.startswith(sys.argv[1]), f"{module.__file__} is the checkout's"
+print("Python", sys.version.split()[0], "torch", torch.__version__)
+"""
+
+
+BRANIN = ["run", "two_d_branin", "SGD", "lr=0.01", "--epochs", "3"]
+NETWORK = ["run", "fmnist_2c2d", "SGD", "lr=0.01", "--steps", "5", "--data", "synthetic"]
+
+
+def install_built(session: nox.Session, *pins: str) -> None:
+    """Install the four built wheels and what they declare, and check that nothing else is used."""
+    session.install(*(str(built(name, "*.whl")) for name in PACKAGES), *pinned(session, *pins))
+    session.run("python", "-I", "-c", SHOW_INSTALLED, str(ROOT / "packages"))
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+@nox.parametrize("python,torch,vision", [pair for pair in MATRIX if pair.tags])
+def install_check(session: nox.Session, torch: str, vision: str) -> None:
+    """Install the built wheels on the oldest and the newest pair, and use the command."""
+    install_built(session, f"torch=={torch}", f"torchvision=={vision}")
+    with tempfile.TemporaryDirectory() as elsewhere, session.chdir(elsewhere):
+        session.run("deepobs", "list", env=TEST_ENV)
+        session.run("deepobs", *BRANIN, env=TEST_ENV)
+        session.run("deepobs", "report", "results", env=TEST_ENV)
+
+
+def version_of(package: str) -> Version:
+    """Return the version in a package's pyproject.toml."""
+    path = ROOT / "packages" / package / "pyproject.toml"
+    return Version(nox.project.load_toml(path)["project"]["version"])
+
+
+def build_as(session: nox.Session, package: str, version: str, folder: Path) -> str:
+    """Build a wheel of a package as if it had another version, and return its path."""
+    copy = folder / f"{package}-{version}"
+    shutil.copytree(ROOT / "packages" / package, copy)
+    project = copy / "pyproject.toml"
+    old, new = f'version = "{version_of(package)}"', f'version = "{version}"'
+    project.write_text(project.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    arguments = ["--installer=uv", "--wheel", "-o", str(folder), str(copy)]
+    session.run("python", "-m", "build", *arguments, silent=True)
+    return str(next(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl")))
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+def upgrade(session: nox.Session) -> None:
+    """Upgrade deepobs-models alone, under the runner and the problems that are installed.
+
+    A bug-fix release is taken: finished runs stay finished, and new ones have the same ids and
+    records. The next major release is refused by pip, because the others declare an upper bound.
+    """
+    name = "deepobs-models"
+    now = version_of(name)
+    fixed, breaking = f"{now.major}.{now.minor}.{now.micro + 1}", f"{now.major + 1}.0.0"
+    install_built(session, f"torch=={TORCH}", f"torchvision=={TORCHVISION}")
+    session.install("build[uv]", "pip")
+
+    def run_all(out: str) -> None:
+        for words in (BRANIN, NETWORK):
+            session.run("deepobs", *words, "--out", out, "--quiet", env=TEST_ENV)
+
+    with tempfile.TemporaryDirectory() as elsewhere, session.chdir(elsewhere):
+        run_all("before")
+        kept = {path: path.read_bytes() for path in Path("before").glob("*.json")}
+        session.install(build_as(session, name, fixed, Path(elsewhere)))
+        run_all("before")
+        if {path: path.read_bytes() for path in kept} != kept:
+            session.error("finished runs were made again after the upgrade")
+        run_all("after")
+        compare = str(ROOT / "tools" / "compare_results.py")
+        session.run("python", compare, "before", "after", f"{name}={fixed}")
+
+        wheels = [build_as(session, name, breaking, Path(elsewhere))]
+        wheels += [str(built(other, "*.whl")) for other in PACKAGES if other != name]
+        install = ["python", "-m", "pip", "install", "--dry-run", "--no-index", *wheels]
+        answer = session.run(*install, success_codes=[1], silent=True)
+        session.log(answer)
+        if f"depends on {name}<{breaking.partition('.')[0]}" not in str(answer):
+            session.error(f"{name} {breaking} was not refused for the bounds of the others")
 
 
 @nox.session
