@@ -28,6 +28,7 @@ from ray.cluster_utils import Cluster
 from deepobs_runner import Execution, ExecutorOptions, RunConfig, executor_of, load_results
 from deepobs_runner.executors.dispatch import Execute
 from deepobs_runner.results import result_path
+from deepobs_runner.stored_records import reproducible
 
 LOOPBACK = {
     "num_gpus": 0,
@@ -101,14 +102,14 @@ def kill_when(cluster: Cluster, node: Any, out: Path, finished: int) -> None:
 
 
 def contents(configs: list[RunConfig], out: Path) -> dict[str, Any]:
-    """Return what the results hold, clocks apart, by run."""
+    """Return what the results hold, clocks and peak memory apart, by run."""
     assert {path.name for path in out.glob("*.json")} == {
         result_path(config, out).name for config in configs
     }
     return {
         result.config.id: (
             result.status,
-            [{**record, "clocks": None} for record in result.records],
+            [reproducible(record) for record in result.records],
             result.step_objectives().tolist(),
         )
         for result in load_results(out)
