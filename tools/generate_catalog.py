@@ -43,7 +43,8 @@ HEADER = """\
 <!-- Made by tools/generate_catalog.py; do not edit. -->
 
 A problem is named after its data and its network. `load_problem("cifar10_3c3d")` returns it,
-`deepobs list` prints the table, and `deepobs-data info cifar10` says more about the data.
+`deepobs list` prints the table, and `deepobs-data info cifar10` says more about the data. Every
+problem has a page with its layers, published results and peculiarities.
 """
 
 FOOTNOTES = """\
@@ -116,7 +117,7 @@ def describe_problem(problem: Problem) -> tuple[str, ...]:
     where = " on convolutions" if problem.decayed is convolution_weights else ""
     star = "\\*" if problem.name in WITHOUT_ORIGINAL else ""
     return (
-        f"`{problem.name}`",
+        f"[`{problem.name}`](problems/{problem.name}.md)",
         f"{facts.title}, {facts.train_size:,}",
         f"`{network(problem)}`",
         f"{cost.parameters:,}",

@@ -19,6 +19,7 @@ from deepobs_data.shapes import Augment, Dataset
 from deepobs_data.table import Table
 
 Normalization = Literal["image", "channel"]
+"""Standardise by mean and deviation of the image, or of the channels of the training set."""
 
 CHANNEL_STATISTICS = {
     "cifar10": (

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Recipe = Literal["standard", "2019"]
+"""Whether data are as they are, or with the faults of the runs of 2019 (docs/recipes.md)."""
 
 
 class Partition(NamedTuple):

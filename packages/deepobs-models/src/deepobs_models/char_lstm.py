@@ -8,6 +8,7 @@ from deepobs_models.initializers import build_layer, build_uninitialized, glorot
 
 LSTMState = tuple[Tensor, Tensor]  # h, c, each (1, B, hidden_size)
 CharLSTMState = tuple[LSTMState, LSTMState]
+"""Hidden and cell state, each `(1, B, hidden_size)`, of the first and of the second layer."""
 
 
 def _build_lstm(input_size: int, hidden_size: int) -> nn.LSTM:

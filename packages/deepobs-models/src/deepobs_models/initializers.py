@@ -90,7 +90,7 @@ def glorot_normal_(tensor: Tensor, *, generator: Generator | None = None) -> Ten
     (Glorot and Bengio 2010; `tf.keras.initializers.glorot_normal` of TensorFlow 1.15.)
 
     Args:
-        tensor: Shape (out, in, *kernel), or a vector; of a floating-point type.
+        tensor: Shape (out, in, height, width), or a vector; of a floating-point type.
         generator: A CPU generator; None is the global one.
 
     Raises:
@@ -108,7 +108,7 @@ def glorot_uniform_(
     TensorFlow's default, also for vectors (Glorot and Bengio 2010).
 
     Args:
-        tensor: Shape (out, in, *kernel), or a vector; of a floating-point type.
+        tensor: Shape (out, in, height, width), or a vector; of a floating-point type.
         fans: (fan_in, fan_out) where the tensor is only a part of the matrix that counts, such as
             one of the four blocks of an LSTM kernel; None computes them from the shape.
         generator: A CPU generator; None is the global one.

@@ -31,7 +31,7 @@ def legacy_bilinear_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
         size: The new height and width.
 
     Returns:
-        Images (B, C, *size); `x` itself where the size is right already.
+        Images (B, C, H, W) of the new size; `x` itself where the size is right already.
 
     Raises:
         ValueError: A size below 1; images of an integer type, whose arithmetic would wrap around.

@@ -24,7 +24,10 @@ Forward = Callable[[nn.Module, Batch, State], tuple[Any, State]]
 PerExample = Callable[[Any, Batch], Tensor]
 
 ACCURACY: Mapping[str, PerExample] = MappingProxyType({"accuracy": accuracy})
+"""The metrics of a problem that classifies: the default of `Problem.metrics`."""
+
 NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
+"""The metrics of a problem that has none but its loss."""
 
 
 class Defaults(NamedTuple):

@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """Why it is not good, in one line: of a traceback the last."""
+        """Why it is not good, in one line (of a traceback, the last)."""
         lines = [line for line in self.message.splitlines() if line.strip()]
         return lines[-1].strip() if lines else self.status
 

@@ -156,7 +156,7 @@ class RunConfig:
 
     @cached_property
     def id(self) -> str:
-        """Name of the run's files: problem, optimizer and seed to read, a hash to tell apart.
+        """The name of the run's files; problem, optimizer and seed to read, a hash to tell apart.
 
         A user's file counts by its name and content (in the fingerprint), not by its folder.
         """

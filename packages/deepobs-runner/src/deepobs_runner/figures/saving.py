@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "pdf", "svg")
+"""Suffixes of the files that `save` writes."""
+
 DPI = 200
 
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 COLUMN = 3.3
+"""Width of a column of a two-column paper, in inches."""
+
 PAGE = 6.9
-"""Width of a column and of a page of a two-column paper, in inches."""
+"""Width of a page of a two-column paper, in inches."""
 
 SMALL = 7.0
 """Points of tick labels and legends; everything else has 8."""

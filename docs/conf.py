@@ -1,0 +1,105 @@
+"""How Sphinx builds the documentation site: `nox -s docs`.
+
+The pages are Markdown that GitHub shows as well, so links to other pages are relative paths. Links
+to files of the repository that are no pages lead to GitHub on the site.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+RELATIVE_LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>(?:#[^)\s]*)?)\)")
+REPOSITORY = "https://github.com/fsschneider/DeepOBS"
+
+sys.path.insert(0, str(DOCS / "_ext"))
+
+project = "DeepOBS"
+author = "The DeepOBS developers"
+project_copyright = "The DeepOBS developers, MIT licence"
+release = metadata.version("deepobs-runner")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "public_names",
+]
+exclude_patterns = ["_build", "_ext"]
+html_theme = "furo"
+html_title = "DeepOBS"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "source_repository": f"{REPOSITORY}/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+html_copy_source = False
+html_show_sourcelink = False
+
+# GitHub makes an anchor of every heading.
+myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]
+
+autosummary_generate = False
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
+maximum_signature_line_length = 90
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+# Docstrings are written as Markdown is: `name` is code.
+default_role = "code"
+
+# Every name in a signature must be known, but for those of other projects: the site is built
+# without a network, so their inventories are not at hand.
+nitpicky = True
+FOREIGN = r"torch|numpy|nn|matplotlib|collections|contextlib|pathlib|typing|types"
+BARE = "Tensor|Module|Figure|Path|LineStyle"  # annotations that are imported for type checkers only
+TYPE_VARIABLE = r"deepobs_\w+\.\w+\.(_M|_Layer|T)"
+nitpick_ignore_regex = [
+    ("py:.*", rf"({FOREIGN})\..*"),
+    ("py:.*", BARE),
+    ("py:.*", TYPE_VARIABLE),
+]
+
+
+def adapt_page(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let relative links to files that are no pages lead to the repository.
+
+    A page that has a folder of its name, such as problems.md, becomes the parent of what is in it;
+    it does not say so itself, because GitHub would show that.
+    """
+    folder = (DOCS / page).parent
+
+    def replaced(match: re.Match[str]) -> str:
+        target = (folder / match["path"]).resolve()
+        if target.is_relative_to(DOCS) and target.suffix in (".md", ".png"):
+            return match[0]
+        if not target.exists() or not target.is_relative_to(ROOT):
+            return match[0]  # Sphinx says what is wrong with it
+        kind = "tree" if target.is_dir() else "blob"
+        path = target.relative_to(ROOT).as_posix()
+        return f"]({REPOSITORY}/{kind}/main/{path}{match['anchor']})"
+
+    source[0] = RELATIVE_LINK.sub(replaced, source[0])
+    if any((DOCS / page).glob("*.md")):
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{(DOCS / page).name}/*\n```\n"
+
+
+def setup(app: Sphinx) -> None:
+    """Register what this file adds."""
+    app.connect("source-read", adapt_page)

@@ -1,0 +1,304 @@
+"""Write docs/problems/NAME.md: a page for each test problem.
+
+Run `python tools/generate_problem_pages.py` after a change of the catalog, a network or
+`problem_notes.py`; with `--check` it only says, by its exit code, whether the pages are current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from generate_catalog import LOSSES, WITHOUT_ORIGINAL, download, listed, network, quantity, table
+from problem_notes import DATA_NOTES, NETWORKS, ORIGINAL, PREPARED, PROBLEM_NOTES
+
+from deepobs_data import Batch, DatasetInfo, info
+from deepobs_models import Branches, ConvNormReLU, PreActResidualBlock, SamePad2d
+from deepobs_problems import CATALOG, SUITES, TAGS, Problem, convolution_weights
+from deepobs_problems.cost import measure_cost
+from deepobs_runner import RunResult, official_results
+from deepobs_runner.analysis import target_of
+
+FOLDER = Path(__file__).parents[1] / "docs" / "problems"
+
+BLOCKS = (PreActResidualBlock, ConvNormReLU, Branches)
+"""Shown as one row of the table of layers."""
+
+RESHAPES = (nn.Flatten, nn.Unflatten, nn.Identity)
+"""Not shown."""
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid)
+"""Shown in the row of the layer before."""
+
+OPTIMIZERS = ("SGD", "Momentum", "Adam")
+
+
+class Layer(NamedTuple):
+    """A row of the table of layers: name, what it is, output of one example, trained numbers."""
+
+    name: str
+    text: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def page_of(problem: Problem) -> str:
+    """Return the page of a problem."""
+    if problem.stand_in is None:
+        raise ValueError(f"{problem.name} has no stand-in data to show its shapes with.")
+    data = problem.stand_in()
+    facts = info(data.name)
+    batch = next(data.train.batches(torch.arange(2), 2))
+    with torch.device("meta"):
+        kind = type(problem.model()).__name__
+    sections = [
+        f"# {problem.name}\n",
+        "<!-- Made by tools/generate_problem_pages.py; do not edit. -->\n",
+        table(("Property", "Value"), facts_of(problem, facts, batch, kind)),
+        "## Network\n",
+        table(
+            ("Layer", "What it is", "Output", "Parameters"),
+            [layer_row(layer) for layer in layers_of(problem, batch)],
+            right={"Parameters"},
+        ),
+        f"Before training: {NETWORKS[kind].start}.\n",
+        *published(problem),
+        "## To know\n",
+        "\n".join(f"* {note}" for note in notes(problem, facts, kind)) + "\n",
+        "## Run it\n",
+        f"```bash\ndeepobs run {problem.name} Adam lr=1e-3 --epochs 1\n```\n",
+        "All problems are in the [table](../problems.md).\n",
+    ]
+    return "\n".join(sections)
+
+
+def facts_of(
+    problem: Problem, facts: DatasetInfo, batch: Batch, kind: str
+) -> Iterator[tuple[str, str]]:
+    """Yield the rows of the first table."""
+    defaults, star = problem.defaults, " (ours)" if problem.name in WITHOUT_ORIGINAL else ""
+    steps = facts.train_size // defaults.batch_size
+    cost = measure_cost(problem, batch)
+    yield "Data", f"[{facts.title}](../data.md), `{facts.name}`; {download_of(facts)}"
+    yield (
+        "Examples",
+        f"{facts.train_size:,} for training, {facts.train_eval_size:,} of them evaluated; "
+        f"{facts.test_size:,} for testing",
+    )
+    yield "An example", f"{shape(batch.x.shape[1:])} {facts.x_dtype}; {PREPARED[facts.name]}"
+    yield "Network", f"`{network(problem)}`, {cost.parameters:,} trained numbers"
+    yield "Loss", LOSSES[problem.loss]
+    yield "Metrics", ", ".join(problem.metrics) or "none beside the loss"
+    yield "L2", regularizer(problem)
+    yield "Batch size", f"{defaults.batch_size}{star}, {steps:,} steps an epoch"
+    yield "Epochs", f"{defaults.epochs}{star}"
+    yield "Cost", f"{quantity(cost.flops)} FLOPs for the forward pass of an example"
+    yield "Suites", listed(name for name in SUITES if problem.name in SUITES[name])
+    yield "Tags", listed(tag for tag in TAGS if tag in problem.tags)
+    yield "Network from", NETWORKS[kind].paper
+    yield "Data from", f"{facts.citation} Terms: {facts.licence}."
+    yield "Original", f"DeepOBS 1.1.2, {ORIGINAL.format(problem.name)}"
+
+
+def download_of(facts: DatasetInfo) -> str:
+    """Return what the first use fetches, in words."""
+    size = download(facts)
+    if size == "none":
+        return "made, nothing to download"
+    return "downloaded by hand" if size == "by hand" else f"{size} to download"
+
+
+def regularizer(problem: Problem) -> str:
+    """Return the L2 term in words."""
+    if not problem.l2:
+        return "none"
+    only_convolutions = problem.decayed is convolution_weights
+    layers = "convolutions" if only_convolutions else "convolutions and linear layers"
+    return f"{problem.l2:g} / 2 · sum of squares of the weights of all {layers}"
+
+
+def layers_of(problem: Problem, batch: Batch) -> list[Layer]:
+    """Return the layers in the order in which a training batch meets them.
+
+    Two examples go through the network on torch's meta device, so nothing is computed.
+    """
+    examples = Batch(*(torch.empty_like(part[:2], device="meta") for part in batch))
+    with torch.device("meta"):
+        model = problem.model().to("meta").train()
+    rows: list[Layer] = []
+
+    def add(name: str, module: nn.Module, output: Any) -> None:
+        first = output if isinstance(output, Tensor) else output[0]
+        if isinstance(module, RESHAPES):
+            return
+        if isinstance(module, ACTIVATIONS) and rows:
+            last = rows.pop()
+            rows.append(last._replace(text=f"{last.text}, {describe(module)}"))
+            return
+        trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        rows.append(Layer(name, describe(module), tuple(first.shape[1:]), trained))
+
+    shown = list(shown_modules(model))
+    for name, module in shown:
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: add(name, module, output)
+        )
+    problem.forward(model, examples, None)
+    own = sum(p.numel() for p in model.parameters(recurse=False))
+    if own:  # parameters of the model itself, which has no layers
+        rows.append(Layer("", "the function of its parameters", (), own))
+    return rows
+
+
+def shown_modules(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that are rows of the table: layers, and whole blocks."""
+    for name, child in module.named_children():
+        full = f"{path}.{name}" if path else name
+        if isinstance(child, BLOCKS) or not list(child.children()):
+            yield full, child
+        else:
+            yield from shown_modules(child, full)
+
+
+def describe(module: nn.Module) -> str:
+    """Return what a layer is, in a few words."""
+    kind = type(module).__name__
+    match module:
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            size = "x".join(map(str, module.kernel_size))
+            text = f"{kind} {size}, {module.in_channels} to {module.out_channels}"
+            text += f", stride {module.stride[0]}" if module.stride[0] > 1 else ""
+            text += f", padding {module.padding[0]}" if any(module.padding) else ""
+            return text + ("" if module.bias is not None else ", no bias")
+        case nn.Linear():
+            return f"{kind} {module.in_features} to {module.out_features}"
+        case nn.Embedding():
+            return f"{kind} {module.num_embeddings} to {module.embedding_dim}"
+        case nn.LSTM():
+            return f"{kind} {module.input_size} to {module.hidden_size}"
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            return f"{kind} {module.kernel_size}, stride {module.stride}"
+        case nn.Dropout():
+            return f"{kind} {module.p:g}"
+        case nn.LeakyReLU():
+            return f"{kind} {module.negative_slope:g}"
+        case nn.ZeroPad2d():
+            left, right, top, bottom = module.padding
+            return f"{kind} left {left}, right {right}, top {top}, bottom {bottom}"
+        case SamePad2d():
+            return f"{kind} for kernel {module.kernel_size}, stride {module.stride}"
+        case ConvNormReLU():
+            return f"{describe(module.conv)}, batch norm, ReLU"
+        case PreActResidualBlock():
+            text = f"{module.conv1.in_channels} to {module.conv2.out_channels} channels"
+            stride = module.conv1.stride[0]
+            return f"{kind}, {text}" + (f", stride {stride}" if stride > 1 else "")
+        case Branches():
+            return f"{kind}: {len(list(module.children()))} in parallel, concatenated"
+    return kind
+
+
+def layer_row(layer: Layer) -> tuple[str, ...]:
+    """Return the cells of a layer's row."""
+    name = f"`{layer.name}`" if layer.name else ""
+    return name, layer.text, shape(layer.shape), f"{layer.parameters:,}" if layer.parameters else ""
+
+
+def shape(sizes: tuple[int, ...]) -> str:
+    """Return a shape as it is read: (64, 28, 28), or one number.
+
+    >>> shape((64, 28, 28)), shape((10,)), shape(())
+    ('(64, 28, 28)', '(10)', 'a number')
+    """
+    return f"({', '.join(map(str, sizes))})" if len(sizes) else "a number"
+
+
+def published(problem: Problem) -> Iterator[str]:
+    """Yield the section of the official results, if there are any."""
+    runs = official_results(problem.name)
+    if not runs:
+        return
+    accuracy = "accuracy" in problem.metrics
+    columns = ["Optimizer", "Learning rate", "Test objective", "Train objective"]
+    columns += ["Test accuracy"] if accuracy else []
+    rows = []
+    for optimizer in OPTIMIZERS:
+        seeds = [run for run in runs if run.config.optimizer == optimizer]
+        row = [optimizer, f"{seeds[0].config.hyperparams['lr']:g}"]
+        row += [final(seeds, split, "objective", 4) for split in ("test", "train_eval")]
+        rows.append(row + ([final(seeds, "test", "accuracy", 4)] if accuracy else []))
+    target = target_of(problem.name)
+    if target is None:
+        raise ValueError(f"{problem.name} has official results, but no target.")
+    yield "## Published results\n"
+    yield table(columns, rows, right=columns[1:])
+    yield (
+        "Official runs of 2019, recipe `2019`: the final value at the tuned learning rate, mean ± "
+        "standard deviation (ddof 1) over ten seeds. Momentum is 0.99. The objective includes L2.\n"
+    )
+    yield f"Target of the speed of an optimizer: {target} ({target.source}).\n"
+
+
+def final(runs: list[RunResult], split: str, metric: str, digits: int) -> str:
+    """Return mean ± standard deviation of the last value."""
+    values = [run.series(split, metric)[-1] for run in runs]
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def notes(problem: Problem, facts: DatasetInfo, kind: str) -> Iterator[str]:
+    """Yield what to know about a problem."""
+    yield from PROBLEM_NOTES.get(problem.name, ())
+    yield from NETWORKS[kind].notes
+    yield from DATA_NOTES.get(facts.name, ())
+    if problem.name in WITHOUT_ORIGINAL:
+        yield (
+            "DeepOBS 1.1 has no batch size and number of epochs for this problem; they come from "
+            "the network's paper or the closest sibling."
+        )
+    if problem.stock_loss is None:
+        yield "`stock_loss` is None: BackPACK's `extend` has no loss for it."
+    if facts.augmented:
+        yield (
+            "Recipe `2019` evaluates the training loss on augmented images, as the original did; "
+            "`standard` on the images as they are."
+        )
+    yield "What the two recipes change for all problems: [recipes](../recipes.md)."
+
+
+def main() -> int:
+    """Write the pages, or check them; return the exit code."""
+    parser = argparse.ArgumentParser(description="Write docs/problems/*.md.")
+    parser.add_argument("--check", action="store_true", help="only say whether they are current")
+    check = parser.parse_args().check
+    pages = {FOLDER / f"{name}.md": page_of(problem) for name, problem in CATALOG.items()}
+    wrong = outdated(pages)
+    if check:
+        print("\n".join(f"{path} is out of date: run this without --check." for path in wrong))
+        return 1 if wrong else 0
+    FOLDER.mkdir(exist_ok=True)
+    for path in set(FOLDER.glob("*.md")) - set(pages):
+        path.unlink()
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+    print(f"wrote {len(pages)} pages to {FOLDER}")
+    return 0
+
+
+def outdated(pages: dict[Path, str]) -> list[Path]:
+    """Return the pages that are missing, superfluous or not what they should be."""
+    there = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    return sorted(path for path in {*there, *pages} if there.get(path) != pages.get(path))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
