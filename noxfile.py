@@ -20,7 +20,7 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = bool(os.environ.get("CI"))
-nox.options.sessions = ["lint", "types", "tests", "isolation"]
+nox.options.sessions = ["lint", "types", "tests", "docs", "isolation"]
 
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
@@ -305,6 +305,18 @@ def types(session: nox.Session) -> None:
     pins = pinned(session, f"torch=={TORCH}", f"torchvision=={TORCHVISION}")
     session.install(*editable(), "mypy==2.4.1", *pins)
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into docs/_build/html; a warning or a dead link is an error."""
+    pins = pinned(session, f"torch=={TORCH}", f"torchvision=={TORCHVISION}")
+    session.install(*editable(), *group("docs"), *pins)
+    options = ["-W", "--keep-going", "-q", "-b", "html", "-d", "docs/_build/doctrees"]
+    session.run(
+        "sphinx-build", *options, *session.posargs, "docs", "docs/_build/html", env=TEST_ENV
+    )
+    session.run("python", "tools/check_links.py", "--site", "docs/_build/html")
 
 
 @nox.session

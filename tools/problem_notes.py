@@ -148,17 +148,17 @@ NETWORKS: dict[str, Network] = {
     ),
 }
 
+_STANDARDISED = "then each image standardised by its own mean and deviation"
+_CIFAR = f"padded by 2 and cropped, flipped, brightness, saturation, contrast; {_STANDARDISED}"
+
 PREPARED: dict[str, str] = {
     "mnist": "scaled to [0, 1]; not augmented",
     "fmnist": "scaled to [0, 1]; not augmented",
-    "cifar10": "padded by 2 and cropped, flipped, brightness, saturation, contrast; then each image "
-    "standardised by its own mean and deviation",
-    "cifar100": "padded by 2 and cropped, flipped, brightness, saturation, contrast; then each "
-    "image standardised by its own mean and deviation",
-    "svhn": "padded by 2 and cropped, brightness, saturation, contrast; then each image "
-    "standardised by its own mean and deviation",
-    "imagenet": "smaller side resized to 256, cut to 256 x 256, cropped to 224 x 224, flipped; then "
-    "each image standardised by its own mean and deviation",
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "svhn": f"padded by 2 and cropped, brightness, saturation, contrast; {_STANDARDISED}",
+    "imagenet": "smaller side resized to 256, cut to 256 x 256, cropped to 224 x 224, flipped; "
+    + _STANDARDISED,
     "tolstoi": "83 characters, numbered by frequency; windows of 50",
     "quadratic": "normal with deviation 0.6, from a fixed seed",
     "two_d": "normal with deviation 1, from a fixed seed; test noise is 0, so that test is the "
