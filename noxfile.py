@@ -285,7 +285,9 @@ def upgrade(session: nox.Session) -> None:
         wheels = [build_as(session, name, breaking, Path(elsewhere))]
         wheels += [str(built(other, "*.whl")) for other in PACKAGES if other != name]
         install = ["python", "-m", "pip", "install", "--dry-run", "--no-index", *wheels]
-        answer = session.run(*install, success_codes=[1], silent=True)
+        # Nothing but the wheels named and what is installed: no settings of this machine.
+        alone = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_CONSTRAINT": ""}
+        answer = session.run(*install, success_codes=[1], silent=True, env=alone)
         session.log(answer)
         if f"depends on {name}<{breaking.partition('.')[0]}" not in str(answer):
             session.error(f"{name} {breaking} was not refused for the bounds of the others")

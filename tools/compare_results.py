@@ -38,7 +38,7 @@ def differences(before: Path, after: Path, versions: dict[str, str]) -> list[str
     for name in sorted(first.keys() & second.keys()):
         for key in ("id", "config", "status", "records"):
             if without_measurements(first[name][key]) != without_measurements(second[name][key]):
-                wrong.append(f"{name}: {key} differs")
+                wrong.append(f"{name}: not the same {key}")
         used = second[name]["environment"]["packages"]
         for package, version in versions.items():
             if used.get(package) != version:
