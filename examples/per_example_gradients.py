@@ -79,9 +79,8 @@ def train(problem: Problem, *, batch_size: int, lr: float, steps: int) -> Iterat
     """Train with SGD on generated data; yield the noise at every step."""
     torch.manual_seed(42)
     data, model = problem.stand_in(), problem.model()
-    order = torch.randperm(len(data.train))
-    batches = data.train.batches(order, batch_size)
-    for _, batch in zip(range(steps), batches, strict=False):
+    rows = torch.randint(len(data.train), (steps * batch_size,))  # independent of each other
+    for batch in data.train.batches(rows, batch_size):
         gradients = per_example_gradients(problem, model, batch)
         with torch.no_grad():
             for name, gradient in gradients.items():

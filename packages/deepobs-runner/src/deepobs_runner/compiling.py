@@ -42,9 +42,8 @@ def compilation(problem: Problem) -> Iterator[None]:
     Raises:
         UsageError: it cannot be compiled here.
     """
-    limits = {"recompile_limit": MANY, "accumulated_recompile_limit": MANY}
     try:
-        with torch._dynamo.config.patch(limits):
+        with torch._dynamo.config.patch(dict.fromkeys(_limits(), MANY)):
             yield
     except Exception as error:
         if not _is_of_compiler(error):
@@ -55,6 +54,12 @@ def compilation(problem: Problem) -> Iterator[None]:
             "It needs a C++ compiler (g++ or clang++, or the one that CXX names), and Triton for "
             "a GPU. Run it without --compile."
         ) from error
+
+
+def _limits() -> list[str]:
+    """Return the names of torch's limits, which were others in 2.6."""
+    what = "recompile" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size"
+    return [f"{what}_limit", f"accumulated_{what}_limit"]
 
 
 def _is_of_compiler(error: Exception) -> bool:
