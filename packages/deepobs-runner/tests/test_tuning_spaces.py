@@ -11,6 +11,7 @@ from deepobs_runner.analysis.metrics import Metric
 from deepobs_runner.cli import build_parser
 from deepobs_runner.official import official_learning_rate, official_problems
 from deepobs_runner.optimizers import find_optimizer
+from deepobs_runner.schedules import Exponential
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
 from deepobs_runner.tuning.rulesets import RULESETS
 from deepobs_runner.tuning.samplers import predrawn
@@ -152,6 +153,25 @@ def test_default_spaces_fit_their_optimizers():
             assert config.hyperparams["betas"] == [point["betas.0"], point["betas.1"]]
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "key", "least", "greatest"),
+    [
+        ("SGD", "lr", 1.2087541473e-04, 7.2866537375e-01),
+        ("Adagrad", "lr", 1.2087541473e-04, 4.3379206975e-01),
+        ("RMSprop", "lr", 1.0521761868e-04, 7.5568101413e-01),
+        ("RMSprop", "alpha", 1.5512259126e-03, 9.1339958469e-01),
+        ("Adam", "lr", 1.0521761868e-04, 8.8623265086e-01),
+        ("Adam", "betas.0", 5.1103032267e-01, 9.2969000519e-01),
+        ("Adam", "betas.1", 8.1139340614e-01, 9.5637947097e-01),
+    ],
+)
+def test_priors_are_as_wide_as_crowded_valley_published(optimizer, key, least, greatest):
+    """Extremes of its runs of quadratic_deep (large budget; cosine, or cosine_wr for SGD)."""
+    dimension = PRIORS[optimizer].dimensions[key]
+    assert dimension.low <= least <= 2 * dimension.low
+    assert dimension.high / 2.5 <= greatest <= dimension.high
+
+
 def test_what_is_fixed_is_not_tuned():
     (candidate,) = make_study(
         "best-of-k", ["two_d_branin"], [("Adam", {"betas": [0.8, 0.9]})]
@@ -228,6 +248,11 @@ def test_a_space_that_makes_no_sense_is_refused(space, sentence):
         ("best-of-k", {"budget": 1}, "The budget of best-of-k is 1; allowed: a whole number > 1"),
         ("crowded-valley", {"budget": 30}, "allowed: one-shot (1), small (25), medium (50)"),
         ("crowded-valley", {"sampler": "sobol"}, "has no sampler 'sobol'. It has: random"),
+        (
+            "crowded-valley",
+            {"settings": {"schedule": Exponential(0.9)}},
+            "no schedule 'exponential'. It has: constant, cosine, cosine-restarts, trapezoidal",
+        ),
         ("deepobs-2019", {"spaces": {"Adam": GRID_2019}}, "and no other space"),
         ("best-of-k", {"prune": True}, "Pruning needs a sampler of Optuna"),
         ("best-of-k", {"at_once": 2}, "at_once is for adaptive samplers"),

@@ -9,7 +9,7 @@ from deepobs_runner.tuning.spaces import LogUniform, Space
 
 CROWDED_VALLEY = (
     'R. Schmidt, F. Schneider, P. Hennig: "Descending through a Crowded Valley - Benchmarking Deep '
-    'Learning Optimizers", ICML 2021'
+    'Learning Optimizers", ICML 2021; its runs: github.com/SirRob1997/Crowded-Valley---Results'
 )
 DEEPOBS = 'F. Schneider, L. Balles, P. Hennig: "DeepOBS", ICLR 2019'
 
@@ -21,17 +21,18 @@ _ADAM = Space({"lr": _RATE, "betas.0": LogUniform(0.5, 0.999), "betas.1": LogUni
 
 PRIORS: Mapping[str, Space] = MappingProxyType(
     {
-        # Crowded Valley, appendix on search spaces; what its published runs show as well.
+        # Crowded Valley: what its published runs cover, whose names hold the values tried.
         "SGD": Space({"lr": _RATE}),
         "Adagrad": Space({"lr": _RATE}),
-        "RMSprop": Space({"lr": _RATE}),
+        "RMSprop": Space({"lr": _RATE, "alpha": LogUniform(1e-3, 1.0)}),
         "Adam": _ADAM,
         "NAdam": _ADAM,
         "RAdam": _ADAM,
         # Not in that paper: that of Adam, whose step they share.
         "AdamW": _ADAM,
         "Adamax": _ADAM,
-        # Our own: with the official runs' momentum of 0.99 a step is up to 100 times as long.
+        # Our own: with the official runs' momentum of 0.99 a step is up to 100 times as long. (That
+        # paper tunes the momentum, too: lr=log:1e-4:1 momentum=log:1e-3:1.)
         "Momentum": Space({"lr": LogUniform(1e-5, 0.1)}),
     }
 )

@@ -31,6 +31,7 @@ class Ruleset:
         select_on: split whose final value decides.
         valid_fraction: of the training examples, held out while tuning.
         recipe: that every run has; None: as asked for.
+        schedules: kinds that a study may have; empty: any.
         space: `prior`, or `2019` for the grid of the official runs and no other.
         per: whether each problem gets a configuration of its own, or all of them one.
         seeds: with which the winner is run, if no number is asked for.
@@ -45,6 +46,7 @@ class Ruleset:
     select_on: Literal["valid", "test"] = "valid"
     valid_fraction: float = 0.1
     recipe: Literal["2019"] | None = None
+    schedules: tuple[str, ...] = ()
     space: Literal["prior", "2019"] = "prior"
     per: Literal["problem", "suite"] = "problem"
     seeds: int = 10
@@ -69,6 +71,7 @@ RULESETS: Mapping[str, Ruleset] = MappingProxyType(
                 samplers=("random",),
                 budgets=MappingProxyType({"one-shot": 1, "small": 25, "medium": 50, "large": 75}),
                 budget=25,
+                schedules=("constant", "cosine", "cosine-restarts", "trapezoidal"),
             ),
             Ruleset(
                 name="shared",

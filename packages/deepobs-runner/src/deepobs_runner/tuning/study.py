@@ -291,12 +291,21 @@ def _budget(rules: Ruleset, asked: int | str | None) -> tuple[int, bool]:
 
 
 def _settings(rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in JSON, with the recipe of the ruleset."""
+    """Return the settings in JSON, with the recipe of the ruleset.
+
+    Raises:
+        UsageError: a schedule that the ruleset does not have.
+    """
     checked = {k: v for k, v in settings.items() if v is not None and k != "valid_size"}
     if rules.recipe is not None:
         checked["recipe"] = rules.recipe
     if "schedule" in checked:
         checked["schedule"] = schedule_to_json(checked["schedule"])
+        kind = checked["schedule"]["kind"]
+        if rules.schedules and kind not in rules.schedules:
+            raise UsageError(
+                f"{rules.name} has no schedule {kind!r}. It has: {', '.join(rules.schedules)}."
+            )
     return checked
 
 
