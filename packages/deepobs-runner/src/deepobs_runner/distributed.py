@@ -260,5 +260,16 @@ def joined(ranks: Ranks, task: str, device: torch.device) -> Iterator[Ranks]:
             ranks.store.compare_set(f"{at_work.task}/failure", "", text)
         raise
     finally:
-        # Whoever waits for this process notices now.
-        dist.destroy_process_group()
+        _leave()
+
+
+def _leave() -> None:
+    """Close the connections; whoever waits for this process notices.
+
+    In torch 2.6 the destructor of a process group keeps the interpreter's lock while it waits
+    for gloo's threads, which may need it to free a tensor (pytorch/pytorch#154976): a deadlock.
+    That of the backend lets go of the lock, so the backend is kept until the group is gone.
+    """
+    backend = dist.group.WORLD._get_backend(torch.device("cpu"))  # type: ignore[union-attr]
+    dist.destroy_process_group()
+    del backend
