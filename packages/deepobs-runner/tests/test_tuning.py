@@ -1,15 +1,27 @@
 """Studies carried out: every trial is noted, nothing is repeated, the winner is always the same."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.cli import main
-from deepobs_runner.tuning.ledger import LEDGER, opened, read_ledger, study_folder, tuning_cost
+from deepobs_runner.results import write_bytes
+from deepobs_runner.tuning.ledger import (
+    LEDGER,
+    damaged_lines,
+    opened,
+    read_ledger,
+    study_folder,
+    tuning_cost,
+)
 from deepobs_runner.tuning.spaces import Choice, LogUniform, Space
 from deepobs_runner.tuning.study import make_study
 from deepobs_runner.tuning.tuner import choose_valid_sizes, make_trials
@@ -138,6 +150,96 @@ def test_a_ledger_that_was_cut_off_is_completed(execution):
     assert path.read_bytes().endswith(content.splitlines(keepends=True)[-1])
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\x00garbage{",
+        b"[1, 2]",
+        b'{"problem": "two_d_branin", "optimizer": "SGD", "number": 0, "run": "r"}',
+        None,  # a number in the place of the point
+    ],
+)
+def test_a_damaged_line_is_named_and_noted_again(execution, capsys, damage):
+    study = small(execution, budget=2)
+    carried_out(study, execution)
+    path = execution.out / "tuning" / "s" / LEDGER
+    first, second = path.read_bytes().splitlines()
+    if damage is None:
+        damage = json.dumps({**json.loads(first), "point": 3}).encode()
+    path.write_bytes(damage + b"\n" + second + b"\n")
+    assert damaged_lines(path.parent) == [1]
+    for kind, rows in (("trials", 1), ("cost", 1)):
+        assert main(["table", str(execution.out), kind, "--format", "json", "--no-baselines"]) == 0
+        said = capsys.readouterr()
+        assert len(json.loads(said.out)) == rows
+        assert "ledger.jsonl: what is in line 1 is no trial" in said.err
+    carried_out(study, execution)
+    assert sorted(line["number"] for line in read_ledger(path.parent)) == [0, 1]
+
+
+def test_a_damaged_study_costs_no_other_study_its_end(execution, capsys):
+    carried_out(small(execution, budget=2), execution)
+    broken = execution.out / "tuning" / "broken"
+    broken.mkdir()
+    (broken / "study.json").write_text("{")
+    command = ["tune", "two_d_branin", "SGD", "--budget", "2", "--steps", "5", "--seeds", "1"]
+    assert main([*command, "--out", str(execution.out), "--device", "cpu", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["table", str(execution.out), "cost", "--format", "json", "--no-baselines"]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 2
+    assert "study.json cannot be read" in said.err
+    assert main([*command, "--out", str(execution.out), "--study", "broken"]) == 2
+    assert "Remove it and give the same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["study.json", "ledger.jsonl", "plan.yaml"])
+def test_a_full_disk_is_said_and_gone_on_from(name, execution, capsys, monkeypatch):
+    out = execution.out
+    command = ["tune", "two_d_branin", "SGD", "--budget", "2", "--steps", "5", "--seeds", "1"]
+    command += ["--out", str(out), "--device", "cpu", "--quiet", "--study", "s"]
+
+    def full(path, content):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_bytes(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deepobs_runner.tuning.ledger.write_bytes", full)
+        patch.setattr("deepobs_runner.tuning.plan_writing.write_bytes", full)
+        if name == "ledger.jsonl":
+            own = SimpleNamespace(**{**vars(os), "fsync": lambda _: full(Path(name), b"")})
+            patch.setattr("deepobs_runner.tuning.ledger.os", own)
+        assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"deepobs: Cannot write {out / 'tuning' / 's' / name}: No space left")
+    assert "Traceback" not in said
+    assert damaged_lines(out / "tuning" / "s") == []
+    if name == "ledger.jsonl":  # nothing half written
+        assert (out / "tuning" / "s" / name).read_bytes() == b""
+    assert main(command) == 0
+    assert len(read_ledger(out / "tuning" / "s")) == 2
+
+
+def test_a_choice_without_some_trials_is_no_success(execution, capsys, monkeypatch):
+    command = ["tune", "two_d_branin", "SGD", "--budget", "4", "--steps", "5", "--seeds", "1"]
+    command += ["--out", str(execution.out), "--device", "cpu", "--quiet", "--study", "s"]
+
+    def loses_one(configs, execution, **options):
+        if len(configs) < 4:
+            return run_all(configs, execution, **options)
+        lost = Outcome(config=configs[0], status="killed", message="killed with SIGKILL")
+        return [lost, *run_all(configs[1:], execution, **options)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deepobs_runner.commands.tuning.executor_of", lambda _: loses_one)
+        assert main(command) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 trial left no result, and the choice was made without" in printed
+    assert main(command) == 0
+    assert "left no result" not in capsys.readouterr().out
+
+
 def test_a_name_belongs_to_one_study(execution):
     study = small(execution, budget=2)
     busy = pytest.raises(UsageError, match="Another process is at the study 's'")
@@ -254,6 +356,17 @@ def test_without_any_winner(tmp_path, capsys):
     assert "SGD on two_d_beale: no winner: none of 2 trials ended with a finite value" in printed
 
 
+def test_a_missing_optuna_is_said_before_anything_is_trained(tmp_path, capsys, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("deepobs_runner.tuning.adaptive.import_module", missing)
+    out = tmp_path / "out"
+    assert main(["tune", "two_d_branin", "SGD", "--sampler", "tpe", "--out", str(out)]) == 2
+    assert 'pip install "deepobs-runner[tune]"' in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
     out = tmp_path / "out"
     assert (
@@ -263,6 +376,16 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
     assert "16 trials and up to 10 runs of the winners" in printed
     assert "about " in printed
     assert not out.exists()
+
+
+def test_grids_of_unequal_sizes_are_said(tmp_path, capsys):
+    command = ["tune", "two_d_branin", "SGD", "Adam", "--steps", "3", "--dry-run"]
+    command += ["--out", str(tmp_path / "out"), "--budget", "9"]
+    assert main([*command, "--sampler", "grid"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not equal (SGD 9, Adam 8): a grid has as many points as fit" in printed
+    assert main([*command, "--sampler", "sobol"]) == 0
+    assert "not equal" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

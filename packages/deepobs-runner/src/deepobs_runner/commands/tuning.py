@@ -33,22 +33,32 @@ from deepobs_runner.results import check_writable, load_result, result_path
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.tuning.ledger import (
+    LEDGER,
     PLAN,
     Ledger,
     check_same,
+    cost_of,
+    damaged_lines,
     opened,
     stored_study,
     study_folder,
-    tuning_cost,
 )
 from deepobs_runner.tuning.plan_writing import Winners, write_plans
+from deepobs_runner.tuning.samplers import predrawn
+from deepobs_runner.tuning.selection import Trial
 from deepobs_runner.tuning.space_options import read_spaces
+from deepobs_runner.tuning.spaces import Choice
 from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
 
 
 def tune(arguments: argparse.Namespace) -> int:
-    """Carry a study out; return 1 if an optimizer has no winner or a winner's run failed."""
+    """Carry a study out.
+
+    Returns:
+        1 if an optimizer has no winner, a winner's run failed, or a trial left no result, so that
+        the choice is not final.
+    """
     study = study_of(arguments)
     seeds = study.rules.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1:
@@ -81,6 +91,12 @@ def tune(arguments: argparse.Namespace) -> int:
     if options.name == "local":
         choose_device(execution.device)  # said once, before anything starts
     check_writable(execution.out)
+    if lines := damaged_lines(folder):
+        say(
+            console,
+            f"{count(len(lines), 'line')} of {folder / LEDGER} cannot be read (the first: "
+            f"{lines[0]}); trials that are missing there are noted again",
+        )
     with opened(study, execution.out, name) as ledger:
         return _carry_out(console, ledger, arguments, seeds)
 
@@ -141,6 +157,20 @@ def _introduce(console: Console, study: Study, name: str) -> None:
         fixed = "".join(f" {k}={show(v)}" for k, v in candidate.fixed.items())
         space = f" tuned: {candidate.space}" if candidate.space.dimensions else ""
         say(console, f"{candidate.optimizer}{fixed}{space}")
+    if study.sampler == "grid":
+        _say_unequal_grids(console, study)
+
+
+def _say_unequal_grids(console: Console, study: Study) -> None:
+    """Say that optimizers get different numbers of trials where their grids are of other sizes."""
+    sizes = {c.optimizer: len(predrawn("grid", c.space, study.budget)) for c in study.candidates}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        say(
+            console,
+            f"note: the numbers of trials are not equal ({shown}): a grid has as many points as "
+            f"fit into the budget. --sampler {study.rules.samplers[0]} makes them equal.",
+        )
 
 
 def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, seeds: int) -> int:
@@ -158,7 +188,7 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
             retry_failed=arguments.retry_failed,
             reporter=reporter,
         )
-    console.print(trials_table(tuned, study, ledger.name, execution.out))
+    console.print(trials_table(tuned, ledger))
     for sentence in sentences(tuned, study):
         say(console, sentence)
     winners = winners_of(tuned, study, seeds)
@@ -177,7 +207,7 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
     say(console, f"ledger of all trials: {ledger.folder}")
     bad = [outcome for outcome in outcomes if not outcome.good]
     say_why(bad)
-    return int(bool(bad) or any(t.winner is None for t in tuned))
+    return int(bool(bad) or any(t.winner is None or without_result(t) for t in tuned))
 
 
 def _representative(study: Study, problem: str) -> RunConfig:
@@ -200,10 +230,11 @@ def winners_of(tuned: Sequence[Tuned], study: Study, seeds: int) -> Winners:
     return dict(sorted(found.items(), key=lambda pair: places[pair[0][0]]))
 
 
-def trials_table(tuned: Sequence[Tuned], study: Study, name: str, out: Path) -> Table:
+def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
     """Return the table of chosen configurations, their values and what they cost."""
-    costs = {(c.problem, c.optimizer): c for c in tuning_cost(out) if c.study == name}
-    table = Table(caption="lost: diverged, pruned or failed trials; cost: that of all trials")
+    study = ledger.study
+    costs = {(c.problem, c.optimizer): c for c in cost_of(study, ledger.folder)}
+    table = Table(caption="lost: diverged, pruned or failed; epochs and time: of all trials")
     table.add_column("problem", overflow="fold")
     table.add_column("optimizer", overflow="fold")
     table.add_column("chosen", overflow="fold")
@@ -246,16 +277,18 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
                 f"value ({', '.join(states)}). Widen the space downwards, or look at the ledger."
             )
         elif t.ties:
-            numbers = ", ".join(str(trial.number) for trial in t.ties)
-            lines.append(
-                f"{name}: trial {t.winner.number} and trials {numbers} ended equally well; the "
-                "first is taken."
-            )
+            numbers = ", ".join(str(trial.number) for trial in (t.winner, *t.ties))
+            lines.append(f"{name}: trials {numbers} ended equally well; the first is taken.")
         if t.winner is not None and (edges := at_the_edge(t)):
             lines.append(f"{name}: the best {' and '.join(edges)} is at the end of its range.")
         if failed:
             reasons = "; ".join(dict.fromkeys(trial.message or trial.status for trial in failed))
             lines.append(f"{name}: {count(len(failed), 'trial')} failed: {reasons}")
+        if missing := without_result(t):
+            lines.append(
+                f"{name}: {count(len(missing), 'trial')} left no result, and the choice was made "
+                "without them. The same command makes them and chooses again."
+            )
         if t.score is not None:
             lines.append(f"{name}: geometric mean of the shares of progress: {t.score:.4f}")
     if study.rules.select_on == "test":
@@ -266,14 +299,21 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
     return lines
 
 
+def without_result(tuned: Tuned) -> list[Trial]:
+    """Return the trials that are made again next time: refused, locked or killed."""
+    return [trial for trial in tuned.trials if trial.status in ("refused", "locked", "killed")]
+
+
 def at_the_edge(tuned: Tuned) -> list[str]:
-    """Return the hyperparameters whose chosen value is the least or greatest that was tried."""
+    """Return the hyperparameters whose chosen value is the least or greatest that was tried.
+
+    Choices have no ends.
+    """
     assert tuned.winner is not None
     edges = []
-    for name, value in tuned.winner.point.items():
-        tried = [trial.point[name] for trial in tuned.trials]
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in tried)
-        if numbers and len(set(tried)) > 2 and value in (min(tried), max(tried)):
+    for name, dimension in tuned.candidate.space.dimensions.items():
+        tried = {trial.point[name] for trial in tuned.trials if not isinstance(dimension, Choice)}
+        if len(tried) > 2 and tuned.winner.point[name] in (min(tried), max(tried)):
             edges.append(name)
     return edges
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepobs_runner.calibration import describe_duration
+from deepobs_runner.errors import UsageError
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, make_table, number, words
-from deepobs_runner.tuning.ledger import FOLDER, STUDY, read_ledger, tuning_cost
+from deepobs_runner.tuning.ledger import read_ledger, stored_studies, tuning_cost
 
 
 def _folders(study: Study) -> list[Path]:
@@ -15,9 +16,15 @@ def _folders(study: Study) -> list[Path]:
     return sorted({run.path.parent for run in study.own if run.path is not None})
 
 
+def _said(error: UsageError) -> None:
+    """Do nothing about a damaged study: it is named among what was left out."""
+
+
 def cost_table(study: Study) -> Table:
     """Return what `deepobs tune` spent, by study, problem and optimizer."""
-    rows = [vars(cost) for folder in _folders(study) for cost in tuning_cost(folder)]
+    rows = [
+        vars(cost) for folder in _folders(study) for cost in tuning_cost(folder, on_error=_said)
+    ]
     return make_table(
         "cost",
         "What tuning cost",
@@ -45,10 +52,10 @@ def cost_table(study: Study) -> Table:
 def trials_table(study: Study) -> Table:
     """Return every trial of every study."""
     rows = [
-        {"study": path.parent.name, **line}
+        {"study": place.name, **line}
         for folder in _folders(study)
-        for path in sorted(folder.glob(f"{FOLDER}/*/{STUDY}"))
-        for line in read_ledger(path.parent)
+        for place in stored_studies(folder, on_error=_said)
+        for line in read_ledger(place)
     ]
     return make_table(
         "trials",

@@ -6,12 +6,13 @@ lines of one trial, which a repetition makes, the last counts. docs/tuning.md de
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ PLAN = "plan.yaml"
 
 Line = Mapping[str, Any]
 
+TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("problem", "optimizer", "run", "status"), (str,)),
+    **dict.fromkeys(("number", "epochs", "steps"), (int,)),
+    **{"point": (dict,), "seconds": (int, float)},
+}
+"""Of the fields of a line that are computed with."""
+
 
 def study_folder(out: Path, name: str) -> Path:
     """Return where a study lies below a folder of results.
@@ -44,6 +52,32 @@ def study_folder(out: Path, name: str) -> Path:
     return out / FOLDER / name
 
 
+def stored_studies(
+    out: Path, *, on_error: Callable[[UsageError], object] | None = None
+) -> dict[Path, Study]:
+    """Return the studies below a folder of results, by their own folder.
+
+    Args:
+        out: folder of results.
+        on_error: called with what is wrong with a study, which is then left out; None raises it.
+
+    Raises:
+        UsageError: a study that cannot be read.
+    """
+    found = {}
+    for path in sorted(out.glob(f"{FOLDER}/*/{STUDY}")):
+        try:
+            study = stored_study(path.parent)
+        except UsageError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+        else:
+            if study is not None:
+                found[path.parent] = study
+    return found
+
+
 def stored_study(folder: Path) -> Study | None:
     """Return the study that lies in a folder, None if there is none.
 
@@ -56,7 +90,10 @@ def stored_study(folder: Path) -> Study | None:
     try:
         return Study.from_json(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(
+            f"{path} cannot be read: {error} Remove it and give the same command again: trials "
+            "whose results are there are not repeated."
+        ) from None
 
 
 def check_same(study: Study, stored: Study, name: str) -> None:
@@ -97,14 +134,20 @@ def opened(study: Study, out: Path, name: str) -> Iterator[Ledger]:
                 check_same(study, stored, name)
                 study = replace(study, valid_sizes=stored.valid_sizes)
             else:
-                text = json.dumps(study.to_json(), indent=1)
-                write_bytes(folder / STUDY, text.encode())
+                _write_study(study, folder / STUDY)
             yield Ledger(study, name, folder)
     except Timeout:
         raise RunLockedError(
             f"Another process is at the study {name!r} in {out}. Wait for it, or choose another "
             "--study."
         ) from None
+
+
+def _write_study(study: Study, path: Path) -> None:
+    try:
+        write_bytes(path, json.dumps(study.to_json(), indent=1).encode())
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 class Ledger:
@@ -124,7 +167,11 @@ class Ledger:
         self._torn = bool(content) and not content.endswith(b"\n")
 
     def note(self, trial: Trial) -> None:
-        """Append the trial, unless the last line about it says the same."""
+        """Append the trial, unless the last line about it says the same.
+
+        Raises:
+            UsageError: the ledger cannot be written, for want of room above all.
+        """
         line = trial.to_json()
         text = json.dumps(line, allow_nan=False)
         if self._known.get(_key(line)) == json.loads(text):
@@ -132,13 +179,32 @@ class Ledger:
         content = f"{text}\n".encode()
         if self._torn:  # the process before was killed while it wrote
             content, self._torn = b"\n" + content, False
-        descriptor = os.open(self.folder / LEDGER, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            os.write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            _append(self.folder / LEDGER, content)
+        except OSError as error:
+            raise cannot_write(self.folder / LEDGER, error) from None
         self._known[_key(line)] = json.loads(text)
+
+
+def cannot_write(path: Path, error: OSError) -> UsageError:
+    """Return the error to raise where a file of a study cannot be written."""
+    return UsageError(
+        f"Cannot write {path}: {error.strerror or error}. Finished trials are kept; mend that and "
+        "give the same command again."
+    )
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append to a file: all, or nothing that would be left as half a line."""
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _key(line: Line) -> tuple[Any, ...]:
@@ -148,20 +214,37 @@ def _key(line: Line) -> tuple[Any, ...]:
 def read_ledger(folder: Path) -> list[Line]:
     """Return the last line about every trial of a study, in the order of their first ones.
 
-    A line that was cut off when a process was killed is left out: its trial is noted again when
-    the study is resumed.
+    A line that cannot be read, such as one that was cut off when a process was killed, is left
+    out: its trial is noted again when the study is resumed. `damaged_lines` has their numbers.
     """
+    lines = {_key(line): line for line in _lines(folder) if line is not None}
+    return list(lines.values())
+
+
+def damaged_lines(folder: Path) -> list[int]:
+    """Return the numbers, from 1, of the lines of a study's ledger that cannot be read."""
+    return [number for number, line in enumerate(_lines(folder), start=1) if line is None]
+
+
+def _lines(folder: Path) -> list[Line | None]:
+    """Return the lines of a ledger, None for one that is no trial."""
     path = folder / LEDGER
     if not path.exists():
         return []
-    lines: dict[tuple[Any, ...], Line] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-            lines[_key(line)] = line
-        except (ValueError, KeyError, TypeError):
-            continue
-    return list(lines.values())
+    return [_line(text) for text in path.read_bytes().split(b"\n") if text]
+
+
+def _line(text: bytes) -> Line | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    whole = (
+        isinstance(line, dict)
+        and all(field.name in line for field in fields(Trial))
+        and all(isinstance(line[name], types) for name, types in TYPES.items())
+    )
+    return line if whole else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,27 +282,58 @@ class TuningCost:
     seconds: float
 
 
-def tuning_cost(folder: Path) -> list[TuningCost]:
+def tuning_cost(
+    out: Path, *, on_error: Callable[[UsageError], object] | None = None
+) -> list[TuningCost]:
     """Return the cost of every study below a folder of results, a row a problem and optimizer.
+
+    Args:
+        out: folder of results.
+        on_error: see `stored_studies`.
 
     Raises:
         UsageError: a study that cannot be read.
     """
-    costs = []
-    for path in sorted(folder.glob(f"{FOLDER}/*/{STUDY}")):
-        study = stored_study(path.parent)
-        if study is None:
-            continue
-        lines = read_ledger(path.parent)
-        for problem in study.problems:
-            for candidate in study.candidates:
-                own = [
-                    line
-                    for line in lines
-                    if (line["problem"], line["optimizer"]) == (problem, candidate.optimizer)
-                ]
-                costs.append(_cost(study, path.parent.name, problem, candidate.optimizer, own))
-    return costs
+    studies = stored_studies(out, on_error=on_error)
+    return [cost for folder, study in studies.items() for cost in cost_of(study, folder)]
+
+
+def cost_of(study: Study, folder: Path) -> list[TuningCost]:
+    """Return the cost of a study that lies in a folder, a row a problem and optimizer."""
+    lines = read_ledger(folder)
+    return [
+        _cost(
+            study,
+            folder.name,
+            problem,
+            candidate.optimizer,
+            [
+                line
+                for line in lines
+                if (line["problem"], line["optimizer"]) == (problem, candidate.optimizer)
+            ],
+        )
+        for problem in study.problems
+        for candidate in study.candidates
+    ]
+
+
+def what_is_damaged(out: Path) -> list[str]:
+    """Return a sentence for every study below a folder of results that cannot be read whole."""
+    sentences: list[str] = []
+    studies = stored_studies(out, on_error=lambda error: sentences.append(str(error)))
+    for folder in studies:
+        if numbers := damaged_lines(folder):
+            sentences.append(_damage(folder, numbers))
+    return sentences
+
+
+def _damage(folder: Path, numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+    return (
+        f"{folder / LEDGER}: what is in line {shown} is no trial. Give the command of the study "
+        "again: it notes every trial that is missing."
+    )
 
 
 def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Line]) -> TuningCost:

@@ -11,6 +11,7 @@ from deepobs_runner.config import RunConfig
 from deepobs_runner.labels import show_schedule
 from deepobs_runner.results import write_bytes
 from deepobs_runner.schedules import schedule_from_json
+from deepobs_runner.tuning.ledger import cannot_write
 
 Winners = Mapping[tuple[str, str], Sequence[RunConfig]]
 """Configurations of the runs of every winner, by problem and optimizer."""
@@ -29,6 +30,9 @@ def write_plans(
         winners: to be run.
         settings: those asked for, as in `Study`.
         title: a line of comment.
+
+    Raises:
+        UsageError: a plan cannot be written.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for problem in dict.fromkeys(problem for problem, _ in winners):
@@ -38,7 +42,10 @@ def write_plans(
     for number, (optimizers, problems) in enumerate(groups.items(), start=1):
         place = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         text = _plan(problems, optimizers, winners, settings, title)
-        write_bytes(place, text.encode())
+        try:
+            write_bytes(place, text.encode())
+        except OSError as error:
+            raise cannot_write(place, error) from None
         paths.append(place)
     for stale in path.parent.glob(f"{path.stem}*{path.suffix}"):
         if stale not in paths:
