@@ -26,6 +26,7 @@ from deepobs_runner.reporting.study import Study, make_study
 from deepobs_runner.reporting.tables import Table, select
 from deepobs_runner.reporting.writing import write_report
 from deepobs_runner.results import RunResult, load_results, write_bytes
+from deepobs_runner.tuning.ledger import what_is_damaged
 
 TEXTS: Mapping[str, Callable[[Table], str]] = {
     "csv": csv_table,
@@ -154,6 +155,7 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
     if not place.is_dir() and str(place) in baseline_sets():
         return all_results(baseline_sets()[str(place)], tuned=False), True
     results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))
+    left_out += [f"left out: {sentence}" for sentence in what_is_damaged(place)]
     if not results:
         raise UsageError(
             f"There is nothing to report: no result can be read in {place}. "
