@@ -188,19 +188,28 @@ def resolved(ranks, name):
     return resolve_world(config, ranks, problem).world_size
 
 
-class Failing(torch.optim.SGD):
-    """Fails or dies in the second epoch, in one process."""
+def fail():
+    raise ArithmeticError("the matrix is singular")
 
-    def __init__(self, parameters, lr, rank, kill):
+
+ENDS = {
+    "fail": fail,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "starve": lambda: torch.empty(2**50),  # more memory than any machine has
+}
+
+
+class Ending(torch.optim.SGD):
+    """Comes to an end in the second epoch, in one process."""
+
+    def __init__(self, parameters, lr, rank, end):
         super().__init__(parameters, lr=lr)
-        self.calls, self.rank, self.kill = 0, rank, kill
+        self.calls, self.rank, self.end = 0, rank, end
 
     def step(self, closure):
         self.calls += 1
         if self.calls == 6 and dist.get_rank() == self.rank:
-            if self.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise ArithmeticError("the matrix is singular")
+            self.end()
         return super().step(closure)
 
 
@@ -222,14 +231,12 @@ def stored(ranks, out, *runs):
         ranks: of this process.
         out: folder of results.
         runs: of each a dictionary: `resume`, `time_limit`, `interrupt` (after this epoch, in the
-            first process), `fail` or `kill` (in this process), `lr`.
+            first process), `fail`, `kill` or `starve` (in this process), `lr`.
     """
     return [_stored(ranks, out, **options) for options in runs]
 
 
-def _stored(
-    ranks, out, resume=False, time_limit=None, interrupt=None, fail=None, kill=None, lr=0.1
-):
+def _stored(ranks, out, resume=False, time_limit=None, interrupt=None, lr=0.1, **ends):
     import deepobs_runner.execution as module
 
     problem = named("blobs")
@@ -243,10 +250,9 @@ def _stored(
             raise KeyboardInterrupt
 
     build = module.optimizer_of
-    if fail is not None or kill is not None:
-        rank = kill if fail is None else fail
-        module.optimizer_of = lambda *_: (
-            lambda model: Failing(model.parameters(), lr, rank, kill is not None)
+    for name, rank in ends.items():
+        module.optimizer_of = lambda *_, rank=rank, end=ENDS[name]: (
+            lambda model: Ending(model.parameters(), lr, rank, end)
         )
     with outcome() as found:
         result = run(config, execution, problem=problem, on_record=on_record, ranks=ranks)

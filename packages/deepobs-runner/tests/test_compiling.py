@@ -68,6 +68,24 @@ def test_all_is_compiled_before_the_first_step(problem, configure, captured):
     assert [r.counters["closure_calls"] for r in compiled] == [0, 4, 8]
 
 
+def test_a_value_alone_is_of_the_same_code(problem, configure, captured):
+    """A line search compiles nothing in a step, and compares like with like."""
+    seen = []
+
+    class Searcher(torch.optim.SGD):
+        def step(self, closure):
+            before = len(captured)
+            value, objective = closure(backward=False), closure()
+            equal = value.item() == objective.item()
+            seen.append((len(captured) - before, value.requires_grad, equal))
+            return super().step()
+
+    build = lambda model: Searcher(model.parameters(), lr=0.1)  # noqa: E731
+    config, execution = configure(epochs=1), replace(CPU, compile=True)
+    list(train(problem, build, config=config, execution=execution))
+    assert seen == [(0, False, True)] * 4
+
+
 def test_every_run_of_a_process_is_compiled(problem, configure, captured):
     """Torch gives up on a function that was compiled too often, which is eight times."""
     counts = []

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from deepobs_runner import Execution, run, train
 from deepobs_runner.checkpoints import load_checkpoint, save_checkpoint
@@ -35,6 +36,33 @@ def test_every_precision_learns(problem, configure, device, precision):
     counters = recorded[-1].counters
     assert counters["closure_calls"] == 20
     assert counters["peak_memory_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "computed", "kept", "products"),
+    [
+        ("fp32", torch.float32, torch.float32, "highest"),
+        ("tf32", torch.float32, torch.float32, "high"),
+        ("fp64", torch.float64, torch.float64, "highest"),
+        ("bf16", torch.bfloat16, torch.float32, "highest"),
+    ],
+)
+def test_training_and_evaluation_compute_in_the_precision(
+    problem, configure, precision, computed, kept, products
+):
+    seen = set()
+
+    class Watched(nn.Linear):
+        def forward(self, x):
+            output = super().forward(x)
+            tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+            seen.add((self.training, output.dtype, self.weight.dtype, *tf32))
+            return output
+
+    small = replace(problem, model=lambda: Watched(8, 3))
+    records(small, configure(precision=precision, epochs=1), "cpu")
+    facts = (computed, kept, products, precision == "tf32")
+    assert seen == {(True, *facts), (False, *facts)}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

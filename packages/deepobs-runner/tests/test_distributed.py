@@ -353,6 +353,16 @@ def test_a_failure_in_one_process_is_recorded_and_the_next_run_goes_on(together,
     assert [record["epoch"] for record in stored[0.1].records] == [0, 1]
 
 
+def test_memory_that_runs_out_in_one_process_is_a_sentence_in_the_result(together, tmp_path):
+    first, second = values(together("stored", tmp_path, {"starve": 1}))
+    assert first[0]["raised"] == second[0]["raised"] == "FailedRunError"
+    (result,) = load_results(tmp_path)
+    assert result.status == "failed"
+    said, explained = result.error.splitlines()
+    assert said == "Process 1 of 2 failed."
+    assert explained.startswith("Out of memory on cpu: blobs with batch_size 16")
+
+
 def test_a_killed_process_ends_the_others_with_a_valid_file(together, undisturbed, tmp_path):
     started = time.monotonic()
     first, second = together("stored", tmp_path, {"kill": 1})

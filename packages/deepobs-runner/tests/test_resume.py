@@ -19,6 +19,7 @@ from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, load_result, run, train
 from deepobs_runner.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
+from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
@@ -127,6 +128,16 @@ def test_without_resume_an_interrupted_run_starts_anew(problem, configure, execu
     seen = []
     run(configure(), execution, problem=problem, on_record=seen.append)
     assert [record.epoch for record in seen] == [0, 1, 2, 3]
+
+
+def test_the_command_says_what_is_resumed_and_what_begins(tmp_path, capsys):
+    words = ["run", "two_d_branin", "SGD", "lr=0.01", "--epochs", "2", "--out", str(tmp_path)]
+    assert main([*words, "--resume", "--time-limit", "1e-9"]) == 0
+    assert "0 runs to resume from a checkpoint, 1 to begin anew" in capsys.readouterr().out
+    assert main([*words, "--resume"]) == 0
+    assert "1 run to resume from a checkpoint, 0 to begin anew" in capsys.readouterr().out
+    assert main([*words, "--resume"]) == 0
+    assert "checkpoint" not in capsys.readouterr().out
 
 
 def test_checkpoint_every_so_many_epochs(problem, configure, execution):

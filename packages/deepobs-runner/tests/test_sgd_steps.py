@@ -145,6 +145,10 @@ def test_other_settings_are_timed_anew(settings):
     assert kept_paces([configure(**settings)], CPU, [calibration()]) == {}
 
 
+def test_compiled_steps_are_timed_anew():
+    assert kept_paces([configure()], replace(CPU, compile=True), [calibration()]) == {}
+
+
 def test_other_threads_are_timed_anew():
     wide = calibration(machine=dict(here(threads=torch.get_num_threads() + 1)))
     assert kept_paces([configure()], CPU, [wide]) == {}

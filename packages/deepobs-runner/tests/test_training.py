@@ -1,5 +1,6 @@
 """The training loop."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from deepobs_problems import load_problem
-from deepobs_runner import Execution, RunConfig, resolve_config, run, train
+from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, train
 from deepobs_runner.clocks import CLOCKS
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
@@ -183,6 +184,42 @@ def test_optimizers_lower_the_objective(name):
     recorded = records(problem, resolve_config(config))
     first, last = (recorded[i].metrics["train_eval"]["objective"] for i in (0, -1))
     assert last < 0.9 * first
+
+
+def test_a_step_too_large_for_its_type_is_divergence(problem, configure, execution):
+    """Torch raises an exception where float32 would hold infinity."""
+    result = run(configure(hyperparams={"lr": 1e300}), execution, problem=problem)
+    assert result.status == "diverged"
+    assert result.error.startswith("Diverged in epoch 1, after 0 steps: RuntimeError")
+    assert [record["epoch"] for record in result.records] == [0]
+    assert load_result(result.path) == result
+    assert not list(execution.out.glob("*.ckpt"))
+
+
+@pytest.mark.parametrize(("value", "status"), [(float("nan"), "diverged"), (1.0, "failed")])
+def test_an_exception_is_divergence_only_if_numbers_are_not_finite(
+    problem, configure, execution, monkeypatch, value, status
+):
+    """Such as that of a decomposition of a gradient that is not finite."""
+
+    class Decomposing(torch.optim.SGD):
+        def step(self, closure):
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(value)
+            closure()
+            raise torch.linalg.LinAlgError("the matrix is singular")
+
+    monkeypatch.setattr(
+        "deepobs_runner.execution.optimizer_of",
+        lambda *_: lambda model: Decomposing(model.parameters(), lr=0.1),
+    )
+    expected = nullcontext() if status == "diverged" else pytest.raises(torch.linalg.LinAlgError)
+    with expected:
+        run(configure(), execution, problem=problem)
+    (path,) = execution.out.glob("*.json")
+    result = load_result(path)
+    assert result.status == status
+    assert "the matrix is singular" in result.error
 
 
 def test_unresolved_configuration_is_refused(problem):

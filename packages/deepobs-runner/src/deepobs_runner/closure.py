@@ -47,6 +47,7 @@ class Closure:
     Attributes:
         counts: so far: `closure_calls`; `gradient_evaluations`, those with a backward pass;
             `skipped_steps`, those whose gradient overflowed in fp16.
+        objective: of the last step that called, at its incoming weights; a scalar on the device.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Closure:
         self._outgoing: State = None
         self._batch: Batch | None = None
         self._calls = 0
-        self._objective: Tensor | None = None
+        self.objective: Tensor | None = None
         self._generators: list[Tensor] = []
         self._committed: list[Tensor] = []
         self._versions = 0
@@ -130,13 +131,13 @@ class Closure:
         Raises:
             RuntimeError: the optimizer did not call the closure.
         """
-        if self._objective is None or self._calls == 0:
+        if self.objective is None or self._calls == 0:
             raise RuntimeError("The optimizer's step(closure) did not call the closure.")
         if self._calls > 1:
             for buffer, committed in zip(self._buffers, self._committed, strict=True):
                 buffer.copy_(committed)
         self._state = self._outgoing
-        return self._objective
+        return self.objective
 
     def reset_state(self) -> None:
         """Forget the recurrent state, as at the start of every pass over the data."""
@@ -160,15 +161,19 @@ class Closure:
             self._repeat()
         if self._scale is not None:
             self._check_that_a_step_can_be_skipped()
-        with torch.set_grad_enabled(backward):
+        # Compiled, a value alone comes from the same code: without gradients it would be compiled
+        # once more, in the middle of a step, and round differently.
+        with torch.set_grad_enabled(backward or self._compiled):
             objective, state = self._forward()
+        if not backward:
+            objective = objective.detach()
         keep_graph = create_graph or self._create_graph
         if backward:
             self._backward(objective, keep_graph)
         if self._ranks.size > 1:
             objective = self._averaged(objective, backward, keep_graph)
         if self._calls == 1:
-            self._objective = objective.detach()
+            self.objective = objective.detach()
             self._outgoing = _detached(state)
         finite = not backward or self._finish_gradient()
         self._lap("forward_backward")

@@ -11,6 +11,7 @@ more, and problems apply the model as they like, all of which DDP's hooks do not
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from deepobs_runner.config import Precision
 from deepobs_runner.devices import choose_device
-from deepobs_runner.errors import LostProcessError, ToldError, UsageError
+from deepobs_runner.errors import FailedRunError, LostProcessError, ToldError, UsageError
 
 T = TypeVar("T")
 
@@ -162,14 +163,17 @@ class Ranks:
         """Surround what all processes do at once.
 
         Raises:
-            RuntimeError: another process failed; its traceback is the message.
+            FailedRunError: another process failed, for a reason that a sentence says.
+            RuntimeError: it failed otherwise; its traceback is the message.
             LostProcessError: another process is gone, or did not come in time.
         """
         try:
             yield
         except RuntimeError as error:
             if self.store is not None and self.store.check([f"{self.task}/failure"]):
-                raise RuntimeError(self.store.get(f"{self.task}/failure").decode()) from None
+                failure = json.loads(self.store.get(f"{self.task}/failure"))
+                kind = FailedRunError if failure["explained"] else RuntimeError
+                raise kind(failure["text"]) from None
             raise LostProcessError(
                 f"Process {self.rank} of {self.size} lost another one, or waited in vain for "
                 f"{TIMEOUT.total_seconds():.0f} s ({str(error).splitlines()[0]}). Every epoch "
@@ -254,10 +258,15 @@ def joined(ranks: Ranks, task: str, device: torch.device) -> Iterator[Ranks]:
         yield at_work
     except LostProcessError:
         raise
-    except Exception:
-        text = f"Process {ranks.rank} of {ranks.size} failed.\n{traceback.format_exc()}"
+    except Exception as error:
+        explained = isinstance(error, UsageError)
+        text = str(error) if explained else traceback.format_exc()
+        failure = {
+            "explained": explained,
+            "text": f"Process {ranks.rank} of {ranks.size} failed.\n{text}",
+        }
         with suppress(RuntimeError):
-            ranks.store.compare_set(f"{at_work.task}/failure", "", text)
+            ranks.store.compare_set(f"{at_work.task}/failure", "", json.dumps(failure))
         raise
     finally:
         _leave()

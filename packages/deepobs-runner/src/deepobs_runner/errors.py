@@ -15,6 +15,10 @@ class FailedRunError(UsageError):
     """A run failed after it had begun, for a reason that the message explains."""
 
 
+class DivergedError(ArithmeticError):
+    """A run could not go on because its numbers are not finite, or too large for their type."""
+
+
 class ToldError(UsageError):
     """Of several processes that train together, the first could not go on, and says why."""
 

@@ -24,9 +24,10 @@ from deepobs_runner.checkpoints import (
     save_checkpoint,
 )
 from deepobs_runner.config import Execution, RunConfig, resolve
-from deepobs_runner.devices import choose_device, environment
+from deepobs_runner.devices import environment
 from deepobs_runner.distributed import ALONE, Ranks, joined
 from deepobs_runner.errors import (
+    DivergedError,
     FailedRunError,
     LostProcessError,
     RunLockedError,
@@ -158,9 +159,9 @@ def run(
     """Train one configuration and write its result after every epoch.
 
     A run that is finished already is read, not repeated. A run that diverges ends there and says
-    so. An exception after training has begun is recorded in the result, then raised; an interrupt
-    (Ctrl-C, or SIGTERM on the command line) leaves a checkpoint of the last epoch that was
-    completed.
+    so, also where an exception follows from numbers that are not finite. Any other exception after
+    training has begun is recorded in the result, then raised; an interrupt (Ctrl-C, or SIGTERM on
+    the command line) leaves a checkpoint of the last epoch that was completed.
 
     Args:
         config: what to run; defaults are resolved here.
@@ -317,6 +318,9 @@ class Follower:
                 if ended is not None:
                     return ended
                 preparing = 0.0
+        except DivergedError as error:
+            self._received = None  # the epoch that was lost is on no clock
+            return self._end("diverged", str(error))
         except (KeyboardInterrupt, LostProcessError):
             self.interrupt()
             raise
@@ -361,7 +365,7 @@ class Follower:
     def _explain(self, error: BaseException) -> str | None:
         """Return why training failed in a sentence; None if only the traceback says."""
         if is_out_of_memory(error):
-            device = choose_device(self._execution.device)
+            device = self._ranks.device(self._execution.device)
             return explain_out_of_memory(error, self._result.config, device)
         if isinstance(error, UsageError) and self._result.records:
             return str(error)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from deepobs_runner.config import RunConfig
 
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
-"""In the messages of torch's RuntimeErrors, of the CPU and of MPS."""
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+"""In the messages of torch's RuntimeErrors: of the CPU, of MPS, and of cuBLAS and cuDNN."""
 
 
 def tensor_bytes(state: Any) -> int:

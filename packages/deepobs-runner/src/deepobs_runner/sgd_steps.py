@@ -220,7 +220,7 @@ def kept_paces(
     another batch size, recipe, precision, validation split or data.
     """
     found = _of_machine(_machine_here(execution, jobs), calibrations)
-    if found is None or getattr(execution, "compile", False):
+    if found is None or execution.compile:
         return {}
     return {
         kind_of(config): found.paces[key_of(config)]

@@ -21,7 +21,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.data_order import Order, check_batch_size, training_order
 from deepobs_runner.devices import autocast_dtype, compute_dtype, numerics, synchronize
 from deepobs_runner.distributed import ALONE, Ranks
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import DivergedError, UsageError
 from deepobs_runner.evaluating import Evaluator
 from deepobs_runner.loss_scaling import LossScale, SkippedStep
 from deepobs_runner.memory import forget_peak, peak_memory, tensor_bytes
@@ -31,6 +31,9 @@ from deepobs_runner.seeds import global_stream
 from deepobs_runner.shared_draws import batch_statistics
 from deepobs_runner.stopwatch import Stopwatch, start_stopwatch
 from deepobs_runner.telemetry import Telemetry
+
+OVERFLOW = "without overflow"
+"""In torch's RuntimeError about a factor, such as the size of a step, that float32 cannot hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,7 @@ def train(
 
     Raises:
         UsageError: no such device, a batch larger than the training split.
+        DivergedError: an exception that follows from numbers that are not finite.
     """
     execution = execution or Execution()
     device = ranks.device(execution.device, config.precision)
@@ -190,6 +194,7 @@ class _Run:
         self.optimizer: Any = make_optimizer(self.model)
         self.base_rates = [group.get("lr") for group in self.optimizer.param_groups]
         self.steps = 0
+        self.objectives: list[Tensor] = []  # of the present epoch's steps
         self.clock = clock
         self.dtype = compute_dtype(config.precision)
         low = autocast_dtype(config.precision)
@@ -222,8 +227,16 @@ class _Run:
 
     def epoch(self, epoch: int) -> Record:
         """Train the epoch (none for 0), then evaluate."""
-        objectives, telemetry = self._train(epoch) if epoch else (np.zeros(0), {})
-        metrics = self._evaluate()
+        try:
+            objectives, telemetry = self._train(epoch) if epoch else (np.zeros(0), {})
+            metrics = self._evaluate()
+        except Exception as error:
+            if not self._has_diverged(error):
+                raise
+            raise DivergedError(
+                f"Diverged in epoch {epoch}, after {self.steps} steps: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         counters = self._counters()
         self.clock.mark("evaluate")
         return Record(
@@ -251,7 +264,7 @@ class _Run:
         if self.config.steps is not None:
             order = order.first((self.config.steps - self.steps) * self.batch_size)
         last = self.steps + len(order.rows) // self.batch_size - 1
-        objectives: list[Tensor] = []
+        self.objectives = []
         self.model.train()
         set_mode(self.optimizer, training=True)
         self.closure.reset_state()
@@ -268,14 +281,27 @@ class _Run:
                     lap("evaluate")
                 with suppress(SkippedStep):
                     self.optimizer.step(self.closure)
-                objectives.append(self.closure.finish())
+                self.objectives.append(self.closure.finish())
                 self.steps += 1
                 lap("optimizer")
             self.ranks.average_(batch_statistics(self.model))
             self.clock.settle()
             telemetry = self.telemetry.after()
         # One transfer an epoch: a loss read every step would stall an accelerator every step.
-        return torch.stack(objectives).cpu().numpy(), telemetry
+        return torch.stack(self.objectives).cpu().numpy(), telemetry
+
+    def _has_diverged(self, error: Exception) -> bool:
+        """Whether an exception follows from an objective or a factor that is not finite.
+
+        Several processes would have to agree on it, so there it is a failure like any other.
+        """
+        if self.ranks.size > 1 or isinstance(error, UsageError):
+            return False
+        if isinstance(error, RuntimeError) and OVERFLOW in str(error):
+            return True
+        last = self.closure.objective  # of a step that did not come to its end
+        seen = [*self.objectives, *(() if last is None else (last,))]
+        return not all(torch.isfinite(objective) for objective in seen)
 
     def _batches(self, order: Order) -> Iterator[Batch]:
         """Yield this process's share of the batches of an epoch, as the model wants them."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from deepobs_problems import problems_with
 from deepobs_runner.attempts import Outcome, Survey, survey
 from deepobs_runner.calibration import Pace, calibrate, describe_duration, kind_of, predict
+from deepobs_runner.checkpoints import checkpoint_path
 from deepobs_runner.commands.terminal import count, make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.distributed import joined, launched
@@ -192,6 +193,8 @@ def _run(
     if found.finished:
         finished = f"{len(found.finished)} of {count(len(configs), 'run')}"
         say(console, f"{finished} are finished already (--force repeats).")
+    if execution.resume and found.todo:
+        say(console, _what_is_resumed(found.todo, execution.out, force=arguments.force))
     evaluations = sum(map(evaluations_of, found.todo))
     quiet = arguments.quiet or not ranks.first
     with report_progress(console, evaluations, quiet=quiet) as reporter:
@@ -203,6 +206,12 @@ def _run(
         return _say_why_it_failed(bad[0], execution.out)
     _summarize(console, configs, found, outcomes, execution.out)
     return 1 if bad or found.failed else 0
+
+
+def _what_is_resumed(todo: Sequence[RunConfig], folder: Path, *, force: bool) -> str:
+    """Return how many runs go on from checkpoints, and how many begin."""
+    there = 0 if force else sum(checkpoint_path(folder, config.id).exists() for config in todo)
+    return f"{count(there, 'run')} to resume from a checkpoint, {len(todo) - there} to begin anew"
 
 
 def _each_once(console: Console, configs: Sequence[RunConfig]) -> list[RunConfig]:
