@@ -1,0 +1,115 @@
+"""Write docs/compatibility.md of what `nox -s matrix` left in build/matrix.
+
+`python tools/compatibility_table.py [FOLDER]`. Every file is a JUnit report of one pair, named
+`py3.11-torch2.6.0.xml`. A second one of the pair, `py3.11-torch2.6.0-again.xml`, holds tests that
+were run again, say after a fix: of a test, the later outcome counts, and the page says so.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "compatibility.md"
+FOLDER = ROOT / "build" / "matrix"
+PACKAGES = ["deepobs-data", "deepobs-models", "deepobs-problems", "deepobs-runner"]
+NAME = re.compile(r"py(?P<python>\d+\.\d+)-torch(?P<torch>\d+(\.\d+)+)(-\w+)?")
+OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
+
+Outcomes = dict[tuple[str, str], str]  # (module, test) -> passed, failed or skipped
+
+
+class Pair(NamedTuple):
+    """A Python and a torch, as numbers to be sorted by."""
+
+    python: tuple[int, ...]
+    torch: tuple[int, ...]
+
+
+def pair_of(path: Path) -> Pair:
+    """Return the pair that a report's name says.
+
+    Raises:
+        SystemExit: it says none.
+    """
+    match = NAME.fullmatch(path.stem)
+    if match is None:
+        sys.exit(f"{path.name} names no pair; it should be like py3.11-torch2.6.0.xml.")
+    return Pair(*(tuple(map(int, match[key].split("."))) for key in ("python", "torch")))
+
+
+def read(path: Path) -> tuple[str, Outcomes]:
+    """Return when a report was made, and the outcome of every test in it."""
+    suites = list(ElementTree.parse(path).iter("testsuite"))
+    outcomes: Outcomes = {}
+    for case in suites[0].iter("testcase"):
+        found = [OUTCOMES[child.tag] for child in case if child.tag in OUTCOMES]
+        outcomes[case.get("classname", ""), case.get("name", "")] = found[0] if found else "passed"
+    return suites[0].get("timestamp", ""), outcomes
+
+
+def package_of(module: str) -> str:
+    """Return the package of a test module such as `packages.deepobs-data.tests.test_table`."""
+    return module.split(".")[1]
+
+
+def cell(outcomes: Outcomes, package: str) -> str:
+    """Return what is said of a package: passed, failed, skipped."""
+    counts = Counter(how for (module, _), how in outcomes.items() if package_of(module) == package)
+    failed = f"**{counts['failed']} failed**, " if counts["failed"] else ""
+    return f"{failed}{counts['passed']} ({counts['skipped']})"
+
+
+def render(paths: list[Path]) -> str:
+    """Return the page."""
+    reports: dict[Pair, list[tuple[str, Outcomes]]] = {}
+    for path in paths:
+        reports.setdefault(pair_of(path), []).append(read(path))
+    rows = []
+    for pair, made in sorted(reports.items()):
+        made.sort(key=lambda report: report[0])
+        together: Outcomes = {}
+        for _, outcomes in made:
+            together |= outcomes
+        versions = [".".join(map(str, numbers)) for numbers in pair]
+        again = "" if len(made) == 1 else f", {sum(len(o) for _, o in made[1:])} tests again"
+        cells = [*versions, *(cell(together, package) for package in PACKAGES)]
+        rows.append(f"| {' | '.join(cells)} | {made[-1][0][:10]}{again} |")
+    header = f"| {' | '.join(HEADER)} |\n{'| --- ' * len(HEADER)}|"
+    return TEXT.format(header=header, rows="\n".join(rows))
+
+
+HEADER = ["Python", "torch", *(f"`{package}`" for package in PACKAGES), "run on"]
+TEXT = """# Which Python and torch
+
+Python 3.11 or newer and torch 2.6 or newer. `nox -s matrix` runs the tests of the four packages on
+the oldest pair, the newest and two in between, on Linux without a GPU. Tests that passed, and in
+brackets those that were skipped: slow ones, and those that need a GPU.
+
+{header}
+{rows}
+
+The packages declare lower bounds for other people's packages and no upper ones: `nox -s minimum`
+tests the lowest versions they allow, `nox -s newest` the newest there are. `nox -s install_check`
+installs the built wheels on the oldest and the newest pair and trains with them.
+
+`python tools/compatibility_table.py` wrote this page.
+"""
+
+
+def main(folder: Path) -> None:
+    """Write the page."""
+    paths = sorted(folder.glob("*.xml"))
+    if not paths:
+        sys.exit(f"{folder} holds no reports; run nox -s matrix first.")
+    PAGE.write_text(render(paths), encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
