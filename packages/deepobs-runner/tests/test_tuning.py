@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
+from deepobs_runner.analysis import contenders
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.cli import main
 from deepobs_runner.results import write_bytes
@@ -235,7 +236,7 @@ def test_a_choice_without_some_trials_is_no_success(execution, capsys, monkeypat
         patch.setattr("deepobs_runner.commands.tuning.executor_of", lambda _: loses_one)
         assert main(command) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1 trial left no result, and the choice was made without" in printed
+    assert "1 trial left no result and had no part in the choice" in printed
     assert main(command) == 0
     assert "left no result" not in capsys.readouterr().out
 
@@ -346,6 +347,19 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
     assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [x["run"] for x in lines]
     assert main([*command, "--budget", "4"]) == 2
     assert "study 'mine' already" in capsys.readouterr().err
+
+
+def test_the_winner_stands_for_its_optimizer_and_no_trial_by_its_test_value(execution):
+    study = small(execution)
+    (tuned,) = carried_out(study, execution)
+    run_all(study.winners("two_d_branin", tuned.candidate, tuned.winner.point, 1), execution)
+    results = load_results(execution.out)
+    winner = next(r for r in results if not r.config.valid_size)
+    for record in winner.records:  # whatever the test split says
+        record["metrics"]["test"]["objective"] = 1e6
+    ((contender,),) = contenders(results).values()
+    assert contender.runs == (winner,)
+    assert (contender.chosen_by, contender.settings_seen) == ("its training on all rows", 4)
 
 
 def test_without_any_winner(tmp_path, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,8 @@ class Contender:
         problem: its name.
         label: of the optimizer; the same on every problem.
         runs: of the chosen setting, one a seed.
-        settings_seen: number of distinct settings among the results: its tuning budget.
+        settings_seen: number of distinct settings among the results, whatever was held out: its
+            tuning budget.
         chosen_by: `repeated` if no other setting has as many seeds, else what chose it.
     """
 
@@ -62,8 +63,9 @@ def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
 
     Runs of one optimizer are kept apart by whose they are, recipe, data and precision; the label
     says so where it is needed to tell two apart. Of several settings the one with the most seeds is
-    chosen, because seeds are repeated at the tuned setting; among equals the one with the best
-    median final value, on held-out rows if every run has them, else on the test split.
+    chosen, because seeds are repeated at the tuned setting; among equals one without held-out rows,
+    because trials hold some out; among those the one with the best median final value, on held-out
+    rows if every run has them, else on the test split.
 
     Args:
         results: of any problems and optimizers; runs without a record are left out, and of several
@@ -78,7 +80,7 @@ def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
                 problem=problem,
                 label=label,
                 runs=tuple(chosen),
-                settings_seen=len(settings),
+                settings_seen=_number_tried(settings),
                 chosen_by=chosen_by,
             )
         )
@@ -159,6 +161,11 @@ def once(results: Iterable[RunResult]) -> list[RunResult]:
     return list(kept.values())
 
 
+def _number_tried(settings: Sequence[list[RunResult]]) -> int:
+    """Return how many settings were tried: a winner trained anew on all rows is no further one."""
+    return len({replace(runs[0].config, seed=0, valid_size=0).id for runs in settings})
+
+
 def _choose(settings: Sequence[list[RunResult]]) -> tuple[list[RunResult], str]:
     """Return the runs of the setting that stands for an optimizer, and what chose it."""
     most = max(len(runs) for runs in settings)
@@ -167,6 +174,11 @@ def _choose(settings: Sequence[list[RunResult]]) -> tuple[list[RunResult], str]:
         return settings[0], "the only setting"
     if len(repeated) == 1:
         return repeated[0], "repeated"
+    retrained = [runs for runs in repeated if not any(run.config.valid_size for run in runs)]
+    if 0 < len(retrained) < len(repeated):  # the others are trials, on whose held-out rows it won
+        repeated = retrained
+    if len(repeated) == 1:
+        return repeated[0], "its training on all rows"
     every = [run for runs in repeated for run in runs]
     metric = metric_of(every, "test")
     if all("valid" in run.records[0]["metrics"] for run in every):

@@ -286,8 +286,8 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
             lines.append(f"{name}: {count(len(failed), 'trial')} failed: {reasons}")
         if missing := without_result(t):
             lines.append(
-                f"{name}: {count(len(missing), 'trial')} left no result, and the choice was made "
-                "without them. The same command makes them and chooses again."
+                f"{name}: {count(len(missing), 'trial')} left no result and had no part in the "
+                "choice. The same command makes what is missing and chooses again."
             )
         if t.score is not None:
             lines.append(f"{name}: geometric mean of the shares of progress: {t.score:.4f}")

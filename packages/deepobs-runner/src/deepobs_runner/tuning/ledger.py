@@ -33,7 +33,8 @@ Line = Mapping[str, Any]
 TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("problem", "optimizer", "run", "status"), (str,)),
     **dict.fromkeys(("number", "epochs", "steps"), (int,)),
-    **{"point": (dict,), "seconds": (int, float)},
+    "point": (dict,),
+    "seconds": (int, float),
 }
 """Of the fields of a line that are computed with."""
 
@@ -236,7 +237,7 @@ def _lines(folder: Path) -> list[Line | None]:
 
 def _line(text: bytes) -> Line | None:
     try:
-        line = json.loads(text)
+        line: Line = json.loads(text)
     except ValueError:
         return None
     whole = (
