@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from deepobs_problems import CATALOG
 
@@ -24,6 +25,22 @@ def test_the_catalog_page_is_current():
     found = tool.PAGE.read_text(encoding="utf-8").splitlines()
     expected = tool.render().splitlines()
     assert found == expected, "run: python tools/generate_catalog.py"
+
+
+@pytest.mark.slow
+def test_the_page_of_every_problem_is_current():
+    tool = load_tool("generate_problem_pages")
+    pages = {tool.FOLDER / f"{name}.md": tool.page_of(CATALOG[name]) for name in CATALOG}
+    assert tool.outdated(pages) == [], "run: python tools/generate_problem_pages.py"
+
+
+def test_the_layers_on_a_page_hold_all_parameters():
+    tool = load_tool("generate_problem_pages")
+    for name in ("mnist_vae", "svhn_wrn164", "tolstoi_char_rnn", "quadratic_deep"):
+        problem = CATALOG[name]
+        batch = next(problem.stand_in().train.batches(torch.arange(2), 2))
+        trained = sum(p.numel() for p in problem.model().parameters() if p.requires_grad)
+        assert sum(layer.parameters for layer in tool.layers_of(problem, batch)) == trained
 
 
 def test_the_page_marks_the_defaults_that_the_original_lacks():

@@ -35,8 +35,11 @@ class PublicNames(SphinxDirective):
         names = [name for line in self.content for name in line.split()]
         lines = [f".. currentmodule:: {module}", "", ".. autosummary::", "   :nosignatures:", ""]
         lines += [f"   {name}" for name in names]
+        home = import_module(module)
         for name in names:
-            lines += ["", *documented(getattr(import_module(module), name), name)]
+            if not hasattr(home, name):
+                raise self.error(f"{module} has no {name}: take it off the page.")
+            lines += ["", *documented(getattr(home, name), name)]
         return self.parse_text_to_nodes(StringList(lines, source=f"names of {module}"))
 
 
