@@ -27,11 +27,13 @@ from deepobs_runner.analysis import (
     learning_rate_sensitivity,
     metric_of,
     near_best,
+    overall_sentence,
     paired_sentence,
     performance_profiles,
     published_speed,
     seeds_for_mean,
     seeds_for_ratio,
+    sensitivity_of,
     signed_rank_p,
     speedup,
     summarize_end,
@@ -336,6 +338,13 @@ def test_window_is_relative_to_the_size_of_the_best():
     assert (window.low, window.high) == (10.0, 100.0)
 
 
+def test_rates_are_compared_by_the_seed_that_all_have():
+    runs = [run_of([3.0, v], lr=lr) for lr, v in ((0.1, 1.0), (1.0, 0.5))]
+    runs += [run_of([3.0, 9.0], seed, lr=1.0) for seed in (43, 44)]
+    assert sensitivity_of(runs, LOSS).medians.tolist() == [1.0, 0.5]
+    assert learning_rate_sensitivity(runs, LOSS).medians.tolist() == [1.0, 9.0]
+
+
 def test_sensitivity_without_values():
     empty = learning_rate_sensitivity([], LOSS)
     assert empty.best is None
@@ -430,6 +439,37 @@ def test_profiles_leave_out_what_cannot_be_compared():
 
 
 # Speed-up.
+
+
+def test_runs_that_end_before_the_other_gets_there_say_nothing_about_speed():
+    slow = [reaching(8, seed) for seed in range(3)]
+    short = [reaching(None, seed, length=5, optimizer="Adam") for seed in range(3)]
+    (line,) = speedup(contenders(slow + short), {"p": BAR}, "Adam", "SGD").problems
+    assert math.isnan(line.ratio)
+    assert (line.excluded, line.too_short) == (
+        "the runs of Adam end before SGD reaches the target", "Adam",
+    )  # fmt: skip
+    assert "on p the runs of Adam end before SGD reaches it" in overall_sentence(
+        speedup(contenders(slow + short), {"p": BAR}, "Adam", "SGD")
+    )
+    profiles = performance_profiles(contenders(slow + short), {"p": BAR}, ["SGD", "Adam"])
+    assert profiles.left_out == {"p": "the runs of Adam end before the fastest reaches the target"}
+    # Runs that are seen for longer, or that diverged, did fail.
+    for failed in (
+        [reaching(None, seed, optimizer="Adam") for seed in range(3)],
+        [run_of([2.0, None], seed, optimizer="Adam", status="diverged") for seed in range(3)],
+    ):
+        (line,) = speedup(contenders(slow + failed), {"p": BAR}, "Adam", "SGD").problems
+        assert line.too_short == ""
+        assert "less than half" in line.excluded
+
+
+def test_half_of_the_runs_may_be_open():
+    runs = [reaching(2, 0), reaching(None, 1, length=5), reaching(None, 2, length=10)]
+    times = times_to_target(runs, BAR)
+    assert math.isinf(times.median)
+    assert not times.ends_before(4)  # then two of three had not reached it
+    assert times.ends_before(6)
 
 
 def two_optimizers(slow, fast, problem="p"):

@@ -19,11 +19,12 @@ from deepobs_runner.analysis import (
     contenders,
     curve_band,
     expected_best,
-    learning_rate_sensitivity,
     near_best,
     performance_profiles,
+    sensitivity_of,
     target_of,
 )
+from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.cli import FIGURES, TIME_UNITS, main
 from deepobs_runner.curves import settings_of
 from deepobs_runner.figures import (
@@ -39,7 +40,6 @@ from deepobs_runner.figures import (
     save,
     to_svg,
 )
-from deepobs_runner.figures.gallery import compared_labels
 from deepobs_runner.figures.lines import metric_at
 from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
@@ -238,7 +238,7 @@ def test_the_sensitivity_is_that_of_the_analysis_and_marks_what_diverged():
     objective = metric_at("test", "objective")
     for optimizer, runs in grids.items():
         color = FIXED_COLORS[optimizer]
-        curve = learning_rate_sensitivity(runs, objective)
+        curve = sensitivity_of(runs, objective)
         drawn = lines_of(axes)[color]
         np.testing.assert_array_equal(drawn.get_xdata(), curve.rates)
         finite = np.isfinite(curve.medians)
@@ -249,7 +249,7 @@ def test_the_sensitivity_is_that_of_the_analysis_and_marks_what_diverged():
         window = near_best(curve, 5)
         bars = [bar for bar in windows.lines if bar.get_color() == color]
         assert list(bars[0].get_xdata()) == [window.low, window.high]
-    assert learning_rate_sensitivity(grids["SGD"], objective).diverged.sum() > 5
+    assert sensitivity_of(grids["SGD"], objective).diverged.sum() > 5
 
 
 def test_the_rates_of_another_momentum_are_no_part_of_the_grid():

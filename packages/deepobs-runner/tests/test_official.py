@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from deepobs_runner.curves import curve, final, settings_of
+from deepobs_runner.analysis import Metric, curve_band, summarize_end
+from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
+from deepobs_runner.curves import settings_of
 from deepobs_runner.official import (
     official_learning_rate,
     official_problems,
@@ -51,7 +53,7 @@ def test_tuned_results_are_the_published_ones(problem):
         lr, mean, std = PUBLISHED[problem, setting.optimizer]
         assert official_learning_rate(problem, setting.optimizer) == pytest.approx(lr, rel=1e-5)
         assert [run.config.seed for run in setting.runs] == list(range(42, 52))
-        end = final(setting.runs, "test", "objective")
+        end = summarize_end(setting.runs, TEST_OBJECTIVE)
         assert end.mean == pytest.approx(mean, abs=6e-5)
         assert end.std * np.sqrt(9 / 10) == pytest.approx(std, abs=6e-5)  # published with ddof 0
 
@@ -85,8 +87,9 @@ def test_curve_counts_the_runs_that_reached_an_epoch():
         )
         return RunResult(config=config, status="done", records=records)
 
-    drawn = curve([result(42, [4.0, 2.0, 1.0]), result(43, [2.0, 4.0])], "test", "loss")
+    loss, accuracy = (Metric("test", name, higher_is_better=False) for name in ("loss", "accuracy"))
+    drawn = curve_band([result(42, [4.0, 2.0, 1.0]), result(43, [2.0, 4.0])], loss)
     assert drawn.mean.tolist() == [3.0, 3.0, 1.0]
     assert drawn.std[:2] == pytest.approx([np.sqrt(2), np.sqrt(2)])
     assert np.isnan(drawn.std[2])
-    assert curve([result(42, [1.0])], "test", "accuracy") is None
+    assert curve_band([result(42, [1.0])], accuracy) is None

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_results
+from deepobs_runner.analysis import curve_band
+from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.curves import curve, settings_of
+from deepobs_runner.curves import settings_of
 from deepobs_runner.report import notes, settings_by_problem
 from deepobs_runner.results import save_result
 
@@ -105,11 +107,11 @@ def test_settings_with_equal_rates_are_told_apart():
 
 def test_a_diverged_run_is_not_forgotten_in_the_mean():
     runs = [make([3.0, 2.0, 1.0], seed=1), make([3.0, None], seed=2, status="diverged")]
-    drawn = curve(runs, "test", "objective")
+    drawn = curve_band(runs, TEST_OBJECTIVE)
     assert drawn.mean[0] == 3.0
     assert np.isnan(drawn.mean[1:]).all()
     stopped = [runs[0], make([3.0, 4.0], seed=2, status="stopped")]
-    assert curve(stopped, "test", "objective").mean.tolist() == [3.0, 3.0, 1.0]
+    assert curve_band(stopped, TEST_OBJECTIVE).mean.tolist() == [3.0, 3.0, 1.0]
 
 
 def test_notes_say_nothing_where_all_is_well(store):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_results
+from deepobs_runner.analysis import curve_band
+from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.curves import curve, final, settings_of
+from deepobs_runner.curves import settings_of
 from deepobs_runner.report import notes, settings_by_problem, summary_table
 from deepobs_runner.reporting.ends import settings_table
 from deepobs_runner.reporting.study import make_study
@@ -52,7 +54,7 @@ def test_a_last_epoch_that_was_cut_short(values, steps, epochs):
     run = make(values, steps=steps)
     assert run.epochs().tolist() == pytest.approx(epochs)
     if values:
-        assert curve([run], "test", "objective").epochs.tolist() == pytest.approx(epochs)
+        assert curve_band([run], TEST_OBJECTIVE).epochs.tolist() == pytest.approx(epochs)
 
 
 def test_steps_are_in_the_summary():
@@ -78,11 +80,9 @@ def test_ends_of_runs_that_were_stopped_do_not_count():
         make([3.0], seed=4, status="failed"),
         make([3.0], seed=5, status="running"),
     ]
-    end = final(runs, "test", "objective")
-    assert (end.mean, end.runs) == (1.5, 2)
-    assert end.std == pytest.approx(np.sqrt(0.5))
     (row,) = rows(*runs)
     assert row["final_test_objective"] == 1.5
+    assert row["final_test_objective_std"] == pytest.approx(np.sqrt(0.5))
     assert (row["epochs"], row["seeds"], row["averaged"]) == ("0 to 2", 5, 2)
     assert row["status"] == "2 done, 1 stopped, 1 failed, 1 running"
     problems = settings_by_problem(runs, baselines=[])
@@ -92,13 +92,16 @@ def test_ends_of_runs_that_were_stopped_do_not_count():
 
 def test_a_diverged_run_counts():
     runs = [make(seed=1), make([3.0, None], seed=2, status="diverged")]
-    assert final(runs, "test", "objective").runs == 2
-    assert not np.isfinite(final(runs, "test", "objective").mean)
+    (row,) = rows(*runs)
+    assert row["averaged"] == 2
+    assert np.isnan(row["final_test_objective"])
+    assert "not finite" in shown(settings_by_problem(runs, baselines=[]))
 
 
 def test_where_nothing_is_done_there_is_what_there_is():
     runs = [make([3.0, 2.0], seed=1, status="stopped"), make([3.0], seed=2, status="running")]
-    assert final(runs, "test", "objective").mean == 2.5
+    (row,) = rows(*runs)
+    assert row["final_test_objective"] == 2.5
     said = notes(settings_by_problem(runs, baselines=[]))
     assert any("no run of SGD lr=0.1 is done (1 stopped, 1 running)" in note for note in said)
 

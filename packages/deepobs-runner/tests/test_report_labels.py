@@ -1,5 +1,7 @@
 """Labels: distinct settings have distinct names, whatever they are shown with."""
 
+from dataclasses import replace
+
 import pytest
 
 from deepobs_runner import RunConfig, RunResult, resolve_config
@@ -8,6 +10,7 @@ from deepobs_runner.curves import settings_of
 from deepobs_runner.labels import label_setting
 from deepobs_runner.official import official_results
 from deepobs_runner.progress import label_run
+from deepobs_runner.report import notes, settings_by_problem
 from deepobs_runner.schedules import parse_schedule
 
 
@@ -130,3 +133,48 @@ def test_a_plan_may_shout(tmp_path, capsys):
     plan.write_text("problems: [quadratic_deep]\noptimizers: [SGD]\nsettings: {epochs: 0}\n")
     assert main(["bench", str(plan), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     assert "1 run: 1 done" in capsys.readouterr().out
+
+
+def test_what_all_settings_of_a_users_optimizer_share_is_said_once():
+    def mine(lr, **hyperparams):
+        given = {"lr": lr, "eps": 1e-8, "power": 2, **hyperparams}
+        return result(optimizer="mine.py:Mine", hyperparams=given)
+
+    assert labels(mine(0.1), mine(0.2)) == ["Mine lr=0.1", "Mine lr=0.2"]
+    assert labels(mine(0.1), mine(0.1, power=3)) == ["Mine lr=0.1 power=2", "Mine lr=0.1 power=3"]
+    assert labels(mine(0.1), result(hyperparams={"lr": 0.1, "momentum": 0.9}))[1] == (
+        "SGD lr=0.1 momentum=0.9"  # its defaults are known
+    )
+    evaluated = [
+        replace(run, records=({"epoch": 0, "metrics": {"test": {"objective": 1.0}}},))
+        for run in (mine(0.1), mine(0.2))
+    ]
+    problems = settings_by_problem(evaluated, baselines=[])
+    assert notes(problems) == ["All settings of Mine share eps=1e-08 power=2."]
+
+
+def test_the_summary_fits_eighty_columns():
+    from rich.console import Console
+
+    from deepobs_runner.report import summary_table
+
+    given = {"lr": 25.11886431509579, "eps": 1e-8, "power": 2}
+    runs = [
+        replace(
+            result(problem="fmnist_2c2d", optimizer="there:AdamWScheduleFree", seed=seed,
+                   hyperparams=given, recipe="2019"),
+            records=tuple(
+                {"epoch": epoch, "metrics": {"test": {"objective": seed / 100, "accuracy": 0.9}}}
+                for epoch in range(11)
+            ),
+        )
+        for seed in (42, 43)
+    ]  # fmt: skip
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(summary_table(settings_by_problem(runs)))
+    lines = printed.get().splitlines()
+    assert max(map(len, map(str.rstrip, lines))) <= 80
+    words = printed.get().split()
+    for whole in ("AdamWScheduleFree", "lr=25.1189", "official,", "fmnist_2c2d", "0.0071"):
+        assert whole in words  # nothing is cut or broken

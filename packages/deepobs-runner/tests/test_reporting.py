@@ -282,7 +282,7 @@ def test_one_table_on_the_command_line(folder, tmp_path, capsys):
     assert main(["table", str(place), "verdict", "--no-baselines", "--out", str(out)]) == 0
     assert "| Adam | SGD | all |" in out.read_text("utf-8")
     assert main(["table", str(place), "runs", "--problem", "q"]) == 2
-    assert "There are no results of q. There are some of: p." in capsys.readouterr().err
+    assert "There are no results of 'q'. Problems: p." in capsys.readouterr().err
     assert main(["table", str(place), "--reference", "Lion"]) == 2
     assert "'Lion' is not among the results. Choose one of: Adam, SGD." in capsys.readouterr().err
 

@@ -178,6 +178,18 @@ def all_results(baselines: BaselineSet, *, tuned: bool = True) -> list[RunResult
     return [run for name in problems for run in baseline_results(baselines, name, tuned=tuned)]
 
 
+def unpacked_results(folder: Path) -> list[RunResult]:
+    """Return all results of a packed set as if they lay in a folder of their own: as yours.
+
+    Raises:
+        UsageError: the folder is no packed set, or a file of it is damaged.
+    """
+    found = read_set(folder)
+    if found.packed is None:
+        raise UsageError(f"{folder} is no packed set: there is no {DESCRIPTION} in it.")
+    return [run for problem in found.packed for run in _unpack(found, problem)]
+
+
 def _plain(baselines: BaselineSet) -> list[RunResult]:
     return [] if baselines.folder is None else load_results(baselines.folder)
 

@@ -161,6 +161,7 @@ def _add_report(commands: Subparsers[argparse.ArgumentParser]) -> None:
         description="Write one HTML file that opens without a network, figures as PNG and PDF, "
         "tables as CSV and LaTeX, curves for PGFPlots, and a methods paragraph (docs/report.md).",
     )
+    sub.add_argument("--problem", action="append", default=[], help="only these; may be repeated")
     _add_compared(sub)
     sub.add_argument(
         "--out", type=Path, help="folder of the report; default: RESULTS/report, report-SET"
@@ -197,6 +198,21 @@ def _add_compared(sub: argparse.ArgumentParser, *, results: bool = True) -> None
     """Add what is compared with what."""
     if results:
         sub.add_argument("results", type=Path, help=RESULTS_HELP)
+    group = _add_baselines_and_unit(sub)
+    group.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="OPTIMIZER",
+        help="compare with this one; may be repeated; default: SGD, else Adam, else Momentum",
+    )
+    group.add_argument(
+        "--level", type=float, default=0.95, help="of all intervals; default: %(default)s"
+    )
+
+
+def _add_baselines_and_unit(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add what results are shown with, and how far they are read; return the group."""
     group = sub.add_argument_group("comparison")
     group.add_argument(
         "--no-baselines", action="store_true", help="compare the results with each other only"
@@ -209,16 +225,18 @@ def _add_compared(sub: argparse.ArgumentParser, *, results: bool = True) -> None
         help="a set of `baselines list`, or a folder; may be repeated; default: all sets",
     )
     group.add_argument(
-        "--reference",
-        action="append",
-        default=[],
-        metavar="OPTIMIZER",
-        help="compare with this one; may be repeated; default: SGD, else Adam, else Momentum",
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="compare after N epochs: of longer runs with a constant schedule the first N are read",
     )
-    group.add_argument("--unit", choices=TIME_UNITS, default=TIME_UNITS[0], help="of speed")
     group.add_argument(
-        "--level", type=float, default=0.95, help="of all intervals; default: %(default)s"
+        "--unit",
+        choices=TIME_UNITS,
+        default=TIME_UNITS[0],
+        help="of the time to the target; default: %(default)s",
     )
+    return group
 
 
 def _add_plot(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -233,16 +251,10 @@ def _add_plot(commands: Subparsers[argparse.ArgumentParser]) -> None:
     sub.add_argument("--problem", action="append", default=[], help="only these; may be repeated")
     sub.add_argument("--metric", help="such as accuracy, of curves, sensitivity and tuning")
     sub.add_argument(
-        "--unit",
-        choices=TIME_UNITS,
-        default=TIME_UNITS[0],
-        help="of the time to the target; default: %(default)s",
-    )
-    sub.add_argument(
         "--out", type=Path, metavar="FILE", help="a .pdf, .png or .svg; default: print it as text"
     )
     sub.add_argument("--terminal", action="store_true", help="text as well as the file")
-    sub.add_argument("--no-baselines", action="store_true", help="leave the baselines out")
+    _add_baselines_and_unit(sub)
 
 
 def _add_baselines(commands: Subparsers[argparse.ArgumentParser]) -> None:

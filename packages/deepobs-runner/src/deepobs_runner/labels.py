@@ -1,13 +1,13 @@
 """Names of settings for tables, legends and progress: the optimizer and what is no default.
 
-A label depends on the setting alone, not on the others it is shown with; only where two would be
-called the same something is added.
+A label depends on the setting alone, with two exceptions: where two would be called the same
+something is added, and what all settings of a user's optimizer share is said once, not in each.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
 from types import MappingProxyType
@@ -34,6 +34,9 @@ ORIGINAL_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Defaults of TensorFlow 1's optimizers under the names that results of the original have."""
 
+RATES = ("lr", "learning_rate")
+"""Names of the learning rate; the latter in some results of the original."""
+
 MOST_DIGITS = 7
 """Of a number that somebody wrote, rather than computed."""
 
@@ -41,7 +44,13 @@ LEAST_DIGITS = 4
 """Of the hash that tells settings apart when nothing else does."""
 
 
-def label_setting(config: RunConfig, *, original: bool = False, whole_name: bool = False) -> str:
+def label_setting(
+    config: RunConfig,
+    *,
+    original: bool = False,
+    whole_name: bool = False,
+    without: Collection[str] = (),
+) -> str:
     """Return optimizer, learning rate, and what differs from the defaults of optimizer and problem.
 
     The defaults of a user's optimizer or problem (`location:name`) are not known here, since
@@ -52,6 +61,7 @@ def label_setting(config: RunConfig, *, original: bool = False, whole_name: bool
         config: resolved; fields that are None are left out.
         original: the result is one of the original DeepOBS, whose recipe is always `2019`.
         whole_name: name a user's optimizer with its module or file.
+        without: hyperparameters that are said elsewhere.
 
     >>> config = RunConfig(problem="quadratic_deep", optimizer="SGD", precision="fp64",
     ...                    hyperparams={"lr": 0.1, "momentum": 0.9, "dampening": 0.0})
@@ -67,7 +77,7 @@ def label_setting(config: RunConfig, *, original: bool = False, whole_name: bool
     words += [
         f"{name}={show(value)}"
         for name, value in sorted(given.items())
-        if name not in known or _plain(value) != known[name]
+        if (name not in known or _plain(value) != known[name]) and name not in without
     ]
     defaults = _default_settings(config.problem)
     for name in SETTINGS:
@@ -83,19 +93,26 @@ def label_results(firsts: Sequence[RunResult]) -> list[str]:
     """Return a label for each setting; no two of one problem and source are equal.
 
     Where two would be, users' optimizers are named with their files, and if that is not enough the
-    first digits of the hash in the id are added.
+    first digits of the hash in the id are added. What `shared_hyperparams` returns is left out.
 
     Args:
         firsts: a result of each setting.
     """
-    labels = [
-        label_setting(result.config, original="source" in result.environment) for result in firsts
-    ]
+    shared = shared_hyperparams(result.config for result in firsts)
+
+    def label(result: RunResult, *, whole_name: bool = False) -> str:
+        return label_setting(
+            result.config,
+            original="source" in result.environment,
+            whole_name=whole_name,
+            without=shared.get(result.config.optimizer, ()),
+        )
+
+    labels = [label(result) for result in firsts]
     for twins in _twins(firsts, labels):
         if len({firsts[i].config.optimizer for i in twins}) > 1:
             for i in twins:
-                original = "source" in firsts[i].environment
-                labels[i] = label_setting(firsts[i].config, original=original, whole_name=True)
+                labels[i] = label(firsts[i], whole_name=True)
     for twins in _twins(firsts, labels):
         hashes = [firsts[i].config.id.rpartition("-")[2] for i in twins]
         digits = next(
@@ -105,6 +122,26 @@ def label_results(firsts: Sequence[RunResult]) -> list[str]:
         for i, text in zip(twins, hashes, strict=True):
             labels[i] += f" #{text[:digits]}"
     return labels
+
+
+def shared_hyperparams(configs: Iterable[RunConfig]) -> dict[str, dict[str, Any]]:
+    """Return what all settings of each user's optimizer share, the learning rate aside.
+
+    The defaults of a user's optimizer are not known here, so most of it are defaults.
+
+    Returns:
+        Names and values by optimizer; nothing for those of torch, whose defaults are known.
+    """
+    shared: dict[str, dict[str, Any]] = {}
+    for config in configs:
+        if ":" in config.optimizer:
+            found = shared.setdefault(config.optimizer, dict(config.hyperparams))
+            for name in list(found):
+                if name not in config.hyperparams or config.hyperparams[name] != found[name]:
+                    del found[name]
+            for name in RATES:
+                found.pop(name, None)
+    return shared
 
 
 def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]]:

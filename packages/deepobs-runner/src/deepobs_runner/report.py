@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from rich import box
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from deepobs_runner.analysis import Metric, summarize_end
+from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, is_diverged
 from deepobs_runner.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.comparability import has_stand_in_data, notes_on_official
-from deepobs_runner.curves import Setting, counted, final, settings_of
+from deepobs_runner.config import RunConfig
+from deepobs_runner.curves import Setting, counted, settings_of
 from deepobs_runner.errors import UsageError
+from deepobs_runner.labels import shared_hyperparams, show
 from deepobs_runner.provenance import ORIGINAL
+from deepobs_runner.reporting.tables import NOTHING, spread_text
 from deepobs_runner.results import RunResult
 
 
@@ -44,9 +52,9 @@ def settings_by_problem(
     return problems
 
 
-def _steps(runs: Iterable[RunResult]) -> list[float]:
+def steps_of(runs: Iterable[RunResult]) -> list[float]:
     """Return how many steps each run took, where its records say it."""
-    steps = (run.records[-1].get("steps") for run in runs)
+    steps = (run.records[-1].get("steps") for run in runs if run.records)
     return [float(number) for number in steps if number is not None]
 
 
@@ -61,45 +69,68 @@ def describe_range(numbers: Iterable[float]) -> str:
     return " to ".join(dict.fromkeys(words))
 
 
-def _statuses(runs: Iterable[RunResult]) -> str:
-    counts = Counter(run.status for run in runs)
+def describe_statuses(runs: Iterable[RunResult]) -> str:
+    """Return how many runs ended how; only `done` if all are."""
+    counts = Counter("diverged" if is_diverged(run) else run.status for run in runs)
     if set(counts) == {"done"}:
         return "done"
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 def summary_table(problems: dict[str, list[Setting]]) -> Table:
-    """Return the summary as a table for the terminal; columns nobody needs are left out."""
+    """Return the summary as a table for the terminal; columns nobody needs are left out.
+
+    A problem has a line of its own above its settings, so that the table fits 80 columns.
+    """
     shown = [setting for settings in problems.values() for setting in settings]
-    with_accuracy = any(final(setting.runs, "test", "accuracy") for setting in shown)
-    with_status = any(_statuses(setting.runs) != "done" for setting in shown)
-    ends = {setting.label: _length(setting.runs) for setting in shown}
-    with_length = len(set(ends.values())) > 1 or any("step" in end for end in ends.values())
-    table = Table(caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2")
-    table.add_column("problem", overflow="fold")
-    table.add_column("optimizer", overflow="fold")  # broken rather than cut: it is all there is
-    table.add_column("runs", no_wrap=True)
-    columns = ["seeds", *(["epochs"] if with_length else []), "test objective"]
-    for name in (*columns, *(["test accuracy"] if with_accuracy else [])):
+    columns: dict[str, Callable[[Setting], str]] = {"seeds": lambda s: _seeds(s.runs)}
+    ends = {_length(setting.runs) for setting in shown}
+    named = any(" epochs=" in setting.label for setting in shown)
+    if named or len(ends) > 1 or any("step" in end for end in ends):
+        columns["epochs"] = lambda s: _length(s.runs)
+    columns["test\nobjective"] = lambda s: _end(s.runs, TEST_OBJECTIVE)
+    if any(_end(setting.runs, TEST_ACCURACY) != NOTHING for setting in shown):
+        columns["test\naccuracy"] = lambda s: _end(s.runs, TEST_ACCURACY)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2",
+    )
+    labels = [_without_columns(setting.label) for setting in shown]
+    longest = max((len(word) for label in labels for word in label.split(" ")), default=0)
+    # Broken rather than cut, as it is all there is, but not within a word if that can be.
+    table.add_column("setting", overflow="fold", min_width=min(longest + 2, 40))
+    table.add_column("runs")
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    if with_status:
+    if any(describe_statuses(setting.runs) != "done" for setting in shown):
         table.add_column("status")
-    for settings in problems.values():
-        for index, setting in enumerate(settings):
-            cells = [
-                setting.problem if index == 0 else "",
-                setting.label,
-                f"{setting.source}, {setting.runs[0].config.recipe}",
-                _seeds(setting.runs),
-                *([_length(setting.runs)] if with_length else []),
-                str(final(setting.runs, "test", "objective") or "-"),
-            ]
-            if with_accuracy:
-                cells.append(str(final(setting.runs, "test", "accuracy") or "-"))
-            if with_status:
-                cells.append(_statuses(setting.runs))
-            table.add_row(*cells, end_section=index == len(settings) - 1)
+        columns["status"] = lambda s: describe_statuses(s.runs)
+    for number, (problem, settings) in enumerate(problems.items()):
+        if number:
+            table.add_row()
+        table.add_row(Text(problem, style="bold"))
+        for setting in settings:
+            recipe = setting.runs[0].config.recipe
+            table.add_row(
+                Padding(Text(_without_columns(setting.label)), (0, 0, 0, 2)),
+                Text(f"{setting.source}, {recipe}"),
+                *(Text(cell(setting)) for cell in columns.values()),
+            )
     return table
+
+
+def _without_columns(label: str) -> str:
+    """Return the label of a setting without recipe and epochs, which have columns."""
+    words = label.split(" ")
+    return " ".join(word for word in words if not word.startswith(("recipe=", "epochs=")))
+
+
+def _end(runs: Sequence[RunResult], metric: Metric) -> str:
+    """Return mean and spread of a metric at the end of the runs that count."""
+    end = summarize_end(counted(runs), metric, resamples=None, unfinished=True)
+    return NOTHING if end is None else spread_text(end.mean, end.std)
 
 
 def _seeds(runs: Sequence[RunResult]) -> str:
@@ -115,7 +146,7 @@ def _length(runs: Sequence[RunResult]) -> str:
     return (
         text
         if all(map(float.is_integer, ends))
-        else f"{text} ({describe_range(_steps(runs))} steps)"
+        else f"{text} ({describe_range(steps_of(runs))} steps)"
     )
 
 
@@ -137,6 +168,7 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
                 f"({', '.join(sorted(lengths, key=float))}); compare the curves, not the ends."
             )
         sentences += notes_on_official(problem, listed)
+    sentences += _notes_on_shared(settings)
     sentences += _notes_on_unfinished(settings)
     diverged = [setting for setting in settings if _ended(setting, "diverged")]
     for setting in diverged:
@@ -145,6 +177,20 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
             f"{setting.label} diverged; means over the seeds are not finite from there on."
         )
     return sentences
+
+
+def _notes_on_shared(settings: Sequence[Setting]) -> list[str]:
+    """Say what the labels of users' optimizers leave out, as all their settings share it."""
+    by_source: dict[str, list[RunConfig]] = {}
+    for setting in settings:
+        by_source.setdefault(setting.source, []).append(setting.runs[0].config)
+    found: dict[str, None] = {}
+    for configs in by_source.values():
+        for optimizer, shared in shared_hyperparams(configs).items():
+            if shared:
+                words = " ".join(f"{name}={show(value)}" for name, value in sorted(shared.items()))
+                found[f"All settings of {optimizer.rpartition(':')[2]} share {words}."] = None
+    return list(found)
 
 
 def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
@@ -156,12 +202,13 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
         if out:
             sentences.append(
                 f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} did "
-                f"not end by themselves ({_statuses(out)}); their ends are left out of the numbers."
+                f"not end by themselves ({describe_statuses(out)}); their ends are left out of the "
+                "numbers."
             )
         elif averaged[0].status not in ("done", "diverged"):
             sentences.append(
-                f"{setting.problem}: no run of {setting.label} is done ({_statuses(averaged)}); "
-                "the numbers are of where they are."
+                f"{setting.problem}: no run of {setting.label} is done "
+                f"({describe_statuses(averaged)}); the numbers are of where they are."
             )
     return sentences
 

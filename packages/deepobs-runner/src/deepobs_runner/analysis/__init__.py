@@ -14,6 +14,7 @@ from deepobs_runner.analysis.comparison import (
 )
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
 from deepobs_runner.analysis.fairness import foreign_targets, unequal
+from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.grouping import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.metrics import (
     End,
@@ -31,6 +32,7 @@ from deepobs_runner.analysis.sensitivity import (
     Window,
     learning_rate_sensitivity,
     near_best,
+    sensitivity_of,
 )
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
 from deepobs_runner.analysis.survival import survival_curve, survival_median
@@ -86,6 +88,7 @@ __all__ = [
     "divergence_rate",
     "expected_best",
     "final_value",
+    "first_epochs",
     "foreign_targets",
     "hodges_lehmann",
     "holm",
@@ -102,6 +105,7 @@ __all__ = [
     "published_speed",
     "seeds_for_mean",
     "seeds_for_ratio",
+    "sensitivity_of",
     "signed_rank_p",
     "speed_sentence",
     "speedup",

@@ -56,10 +56,10 @@ class Band:
     def rows(self) -> list[Row]:
         """Return a row for every epoch."""
         names = ("runs", "mean", "std", "median", "lower_quartile", "upper_quartile", "low", "high")
-        columns = [getattr(self, name).tolist() for name in names]
+        columns = [getattr(self, name).tolist() for name in ("epochs", *names)]
         return [
-            {"metric": str(self.metric), "epoch": int(epoch), **dict(zip(names, row, strict=True))}
-            for epoch, *row in zip(self.epochs, *columns, strict=True)
+            {"metric": str(self.metric), "epoch": epoch, **dict(zip(names, row, strict=True))}
+            for epoch, *row in zip(*columns, strict=True)
         ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.analysis.grouping import Contender
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.targets import Target
@@ -39,6 +40,9 @@ def unequal(
         "Different programs": lambda c: _all(c, _program),
         "Different ways to choose the setting": _chosen_by,
     }
+    runs = [run for listed in problems.values() for c in listed for run in c.runs]
+    if any(FULL_LENGTH in run.environment for run in runs):
+        facets["Settings chosen for other numbers of epochs"] = lambda c: _all(c, _full_length)
     sentences = []
     for name, describe in facets.items():
         found: dict[tuple[tuple[str, str], ...], list[str]] = {}
@@ -125,6 +129,12 @@ def _regularizer(run: RunResult) -> str:
     if l2 is None:
         return ""
     return f"L2 {l2:g}" + ("" if run.config.l2_via == "objective" else " by the optimizer")
+
+
+def _full_length(run: RunResult) -> str:
+    """Of results that were shortened, the length of the runs themselves."""
+    planned = run.environment.get(FULL_LENGTH, run.config.epochs)
+    return "" if planned is None else _count(planned, "epoch")
 
 
 def _program(run: RunResult) -> str:

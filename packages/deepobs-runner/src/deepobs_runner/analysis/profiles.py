@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepobs_runner.analysis.grouping import Contender, find
+from deepobs_runner.analysis.fairness import join
+from deepobs_runner.analysis.grouping import Contender, find, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.resampling import (
     LEAST_SEEDS,
@@ -20,6 +21,9 @@ from deepobs_runner.analysis.resampling import (
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.analysis.times import Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
+
+LEAST_PROBLEMS = 2
+"""A profile over one problem says no more than the times themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +203,23 @@ def performance_profiles(
     )
 
 
+def compared_labels(problems: Mapping[str, Sequence[Contender]]) -> list[str]:
+    """Return the optimizers of a profile: as many as share at least two problems.
+
+    Those with the fewest problems are left out first; all, if no two share two problems.
+    """
+    labels = labels_of(problems)
+    there = {
+        label: {problem for problem, listed in problems.items() if find(listed, label)}
+        for label in labels
+    }
+    ranked = sorted(labels, key=lambda label: -len(there[label]))  # keeps the order of equals
+    for count in range(len(ranked), 1, -1):
+        if len(set.intersection(*(there[label] for label in ranked[:count]))) >= LEAST_PROBLEMS:
+            return [label for label in labels if label in ranked[:count]]
+    return labels
+
+
 def _times(
     listed: Sequence[Contender], target: Target | None, labels: Sequence[str], unit: Unit
 ) -> list[Times] | str:
@@ -220,4 +241,9 @@ def _times(
         return "the target is reached before training"
     if not np.isfinite(medians).any():
         return "nobody reaches the target in half of the runs"
+    short = [
+        label for label, times in zip(labels, found, strict=True) if times.ends_before(min(medians))
+    ]
+    if short:
+        return f"the runs of {join(short)} end before the fastest reaches the target"
     return found

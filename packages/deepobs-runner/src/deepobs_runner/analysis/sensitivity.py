@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,10 +19,8 @@ from deepobs_runner.analysis.metrics import (
 )
 from deepobs_runner.analysis.resampling import quantiles
 from deepobs_runner.errors import UsageError
+from deepobs_runner.labels import RATES
 from deepobs_runner.results import RunResult
-
-RATES = ("lr", "learning_rate")
-"""Names of the learning rate; the latter in some results of the original."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +82,13 @@ class Window:
         return [dict(vars(self))]
 
 
+def rate_of(run: RunResult) -> float | None:
+    """Return the learning rate of a run, None if it has no number of that name."""
+    given = run.config.hyperparams
+    rate = next((given[name] for name in RATES if name in given), None)
+    return float(rate) if isinstance(rate, int | float) else None
+
+
 def learning_rate_sensitivity(
     results: Iterable[RunResult],
     metric: Metric,
@@ -110,14 +115,13 @@ def learning_rate_sensitivity(
     values: dict[float, list[float]] = {}
     lost: dict[float, int] = {}
     for run in results:
-        given = run.config.hyperparams
-        rate = next((given[name] for name in RATES if name in given), None)
-        if not isinstance(rate, int | float) or not is_finished(run):
+        rate = rate_of(run)
+        if rate is None or not is_finished(run):
             continue
         if seed is not None and run.config.seed != seed:
             continue
-        values.setdefault(float(rate), []).append(of(run, metric))
-        lost[float(rate)] = lost.get(float(rate), 0) + is_diverged(run)
+        values.setdefault(rate, []).append(of(run, metric))
+        lost[rate] = lost.get(rate, 0) + is_diverged(run)
     rates = sorted(values)
     medians = [float(quantiles(ranked(np.array(values[r]), metric), [0.5])[0]) for r in rates]
     return Sensitivity(
@@ -128,6 +132,24 @@ def learning_rate_sensitivity(
         runs=np.array([len(values[rate]) for rate in rates], dtype=int),
         diverged=np.array([lost[rate] for rate in rates], dtype=int),
     )
+
+
+def sensitivity_of(runs: Sequence[RunResult], metric: Metric) -> Sensitivity:
+    """Return the final values over the learning rates, all from the same seed if need be.
+
+    Where some rates have more seeds than others, which the tuned one usually has, rates are
+    compared by the lowest seed that all have; without one, by the medians of what there is.
+    """
+    curve = learning_rate_sensitivity(runs, metric)
+    if len(set(curve.runs.tolist())) <= 1:
+        return curve
+    seeds: dict[float, set[int]] = {}
+    for run in runs:
+        rate = rate_of(run)
+        if rate is not None and is_finished(run):
+            seeds.setdefault(rate, set()).add(run.config.seed)
+    common = set.intersection(*seeds.values())
+    return learning_rate_sensitivity(runs, metric, seed=min(common)) if common else curve
 
 
 def near_best(curve: Sensitivity, percent: float = 5.0) -> Window | None:

@@ -59,6 +59,11 @@ class ProblemSpeedup:
         return self.low > 1 or self.high < 1
 
     @property
+    def too_short(self) -> str:
+        """Label of the one whose runs end before the other reaches the target, else nothing."""
+        return _too_short(self.times, self.reference_times, self.optimizer, self.reference)
+
+    @property
     def reached_by(self) -> tuple[str, ...]:
         """Labels of those that reach the target in half of their runs."""
         sides = ((self.optimizer, self.times), (self.reference, self.reference_times))
@@ -235,6 +240,10 @@ def _ratio(
             return math.nan, f"the runs of {label} do not say {target.metric} and {unit}"
     if first is None or second is None:
         return math.nan, "there are no runs"
+    short = _too_short(first, second, optimizer, reference)
+    if short:
+        other = reference if short == optimizer else optimizer
+        return math.nan, f"the runs of {short} end before {other} reaches the target"
     slow = [
         f"{label} in {times.reached.sum()} of {len(times.times)} runs"
         for times, label in ((first, optimizer), (second, reference))
@@ -249,6 +258,15 @@ def _ratio(
     if few < LEAST_SEEDS:
         return ratio, f"{'one seed has' if few == 1 else 'two seeds have'} no interval"
     return ratio, ""
+
+
+def _too_short(first: Times | None, second: Times | None, optimizer: str, reference: str) -> str:
+    if first is None or second is None:
+        return ""
+    for times, other, label in ((first, second, optimizer), (second, first, reference)):
+        if math.isfinite(other.median) and times.ends_before(other.median):
+            return label
+    return ""
 
 
 def _log_ratios(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.grouping import contenders, is_official, median_final
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
 from deepobs_runner.official import official_results
@@ -73,24 +74,33 @@ def convergence_target(problem: str) -> Target | None:
     return Target(problem=problem, metric=metric, value=value, source=OFFICIAL_SOURCE)
 
 
-def target_of(problem: str, results: Iterable[RunResult] = ()) -> Target | None:
+def target_of(
+    problem: str, results: Iterable[RunResult] = (), *, epochs: int | None = None
+) -> Target | None:
     """Return the target of a problem.
 
     The official convergence value, except for the two VAEs, which every optimizer passes in one
     epoch. There, and without an official value, it is the median final value of tuned Adam: of the
-    official runs where there are some, else of the `results`.
+    official runs where there are some, else of the `results`. So it is, too, where runs are
+    compared after fewer epochs than the official ones have, as the official value is that of the
+    whole length.
 
     Args:
         problem: its name.
         results: where tuned Adam is looked for; those of other problems are ignored.
+        epochs: after which the results end, see `first_epochs`; None: that of each run.
 
     Returns:
         None where there is neither an official value nor a finished run of Adam.
     """
     official = convergence_target(problem)
-    if official is not None and problem not in TOO_EASY:
-        return official
     adam = [run for run in official_results(problem) if run.config.optimizer == "Adam"]
+    after = ""
+    if epochs is not None and any((run.config.epochs or 0) > epochs for run in adam):
+        adam, _ = first_epochs(adam, epochs)
+        after = f" after {epochs} epoch{'' if epochs == 1 else 's'}"
+    elif official is not None and problem not in TOO_EASY:
+        return official
     if not adam:
         own = [r for r in results if r.config.problem == problem and r.config.optimizer == "Adam"]
         found = contenders(own).get(problem, [])
@@ -107,5 +117,5 @@ def target_of(problem: str, results: Iterable[RunResult] = ()) -> Target | None:
         problem=problem,
         metric=metric,
         value=value,
-        source=f"median final value of tuned {whose}, {seeds}",
+        source=f"median {'' if after else 'final '}value of tuned {whose}{after}, {seeds}",
     )

@@ -19,6 +19,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.results import RunResult
 
 Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
+"""In what the time to a target is measured; seconds are those of training."""
 
 OFFICIAL_STEPS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
@@ -46,7 +47,7 @@ class Times:
         seeds: of the runs, `(n,)`.
         times: when a run reached the target; otherwise how long it is known not to have, `(n,)`.
         reached: which of the two, `(n,)`.
-        diverged: how many runs diverged without reaching it.
+        lost: runs that diverged without reaching it, so never will, `(n,)`.
         unknown: runs left out: they lack the metric or the unit.
     """
 
@@ -56,8 +57,22 @@ class Times:
     seeds: tuple[int, ...]
     times: np.ndarray
     reached: np.ndarray
-    diverged: int
+    lost: np.ndarray
     unknown: int
+
+    @property
+    def diverged(self) -> int:
+        """How many runs diverged without reaching the target."""
+        return int(self.lost.sum())
+
+    def ends_before(self, time: float) -> bool:
+        """Whether it is open if half of the runs reach the target by some time.
+
+        So it is where too many ended before: nothing is known of what they would have done.
+        """
+        open_ = ~self.reached & ~self.lost & (self.times < time)
+        half = len(self.times) / 2
+        return math.isinf(self.median) and bool(self.reached.sum() + open_.sum() >= half)
 
     @property
     def median(self) -> float:
@@ -157,15 +172,14 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
         if entry is not None and (np.isfinite(values).any() or is_diverged(run)):
             kept.append((run, entry[0], target.reached(values)))
     longest = max((float(at[-1]) for _, at, _ in kept), default=0.0)
-    times, reached, diverged = [], [], 0
+    times, reached, lost = [], [], []
     for run, at, hits in kept:
         reached.append(bool(hits.any()))
+        lost.append(is_diverged(run) and not hits.any())
         if hits.any():
             times.append(float(at[hits.argmax()]))
         else:
-            lost = is_diverged(run)
-            diverged += lost
-            times.append(longest if lost else float(at[-1]))
+            times.append(longest if lost[-1] else float(at[-1]))
     counted = next((entry[1] for entry in found if entry), unit)
     return Times(
         target=target,
@@ -174,7 +188,7 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
         seeds=tuple(run.config.seed for run, _, _ in kept),
         times=np.array(times),
         reached=np.array(reached, dtype=bool),
-        diverged=diverged,
+        lost=np.array(lost, dtype=bool),
         unknown=len(runs) - len(kept),
     )
 

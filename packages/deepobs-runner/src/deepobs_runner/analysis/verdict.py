@@ -189,6 +189,9 @@ def _left_out(speed: Speedup) -> list[str]:
             continue
         if len(medians) < 2 or not any(map(math.isinf, medians)):
             words = "{} cannot be judged"
+        elif line.too_short:
+            other = line.reached_by[0]
+            words = f"on {{}} the runs of {line.too_short} end before {other} reaches it"
         elif line.reached_by:
             words = f"on {{}} only {line.reached_by[0]} reaches it in half of its runs"
         else:

@@ -7,15 +7,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from deepobs_problems.errors import nearest
-from deepobs_runner.commands.reporting import read_results
+from deepobs_runner.commands.reporting import check_problems, read_study, say_left_out
 from deepobs_runner.commands.terminal import make_console, say
-from deepobs_runner.curves import Setting
-from deepobs_runner.errors import UsageError
-from deepobs_runner.figures import Drawing, drawings, save, save_pages
+from deepobs_runner.figures import Drawing, save, save_pages
 from deepobs_runner.figures.saving import format_of
 from deepobs_runner.figures.terminal import WIDTH, to_text
-from deepobs_runner.report import settings_by_problem
+from deepobs_runner.reporting.pictures import drawings
 
 
 def plot(arguments: argparse.Namespace) -> int:
@@ -25,17 +22,13 @@ def plot(arguments: argparse.Namespace) -> int:
     """
     if arguments.out is not None:
         format_of(arguments.out)
-    left_out: list[str] = []
-    results, is_set = read_results(arguments.results, left_out)
-    for sentence in left_out:
-        print(f"deepobs: {sentence}", file=sys.stderr)
-    alone = is_set or arguments.no_baselines
-    settings = settings_by_problem(results, baselines=[] if alone else None)
+    study = read_study(arguments)
+    say_left_out(study)
     found = drawings(
-        choose_problems(settings, arguments.problem),
+        study,
         [arguments.figure],
+        problems=check_problems(study, arguments.problem),
         metric=arguments.metric,
-        unit=arguments.unit,
     )
     drawn = list(_drawn(found))
     if not drawn:
@@ -50,23 +43,6 @@ def plot(arguments: argparse.Namespace) -> int:
             if drawing.figure is not None:
                 console.print(to_text(drawing.figure, width=width), soft_wrap=True)
     return 0
-
-
-def choose_problems(
-    settings: dict[str, list[Setting]], names: list[str]
-) -> dict[str, list[Setting]]:
-    """Return the settings of the problems that are named; of all, if none is.
-
-    Raises:
-        UsageError: there are no results of one.
-    """
-    for name in names:
-        if name not in settings:
-            raise UsageError(
-                f"There are no results of {name!r}.{nearest(name, list(settings))} "
-                f"Problems: {', '.join(settings)}."
-            )
-    return {name: settings[name] for name in names or settings}
 
 
 def _drawn(found: Iterable[Drawing]) -> Iterable[Drawing]:

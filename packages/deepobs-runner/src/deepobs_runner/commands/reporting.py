@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from deepobs_runner.baselines import all_results, baseline_results, baseline_sets, choose_sets
+from deepobs_problems.errors import nearest
+from deepobs_runner.baselines import (
+    DESCRIPTION,
+    all_results,
+    baseline_results,
+    baseline_sets,
+    choose_sets,
+    unpacked_results,
+)
 from deepobs_runner.commands.terminal import count, make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.reporting.assembly import assemble
@@ -43,7 +51,12 @@ def make_report(arguments: argparse.Namespace) -> int:
     A file that cannot be read is named and left out.
     """
     console = make_console()
-    study = read_study(arguments)
+    study = read_study(
+        arguments,
+        references=arguments.reference,
+        level=arguments.level,
+        problems=arguments.problem,
+    )
     _say_left_out(console, study)
     print_summary(console, {problem: shown_settings(study, problem) for problem in study.settings})
     for verdict in study.verdicts:
@@ -63,12 +76,11 @@ def make_report(arguments: argparse.Namespace) -> int:
 def print_table(arguments: argparse.Namespace) -> int:
     """Print one table, or write it to a file."""
     console = make_console()
-    study = read_study(arguments)
-    for sentence in study.left_out:
-        print(f"deepobs: {sentence}", file=sys.stderr)
+    study = read_study(arguments, references=arguments.reference, level=arguments.level)
+    say_left_out(study)
     table = TABLES[arguments.kind](study)
     if arguments.problem:
-        _check_problems(arguments.problem, study)
+        check_problems(study, arguments.problem)
         table = select(table, lambda row: row.get("problem") in arguments.problem)
     if not table.rows:
         raise UsageError(
@@ -104,40 +116,66 @@ def _format_of(path: Path) -> str:
     return formats[path.suffix]
 
 
-def _check_problems(names: Sequence[str], study: Study) -> None:
-    unknown = [name for name in names if name not in study.settings]
-    if unknown:
-        raise UsageError(
-            f"There are no results of {', '.join(unknown)}. There are some of: "
-            f"{', '.join(study.settings)}."
-        )
+def check_problems(study: Study, names: list[str]) -> list[str]:
+    """Return the problems that are named.
+
+    Raises:
+        UsageError: there are no results of one.
+    """
+    _check_names(names, study.settings)
+    return names
 
 
-def read_study(arguments: argparse.Namespace) -> Study:
-    """Return the study that the arguments of both commands ask for.
+def _check_names(names: Iterable[str], there: Iterable[str]) -> None:
+    known = list(there)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There are no results of {name!r}.{nearest(name, known)} "
+                f"Problems: {', '.join(known)}."
+            )
+
+
+def read_study(
+    arguments: argparse.Namespace,
+    *,
+    references: Sequence[str] = (),
+    level: float = 0.95,
+    problems: Sequence[str] = (),
+) -> Study:
+    """Return the study that the arguments of `report`, `table` or `plot` ask for.
+
+    Args:
+        arguments: results, baselines, unit and epochs.
+        references: labels or optimizers to compare with.
+        level: of all intervals.
+        problems: to read; none: all there are.
 
     Raises:
         UsageError: no such folder or set, nothing to report, no such baselines or reference.
     """
     left_out: list[str] = []
     own, is_set = read_results(arguments.results, left_out)
+    if problems:
+        _check_names(problems, dict.fromkeys(run.config.problem for run in own))
+        own = [run for run in own if run.config.problem in problems]
     baselines: list[RunResult] = []
     if not is_set and not arguments.no_baselines:
         names = arguments.baselines
         sets = choose_sets(names) if names else list(baseline_sets().values())
-        problems = dict.fromkeys(run.config.problem for run in own)
         baselines = [
             run
             for chosen in sets
-            for problem in problems
+            for problem in dict.fromkeys(run.config.problem for run in own)
             for run in baseline_results(chosen, problem, tuned=False)
         ]
     return make_study(
         own,
         baselines,
-        references=arguments.reference,
+        references=references,
         unit=arguments.unit,
-        level=arguments.level,
+        level=level,
+        epochs=arguments.epochs,
         left_out=left_out,
     )
 
@@ -146,7 +184,7 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
     """Return the results in a folder, or of a baseline set, and whether it is one.
 
     Args:
-        place: a folder, or the name of a set.
+        place: a folder of results or a packed set, or the name of a baseline set.
         left_out: what is wrong with files that were left out is added to it.
 
     Raises:
@@ -154,6 +192,8 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
     """
     if not place.is_dir() and str(place) in baseline_sets():
         return all_results(baseline_sets()[str(place)], tuned=False), True
+    if (place / DESCRIPTION).exists():
+        return unpacked_results(place), False
     results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))
     left_out += [f"left out: {sentence}" for sentence in what_is_damaged(place)]
     if not results:
@@ -169,9 +209,14 @@ def default_folder(place: Path) -> Path:
     return place / "report" if place.is_dir() else Path(f"report-{place}")
 
 
-def _say_left_out(console: Console, study: Study) -> None:
+def say_left_out(study: Study) -> None:
+    """Say on standard error what of the results, or of their epochs, is left out."""
     for sentence in study.left_out:
         print(f"deepobs: {sentence}", file=sys.stderr)
+
+
+def _say_left_out(console: Console, study: Study) -> None:
+    say_left_out(study)
     empty = sum(not run.records for run in study.own)
     if empty:
         say(console, f"{count(empty, 'run')} without any evaluation left out of the tables")

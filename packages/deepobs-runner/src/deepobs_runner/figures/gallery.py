@@ -12,6 +12,7 @@ from deepobs_problems import ProblemError
 from deepobs_runner.analysis import (
     Contender,
     Metric,
+    Target,
     Unit,
     candidates,
     contenders,
@@ -19,13 +20,14 @@ from deepobs_runner.analysis import (
     performance_profiles,
     target_of,
 )
-from deepobs_runner.analysis.grouping import find
+from deepobs_runner.analysis.fairness import join
+from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.curves import Setting
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
 from deepobs_runner.figures.drawing import Drawing
 from deepobs_runner.figures.lines import metric_at
-from deepobs_runner.figures.profile import LEAST_PROBLEMS, plot_profile
+from deepobs_runner.figures.profile import plot_profile
 from deepobs_runner.figures.sensitivity import grid_of, plot_sensitivity
 from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import Look, Palette, palette_of
@@ -49,8 +51,8 @@ class Material:
     Attributes:
         settings: by problem.
         contenders: by problem, see `analysis.contenders`.
-        results: by problem: the runs of all settings, and all official runs, also those at other
-            learning rates than the tuned ones, where the settings hold official results.
+        results: by problem: all runs, also those of settings that are not shown.
+        targets: by problem.
         palette: the ink of each optimizer in all figures.
         looks: of the contenders, by label.
         files: a name for the files of each problem.
@@ -62,6 +64,7 @@ class Material:
     settings: Mapping[str, Sequence[Setting]]
     contenders: Mapping[str, Sequence[Contender]]
     results: Mapping[str, Sequence[RunResult]]
+    targets: Mapping[str, Target | None]
     palette: Palette
     looks: Mapping[str, Look]
     files: Mapping[str, str]
@@ -73,18 +76,25 @@ class Material:
 def gather(
     settings: Mapping[str, Sequence[Setting]],
     *,
+    results: Mapping[str, Sequence[RunResult]] | None = None,
+    targets: Mapping[str, Target | None] | None = None,
     metric: str | None = None,
     unit: Unit = "epochs",
     rerun: bool = True,
 ) -> Material:
-    """Return what the figures of some settings are drawn of."""
-    runs = [run for listed in settings.values() for setting in listed for run in setting.runs]
+    """Return what the figures of some settings are drawn of; arguments as for `drawings`."""
+    if results is None:
+        results = {problem: _results(problem, listed) for problem, listed in settings.items()}
+    if targets is None:
+        targets = {problem: target_of(problem, runs) for problem, runs in results.items()}
+    runs = [run for problem in settings for run in results[problem]]
     found = contenders(runs)
     palette = palette_of(setting.optimizer for listed in settings.values() for setting in listed)
     return Material(
         settings=settings,
         contenders=found,
-        results={problem: _results(problem, listed) for problem, listed in settings.items()},
+        results=results,
+        targets=targets,
         palette=palette,
         looks=looks_of_contenders(found, palette),
         files=file_names(settings),
@@ -95,6 +105,7 @@ def gather(
 
 
 def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
+    """Return the runs of settings, and every official run if there are official ones."""
     own = [run for setting in settings if not setting.official for run in setting.runs]
     official = any(setting.official for setting in settings)
     return own + (official_results(problem, tuned=False) if official else [])
@@ -104,6 +115,8 @@ def drawings(
     settings: Mapping[str, Sequence[Setting]],
     kinds: Sequence[str] | None = None,
     *,
+    results: Mapping[str, Sequence[RunResult]] | None = None,
+    targets: Mapping[str, Target | None] | None = None,
     metric: str | None = None,
     unit: Unit = "epochs",
     rerun: bool = True,
@@ -115,6 +128,9 @@ def drawings(
     Args:
         settings: by problem, as `report.settings_by_problem` returns them.
         kinds: some of `KINDS`, in this order; None: all.
+        results: by problem, those of settings that are not shown too, for what was tried; None:
+            those of the settings, and where official ones are among these every official run.
+        targets: by problem; None: see `analysis.target_of`.
         metric: of the curves, the sensitivity and the tuning, such as `accuracy`; None: what is
             usual for each.
         unit: of the time to the target.
@@ -127,7 +143,9 @@ def drawings(
     for kind in kinds or ():
         if kind not in KINDS:
             raise UsageError(f"There is no figure {kind!r}; there are: {', '.join(KINDS)}.")
-    material = gather(settings, metric=metric, unit=unit, rerun=rerun)
+    material = gather(
+        settings, results=results, targets=targets, metric=metric, unit=unit, rerun=rerun
+    )
     for kind in KINDS if kinds is None else kinds:
         yield from KINDS[kind](material)
 
@@ -190,9 +208,10 @@ def _sensitivities(material: Material) -> Iterator[Drawing]:
         yield _draw(
             "sensitivity",
             f"Learning rates on {problem}",
-            "Final value at each learning rate, the median where there are several seeds. A ring "
-            "is the best rate, a bar spans the rates around it that are at most 5 % worse, a cross "
-            "is a rate of which a run diverged or whose value is beyond the panel.",
+            "Final value at each learning rate, for the seed that all rates have, else the median "
+            "over seeds. A ring is the best rate, a bar spans the rates around it that are at most "
+            "5 % worse, a cross is a rate of which a run diverged or whose value is beyond the "
+            "panel.",
             partial(
                 plot_sensitivity,
                 problem,
@@ -223,7 +242,8 @@ def _tunings(material: Material) -> Iterator[Drawing]:
 def _profiles(material: Material) -> Iterator[Drawing]:
     labels = compared_labels(material.contenders)
     others = [label for label in labels_of(material.contenders) if label not in labels]
-    without = f" Without {', '.join(others)}, which have too few problems." if others else ""
+    verb = "has" if len(others) == 1 else "have"
+    without = f" Without {join(others)}, which {verb} too few problems." if others else ""
     yield _draw(
         "profile",
         "Performance profile",
@@ -235,31 +255,15 @@ def _profiles(material: Material) -> Iterator[Drawing]:
 
 
 def _profile(material: Material, labels: Sequence[str]) -> Figure:
-    targets = {p: target_of(p, material.results[p]) for p in material.contenders}
-    profiles = performance_profiles(material.contenders, targets, labels, unit=material.unit)
+    profiles = performance_profiles(
+        material.contenders, material.targets, labels, unit=material.unit
+    )
     return plot_profile(profiles, material.looks)
-
-
-def compared_labels(problems: Mapping[str, Sequence[Contender]]) -> list[str]:
-    """Return the optimizers of a profile: as many as share at least two problems.
-
-    Those with the fewest problems are left out first; all, if no two share two problems.
-    """
-    labels = labels_of(problems)
-    there = {
-        label: {problem for problem, listed in problems.items() if find(listed, label)}
-        for label in labels
-    }
-    ranked = sorted(labels, key=lambda label: -len(there[label]))  # keeps the order of equals
-    for count in range(len(ranked), 1, -1):
-        if len(set.intersection(*(there[label] for label in ranked[:count]))) >= LEAST_PROBLEMS:
-            return [label for label in labels if label in ranked[:count]]
-    return labels
 
 
 def _speeds(material: Material) -> Iterator[Drawing]:
     for problem, listed in material.contenders.items():
-        target = target_of(problem, material.results[problem])
+        target = material.targets[problem]
         goal = f" The target, {target}, is the {target.source}." if target else ""
         yield _draw(
             "speed",

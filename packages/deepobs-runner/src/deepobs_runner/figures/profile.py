@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepobs_runner.analysis import Profile, Profiles
+from deepobs_runner.analysis.profiles import LEAST_PROBLEMS
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
-
-LEAST_PROBLEMS = 2
-"""Problems that make a share."""
 
 
 def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:

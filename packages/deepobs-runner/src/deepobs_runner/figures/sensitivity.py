@@ -14,11 +14,10 @@ from deepobs_runner.analysis import (
     Sensitivity,
     Window,
     candidates,
-    learning_rate_sensitivity,
     metric_of,
     near_best,
+    sensitivity_of,
 )
-from deepobs_runner.analysis.sensitivity import RATES
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import LOG_RATIO, metric_title, use_log_scale
@@ -33,6 +32,7 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
+from deepobs_runner.labels import RATES
 from deepobs_runner.results import RunResult
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def sensitivities(
     grids: Mapping[str, Sequence[RunResult]], metric: Metric
 ) -> dict[str, Sensitivity]:
     """Return the curve of each optimizer that has three rates, and a finite value at one."""
-    curves = {label: learning_rate_sensitivity(runs, metric) for label, runs in grids.items()}
+    curves = {label: sensitivity_of(runs, metric) for label, runs in grids.items()}
     return {
         label: curve
         for label, curve in curves.items()

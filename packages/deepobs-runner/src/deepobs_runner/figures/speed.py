@@ -155,7 +155,7 @@ def _set_view(
 ) -> float:
     """Set the ends of the axes, draw the target and the border; return where those beyond stand."""
     times = np.array([[spot.time, *spot.times] for spot in spots])
-    last = float(times[np.isfinite(times)].max()) * 1.08
+    last = float(times[np.isfinite(times)].max()) * 1.08 or 1.0  # reached before training
     beyond = any(math.isinf(spot.time) for spot in spots)
     width = last * BORDER / (1 - BORDER) if beyond else 0.0
     axes.set_xlim(0, last + width)
@@ -194,7 +194,7 @@ def _view_of(spots: Sequence[Spot], target: Target) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, spot: Spot, look: Look, name: str, edge: float) -> Artist:
-    """Draw an optimizer, a baseline hollow; return it."""
+    """Draw an optimizer, a baseline hollow; return its marker, which the legend shows."""
     reached = math.isfinite(spot.time)
     low, high = axes.get_ylim()
     beyond = spot.value < low or spot.value > high
@@ -203,7 +203,7 @@ def _draw(axes: Axes, spot: Spot, look: Look, name: str, edge: float) -> Artist:
         bars["xerr"] = _lengths(spot.time, spot.times)
     if all(map(math.isfinite, spot.values)) and math.isfinite(spot.value) and not beyond:
         bars["yerr"] = _lengths(spot.value, spot.values)
-    return axes.errorbar(
+    drawn = axes.errorbar(
         [spot.time if reached else edge],
         [min(max(spot.value, low), high)],
         **bars,
@@ -216,7 +216,8 @@ def _draw(axes: Axes, spot: Spot, look: Look, name: str, edge: float) -> Artist:
         elinewidth=1.0,
         capsize=2.0,
         label=name,
-    )  # type: ignore[return-value]
+    )
+    return drawn.lines[0]
 
 
 def _lengths(center: float, ends: tuple[float, float]) -> list[list[float]]:

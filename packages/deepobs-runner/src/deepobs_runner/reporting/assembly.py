@@ -17,7 +17,9 @@ from deepobs_runner.reporting.pictures import drawings
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, select
 
-OF_A_PROBLEM = ("final", "times", "speedup", "paired", "sensitivity", "tuning", "seeds")
+OF_A_PROBLEM = (
+    "final", "times", "speedup", "paired", "sensitivity", "tuning", "trials", "seeds",
+)  # fmt: skip
 """Tables of which each problem shows its own rows."""
 
 OVER_PROBLEMS = ("speedup", "profiles", "divergence", "cost")
@@ -81,7 +83,7 @@ def assemble(study: Study, *, draw: bool = True) -> Report:
     settings = {problem: list(listed) for problem, listed in study.settings.items()}
     pictures = list(drawings(study)) if draw else []
     names = file_names(settings)
-    said = notes(settings)
+    said = [*notes(settings), *study.left_out]
     sections = []
     for problem, name in names.items():
         sections.append(
@@ -99,7 +101,7 @@ def assemble(study: Study, *, draw: bool = True) -> Report:
         title=title_of(study),
         facts=tuple(facts_of(study)),
         verdicts=study.verdicts,
-        notes=(*(note for note in said if note not in own), *study.left_out),
+        notes=tuple(note for note in said if note not in own),
         sections=tuple(sections),
         drawings=tuple(d for d in pictures if d.problem is None),
         tables=tables,
@@ -153,6 +155,8 @@ def facts_of(study: Study) -> list[str]:
         f"{len(study.problems)} problem{'' if len(study.problems) == 1 else 's'}",
         f"{len(study.labels)} optimizer{'' if len(study.labels) == 1 else 's'}",
     ]
+    if study.epochs is not None:
+        facts.append(f"after {study.epochs} epoch{'' if study.epochs == 1 else 's'}")
     if study.baselines:
         facts.append(f"baselines: {join(sources)}")
     if len(folders) == 1:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from deepobs_runner.analysis import Profiles, performance_profiles, times_to_target
+from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.analysis.verdict import p_number
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import (
@@ -143,7 +144,7 @@ def paired_table(study: Study) -> Table:
 
 def profiles_of(study: Study) -> Profiles | None:
     """Return the performance profiles of all contenders, None if there are no two."""
-    labels = study.labels
+    labels = compared_labels(study.problems)
     if len(labels) < 2:
         return None
     return performance_profiles(

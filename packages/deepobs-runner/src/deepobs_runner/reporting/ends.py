@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from deepobs_runner.analysis import Metric, metric_of, published_speed, summarize_end
 from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.clocks import training_seconds
 from deepobs_runner.curves import counted
 from deepobs_runner.labels import label_setting, show
+from deepobs_runner.report import describe_range, describe_statuses, steps_of
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import (
     Column,
@@ -121,7 +122,13 @@ def settings_table(study: Study) -> Table:
 
 def runs_table(study: Study) -> Table:
     """Return every own run, whatever became of it."""
-    rows = [run_row(run) for run in study.own]
+    labels = {
+        id(run): setting.label
+        for listed in study.settings.values()
+        for setting in listed
+        for run in setting.runs
+    }
+    rows = [run_row(run, labels.get(id(run))) for run in study.own]
     return make_table(
         "runs",
         "All runs",
@@ -144,8 +151,13 @@ def runs_table(study: Study) -> Table:
     )
 
 
-def run_row(run: RunResult) -> dict[str, Any]:
-    """Return what is known of a run."""
+def run_row(run: RunResult, label: str | None = None) -> dict[str, Any]:
+    """Return what is known of a run.
+
+    Args:
+        run: with or without records.
+        label: of its setting; None: made of its configuration.
+    """
     last = run.records[-1] if run.records else {"metrics": {}}
     metrics = last["metrics"]
     spent = [training_seconds(record.get("clocks", {})) for record in run.records]
@@ -158,7 +170,7 @@ def run_row(run: RunResult) -> dict[str, Any]:
         "id": run.config.id,
         "problem": run.config.problem,
         "optimizer": run.config.optimizer,
-        "setting": label_setting(run.config, original="source" in run.environment),
+        "setting": label or label_setting(run.config, original="source" in run.environment),
         "lr": rate_of(run),
         "seed": run.config.seed,
         "status": "diverged" if is_diverged(run) else run.status,
@@ -179,37 +191,6 @@ def last_line(error: str | None) -> str | None:
     """Return the last line of a traceback, which says what went wrong."""
     lines = (error or "").strip().splitlines()
     return lines[-1] if lines else None
-
-
-def rate_of(run: RunResult) -> Any:
-    """Return the learning rate of a run, None if it has none by that name."""
-    given = run.config.hyperparams
-    return given.get("lr", given.get("learning_rate"))
-
-
-def steps_of(runs: Iterable[RunResult]) -> list[float]:
-    """Return how many steps each run took, where its records say it."""
-    steps = (run.records[-1].get("steps") for run in runs if run.records)
-    return [float(number) for number in steps if number is not None]
-
-
-def describe_range(numbers: Iterable[float]) -> str:
-    """Return the least and the greatest of some numbers, "" if there are none.
-
-    >>> describe_range([4.0, 4.0]), describe_range([2.0, 4.0, 9 / 7])
-    ('4', '1.29 to 4')
-    """
-    found = sorted(set(numbers))
-    texts = [f"{value:.2f}".rstrip("0").rstrip(".") for value in (*found[:1], *found[-1:])]
-    return " to ".join(dict.fromkeys(texts))
-
-
-def describe_statuses(runs: Iterable[RunResult]) -> str:
-    """Return how many runs ended how; only `done` if all are."""
-    counts = Counter("diverged" if is_diverged(run) else run.status for run in runs)
-    if set(counts) == {"done"}:
-        return "done"
-    return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:

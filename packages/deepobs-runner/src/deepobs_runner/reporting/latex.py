@@ -63,7 +63,7 @@ def latex_methods(methods: Methods) -> str:
 def latex_curves(problem: str, settings: Sequence[Setting], *, level: float = 0.95) -> str:
     """Return a PGFPlots picture of the curves of a problem, with the numbers in it.
 
-    Drawn is the mean over seeds of the metric the problem is judged by, with a bootstrap band
+    Drawn is the median over seeds of the metric the problem is judged by, with a bootstrap band
     where there are at least three; nothing if no setting has a finite value.
     """
     metric = metric_of([run for setting in settings for run in setting.runs])
@@ -88,7 +88,7 @@ def latex_curves(problem: str, settings: Sequence[Setting], *, level: float = 0.
 def _plots(settings: Sequence[Setting], metric: Metric, level: float) -> list[str]:
     lines = []
     for index, setting in enumerate(settings):
-        band = curve_band(setting.runs, metric, level=level)
+        band = curve_band(setting.runs, metric, center="median", level=level)
         if band is None:
             continue
         color = f"deepobs{index % len(COLORS)}"
@@ -102,7 +102,7 @@ def _plots(settings: Sequence[Setting], metric: Metric, level: float) -> list[st
                 rf"    \addplot[{color}, opacity=0.2, forget plot] fill between"
                 rf"[of=low{index} and high{index}];"
             )
-        lines.append(_plot(f"{color}, thick, {dash}", epochs, band.mean.tolist()))
+        lines.append(_plot(f"{color}, thick, {dash}", epochs, band.median.tolist()))
         lines.append(rf"    \addlegendentry{{{escape(f'{setting.label}, {setting.source}')}}}")
     return lines
 

@@ -11,8 +11,8 @@ from deepobs_runner.analysis import Contender
 from deepobs_runner.analysis.fairness import join
 from deepobs_runner.curves import Setting
 from deepobs_runner.labels import show_schedule
+from deepobs_runner.report import describe_range, describe_statuses
 from deepobs_runner.reporting.bibliography import WORKS
-from deepobs_runner.reporting.ends import describe_range, describe_statuses
 from deepobs_runner.reporting.environments import versions_of
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.results import RunResult
@@ -200,6 +200,12 @@ def _what_it_is_compared_with(study: Study) -> Iterator[str]:
 def _how_it_is_compared(study: Study) -> Iterator[str]:
     percent = f"{100 * study.level:g} %"
     unit = study.unit.replace("_", " ")
+    if study.epochs is not None:
+        yield (
+            f"Everything is compared after {_count(study.epochs, 'epoch')}: of longer runs with a "
+            "constant learning rate the first are read, at the settings chosen for their whole "
+            "length."
+        )
     targets = [target for target in study.targets.values() if target is not None]
     yield (
         "For each optimizer the setting with the most seeds stands, among equals the one with the "
@@ -228,7 +234,7 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
             "[@tang2020]."
         )
     yield (
-        f"Curves are means with {percent} percentile bootstrap bands over seeds, pointwise "
+        f"Curves are medians over seeds with {percent} percentile bootstrap bands, pointwise "
         "[@efron1993]; shares of diverged runs have Wilson intervals [@wilson1927]."
     )
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from deepobs_runner.curves import Setting
-from deepobs_runner.figures import KINDS, Drawing
+from deepobs_runner.figures import Drawing
 from deepobs_runner.figures import drawings as draw_settings
 from deepobs_runner.reporting.study import Study
+from deepobs_runner.results import RunResult
 
 MOST_SETTINGS = 12
 """Settings of a problem that are all shown; of more, only those that stand for an optimizer."""
-
-OF_ALL_SETTINGS = ("sensitivity", "tuning")
-"""Figures that are about what was tried, not about what was chosen."""
 
 
 def shown_settings(study: Study, problem: str) -> list[Setting]:
@@ -25,8 +23,31 @@ def shown_settings(study: Study, problem: str) -> list[Setting]:
     return [setting for setting in listed if any(id(run) in chosen for run in setting.runs)]
 
 
-def drawings(study: Study) -> Iterator[Drawing]:
-    """Yield every figure of a study, or why it could not be drawn."""
-    shown = {problem: shown_settings(study, problem) for problem in study.settings}
-    yield from draw_settings(shown, [kind for kind in KINDS if kind not in OF_ALL_SETTINGS])
-    yield from draw_settings(study.settings, OF_ALL_SETTINGS)
+def drawings(
+    study: Study,
+    kinds: Sequence[str] | None = None,
+    *,
+    problems: Sequence[str] = (),
+    metric: str | None = None,
+) -> Iterator[Drawing]:
+    """Yield every figure of a study, or why it could not be drawn.
+
+    Args:
+        study: results and who is compared.
+        kinds: some of `figures.KINDS`; None: all.
+        problems: to draw; none: all of the study.
+        metric: as for `figures.drawings`.
+    """
+    names = list(problems) or list(study.settings)
+    results: dict[str, list[RunResult]] = {name: [] for name in names}
+    for run in (*study.own, *study.baselines):
+        if run.records and run.config.problem in results:
+            results[run.config.problem].append(run)
+    yield from draw_settings(
+        {name: shown_settings(study, name) for name in names},
+        kinds,
+        results=results,
+        targets=study.targets,
+        metric=metric,
+        unit=study.unit,
+    )

@@ -11,8 +11,8 @@ from typing import IO, Any
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.clocks import training_seconds
-from deepobs_runner.reporting.ends import rate_of
 from deepobs_runner.reporting.tables import Table
 from deepobs_runner.results import RunResult, jsonable
 

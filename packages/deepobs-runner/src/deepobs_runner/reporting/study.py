@@ -11,6 +11,7 @@ from deepobs_runner.analysis import (
     Unit,
     Verdict,
     contenders,
+    first_epochs,
     judge_contenders,
     labels_of,
     target_of,
@@ -38,7 +39,8 @@ class Study:
         verdicts: of each pair that is compared.
         unit: in which time is counted.
         level: of all intervals.
-        left_out: why files or runs are not among the results.
+        epochs: after which results are compared; None: at the end of each run.
+        left_out: why files or runs are not among the results, or not all of their epochs.
     """
 
     own: tuple[RunResult, ...]
@@ -49,6 +51,7 @@ class Study:
     verdicts: tuple[Verdict, ...]
     unit: Unit
     level: float
+    epochs: int | None
     left_out: tuple[str, ...]
 
     @property
@@ -70,6 +73,7 @@ def make_study(
     references: Sequence[str] = (),
     unit: Unit = "epochs",
     level: float = 0.95,
+    epochs: int | None = None,
     left_out: Sequence[str] = (),
 ) -> Study:
     """Return results with who is compared, and how that ends.
@@ -82,11 +86,16 @@ def make_study(
         references: labels or optimizers to compare with; none: see `choose_references`.
         unit: in which time is counted.
         level: of all intervals.
+        epochs: compare after so many, see `first_epochs`; None: at the end of each run.
         left_out: why files are not among the results.
 
     Raises:
-        UsageError: no own result has a record, no such reference, a level outside (0, 1).
+        UsageError: no own result has a record, or none that says something about so many epochs;
+            no such reference, a level outside (0, 1).
     """
+    if epochs is not None:
+        own, baselines, said = _after(own, baselines, epochs)
+        left_out = [*said, *left_out]
     listed = settings_of([run for run in own if run.records])
     if not listed:
         raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
@@ -102,7 +111,7 @@ def make_study(
     for setting in settings_of([run for runs in tuned for run in runs]):
         settings[setting.problem].append(setting)
     ours = [label for label in labels_of(problems) if _is_of(problems, label, own)]
-    targets = {problem: target_of(problem, everything) for problem in problems}
+    targets = {problem: target_of(problem, everything, epochs=epochs) for problem in problems}
     return Study(
         own=tuple(own),
         baselines=tuple(kept),
@@ -115,8 +124,22 @@ def make_study(
         ),
         unit=unit,
         level=level,
+        epochs=epochs,
         left_out=tuple(left_out),
     )
+
+
+def _after(
+    own: Sequence[RunResult], baselines: Sequence[RunResult], epochs: int
+) -> tuple[list[RunResult], list[RunResult], list[str]]:
+    """Return own results and baselines after so many epochs, and what to know about it."""
+    if epochs < 1:
+        raise UsageError(f"epochs is {epochs}; it must be a whole number >= 1.")
+    ours, said = first_epochs(own, epochs)
+    if any(run.records for run in own) and not any(run.records for run in ours):
+        raise UsageError(f"There is nothing to report after {epochs} epochs. {' '.join(said)}")
+    theirs, also_said = first_epochs(baselines, epochs)
+    return ours, theirs, [*said, *also_said]
 
 
 def _is_of(

@@ -13,10 +13,10 @@ from deepobs_runner.analysis import (
     divergence_rate,
     expected_best,
     final_value,
-    learning_rate_sensitivity,
     metric_of,
     near_best,
     seeds_for_mean,
+    sensitivity_of,
 )
 from deepobs_runner.analysis.grouping import families_of
 from deepobs_runner.analysis.metrics import is_finished
@@ -55,29 +55,11 @@ def tried(study: Study) -> Iterator[tuple[Contender, list[RunResult], Metric]]:
 
 
 def sensitivities(study: Study) -> Iterator[tuple[Contender, Sensitivity]]:
-    """Yield the curve over the learning rates of those that tried more than one.
-
-    Rates with more seeds than others are compared by the seed that all have, if there is one.
-    """
+    """Yield the curve over the learning rates of those that tried more than one."""
     for contender, runs, metric in tried(study):
-        curve = learning_rate_sensitivity(runs, metric)
-        if len(curve.rates) < 2:
-            continue
-        if len(set(curve.runs.tolist())) > 1:
-            common = set.intersection(*_seeds_of_rates(runs).values())
-            if common:
-                curve = learning_rate_sensitivity(runs, metric, seed=min(common))
-        yield contender, curve
-
-
-def _seeds_of_rates(runs: list[RunResult]) -> dict[object, set[int]]:
-    seeds: dict[object, set[int]] = {}
-    for run in runs:
-        given = run.config.hyperparams
-        rate = given.get("lr", given.get("learning_rate"))
-        if is_finished(run) and rate is not None:
-            seeds.setdefault(rate, set()).add(run.config.seed)
-    return seeds
+        curve = sensitivity_of(runs, metric)
+        if len(curve.rates) > 1:
+            yield contender, curve
 
 
 def sensitivity_table(study: Study) -> Table:
@@ -133,7 +115,8 @@ def rates_table(study: Study) -> Table:
     return make_table(
         "rates",
         "Every learning rate",
-        "Median final value over seeds; a diverged run is worse than every other.",
+        "Final value for the seed that all rates have, else the median over seeds; a diverged run "
+        "is worse than every other.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),

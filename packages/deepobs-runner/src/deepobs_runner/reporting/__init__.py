@@ -1,0 +1,1 @@
+"""The report: a study of results, its tables, its text, and the page they make."""

@@ -1,0 +1,135 @@
+"""Runs of different lengths compared after the same number of epochs."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from deepobs_runner import RunConfig, RunResult, UsageError, official_results
+from deepobs_runner.analysis import first_epochs, target_of
+from deepobs_runner.analysis.first_epochs import FULL_LENGTH
+from deepobs_runner.cli import main
+from deepobs_runner.reporting.assembly import assemble
+from deepobs_runner.reporting.study import make_study
+from deepobs_runner.results import save_result
+from deepobs_runner.schedules import Cosine
+
+
+def make(values, *, status="done", **settings):
+    settings = {
+        "problem": "quadratic_deep", "optimizer": "AdamW", "hyperparams": {"lr": 0.1},
+        "recipe": "2019", "epochs": len(values) - 1, **settings,
+    }  # fmt: skip
+    records = tuple(
+        {"epoch": i, "steps": 7 * i, "metrics": {"test": {"objective": v}}}
+        for i, v in enumerate(values)
+    )
+    return RunResult(config=RunConfig(**settings), status=status, records=records)
+
+
+def test_a_longer_run_becomes_the_run_of_so_many_epochs():
+    short, long = make([9.0, 5.0, 3.0]), make([9.0, 5.0, 3.0, 2.0, 1.0])
+    ((cut,), said) = first_epochs([long], 2)
+    assert (cut.config, cut.records, cut.status) == (short.config, short.records, "done")
+    assert cut.environment[FULL_LENGTH] == 4
+    assert said == [
+        "quadratic_deep: of 1 run (1 of AdamW) the first 2 of 4 epochs are read, and settings are "
+        "those that were chosen for 4."
+    ]
+
+
+def test_a_run_that_is_there_short_and_long_counts_once():
+    short, long = make([9.0, 5.0, 3.0]), make([9.0, 5.0], status="running", epochs=9)
+    assert first_epochs([long, short], 2)[0] == [short]
+
+
+def test_limits_of_steps_do_not_matter_if_the_epoch_is_whole():
+    run = make([9.0, 5.0, 3.0, 2.0], epochs=None, steps=21)
+    ((cut,), _) = first_epochs([run], 2)
+    assert (cut.config.epochs, cut.config.steps, len(cut.records)) == (2, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("run", "status", "records"),
+    [
+        (make([9.0, 5.0, 3.0, None], status="diverged", epochs=9), "done", 3),
+        (make([9.0, 5.0, None], status="diverged", epochs=9), "diverged", 3),
+        (make([9.0, None], status="diverged", epochs=9), "diverged", 2),
+        (make([9.0, 5.0], status="running", epochs=9), "running", 2),
+        (make([9.0, 5.0, 3.0, 2.0], status="running", epochs=9), "done", 3),
+        (make([9.0, 5.0], status="failed", epochs=9), "failed", 2),
+        (make([9.0, 5.0, 3.0, 2.0], status="stopped", epochs=9), "done", 3),
+    ],
+)
+def test_what_became_of_a_run_later_does_not_count(run, status, records):
+    ((cut,), _) = first_epochs([run], 2)
+    assert (cut.status, len(cut.records)) == (status, records)
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (make([9.0, 5.0]), "end before epoch 2"),
+        (make([9.0, 5.0, 4.0, 3.0], epochs=3, steps=7), "not evaluated"),
+        (make([9.0, 5.0, 4.0, 3.0], schedule=Cosine()), "the schedule cosine depends on"),
+    ],
+)
+def test_runs_that_do_not_say_it_are_named(run, reason):
+    if "not evaluated" in reason:
+        run = RunResult(config=run.config, status="done", records=(run.records[0], run.records[3]))
+    kept, (sentence,) = first_epochs([run], 2)
+    assert kept == []
+    assert reason in sentence
+
+
+def test_a_schedule_of_the_right_length_is_read():
+    run = make([9.0, 5.0, 3.0], schedule=Cosine())
+    assert first_epochs([run], 2) == ([run], [])
+
+
+def test_the_target_is_what_official_adam_has_by_then():
+    runs = [run for run in official_results("fmnist_2c2d") if run.config.optimizer == "Adam"]
+    values = [run.series("test", "accuracy")[10] for run in runs]
+    target = target_of("fmnist_2c2d", epochs=10)
+    assert target.value == np.median(values)
+    assert target.source == "median value of tuned official Adam after 10 epochs, 10 seeds"
+    assert target_of("fmnist_2c2d", epochs=100) == target_of("fmnist_2c2d")
+
+
+def test_the_report_says_what_was_cut():
+    own = [make([300.0, *[90.0 - i for i in range(4)]], seed=seed) for seed in range(42, 45)]
+    study = make_study(own, official_results("quadratic_deep", tuned=False), epochs=4)
+    runs = [run for contender in study.problems["quadratic_deep"] for run in contender.runs]
+    assert {run.records[-1]["epoch"] for run in runs} == {4}
+    report = assemble(study, draw=False)
+    assert "after 4 epochs" in report.facts
+    assert any("the first 4 of 100 epochs are read" in n for n in report.sections[0].notes)
+    assert (
+        "Settings chosen for other numbers of epochs on quadratic_deep: AdamW 4 epochs, SGD 100 "
+        "epochs."
+    ) in report.verdicts[0].unequal
+    assert not any("Different numbers of epochs" in words for words in report.verdicts[0].unequal)
+    assert "Everything is compared after 4 epochs" in report.methods.plain()
+
+
+def test_nothing_left_is_said():
+    with pytest.raises(UsageError, match=r"nothing to report after 5 epochs.*end before epoch 5"):
+        make_study([make([9.0, 5.0])], epochs=5)
+    with pytest.raises(UsageError, match="epochs is 0"):
+        make_study([make([9.0, 5.0])], epochs=0)
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    save_result(make([300.0, 100.0, 95.0]), tmp_path, np.zeros(14))
+    assert main(["table", str(tmp_path), "--epochs", "2", "--format", "csv"]) == 0
+    printed = capsys.readouterr()
+    rows = {row["optimizer"]: row for row in csv.DictReader(io.StringIO(printed.out))}
+    adam = [run for run in official_results("quadratic_deep") if run.config.optimizer == "Adam"]
+    mean = np.mean([run.series("test", "objective")[2] for run in adam])
+    assert float(rows["Adam"]["final_test_objective"]) == pytest.approx(mean)
+    assert rows["AdamW"]["final_test_objective"] == "95.0"
+    assert "the first 2 of 100 epochs are read" in printed.err
+    figure = tmp_path / "curves.svg"
+    assert main(["plot", str(tmp_path), "curves", "--epochs", "2", "--out", str(figure)]) == 0
+    assert figure.exists()
