@@ -40,6 +40,14 @@ if "PIP_FIND_LINKS" in os.environ:
 # One thread per worker; OpenMP threads that spin ruin small steps on a busy machine.
 TEST_ENV = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
+BENCHMARKS: dict[str, list[str]] = {
+    "startup": [],
+    "speed": ["--processes"],
+    "variants": [],
+    "vectorized": [],
+    "scaling": ["--memory"],
+}
+
 MATRIX = [
     nox.param("3.11", "2.6.0", "0.21.0", id="py311-torch2.6", tags=["oldest"]),
     nox.param("3.12", "2.8.0", "0.23.0", id="py312-torch2.8"),
@@ -319,6 +327,24 @@ def docs(session: nox.Session) -> None:
         "sphinx-build", *options, *session.posargs, "docs", "docs/_build/html", env=TEST_ENV
     )
     session.run("python", "tools/check_links.py", "--site", "docs/_build/html")
+
+
+@nox.session
+def benchmark(session: nox.Session) -> None:
+    """Measure speed; hours in full, under 10 minutes with `-- --quick`, which has the main table.
+
+    `nox -s benchmark -- --docs` puts the numbers and figures into docs/speed.md. `--processor`
+    counts processor seconds, for a machine that does other work. Tables and figures are written to
+    results/speed, or where `--out` says.
+    """
+    pins = pinned(session, f"torch=={TORCH}", f"torchvision=={TORCHVISION}")
+    session.install(*editable(), *pins)
+    quick = "--quick" in session.posargs
+    # The heaviest last: what was measured before is written.
+    scripts = {"speed": ["--processes"]} if quick else BENCHMARKS
+    for script, arguments in scripts.items():
+        path = f"benchmarks/{script}.py"
+        session.run("python", path, *arguments, *session.posargs, env=TEST_ENV)
 
 
 @nox.session

@@ -2,7 +2,7 @@
 
 Run from the repository root, in an environment with all four packages:
 
-    python benchmarks/vectorized.py [--quick] [--threads 1] [--only two_d_rosenbrock]
+    python benchmarks/vectorized.py [--quick] [--only two_d_rosenbrock]
 
 Both sides go through the runner: records, evaluation, result files. The runs of a problem are the
 36 learning rates of the official grid (10^-5 to 10^2) by 10 seeds, or fewer for larger networks.
@@ -10,10 +10,10 @@ A sample of them is run one by one in the same process and on the same threads, 
 after the others. A run that diverges ends early, so the time of all of them one by one is that of
 a start times the number of runs plus that of an epoch times the number of epochs, both fitted to
 the sample. Seconds are those of the processor, so that other load on the machine counts for little;
-the last column is the same quotient in wall time.
+beside them is the same quotient in wall time.
 
-The second table compares what came out: how far the records are after 10 steps in float64, and the
-medians over all runs of the final objective in float32.
+The last columns compare what came out: how far the records are after 10 steps in float64, and the
+medians over the sample of the final objective on the test split in float32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
+import subjects
 import torch
+from publishing import describe_machine, markdown, publish
 
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, run_all
 from deepobs_runner.results import result_path
@@ -88,6 +90,11 @@ def execution(data_dir: Path | None, out: Path) -> Execution:
     return Execution(device="cpu", data_dir=data_dir, out=out)
 
 
+def source(case: Case, data_dir: Path | None) -> str:
+    """Return where the data come from: images are made up where there are none."""
+    return "synthetic" if case.problem.startswith("fmnist") and data_dir is None else "real"
+
+
 def one_by_one(samples: Sequence[tuple[int, float]], runs: int, epochs: int) -> float:
     """Return the seconds of all runs from epochs and seconds of some: start and epochs add up.
 
@@ -103,7 +110,7 @@ def one_by_one(samples: Sequence[tuple[int, float]], runs: int, epochs: int) -> 
 
 def compare(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[str, float]:
     """Return numbers of runs and epochs, and the processor seconds of both ways."""
-    configs = case.configs()
+    configs = case.configs(data=source(case, data_dir))
     # Not every so-many-th: seeds and rates would go together.
     apart = random.Random(0).sample(configs, min(sample, len(configs)))
     own = execution(data_dir, out / "apart")
@@ -140,15 +147,13 @@ def compare(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[s
     }
 
 
-def agreement(
-    case: Case, data_dir: Path | None, out: Path, sample: int
-) -> tuple[float, float, float]:
+def agreement(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[str, float]:
     """Return the largest relative difference after 10 steps in float64, and two medians.
 
     The medians are those of the final objective over the sample, together and one by one, in
     float32; runs that diverge on both sides count as infinite.
     """
-    configs = case.configs(precision="fp64", epochs=None, steps=10)
+    configs = case.configs(data=source(case, data_dir), precision="fp64", epochs=None, steps=10)
     run_all(configs, execution(data_dir, out / "ten"), vectorize="on")
     worst = 0.0
     for config in random.Random(1).sample(configs, min(sample, len(configs))):
@@ -163,47 +168,64 @@ def agreement(
             result = load_result(out / side / path.name)
             last = float(result.series("test", "objective")[-1])
             values.append(last if result.status == "done" else math.inf)
-    return worst, statistics.median(finals["together"]), statistics.median(finals["apart"])
+    return {
+        "difference": worst,
+        "median together": statistics.median(finals["together"]),
+        "median one by one": statistics.median(finals["apart"]),
+    }
+
+
+def shown(case: Case, found: dict[str, float]) -> list[str]:
+    """Return a row of the table."""
+    row = [
+        f"{case.problem}, {case.optimizer}",
+        f"{found['runs']:.0f}",
+        f"{found['epochs']:.0f}",
+        f"{found['together']:.1f}",
+        f"{found['one by one']:.1f}",
+        f"{found['times']:.2f}",
+        f"{found['times in wall time']:.2f}",
+    ]
+    if "difference" not in found:
+        return [*row, "not stacked", "", ""]
+    medians = [f"{found[name]:.6g}" for name in ("median together", "median one by one")]
+    return [*row, f"{found['difference']:.1e}", *medians]
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print and write a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, default=None)
+    subjects.add_options(parser)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", nargs="*", help="problems")
     parser.add_argument("--sample", type=int, default=6, help="runs that are made one by one")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the epochs, small nets")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} threads; seconds of processor time")
     # The first run of a process imports parts of torch.
     with tempfile.TemporaryDirectory() as folder:
         run(Case("two_d_beale", "SGD", 1, 1, 1).configs()[0], execution(None, Path(folder)))
-    for case in CASES:
-        if options.only and case.problem not in options.only:
-            continue
-        if options.quick:
-            case = replace(case, epochs=math.ceil(case.epochs / 10))
-            if case.problem in ("fmnist_vae", "fmnist_2c2d"):
+    rows = []
+    with tempfile.TemporaryDirectory() as data:
+        data_dir = subjects.imported_data(options.data_dir, Path(data))
+        for case in CASES:
+            if options.only and case.problem not in options.only:
                 continue
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder)
-            found = compare(case, options.data_dir, out, options.sample)
-            print(
-                f"{case.problem:17} {case.optimizer:8} {found['runs']:4} runs, "
-                f"{found['stacked']:4} stacked, {found['epochs']:6} epochs: together "
-                f"{found['together']:7.1f} s, one by one {found['one by one']:8.1f} s: "
-                f"{found['times']:6.2f} times (wall {found['times in wall time']:.2f})",
-                flush=True,
-            )
-            if found["stacked"]:
-                worst, ours, theirs = agreement(case, options.data_dir, out, options.sample)
-                print(
-                    f"    10 steps in float64: {worst:.1e}; median final test objective "
-                    f"{ours:.6g} together, {theirs:.6g} one by one",
-                    flush=True,
-                )
+            if options.quick:
+                case = replace(case, epochs=math.ceil(case.epochs / 10))
+                if case.problem in ("fmnist_vae", "fmnist_2c2d"):
+                    continue
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder)
+                found = compare(case, data_dir, out, options.sample)
+                if found["stacked"]:
+                    found |= agreement(case, data_dir, out, options.sample)
+            rows.append(shown(case, found))
+            print(" | ".join(rows[-1]), flush=True)
+    columns = [
+        "problem, optimizer", "runs", "epochs in all", "together, s", "one by one, s", "times",
+        "times in wall time", "10 steps in float64", "median together", "median one by one",
+    ]  # fmt: skip
+    head = f"{describe_machine(options.threads)}; seconds are those of the processor."
+    publish("vectorized", f"{head}\n\n{markdown(columns, rows)}", options.out, docs=options.docs)
 
 
 if __name__ == "__main__":

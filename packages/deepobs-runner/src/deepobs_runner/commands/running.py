@@ -27,7 +27,6 @@ from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans import FIRST_SEED, load_plan
 from deepobs_runner.progress import evaluations_of, label_run, report_progress
-from deepobs_runner.report import settings_by_problem
 from deepobs_runner.results import check_writable, load_result, result_path
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.sgd_steps import kept_paces, load_calibrations
@@ -255,6 +254,9 @@ def _summarize(
         results.sort(key=lambda result: order[result.config.id])
         if len(configs) == 1:  # a table may have to break the label
             say(console, label_run(configs[0]))
+        # Brings scipy.stats, a second of imports that training need not wait for.
+        from deepobs_runner.report import settings_by_problem
+
         print_summary(console, settings_by_problem(results, baselines=[]))
     together = sum("vectorized" in result.environment for result in results)
     if together:
