@@ -7,7 +7,7 @@ Run from the repository root, in an environment with all four packages:
 The four panels of the figure show the training time of `run`, with records and progress bar:
 
 * an example, against the batch size;
-* a step, against the number of threads, relative to one;
+* a step, against the number of threads, relative to one, always by wall time;
 * a run, against the number of runs that are trained together (`--vectorize on`);
 * an epoch of fmnist_logreg, and the start of the run, against the number of training images.
 
@@ -81,11 +81,8 @@ def cost_by_threads(
     counts = tuple(range(1, (os.cpu_count() or 1) + 1))
 
     def on(threads: int, subject: Subject) -> float:
-        torch.set_num_threads(threads)
-        try:
+        with subjects.on_threads(threads):
             return step_seconds(train_ours(subject))
-        finally:
-            torch.set_num_threads(1)
 
     for name, steps in ON_THREADS.items():
         subject = prepare(name, max(1, int(steps * scale)), data_dir, out)

@@ -255,7 +255,7 @@ def main() -> None:
     if options.processor:
         subjects.use_processor_time()
     warnings.filterwarnings("ignore", "This DataLoader will create")  # what is measured is careless
-    seconds = options.seconds or (15 if options.quick else 90)
+    seconds = options.seconds or (15 if options.quick else 45)
     columns = [
         "problem", "ours, ms a step", "bare", "usual", "epoch, s", "evaluation, s", "ours/bare",
         "at most", "usual/ours", "evaluation/forward",

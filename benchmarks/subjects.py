@@ -32,11 +32,29 @@ FASHION_MNIST = Path(os.environ.get("DEEPOBS_TEST_FMNIST", "/usr/share/datasets/
 SECONDS: Callable[[], float] = time.perf_counter
 
 
+def use_clock(clock: Callable[[], float]) -> None:
+    """Measure with this clock, in the runner as well."""
+    global SECONDS
+    SECONDS = clock
+    stopwatch.time = SimpleNamespace(perf_counter=clock)  # type: ignore[attr-defined]
+
+
 def use_processor_time() -> None:
     """Measure processor seconds of this process instead of wall time, on a busy machine."""
-    global SECONDS
-    SECONDS = time.process_time
-    stopwatch.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[attr-defined]
+    use_clock(time.process_time)
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Compute on this many threads, by wall time: processor time would add them up."""
+    threads, clock = torch.get_num_threads(), SECONDS
+    torch.set_num_threads(count)
+    use_clock(time.perf_counter)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        use_clock(clock)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
