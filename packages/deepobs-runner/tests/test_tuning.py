@@ -345,6 +345,13 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
     ]  # fmt: skip
     assert main(["table", str(out), "trials", "--format", "json", "--no-baselines"]) == 0
     assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [x["run"] for x in lines]
+    page = tmp_path / "report"
+    assert main(["report", str(out), "--out", str(page), "--no-baselines"]) == 0
+    shown = (page / "report.html").read_text()
+    assert "Every trial" in shown
+    for line in lines:
+        assert " ".join(f"{key}={value}" for key, value in line["point"].items()) in shown
+    capsys.readouterr()
     assert main([*command, "--budget", "4"]) == 2
     assert "study 'mine' already" in capsys.readouterr().err
 
