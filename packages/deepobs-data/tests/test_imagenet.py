@@ -67,6 +67,20 @@ def test_evaluation_is_resize_centre_crop_and_standardisation(data, root):
         torch.testing.assert_close(got[k], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_recipe_2019_resizes_as_the_original(root):
+    data = dd.imagenet(root, recipe="2019", workers=0)
+    got = next(data.test.batches(torch.arange(4), 4)).x
+    for k, size in enumerate(RESIZED):
+        with Image.open(root / f"{k}.JPEG") as image:
+            pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None]
+        resized = dd.resize_legacy(pixels.float() / 255, *size)
+        expected = dd.standardize(dd.center_crop_or_pad(resized, 224, 224))[0]
+        torch.testing.assert_close(got[k], expected, atol=1e-4, rtol=1e-5)
+    standard = next(dd.imagenet(root, workers=0).test.batches(torch.arange(4), 4)).x
+    assert torch.equal(got[2], standard[2])  # 256 x 256: nothing to resize
+    assert (got - standard)[[0, 1, 3]].abs().amax(dim=(1, 2, 3)).min() > 0.01
+
+
 def test_augmentation_is_a_window_of_the_central_256(data):
     order = torch.tensor([3])
     centre = data.train.decode(data.train.paths[int(data.train.rows[3])])

@@ -28,6 +28,15 @@ def small():
     return nchw(np.random.RandomState(SEED + 10002).uniform(0, 1, (37, 53, 3)).astype(np.float32))
 
 
+def tiny():
+    return nchw(np.random.RandomState(SEED + 10001).randint(0, 256, size=(5, 7, 3)))
+
+
+def wide():
+    noise = np.random.RandomState(SEED + 10003).uniform(0, 1, (224, 224, 3))
+    return nchw(noise.astype(np.float32))
+
+
 def everything():
     # Draws in the middle of the interval of each wanted value: row 1, column 3 of 0..4, flip.
     draws = [(1 + 0.5) / 5, (3 + 0.5) / 5, 0.25, 0.5 + 0.2 * 255 / 63 / 2, 1.0, 1.0]
@@ -51,6 +60,13 @@ CASES = {
     "center_crop_37x53_to_32x32": lambda: ops.center_crop_or_pad(small(), 32, 32),
     "crop_or_pad_37x53_to_40x40": lambda: ops.center_crop_or_pad(small(), 40, 40),
     "all_with_fixed_draws_then_standardize": everything,
+    "resize_5x7_to_16x16": lambda: ops.resize_legacy(tiny(), 16, 16),
+    "resize_37x53_to_18x26": lambda: ops.resize_legacy(small(), 18, 26),
+    "resize_32x32_to_224x224": lambda: ops.resize_legacy(image(), 224, 224),
+    "resize_224x224_to_299x299": lambda: ops.resize_legacy(wide(), 299, 299),
+    "aspect_preserving_resize_37x53_smaller_side_256": lambda: ops.resize_legacy(
+        small(), *ops.smaller_side_size(37, 53)
+    ),
 }
 
 
@@ -69,9 +85,8 @@ def test_reference_operation(name):
     assert ends == pytest.approx(expected["first6"] + expected["last3"], rel=1e-4, abs=1e-4)
 
 
-def test_reference_covers_everything_but_the_resize():
-    skipped = {name for name in REFERENCE["results"] if "resize" in name}
-    assert set(REFERENCE["results"]) - skipped == set(CASES)
+def test_reference_is_covered():
+    assert set(REFERENCE["results"]) - {"aspect_preserving_resize_shapes"} == set(CASES)
 
 
 def test_reference_sizes_of_the_aspect_preserving_resize():

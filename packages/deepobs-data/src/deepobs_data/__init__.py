@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from deepobs_data.operations import flip_left_right as flip_left_right
     from deepobs_data.operations import normalize_channels as normalize_channels
     from deepobs_data.operations import pad_zeros as pad_zeros
+    from deepobs_data.operations import resize_legacy as resize_legacy
     from deepobs_data.operations import scale_to_unit as scale_to_unit
     from deepobs_data.operations import standardize as standardize
     from deepobs_data.partition import Recipe as Recipe
@@ -99,6 +100,7 @@ _HOME = {
         "flip_left_right",
         "normalize_channels",
         "pad_zeros",
+        "resize_legacy",
         "scale_to_unit",
         "standardize",
     ),

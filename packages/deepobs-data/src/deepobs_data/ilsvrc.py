@@ -14,7 +14,12 @@ from deepobs_data.errors import DamagedFileError
 from deepobs_data.facts import info
 from deepobs_data.ilsvrc_folder import find_imagenet
 from deepobs_data.images import TRAIN_EVAL_SIZE, Normalization, make_transform
-from deepobs_data.operations import center_crop_or_pad, scale_to_unit, smaller_side_size
+from deepobs_data.operations import (
+    center_crop_or_pad,
+    resize_legacy,
+    scale_to_unit,
+    smaller_side_size,
+)
 from deepobs_data.partition import Recipe, check_recipe, partition_rows
 from deepobs_data.roots import resolve_root
 from deepobs_data.shapes import Dataset
@@ -42,8 +47,9 @@ def imagenet(
     alphabetical order plus one: class 0, "background", never occurs, as in the original.
 
     Source: Russakovsky et al., 2015; prepared as in DeepOBS 1.1.2,
-    deepobs/tensorflow/datasets/imagenet.py, but for the resize: antialiased here (torchvision's
-    `transforms.v2`, bytes), TensorFlow's bilinear without antialiasing there.
+    deepobs/tensorflow/datasets/imagenet.py. Its resize has no antialiasing: recipe `2019` repeats
+    that (`resize_legacy`), recipe `standard` resizes as is usual today, antialiased (torchvision's
+    `transforms.v2`, rounded to bytes).
 
     Args:
         root: Folder with `train` and `val`, or with a folder `imagenet` that has them.
@@ -70,24 +76,30 @@ def imagenet(
     test_paths, test_y = _list_images(folder / "val")
     rows = partition_rows(len(train_paths), TRAIN_EVAL_SIZE["imagenet"], valid_size)
     operation = IMAGENET_AUGMENT if augment else None
+    decode = partial(decode_image, antialias=recipe == "standard")
 
     def part(chosen: Tensor | None, augmented: bool = False) -> Stream:
         change = operation if augmented else None
-        return Stream(train_paths, train_y, decode_image, finish, change, chosen, workers)
+        return Stream(train_paths, train_y, decode, finish, change, chosen, workers)
 
     return Dataset(
         name="imagenet",
         train=part(rows.train, augmented=True),
         train_eval=part(rows.train_eval, augmented=recipe == "2019"),
         valid=None if rows.valid is None else part(rows.valid),
-        test=Stream(test_paths, test_y, decode_image, finish, workers=workers),
+        test=Stream(test_paths, test_y, decode, finish, workers=workers),
         augment=operation,
         classes=info("imagenet").classes,
     )
 
 
-def decode_image(path: str) -> Tensor:
-    """Read one image, resize its smaller side to 256 and cut out the centre: (3, 256, 256) uint8.
+def decode_image(path: str, *, antialias: bool = True) -> Tensor:
+    """Read one image, resize its smaller side to 256 and cut out the centre: (3, 256, 256).
+
+    Args:
+        path: Of a file in any format that Pillow reads.
+        antialias: Whether to resize antialiased, which gives bytes; else as TensorFlow 1, which
+            gives float32 on the scale 0..255.
 
     Raises:
         DamagedFileError: The file is no readable image.
@@ -101,14 +113,17 @@ def decode_image(path: str) -> Tensor:
     except (OSError, SyntaxError, ValueError) as error:
         raise DamagedFileError(Path(path), f"{path} is no readable image: {error}") from error
     size = smaller_side_size(pixels.shape[-2], pixels.shape[-1])
-    resized = tv.resize(pixels, list(size), antialias=True)
+    if antialias:
+        resized = tv.resize(pixels, list(size), antialias=True)
+    else:
+        resized = resize_legacy(pixels.to(torch.float32).unsqueeze(0), *size).squeeze(0)
     return center_crop_or_pad(resized, 256, 256).contiguous()
 
 
 def prepare_imagenet(x: Tensor, normalization: Normalization = "image") -> Tensor:
     """What follows the augmentation: the central 224 x 224 on the scale [0, 1], standardised.
 
-    x (B, 3, H, W) uint8 with H, W >= 224 -> (B, 3, 224, 224) float32.
+    x (B, 3, H, W) on the scale 0..255 with H, W >= 224 -> (B, 3, 224, 224) float32.
     """
     x = center_crop_or_pad(x, 224, 224)
     if normalization == "image":

@@ -187,6 +187,29 @@ def smaller_side_size(height: int, width: int, smaller: int = 256) -> tuple[int,
     return int(sides[0]), int(sides[1])
 
 
+def resize_legacy(x: Tensor, height: int, width: int) -> Tensor:
+    """Resize as `tf.image.resize_images` of TensorFlow 1: bilinear, without antialiasing.
+
+    Pixel i of the result lies at i·(old size / new size) of the image: neither half-pixel centres
+    nor aligned corners, the two ways that `torch.nn.functional.interpolate` knows.
+
+    x (B, C, H, W) floating point -> (B, C, height, width).
+    """
+    return _resize_axis(_resize_axis(x, -2, height), -1, width)
+
+
+def _resize_axis(x: Tensor, axis: int, size: int) -> Tensor:
+    old = x.shape[axis]
+    if size == old:
+        return x
+    position = torch.arange(size, device=x.device) * old  # in units of 1 / size
+    lower = position // size
+    upper = (lower + 1).clamp_(max=old - 1)
+    weight = (position % size).to(x.dtype) / size
+    weight = weight.unsqueeze(-1) if axis == -2 else weight
+    return torch.lerp(x.index_select(axis, lower), x.index_select(axis, upper), weight)
+
+
 def _own(x: Tensor, inplace: bool) -> Tensor:
     """A contiguous floating-point tensor that may be overwritten."""
     if not x.is_floating_point():
