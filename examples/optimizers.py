@@ -1,7 +1,9 @@
-"""Optimizers that need a line or two before the benchmark can run them.
+"""Other people's optimizers that need a line or two before the benchmark can run them.
 
-Name one as `examples/optimizers.py:sam`. The third-party ones come from PyPI: `pip install
-schedulefree pytorch-optimizer`.
+    deepobs run fmnist_mlp examples/optimizers.py:muon lr=0.01 --data synthetic --epochs 1
+
+SAM and AdaHessian come from PyPI: `pip install pytorch-optimizer`. An optimizer of your own needs
+none of this, see custom_optimizer.py.
 """
 
 from __future__ import annotations
