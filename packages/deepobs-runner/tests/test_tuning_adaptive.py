@@ -61,6 +61,17 @@ def test_the_search_closes_in_and_repeats_itself(kind):
     assert search(kind, 6, at_once=3, lost=range(6)) == search(kind, 6, at_once=3, lost=range(6))
 
 
+def test_a_diverged_trial_is_worse_than_any_and_a_failed_one_says_nothing():
+    sampler = OptunaSampler("tpe", SPACE, seed=1)
+    ends = [(None, "diverged"), (None, "failed"), (-1e30, "done")]
+    points = sampler.ask(len(ends))
+    sampler.tell(
+        [told(point, i, *end) for i, (point, end) in enumerate(zip(points, ends, strict=True))]
+    )
+    known = [(trial.state.name, trial.value) for trial in sampler._study.get_trials()]
+    assert known == [("COMPLETE", -math.inf), ("FAIL", None), ("COMPLETE", -1e30)]
+
+
 def study_of(execution, **options):
     study = make_study(
         "best-of-k",
