@@ -20,7 +20,6 @@ from deepobs_runner.results import RunResult
 
 Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
 """In what the time to a target is measured; seconds are those of training."""
-"""In what the time to a target is measured; seconds are those of training."""
 
 OFFICIAL_STEPS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
