@@ -216,7 +216,8 @@ def main() -> None:
             if options.only:
                 names = [name for name in names if name in options.only]
             table = memory_table(names, options.limit, out)
-            publish("memory", f"{describe_machine(1)}.\n\n{table}", options.out, docs=options.docs)
+            head = f"Memory of a step in fp32 with SGD. {describe_machine(1)}."
+            publish("memory", f"{head}\n\n{table}", options.out, docs=options.docs)
 
 
 if __name__ == "__main__":
