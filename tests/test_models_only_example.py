@@ -91,9 +91,10 @@ def test_its_tests_pass_with_the_built_package_and_torch_alone(tmp_path):
         subprocess.run([*pip, "wheel", *options, str(copy)], check=True)
 
     python = make_environment(tmp_path / "clean", "torch", "pytest")
-    # With dependencies: pip resolves them from the two wheels and the torch that is there.
-    options = ["--no-index", "--find-links", str(tmp_path / "wheels")]
-    subprocess.run([*pip, "--python", str(python), "install", *options, "keras-port"], check=True)
+    # Without dependencies: whoever replaced one here would replace it in the shared environment.
+    options = ["--no-deps", "--no-index", *map(str, (tmp_path / "wheels").glob("*.whl"))]
+    subprocess.run([*pip, "--python", str(python), "install", *options], check=True)
+    subprocess.run([*pip, "--python", str(python), "check"], check=True)  # the wheels need no more
     found = subprocess.run([python, "-c", LIST], capture_output=True, text=True, check=True)
     installed = {name.lower() for name in json.loads(found.stdout)}
     assert {"keras-port", "torch", "deepobs-models"} <= installed
