@@ -94,7 +94,7 @@ def summary_table(problems: dict[str, list[Setting]]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
         caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2",
     )
     labels = [_without_columns(setting.label) for setting in shown]
