@@ -21,9 +21,21 @@ REQUIRED = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "PKG-INFO"
 # What the build backend adds to a source distribution.
 ADDED = {"PKG-INFO", ".gitignore"}
 # What a package may consist of; another kind is a slip, or is to be added here.
-KINDS = (".py", ".typed", ".txt", ".json", ".jsonl.gz", ".md", ".css", ".html", ".js")
+KINDS = (
+    ".py",
+    ".typed",
+    ".txt",
+    ".json",
+    ".jsonl.gz",
+    ".jsonl.xz",
+    ".yaml",
+    ".md",
+    ".css",
+    ".html",
+    ".js",
+)
 # Larger than this, something was packed that does not belong there.
-LARGEST = 3_000_000  # bytes
+LARGEST = 6_000_000  # bytes
 
 Files = dict[str, bytes]
 

@@ -176,8 +176,8 @@ DATA_NOTES: dict[str, tuple[str, ...]] = {
     ),
     "imagenet": (
         "Labels are torchvision's plus one, as class 0 of 1,001 never occurs.",
-        "Images are resized with antialiasing in recipe `standard`; the original has none, and recipe "
-        "`2019` repeats that.",
+        "Images are resized with antialiasing in recipe `standard`; the original has none, and "
+        "recipe `2019` repeats that.",
     ),
     "tolstoi": (
         "The original evaluates its training loss on the whole training text, by a wrong count; "

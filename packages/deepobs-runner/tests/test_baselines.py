@@ -1,7 +1,7 @@
 """Baseline sets: the official one, packed ones, and folders of results."""
 
-import gzip
 import json
+import lzma
 
 import numpy as np
 import pytest
@@ -129,12 +129,12 @@ def test_two_sets_of_one_name(packed, tmp_path):
     [
         (lambda f: (f / "set.json").write_text("{"), "describes no baseline set"),
         (lambda f: (f / "set.json").write_text('{"name": "x"}'), "describes no baseline set"),
-        (lambda f: (f / "quadratic_deep.jsonl.gz").write_bytes(b"\x1f\x8b"), "is damaged"),
+        (lambda f: (f / "quadratic_deep.jsonl.xz").write_bytes(b"\xfd7zXZ"), "is damaged"),
         (
-            lambda f: (f / "quadratic_deep.jsonl.gz").write_bytes(gzip.compress(b"{}\n")),
+            lambda f: (f / "quadratic_deep.jsonl.xz").write_bytes(lzma.compress(b"{}\n")),
             "is not a DeepOBS result",
         ),
-        (lambda f: (f / "quadratic_deep.jsonl.gz").unlink(), "is damaged"),
+        (lambda f: (f / "quadratic_deep.jsonl.xz").unlink(), "is damaged"),
     ],
 )
 def test_a_damaged_set(packed, damage, said):
@@ -144,9 +144,9 @@ def test_a_damaged_set(packed, damage, said):
 
 
 def test_a_set_of_another_schema(packed):
-    path = packed / "quadratic_deep.jsonl.gz"
-    line = json.loads(gzip.decompress(path.read_bytes()).splitlines()[0])
-    path.write_bytes(gzip.compress(json.dumps({**line, "schema": 99}).encode()))
+    path = packed / "quadratic_deep.jsonl.xz"
+    line = json.loads(lzma.decompress(path.read_bytes()).splitlines()[0])
+    path.write_bytes(lzma.compress(json.dumps({**line, "schema": 99}).encode()))
     with pytest.raises(UsageError, match="schema 99"):
         all_results(read_set(packed))
 

@@ -1,7 +1,7 @@
 """Baseline sets: results to compare with, each set with a name, a licence and its provenance.
 
 A set is the official results of 2019, a packed folder that `pack_baselines` wrote (`set.json` and
-a `<problem>.jsonl.gz` for each problem, one result a line), or any folder of results. Their runs
+a `<problem>.jsonl.xz` for each problem, one result a line), or any folder of results. Their runs
 are ordinary results; the environment of each says which set it is from.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ DESCRIPTION = "set.json"
 SHIPPED = "baseline_sets"
 LEFT_OUT = ("telemetry",)
 """Fields of a record that a packed set does without."""
+CLOCK_DIGITS = 3
+"""Significant digits of the seconds in a packed set: more are noise, and take most of the room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,9 +208,10 @@ def _unpack(baselines: BaselineSet, problem: str) -> list[RunResult]:
     if baselines.folder is None or baselines.packed is None or problem not in baselines.packed:
         return []
     path = baselines.folder / baselines.packed[problem]
+    decompress = lzma.decompress if path.suffix == ".xz" else gzip.decompress
     try:
-        lines = gzip.decompress(path.read_bytes()).splitlines()
-    except (OSError, EOFError) as error:
+        lines = decompress(path.read_bytes()).splitlines()
+    except (OSError, EOFError, lzma.LZMAError) as error:
         raise UsageError(
             f"{path} of the baseline set {baselines.name} is damaged: {error}."
         ) from None
@@ -219,8 +223,8 @@ def pack_baselines(
 ) -> Path:
     """Write finished results as a baseline set; return its folder.
 
-    Telemetry is left out; configuration, environment, clocks and metrics are kept, so that every
-    number can be traced to its run. The same results give the same bytes.
+    Telemetry is left out and clocks are rounded; configuration, environment and metrics are kept,
+    so that every number can be traced to its run. The same results give the same bytes.
 
     Raises:
         UsageError: nothing is finished, the name is taken, or the folder holds something.
@@ -237,13 +241,12 @@ def pack_baselines(
         by_problem.setdefault(result.config.problem, []).append(result)
     names = {problem: f"{number:02}" for number, problem in enumerate(by_problem)}
     packed = {
-        problem: f"{problem if problem.isidentifier() else names[problem]}.jsonl.gz"
+        problem: f"{problem if problem.isidentifier() else names[problem]}.jsonl.xz"
         for problem in by_problem
     }
     for problem, runs in by_problem.items():
         content = "".join(json.dumps(_slim(run), allow_nan=False) + "\n" for run in runs)
-        data = gzip.compress(content.encode(), mtime=0)
-        write_bytes(folder / packed[problem], data)
+        write_bytes(folder / packed[problem], lzma.compress(content.encode()))
     said = {"name": name, "title": title, "licence": licence, "files": packed}
     text = json.dumps(said, indent=1) + "\n"  # last: a folder without it is no set
     write_bytes(folder / DESCRIPTION, text.encode())
@@ -254,8 +257,13 @@ def _slim(result: RunResult) -> dict[str, Any]:
     """Return a result as JSON without what a comparison does not need."""
     data = result.to_json()
     data["environment"].pop("baselines", None)  # the set it was in before
-    data["records"] = [
-        {key: value for key, value in record.items() if key not in LEFT_OUT}
-        for record in result.records
-    ]
+    data["records"] = [_slim_record(record) for record in result.records]
     return data
+
+
+def _slim_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    slim = {key: value for key, value in record.items() if key not in LEFT_OUT}
+    if "clocks" in slim:
+        clocks = slim["clocks"].items()
+        slim["clocks"] = {name: float(f"{seconds:.{CLOCK_DIGITS}g}") for name, seconds in clocks}
+    return slim
