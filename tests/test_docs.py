@@ -142,11 +142,12 @@ def commands_of(block: Block) -> Iterator[str]:
                 yield shlex.join(words)
 
 
+FIRST_COMMAND = re.compile(r"(pip|deepobs|deepobs-data) ")
 # Blocks without a language are text, unless they begin with a command.
 COMMANDS = [
     (block, command)
     for block in BLOCKS
-    if block in SHELL or (not block.language and re.match(r"(pip|deepobs\S*) ", block.text))
+    if block in SHELL or (not block.language and FIRST_COMMAND.match(block.text))
     for command in commands_of(block)
 ]
 
