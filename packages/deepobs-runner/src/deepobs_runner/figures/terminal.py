@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -100,8 +101,10 @@ def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
     for axes, found in panels:
         text.append_text(_panel(axes, found, names, width))
     for label in labels:
+        first, *more = textwrap.wrap(label, width - GUTTER - 3)
         text.append(f"{' ' * GUTTER} {names[label]}", style=colors[label])
-        text.append(f" {label}\n")
+        text.append(f" {first}\n")
+        text.append("".join(f"{' ' * GUTTER}   {line}\n" for line in more))
     for legend in figure.legends:
         title = " ".join(legend.get_title().get_text().split())
         text.append(f"{' ' * GUTTER} {title}\n" if title else "")

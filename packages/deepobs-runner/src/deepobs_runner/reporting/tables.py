@@ -106,7 +106,7 @@ def number_text(value: float, digits: int = DIGITS) -> str:
         return NOTHING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    if value == 0 or (value.is_integer() and abs(value) < 1e6):
+    if value == round(value) and abs(value) < 1e6:
         return f"{value:.0f}"
     size = math.floor(math.log10(abs(value)))
     if not -4 <= size < 6:
