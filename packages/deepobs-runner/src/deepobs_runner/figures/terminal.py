@@ -106,8 +106,9 @@ def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
         text.append(f" {first}\n")
         text.append("".join(f"{' ' * GUTTER}   {line}\n" for line in more))
     for legend in figure.legends:
-        title = " ".join(legend.get_title().get_text().split())
-        text.append(f"{' ' * GUTTER} {title}\n" if title else "")
+        title = legend.get_title().get_text()
+        for line in textwrap.wrap(title, width - GUTTER - 1):
+            text.append(f"{' ' * GUTTER} {line}\n")
     return text
 
 
