@@ -12,6 +12,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import statistics
 import tomllib
 import warnings
 from collections import Counter
@@ -88,7 +89,6 @@ RUN_SLOW = (
     "deepobs baselines export official --out official-runs",
     "deepobs plot official sensitivity --problem quadratic_deep --out sensitivity.png",
     "deepobs report results --no-baselines",
-    "deepobs report results --baselines official --reference Adam --unit steps",
 )
 """The whole of getting-started.md, and more, in the order in which they are run."""
 
@@ -291,10 +291,32 @@ def test_cheap_commands_run(workplace, capsys):
         assert capsys.readouterr().out, command
 
 
+def check_first_comparison(results: Path) -> None:
+    """Compare the table on getting-started.md with the runs it was made of."""
+    from deepobs_runner import load_results
+
+    (shown,) = [
+        b.text for b in BLOCKS if b.page == "docs/getting-started.md" and b.language == "text"
+    ]
+    rows = re.findall(r"^   (\w+) lr=.*yours, 2019 +3 +([\d.]+) ± ([\d.]+)$", shown, re.M)
+    assert [name for name, _, _ in rows] == ["AdamW", "SGD", "Adam"]
+    for name, mean, deviation in rows:
+        ends = [
+            run.series("test", "objective")[-1]
+            for run in load_results(results)
+            if run.config.optimizer == name and run.config.recipe == "2019"
+        ]
+        assert len(ends) == 3
+        assert statistics.mean(ends) == pytest.approx(float(mean), abs=0.01)
+        assert statistics.stdev(ends) == pytest.approx(float(deviation), abs=0.01)
+
+
 @pytest.mark.slow
 def test_getting_started_and_other_commands_run(workplace, capsys):
     for command in RUN_SLOW:
         run_in(workplace, command)
+        if command.startswith("deepobs bench AdamW"):
+            check_first_comparison(workplace / "results")
     assert (workplace / "results" / "report" / "report.html").is_file()
     assert "tuned rate of the official runs" in "".join(capsys.readouterr())
 
