@@ -89,7 +89,8 @@ TEXT = """# Which Python and torch
 
 Python 3.11 or newer and torch 2.6 or newer. `nox -s matrix` runs the tests of the four packages on
 the oldest pair, the newest and two in between, on Linux without a GPU. Tests that passed, and in
-brackets those that were skipped: slow ones, and those that need a GPU.
+brackets those that were skipped: slow ones, and those that need a GPU. A pair of the matrix without
+a row was not run for this page.
 
 {header}
 {rows}
