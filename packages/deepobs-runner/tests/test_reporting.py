@@ -5,13 +5,14 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deepobs_runner import RunConfig, RunResult, cli
+from deepobs_runner import RunConfig, RunResult, cli, official_results
 from deepobs_runner.baselines import OFFICIAL_SET, all_results
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
@@ -324,3 +325,26 @@ def test_baselines_are_compared_and_their_budget_is_named():
     assert sum(s.baseline for s in study.settings["quadratic_deep"]) == 3  # the tuned ones
     with pytest.raises(UsageError, match="Choose one of"):
         make_study(own, references=["Lion"])
+
+
+def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
+    def runs(optimizer, recipe, **environment):
+        return [
+            replace(
+                run,
+                config=replace(run.config, optimizer=optimizer, recipe=recipe, seed=seed),
+                environment=environment,
+            )
+            for seed, run in enumerate(official_results("quadratic_deep")[:3])
+        ]
+
+    mine = runs("AdamW", "2019") + runs("AdamW", "standard")
+    theirs = runs("SGD", "2019", baselines="old") + runs("SGD", "standard", baselines="new")
+    study = make_study(mine, theirs)
+    recipes = {c.label: c.runs[0].config.recipe for c in study.problems["quadratic_deep"]}
+    pairs = [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
+    assert len(recipes) == 4
+    assert len(pairs) == 2
+    assert all(recipes[one] == recipes[other] for one, other in pairs)
+    # Where nobody has its recipe, another is better than no comparison; the page says what differs.
+    assert len(make_study(runs("AdamW", "2019"), theirs[3:]).verdicts) == 1

@@ -157,32 +157,56 @@ def choose_pairs(
 ) -> list[tuple[str, str]]:
     """Return which labels are compared: each of `ours` with each reference.
 
-    Where every one of `ours` is a reference, the others are compared with it.
+    Without `references`, each is compared with the usual one of its own recipe, because results
+    of two recipes differ for other reasons than the optimizer; if there is nobody else of that
+    recipe, with the usual one of all. Where every one of `ours` is a reference, the others are
+    compared with it.
 
     Args:
         problems: as `contenders` returns them.
         ours: labels of the contenders the report is about.
-        references: labels or optimizers; none: the contender that most are compared with.
+        references: labels or optimizers; none: see `usual_reference`.
 
     Raises:
         UsageError: no contender has the label of a reference, or several are meant.
     """
     known = labels_of(problems)
-    chosen = [find_label(problems, word) for word in references] or usual_reference(problems, ours)
+    if references:
+        return _pair(ours, [find_label(problems, word) for word in references], known)
+    by_recipe: dict[frozenset[str], list[str]] = {}
+    for label in known:
+        by_recipe.setdefault(_recipes(problems, label), []).append(label)
+    pairs: list[tuple[str, str]] = []
+    for alike in by_recipe.values():
+        own = [label for label in ours if label in alike]
+        if own and len(known) > 1:
+            others = alike if len(alike) > 1 else known
+            pairs += _pair(own, [usual_reference(problems, others, ours)], others)
+    return pairs
+
+
+def _pair(
+    ours: Sequence[str], chosen: Sequence[str], known: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Pair each of `ours` with each chosen one; if all of them are chosen, the other known ones."""
     compared = [label for label in ours if label not in chosen]
     compared = compared or [label for label in known if label not in chosen]
     return [(label, reference) for reference in chosen for label in compared]
 
 
-def usual_reference(problems: Mapping[str, Sequence[Contender]], ours: Sequence[str]) -> list[str]:
-    """Return the label of the usual reference: SGD, Adam or Momentum, else the first.
+def _recipes(problems: Mapping[str, Sequence[Contender]], label: str) -> frozenset[str]:
+    """Return the recipes of a label's runs: one, unless its problems were run in different ones."""
+    found = (find(listed, label) for listed in problems.values())
+    return frozenset(c.runs[0].config.recipe for c in found if c is not None)
+
+
+def usual_reference(
+    problems: Mapping[str, Sequence[Contender]], known: Sequence[str], ours: Sequence[str]
+) -> str:
+    """Return the known label that is the usual reference: SGD, Adam or Momentum, else the first.
 
     Of several that are called so it is the one on most problems, a baseline before one of `ours`.
-    Without two contenders there is none.
     """
-    known = labels_of(problems)
-    if len(known) < 2:
-        return []
 
     def rank(label: str) -> tuple[int, int, bool]:
         found = [c for listed in problems.values() if (c := find(listed, label)) is not None]
@@ -190,7 +214,7 @@ def usual_reference(problems: Mapping[str, Sequence[Contender]], ours: Sequence[
         place = USUAL_REFERENCES.index(name) if name in USUAL_REFERENCES else len(USUAL_REFERENCES)
         return place, -len(found), label in ours
 
-    return [min(known, key=rank)]
+    return min(known, key=rank)
 
 
 def find_label(problems: Mapping[str, Sequence[Contender]], word: str) -> str:
