@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ORIGINAL = "`deepobs/tensorflow/testproblems/{}.py`"
+ORIGINAL = "`{}.py` in `deepobs/tensorflow/testproblems`"
 
 
 class Network(NamedTuple):
