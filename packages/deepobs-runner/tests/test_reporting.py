@@ -338,7 +338,7 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
             for seed, run in enumerate(official_results("quadratic_deep")[:3])
         ]
 
-    mine = runs("AdamW", "2019") + runs("AdamW", "standard")
+    mine = runs("AdamW", "2019") + runs("AdamW", "standard")  # so both sets below are of use
     theirs = runs("SGD", "2019", baselines="old") + runs("SGD", "standard", baselines="new")
     study = make_study(mine, theirs)
     recipes = {c.label: c.runs[0].config.recipe for c in study.problems["quadratic_deep"]}
@@ -348,3 +348,7 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
     assert all(recipes[one] == recipes[other] for one, other in pairs)
     # Where nobody has its recipe, another is better than no comparison; the page says what differs.
     assert len(make_study(runs("AdamW", "2019"), theirs[3:]).verdicts) == 1
+    # Where somebody has, those of another recipe would only be in the way.
+    study = make_study(mine[:3], theirs)
+    assert [run.config.recipe for run in study.baselines] == ["2019"] * 3
+    assert "another recipe than 2019" in study.left_out[0]

@@ -81,8 +81,9 @@ def make_study(
     Args:
         own: results the report is about.
         baselines: results to compare with, all settings that were tried, so that the budget of
-            their tuning is known; those of other problems, and of problems on which all own runs
-            used generated data, are left out.
+            their tuning is known; those of other problems, of problems on which all own runs
+            used generated data, and of another recipe where there are some of the same, are left
+            out.
         references: labels or optimizers to compare with; none: see `choose_references`.
         unit: in which time is counted.
         level: of all intervals.
@@ -103,7 +104,8 @@ def make_study(
     for setting in listed:
         settings.setdefault(setting.problem, []).append(setting)
     real = {name for name, found in settings.items() if not all(map(has_stand_in_data, found))}
-    kept = [run for run in baselines if run.config.problem in real]
+    kept, said = _of_own_recipes([run for run in baselines if run.config.problem in real], own)
+    left_out = [*left_out, *said]
     everything = [*own, *kept]
     problems = {name: found for name, found in contenders(everything).items() if name in settings}
     ids = set(map(id, kept))
@@ -140,6 +142,32 @@ def _after(
         raise UsageError(f"There is nothing to report after {epochs} epochs. {' '.join(said)}")
     theirs, also_said = first_epochs(baselines, epochs)
     return ours, theirs, [*said, *also_said]
+
+
+def _of_own_recipes(
+    baselines: Sequence[RunResult], own: Sequence[RunResult]
+) -> tuple[list[RunResult], list[str]]:
+    """Leave out baselines of other recipes than the own runs where there are some of the same.
+
+    Returns:
+        The baselines that stay, and a sentence for each problem on which some were left out.
+    """
+    recipes: dict[str, set[str]] = {}
+    for run in own:
+        recipes.setdefault(run.config.problem, set()).add(run.config.recipe)
+
+    def same(run: RunResult) -> bool:
+        return run.config.recipe in recipes[run.config.problem]
+
+    served = {run.config.problem for run in baselines if same(run)}
+    others = [run for run in baselines if run.config.problem in served and not same(run)]
+    said = [
+        f"{problem}: baselines of another recipe than {' and '.join(sorted(recipes[problem]))} "
+        "are left out, because there are some of the same."
+        for problem in dict.fromkeys(run.config.problem for run in others)
+    ]
+    ids = set(map(id, others))
+    return [run for run in baselines if id(run) not in ids], said
 
 
 def _is_of(
