@@ -9,13 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def tool():
-    path = ROOT / "tools" / "check_against_official.py"
+def load_tool(name):
+    path = ROOT / "tools" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def tool():
+    return load_tool("check_against_official")
 
 
 @pytest.mark.parametrize(("split", "metric"), [("test", "accuracy"), ("train_eval", "objective")])
@@ -24,3 +28,18 @@ def test_three_seeds_lie_within_the_official_band(tool, split, metric):
     deviations = tool.deviations("2019", split, metric)
     assert len(deviations) == 11
     assert np.abs(deviations).max() < 3
+
+
+def test_bf16_and_compiled_runs_lie_within_the_spread_of_fp32():
+    tool = load_tool("compare_precisions")
+    found = tool.runs_by_arithmetic()
+    fp32 = [tool.accuracy(run) for run in found.pop("fp32").values()]
+    others = [tool.accuracy(run) for runs in found.values() for run in runs.values()]
+    assert (len(fp32), len(others)) == (3, 3)
+    assert min(fp32) - np.std(fp32, ddof=1) <= min(others)
+    assert max(others) <= max(fp32) + np.std(fp32, ddof=1)
+
+
+def test_the_page_shows_what_the_precisions_gave():
+    page = (ROOT / "docs" / "execution.md").read_text(encoding="utf-8")
+    assert "\n".join(load_tool("compare_precisions").table()) in page
