@@ -100,8 +100,10 @@ def test_its_tests_pass_with_the_built_package_and_torch_alone(tmp_path):
     assert {"keras-port", "torch", "deepobs-models"} <= installed
     assert not installed & {"deepobs-data", "deepobs-problems", "deepobs-runner", "torchvision"}
 
+    # A root of its own: the folders above may have settings for pytest, too.
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", ".", "-c", "pyproject.toml"]
     run = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        [python, "-m", "pytest", *options, "tests"],
         cwd=tmp_path / "models-only",
         capture_output=True,
         text=True,

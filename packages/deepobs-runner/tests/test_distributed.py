@@ -416,7 +416,8 @@ def test_torchrun_gives_the_numbers_of_one_process(tmp_path, problem, precision,
     difference = np.abs(one.step_objectives() - two.step_objectives()).max()
     assert 0.0 <= difference < tolerance
     for left, right in zip(one.records, two.records, strict=True):
-        check_close(left["telemetry"], right["telemetry"], 10 * tolerance)
+        # The gradient is that at weights which differ by the rounding of all steps before.
+        check_close(left["telemetry"], right["telemetry"], 100 * tolerance)
         losses = [record["metrics"]["test"]["loss"] for record in (left, right)]
         assert math.isclose(*losses, rel_tol=10 * tolerance)
 
