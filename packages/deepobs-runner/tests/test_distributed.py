@@ -400,8 +400,14 @@ def run_command(out, *words, processes=2):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", ["fmnist_mlp", "fmnist_2c2d"])
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp64", 1e-11), ("fp32", 1e-4)])
-def test_torchrun_gives_the_numbers_of_one_process(tmp_path, problem, precision, tolerance):
+@pytest.mark.parametrize(
+    # Norms of the gradient are those at weights that differ by the rounding of all steps before.
+    ("precision", "tolerance", "of_norms"),
+    [("fp64", 1e-11, 1e-10), ("fp32", 1e-4, 1e-2)],
+)
+def test_torchrun_gives_the_numbers_of_one_process(
+    tmp_path, problem, precision, tolerance, of_norms
+):
     words = (problem, "Momentum", "lr=0.01", "--steps", "8", "--epochs", "4")
     results = []
     for processes in (1, 2):
@@ -416,8 +422,7 @@ def test_torchrun_gives_the_numbers_of_one_process(tmp_path, problem, precision,
     difference = np.abs(one.step_objectives() - two.step_objectives()).max()
     assert 0.0 <= difference < tolerance
     for left, right in zip(one.records, two.records, strict=True):
-        # The gradient is that at weights which differ by the rounding of all steps before.
-        check_close(left["telemetry"], right["telemetry"], 100 * tolerance)
+        check_close(left["telemetry"], right["telemetry"], of_norms)
         losses = [record["metrics"]["test"]["loss"] for record in (left, right)]
         assert math.isclose(*losses, rel_tol=10 * tolerance)
 
