@@ -33,7 +33,7 @@ MINIMA: Mapping[str, tuple[Point, ...]] = MappingProxyType(
 """Global minima (u, v) of the noise-free functions."""
 
 MOST_STEPS = 20_000
-"""A longer run is followed up to here."""
+"""A longer run is followed up to here, if nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,15 @@ class Trajectory:
     complete: bool
 
 
-def follow(run: RunResult) -> Trajectory:
+def follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory:
     """Train a run on a function of two parameters once more, and return its way.
 
     A run of this package is deterministic, so it goes the same way again; the optimizer is
-    imported as it was for the run. At most 20,000 steps are followed.
+    imported as it was for the run.
 
     Args:
         run: with a record.
+        most_steps: the run is followed to the end of the epoch in which they are taken.
 
     Raises:
         UsageError: another problem, results of the original, or an optimizer that is gone.
@@ -92,7 +93,7 @@ def follow(run: RunResult) -> Trajectory:
     values: list[float] = []
     for _, record in zip(run.records, records, strict=False):
         values.append(record.metrics["test"]["objective"])
-        if len(points) > MOST_STEPS:
+        if len(points) > most_steps:
             break
     way = np.array(points)  # (steps + 1, 2)
     complete = len(values) == len(run.records)

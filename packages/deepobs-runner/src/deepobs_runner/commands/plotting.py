@@ -13,8 +13,10 @@ from deepobs_runner.figures import Drawing, save, save_pages
 from deepobs_runner.figures.saving import format_of
 from deepobs_runner.figures.terminal import WIDTH, to_text
 from deepobs_runner.reporting.pictures import drawings
+from deepobs_runner.stored_records import collector_paused
 
 
+@collector_paused()
 def plot(arguments: argparse.Namespace) -> int:
     """Draw the figures of one kind; return 1 if there is none.
 

@@ -34,6 +34,7 @@ from deepobs_runner.reporting.study import Study, make_study
 from deepobs_runner.reporting.tables import Table, select
 from deepobs_runner.reporting.writing import write_report
 from deepobs_runner.results import RunResult, load_results, write_bytes
+from deepobs_runner.stored_records import collector_paused
 from deepobs_runner.tuning.ledger import what_is_damaged
 
 TEXTS: Mapping[str, Callable[[Table], str]] = {
@@ -45,6 +46,7 @@ TEXTS: Mapping[str, Callable[[Table], str]] = {
 """A table as text in each format but `terminal`."""
 
 
+@collector_paused()
 def make_report(arguments: argparse.Namespace) -> int:
     """Print a table of results, and write the report with its figures and tables.
 
@@ -73,6 +75,7 @@ def make_report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@collector_paused()
 def print_table(arguments: argparse.Namespace) -> int:
     """Print one table, or write it to a file."""
     console = make_console()

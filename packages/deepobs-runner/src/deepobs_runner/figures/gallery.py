@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,11 +17,13 @@ from deepobs_runner.analysis import (
     Unit,
     candidates,
     contenders,
+    final_value,
     labels_of,
     performance_profiles,
     target_of,
 )
 from deepobs_runner.analysis.fairness import join
+from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.curves import Setting
 from deepobs_runner.errors import UsageError
@@ -38,10 +41,17 @@ from deepobs_runner.figures.tuning import plot_tuning
 from deepobs_runner.official import official_results
 from deepobs_runner.report import file_names
 from deepobs_runner.results import RunResult
-from deepobs_runner.trajectories import follow
+from deepobs_runner.trajectories import Trajectory, follow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+MOST_WAYS = 5
+"""More over the same contours cannot be told apart."""
+
+FOLLOWED_STEPS = 20_000
+"""Of all ways of one figure together, which takes some seconds; of longer runs the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,22 +309,38 @@ def _trajectory(
     """Return the figure; append to the notes what went otherwise than in the results."""
     if not material.rerun:
         raise UsageError(f"{problem}: trajectories take training once more, which is switched off.")
-    ways = {}
-    for contender in listed:
+    ways: dict[str, Trajectory] = {}
+    ranked = sorted(listed, key=_end_of_first)
+    for contender in ranked:
+        if len(ways) == MOST_WAYS:
+            notes.append(
+                f"Shown are the {MOST_WAYS} of {len(listed)} with the lowest test objective at the "
+                "end."
+            )
+            break
         try:
-            way = follow(contender.runs[0])
+            way = follow(contender.runs[0], FOLLOWED_STEPS // min(len(listed), MOST_WAYS))
         except (UsageError, ProblemError) as error:
             notes.append(f"{contender.label} is left out: {error}")
             continue
         ways[contender.label] = way
-        if not way.complete:
-            notes.append(f"Of {contender.label} the first {len(way.points) - 1} steps are shown.")
-        elif not way.repeated:
+        if way.complete and not way.repeated:
             notes.append(
                 f"{contender.label} did not end where its result does: the optimizer, torch or the "
                 "machine is another."
             )
+    cut = {label: len(way.points) - 1 for label, way in ways.items() if not way.complete}
+    if cut and len(set(cut.values())) == 1 and len(cut) == len(ways):
+        notes.append(f"The first {cut.popitem()[1]:,} steps are shown.")
+    elif cut:
+        notes += [f"Of {label} the first {steps:,} steps are shown." for label, steps in cut.items()]
     return plot_trajectory(problem, ways, material.looks)
+
+
+def _end_of_first(contender: Contender) -> float:
+    """Return the end of the run that is drawn, which is worst where it diverged."""
+    value = final_value(contender.runs[0], TEST_OBJECTIVE)
+    return value if math.isfinite(value) else math.inf
 
 
 def _test_metric(material: Material) -> Metric | None:

@@ -59,6 +59,8 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
                          "pages.")  # fmt: skip
     try:
         with paper_style():
+            for figure in figures:
+                _lay_out(figure)
             if kind == "pdf":
                 _write_pdf(figures, path)
             else:
@@ -66,6 +68,13 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from None
     return path
+
+
+def _lay_out(figure: Figure) -> None:
+    """Give the parts of a figure their places, once for all files: it takes as long as drawing."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def _write_pdf(figures: Sequence[Figure], path: Path) -> None:
@@ -95,6 +104,7 @@ def to_svg(figure: Figure, *, label: str = "") -> str:
     """
     file = io.StringIO()
     with paper_style():
+        _lay_out(figure)
         figure.savefig(file, format="svg", metadata=_metadata("svg"))
     text = file.getvalue()
     text = text[text.index("<svg") :]
