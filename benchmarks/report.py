@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from deepobs_runner import RunConfig, load_results
+from deepobs_runner.helpers import helpers
 from deepobs_runner.reporting.assembly import assemble
 from deepobs_runner.reporting.study import make_study
 from deepobs_runner.reporting.writing import FORMATS, write_report
@@ -110,12 +111,14 @@ def main() -> None:
         clock.append(("read", time.perf_counter()))
         study = make_study(results)
         clock.append(("compare", time.perf_counter()))
-        report = assemble(study)
-        clock.append(("assemble", time.perf_counter()))
-        written = write_report(
-            study, report, folder.parent / "report", arguments.formats.split(",")
-        )
-        clock.append(("write", time.perf_counter()))
+        with helpers() as executor:  # as the command does
+            report = assemble(study, executor=executor)
+            clock.append(("assemble", time.perf_counter()))
+            formats = arguments.formats.split(",")
+            written = write_report(
+                study, report, folder.parent / "report", formats, executor=executor
+            )
+            clock.append(("write", time.perf_counter()))
         for (_, before), (name, after) in pairwise(clock):
             print(f"{name:10}{after - before:8.1f} s")
         total = clock[-1][1] - clock[0][1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from deepobs_problems import ProblemError, load_problem
 from deepobs_runner.config import RunConfig
 from deepobs_runner.curves import Setting
 from deepobs_runner.labels import show, show_schedule
-from deepobs_runner.official import official_problems, official_results
+from deepobs_runner.official import official_config, official_problems
 
 COMPARED = (
     "data", "l2", "l2_via", "batch_size", "schedule", "clip_norm", "precision", "valid_size",
@@ -60,12 +61,8 @@ def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
 
     Fields that the configuration leaves open do not count, and neither does `l2_via` without l2.
     """
-    official = official_results(config.problem)[0].config
-    expected = {name: getattr(official, name) for name in COMPARED}
-    try:
-        expected["l2"] = load_problem(config.problem).l2
-    except ProblemError:  # another package claims the name; nothing is known of its l2 then
-        expected["l2"] = None
+    expected = {name: getattr(official_config(config.problem), name) for name in COMPARED}
+    expected["l2"] = _official_l2(config.problem)
     found = {}
     for name, theirs in expected.items():
         own = getattr(config, name)
@@ -75,3 +72,11 @@ def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
         shown = show_schedule if name == "schedule" else show
         found[name] = (shown(own), shown(theirs))
     return found
+
+
+@cache  # looking up a problem asks every installed package
+def _official_l2(problem: str) -> float | None:
+    try:
+        return load_problem(problem).l2
+    except ProblemError:  # another package claims the name; nothing is known of its l2 then
+        return None

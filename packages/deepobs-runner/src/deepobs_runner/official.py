@@ -56,6 +56,12 @@ def official_results(problem: str, *, tuned: bool = True) -> list[RunResult]:
     ]
 
 
+@cache
+def official_config(problem: str) -> RunConfig:
+    """Return the configuration of one of the official runs of a problem that has some."""
+    return _to_result(next(_lines(problem))).config
+
+
 def _lines(problem: str) -> Iterator[dict[str, Any]]:
     content = gzip.decompress((_FOLDER / f"{problem}.jsonl.gz").read_bytes())
     return (json.loads(line) for line in content.splitlines())

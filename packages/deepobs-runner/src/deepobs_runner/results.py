@@ -13,8 +13,9 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Literal, get_args
@@ -59,16 +60,38 @@ class RunResult:
     path: Path | None = None
 
     def series(self, split: str, metric: str) -> np.ndarray:
-        """Return a metric at every evaluation, `(records,)`; NaN where there is no number."""
+        """Return a metric at every evaluation, `(records,)`; NaN where there is no number.
+
+        The array cannot be written to, as it is kept.
+        """
+        return self._kept((split, metric), lambda: self._metric(split, metric))
+
+    def _metric(self, split: str, metric: str) -> np.ndarray:
         values = [record["metrics"].get(split, {}).get(metric) for record in self.records]
         return np.array([math.nan if value is None else value for value in values], dtype=float)
+
+    def _kept(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return a column of the records, which a report asks for many times."""
+        column = self._columns.get(name)
+        if column is None or len(column) != len(self.records):  # of a run that goes on
+            column = self._columns[name] = make()
+            column.setflags(write=False)
+        return column
+
+    @cached_property
+    def _columns(self) -> dict[Hashable, np.ndarray]:
+        return {}
 
     def epochs(self) -> np.ndarray:
         """Return the epoch of every evaluation, `(records,)`.
 
         A last epoch that the limit of steps cut short counts as the fraction of its steps that
-        was taken, if an earlier record says how many a whole one has.
+        was taken, if an earlier record says how many a whole one has. The array cannot be
+        written to, as it is kept.
         """
+        return self._kept("epoch", self._epochs)
+
+    def _epochs(self) -> np.ndarray:
         epochs = np.array([record["epoch"] for record in self.records], dtype=float)
         whole = next((record for record in self.records[:-1] if record["epoch"] > 0), {})
         if whole.get("steps") and self.records[-1].get("steps"):

@@ -79,14 +79,15 @@ def follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory:
         """Return the optimizer, whose every step leaves a point."""
         optimizer = build(model)
         step = optimizer.step
+        u, v = model.parameters()
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             result = step(*args, **kwargs)
-            points.append(_position(model))
+            points.append((u.item(), v.item()))
             return result
 
         optimizer.step = watched
-        points.append(_position(model))
+        points.append((u.item(), v.item()))
         return optimizer
 
     records = train(problem, build_watched, config=config, execution=Execution(device="cpu"))
@@ -112,8 +113,3 @@ def surface(problem: Problem, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         values: np.ndarray = model.value(torch.from_numpy(u), torch.from_numpy(v)).numpy()
     return values
-
-
-def _position(model: nn.Module) -> Point:
-    u, v = (float(parameter.detach()) for parameter in model.parameters())
-    return u, v

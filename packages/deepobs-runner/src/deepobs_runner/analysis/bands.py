@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -14,7 +13,6 @@ from deepobs_runner.analysis.resampling import (
     LEAST_SEEDS,
     check_level,
     check_resamples,
-    generator,
     quantiles,
     resample_counts,
 )
@@ -100,7 +98,7 @@ def curve_band(
     present = ~np.isnan(table)
     mean = _means(np.ones((1, len(table)), dtype=int), table)[0]
     lower, median, upper = quantiles(table, [0.25, 0.5, 0.75])
-    counts = _counts(len(table), resamples, seed)
+    counts = resample_counts(len(table), resamples, seed)
     if len(table) < LEAST_SEEDS:
         low = high = np.full(len(epochs), np.nan)
     else:
@@ -122,14 +120,6 @@ def curve_band(
         center=center,
         level=level,
     )
-
-
-@lru_cache(maxsize=16)
-def _counts(n: int, resamples: int, seed: int) -> np.ndarray:
-    """Return the draws of a band, which are the same for every band of as many runs."""
-    counts = resample_counts(n, resamples, generator(seed))
-    counts.setflags(write=False)
-    return counts
 
 
 def values_by_epoch(runs: Sequence[RunResult], metric: Metric) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ from deepobs_runner.analysis.resampling import (
     LEAST_SEEDS,
     check_level,
     check_resamples,
-    generator,
     interval,
 )
 from deepobs_runner.analysis.targets import Target
@@ -165,7 +164,7 @@ def performance_profiles(
         drawn = np.array(
             [
                 [
-                    t.replicates(resamples, generator(seed, problem, label))
+                    t.replicates(resamples, seed, problem, label)
                     for t, label in zip(row, labels, strict=True)
                 ]
                 for problem, row in used.items()

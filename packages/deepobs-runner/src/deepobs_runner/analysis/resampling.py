@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,16 +36,28 @@ def generator(seed: int, *words: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in words)])
 
 
-def resample_counts(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+@lru_cache(maxsize=256)  # a report asks for those of one setting several times
+def resample_counts(n: int, resamples: int, seed: int, *words: str) -> np.ndarray:
     """Return how often each of n runs is drawn in each bootstrap sample, `(resamples, n)`.
 
+    The same arguments give the same array, which cannot be written to.
+
     Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979).
+
+    Args:
+        n: runs.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+        words: what is drawn for, see `generator`.
 
     Raises:
         UsageError: no resamples.
     """
     check_resamples(resamples)
-    return rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    counts = generator(seed, *words).multinomial(n, np.full(n, 1 / n), size=resamples)
+    counts = counts.astype(np.min_scalar_type(-n - 1))  # signed, as differences are taken of them
+    counts.setflags(write=False)
+    return counts
 
 
 def quantiles(values: np.ndarray, levels: Sequence[float]) -> np.ndarray:

@@ -15,7 +15,6 @@ from deepobs_runner.analysis.resampling import (
     LEAST_SEEDS,
     check_level,
     check_resamples,
-    generator,
     interval,
 )
 from deepobs_runner.analysis.targets import Target
@@ -278,7 +277,7 @@ def _log_ratios(
 ) -> np.ndarray:
     """Return the logarithm of the ratio in each bootstrap sample; NaN where it is undefined."""
     medians = [
-        side.replicates(resamples, generator(seed, problem, label))
+        side.replicates(resamples, seed, problem, label)
         for side, label in zip(times, labels, strict=True)
     ]
     with np.errstate(divide="ignore", invalid="ignore"):

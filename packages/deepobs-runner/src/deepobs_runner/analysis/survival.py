@@ -48,7 +48,7 @@ def resampled_medians(times: np.ndarray, reached: np.ndarray, counts: np.ndarray
     """
     order = np.lexsort((~reached, times))  # at equal times, those that reach it come first
     times, counts = times[order], counts[:, order]
-    at_risk = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    at_risk = np.cumsum(counts[:, ::-1], axis=1, dtype=int)[:, ::-1]
     events = counts * reached[order]
     # Events at one time are taken one after another, which gives the same product.
     surviving = np.cumprod(1 - events / np.maximum(at_risk, 1), axis=1)

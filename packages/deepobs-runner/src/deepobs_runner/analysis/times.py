@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from deepobs_runner.analysis.metrics import Row, is_diverged
-from deepobs_runner.analysis.resampling import LEAST_SEEDS, generator, interval, resample_counts
+from deepobs_runner.analysis.resampling import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.survival import resampled_medians, survival_median
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.clocks import training_seconds
@@ -79,9 +79,12 @@ class Times:
         """Kaplan-Meier median; inf if fewer than half reach the target, NaN without runs."""
         return survival_median(self.times, self.reached)
 
-    def replicates(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the median of bootstrap samples of the runs, `(resamples,)`."""
-        counts = resample_counts(len(self.times), resamples, rng)
+    def replicates(self, resamples: int, seed: int, *words: str) -> np.ndarray:
+        """Return the median of bootstrap samples of the runs, `(resamples,)`.
+
+        Seed and words are those of `resampling.generator`.
+        """
+        counts = resample_counts(len(self.times), resamples, seed, *words)
         return resampled_medians(self.times, self.reached, counts)
 
     def median_interval(
@@ -90,7 +93,7 @@ class Times:
         """Return the percentile bootstrap interval of the median; NaN for fewer than three runs."""
         if len(self.times) < LEAST_SEEDS:
             return math.nan, math.nan
-        return interval(self.replicates(resamples, generator(seed)), level)
+        return interval(self.replicates(resamples, seed), level)
 
     def rows(self) -> list[Row]:
         """Return a row for every run; `time` of one that is censored is a lower bound."""

@@ -20,6 +20,7 @@ from deepobs_runner.baselines import (
 )
 from deepobs_runner.commands.terminal import count, make_console, print_summary, say
 from deepobs_runner.errors import UsageError
+from deepobs_runner.helpers import helpers
 from deepobs_runner.reporting.assembly import assemble
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.latex import latex_table
@@ -37,6 +38,9 @@ from deepobs_runner.results import RunResult, load_results, write_bytes
 from deepobs_runner.stored_records import collector_paused
 from deepobs_runner.tuning.ledger import what_is_damaged
 
+WORTH_HELP = 20
+"""Runs from which on processes help to draw."""
+
 TEXTS: Mapping[str, Callable[[Table], str]] = {
     "csv": csv_table,
     "latex": latex_table,
@@ -53,20 +57,24 @@ def make_report(arguments: argparse.Namespace) -> int:
     A file that cannot be read is named and left out.
     """
     console = make_console()
-    study = read_study(
-        arguments,
-        references=arguments.reference,
-        level=arguments.level,
-        problems=arguments.problem,
-    )
-    _say_left_out(console, study)
-    print_summary(console, {problem: shown_settings(study, problem) for problem in study.settings})
-    for verdict in study.verdicts:
-        say(console, verdict.overall)
     formats = [word.strip() for word in arguments.formats.split(",")]
     draw = bool({"html", "png", "pdf"} & set(formats))
     out = arguments.out or default_folder(arguments.results)
-    written = write_report(study, assemble(study, draw=draw), out, formats)
+    worth_help = draw and _is_large(arguments.results)
+    with helpers(None if worth_help else 1, at_once=True) as executor:
+        study = read_study(
+            arguments,
+            references=arguments.reference,
+            level=arguments.level,
+            problems=arguments.problem,
+        )
+        _say_left_out(console, study)
+        shown = {problem: shown_settings(study, problem) for problem in study.settings}
+        print_summary(console, shown)
+        for verdict in study.verdicts:
+            say(console, verdict.overall)
+        report = assemble(study, draw=draw, executor=executor)
+        written = write_report(study, report, out, formats, executor=executor)
     if written[0].suffix == ".html":
         say(console, f"wrote {written[0]}, which opens in any browser")
     rest = [path for path in written if path.suffix != ".html"]
@@ -103,6 +111,13 @@ def print_table(arguments: argparse.Namespace) -> int:
             raise UsageError(f"Cannot write {arguments.out}: {error.strerror}.") from None
         say(console, f"wrote {arguments.out}")
     return 0
+
+
+def _is_large(place: Path) -> bool:
+    """Whether a report draws for longer than it takes processes that help to start."""
+    if place.is_dir():
+        return (place / DESCRIPTION).exists() or sum(1 for _ in place.glob("*.json")) >= WORTH_HELP
+    return str(place) in baseline_sets()
 
 
 def _format_of(path: Path) -> str:

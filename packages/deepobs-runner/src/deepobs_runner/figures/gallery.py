@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -38,6 +39,7 @@ from deepobs_runner.figures.subjects import looks_of_contenders
 from deepobs_runner.figures.training_curves import plot_curves
 from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
+from deepobs_runner.helpers import Here
 from deepobs_runner.official import official_results
 from deepobs_runner.report import file_names
 from deepobs_runner.results import RunResult
@@ -68,7 +70,8 @@ class Material:
         files: a name for the files of each problem.
         metric: name of the metric that was asked for.
         unit: of the time to the target.
-        rerun: whether runs may be trained once more.
+        ways: by problem: those of the contenders that are followed, by label; None: runs must not
+            be trained once more.
     """
 
     settings: Mapping[str, Sequence[Setting]]
@@ -80,7 +83,7 @@ class Material:
     files: Mapping[str, str]
     metric: str | None
     unit: Unit
-    rerun: bool
+    ways: Mapping[str, Mapping[str, Future[Trajectory]]] | None
 
 
 def gather(
@@ -90,9 +93,18 @@ def gather(
     targets: Mapping[str, Target | None] | None = None,
     metric: str | None = None,
     unit: Unit = "epochs",
-    rerun: bool = True,
+    executor: Executor | None = None,
 ) -> Material:
-    """Return what the figures of some settings are drawn of; arguments as for `drawings`."""
+    """Return what the figures of some settings are drawn of; arguments as for `drawings`.
+
+    Args:
+        settings: by problem.
+        results: by problem.
+        targets: by problem.
+        metric: that was asked for.
+        unit: of the time to the target.
+        executor: follows runs; None: they must not be trained once more.
+    """
     if results is None:
         results = {problem: _results(problem, listed) for problem, listed in settings.items()}
     if targets is None:
@@ -110,8 +122,20 @@ def gather(
         files=file_names(settings),
         metric=metric,
         unit=unit,
-        rerun=rerun,
+        ways=None if executor is None else _followed(found, executor),
     )
+
+
+def _followed(
+    found: Mapping[str, Sequence[Contender]], executor: Executor
+) -> dict[str, dict[str, Future[Trajectory]]]:
+    """Have the best contenders on functions of two parameters followed."""
+    ways: dict[str, dict[str, Future[Trajectory]]] = {}
+    for problem in filter(AREAS.__contains__, found):
+        best = sorted(found[problem], key=_end_of_first)[:MOST_WAYS]
+        steps = FOLLOWED_STEPS // len(best)
+        ways[problem] = {c.label: executor.submit(follow, c.runs[0], steps) for c in best}
+    return ways
 
 
 def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
@@ -130,6 +154,7 @@ def drawings(
     metric: str | None = None,
     unit: Unit = "epochs",
     rerun: bool = True,
+    executor: Executor | None = None,
 ) -> Iterator[Drawing]:
     """Yield every figure of some settings, drawn when it is asked for.
 
@@ -146,6 +171,7 @@ def drawings(
         unit: of the time to the target.
         rerun: train runs on functions of two parameters once more for their trajectories, which
             takes seconds each and imports their optimizers.
+        executor: does that; None: this process.
 
     Raises:
         UsageError: no such kind.
@@ -153,10 +179,17 @@ def drawings(
     for kind in kinds or ():
         if kind not in KINDS:
             raise UsageError(f"There is no figure {kind!r}; there are: {', '.join(KINDS)}.")
+    kinds = tuple(KINDS) if kinds is None else kinds
+    followed = rerun and "trajectory" in kinds
     material = gather(
-        settings, results=results, targets=targets, metric=metric, unit=unit, rerun=rerun
+        settings,
+        results=results,
+        targets=targets,
+        metric=metric,
+        unit=unit,
+        executor=(executor or Here()) if followed else None,
     )
-    for kind in KINDS if kinds is None else kinds:
+    for kind in kinds:
         yield from KINDS[kind](material)
 
 
@@ -307,33 +340,33 @@ def _trajectory(
     problem: str, listed: Sequence[Contender], material: Material, notes: list[str]
 ) -> Figure:
     """Return the figure; append to the notes what went otherwise than in the results."""
-    if not material.rerun:
+    if material.ways is None:
         raise UsageError(f"{problem}: trajectories take training once more, which is switched off.")
     ways: dict[str, Trajectory] = {}
-    ranked = sorted(listed, key=_end_of_first)
-    for contender in ranked:
-        if len(ways) == MOST_WAYS:
-            notes.append(
-                f"Shown are the {MOST_WAYS} of {len(listed)} with the lowest test objective at the "
-                "end."
-            )
-            break
+    asked = material.ways[problem]
+    for label, future in asked.items():
         try:
-            way = follow(contender.runs[0], FOLLOWED_STEPS // min(len(listed), MOST_WAYS))
+            way = ways[label] = future.result()
         except (UsageError, ProblemError) as error:
-            notes.append(f"{contender.label} is left out: {error}")
+            notes.append(f"{label} is left out: {error}")
             continue
-        ways[contender.label] = way
         if way.complete and not way.repeated:
             notes.append(
-                f"{contender.label} did not end where its result does: the optimizer, torch or the "
-                "machine is another."
+                f"{label} did not end where its result does: the optimizer, torch or the machine "
+                "is another."
             )
+    if len(asked) < len(listed):
+        notes.append(
+            f"Of {len(listed)} optimizers, those {len(asked)} are shown that ended with the lowest "
+            "test objective."
+        )
     cut = {label: len(way.points) - 1 for label, way in ways.items() if not way.complete}
     if cut and len(set(cut.values())) == 1 and len(cut) == len(ways):
         notes.append(f"The first {cut.popitem()[1]:,} steps are shown.")
     elif cut:
-        notes += [f"Of {label} the first {steps:,} steps are shown." for label, steps in cut.items()]
+        notes += [
+            f"Of {label} the first {steps:,} steps are shown." for label, steps in cut.items()
+        ]
     return plot_trajectory(problem, ways, material.looks)
 
 

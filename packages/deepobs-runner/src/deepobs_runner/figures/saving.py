@@ -70,10 +70,27 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
     return path
 
 
+def save_all(figure: Figure, paths: Sequence[Path], svg: str | None) -> str | None:
+    """Write a figure to several files; return it as an `<svg>` element, if asked for.
+
+    Args:
+        figure: to write.
+        paths: of the files.
+        svg: label of the element, see `to_svg`; None: no element.
+
+    Raises:
+        UsageError: as `save`.
+    """
+    for path in paths:
+        save(figure, path)
+    return None if svg is None else to_svg(figure, label=svg)
+
+
 def _lay_out(figure: Figure) -> None:
     """Give the parts of a figure their places, once for all files: it takes as long as drawing."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
         figure.set_layout_engine("none")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +73,17 @@ class Report:
     methods: Methods
 
 
-def assemble(study: Study, *, draw: bool = True) -> Report:
+def assemble(study: Study, *, draw: bool = True, executor: Executor | None = None) -> Report:
     """Return the report of a study.
 
     Args:
         study: results and verdicts.
         draw: whether to make figures.
+        executor: follows runs for their trajectories; None: this process.
     """
-    tables = {kind: make(study) for kind, make in TABLES.items()}
     settings = {problem: list(listed) for problem, listed in study.settings.items()}
-    pictures = list(drawings(study)) if draw else []
+    pictures = list(drawings(study, executor=executor)) if draw else []
+    tables = {kind: make(study) for kind, make in TABLES.items()}
     names = file_names(settings)
     said = [*notes(settings), *study.left_out]
     sections = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 
 from deepobs_runner.curves import Setting
 from deepobs_runner.figures import Drawing
@@ -29,6 +30,7 @@ def drawings(
     *,
     problems: Sequence[str] = (),
     metric: str | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[Drawing]:
     """Yield every figure of a study, or why it could not be drawn.
 
@@ -37,6 +39,7 @@ def drawings(
         kinds: some of `figures.KINDS`; None: all.
         problems: to draw; none: all of the study.
         metric: as for `figures.drawings`.
+        executor: as for `figures.drawings`.
     """
     names = list(problems) or list(study.settings)
     results: dict[str, list[RunResult]] = {name: [] for name in names}
@@ -50,4 +53,5 @@ def drawings(
         targets=study.targets,
         metric=metric,
         unit=study.unit,
+        executor=executor,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures import save, to_svg
+from deepobs_runner.figures import save_all
+from deepobs_runner.helpers import Here
 from deepobs_runner.provenance import whose
 from deepobs_runner.reporting.assembly import Report
 from deepobs_runner.reporting.bibliography import bibtex
@@ -21,7 +23,12 @@ FORMATS = ("html", "png", "pdf", "csv", "latex")
 
 
 def write_report(
-    study: Study, report: Report, folder: Path, formats: Sequence[str] = FORMATS
+    study: Study,
+    report: Report,
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    executor: Executor | None = None,
 ) -> list[Path]:
     """Write a report to a folder; return the paths, that of the page first.
 
@@ -30,6 +37,7 @@ def write_report(
         report: of the study, with its drawings if figures are wanted.
         folder: is made if it is not there; files of the same name are replaced.
         formats: some of `FORMATS`.
+        executor: writes figures; None: this process.
 
     Raises:
         UsageError: an unknown format, or a file cannot be written.
@@ -40,28 +48,51 @@ def write_report(
             f"There is no format {', '.join(map(repr, unknown)) or 'asked for'}; allowed: "
             f"{', '.join(FORMATS)}."
         )
-    written: list[Path] = []
+    figures = folder / "figures"
+    pictures: dict[str, str] = {}
+    evaluations: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in _texts(study, report, formats):
-            written.append(_write(folder / name, content))
-        if "csv" in formats:
-            written.append(_write_evaluations(study, folder / "evaluations.csv"))
-        written += _write_figures(report, folder / "figures", formats)
+        (figures if {"png", "pdf"} & set(formats) else folder).mkdir(parents=True, exist_ok=True)
+        started = _start_figures(report, figures, formats, executor or Here())
+        if "csv" in formats:  # while others draw
+            evaluations.append(_write_evaluations(study, folder / "evaluations.csv"))
+        drawn: list[Path] = []
+        for name, paths, future in started:
+            svg = future.result()
+            drawn += paths
+            if svg is not None:
+                pictures[name] = svg
+        texts = [
+            _write(folder / name, content)
+            for name, content in _texts(study, report, pictures, formats)
+        ]
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
-    return written
+    return [*texts, *evaluations, *drawn]
 
 
-def _texts(study: Study, report: Report, formats: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _start_figures(
+    report: Report, folder: Path, formats: Sequence[str], executor: Executor
+) -> list[tuple[str, list[Path], Future[str | None]]]:
+    """Have every figure written; return its name, its files, and what returns its SVG."""
+    kinds = [name for name in ("png", "pdf") if name in formats]
+    started = []
+    for drawing in (*report.drawings, *(d for s in report.sections for d in s.drawings)):
+        if drawing.figure is None or not (kinds or "html" in formats):
+            continue
+        paths = [folder / f"{drawing.name}.{kind}" for kind in kinds]
+        label = f"{drawing.title}. {drawing.caption}" if "html" in formats else None
+        started.append(
+            (drawing.name, paths, executor.submit(save_all, drawing.figure, paths, label))
+        )
+    return started
+
+
+def _texts(
+    study: Study, report: Report, pictures: Mapping[str, str], formats: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     """Yield the name and content of every file but evaluations and figures."""
     if "html" in formats:
-        drawn = (*report.drawings, *(d for section in report.sections for d in section.drawings))
-        pictures = {
-            drawing.name: to_svg(drawing.figure, label=f"{drawing.title}. {drawing.caption}")
-            for drawing in drawn
-            if drawing.figure is not None
-        }
         yield "report.html", html_report(report, pictures)
     tables = {kind: table for kind, table in report.tables.items() if table.rows}
     if "csv" in formats:
@@ -93,16 +124,3 @@ def _write_evaluations(study: Study, path: Path) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         write_evaluations(runs, file)
     return path
-
-
-def _write_figures(report: Report, folder: Path, formats: Sequence[str]) -> list[Path]:
-    kinds = [name for name in ("png", "pdf") if name in formats]
-    drawn = (*report.drawings, *(d for section in report.sections for d in section.drawings))
-    if kinds:
-        folder.mkdir(exist_ok=True)
-    return [
-        save(drawing.figure, folder / f"{drawing.name}.{kind}")
-        for drawing in drawn
-        if drawing.figure is not None
-        for kind in kinds
-    ]

@@ -1,0 +1,46 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deepobs_runner.cli import main
+from deepobs_runner.errors import UsageError
+from deepobs_runner.helpers import Here, helpers
+
+
+def test_here_is_this_process_and_keeps_exceptions_for_the_future():
+    assert Here().submit(os.getpid).result() == os.getpid()
+    future = Here().submit(int, "x")
+    with pytest.raises(ValueError, match="invalid literal"):
+        future.result()
+    with helpers(1) as executor:
+        assert isinstance(executor, Here)
+
+
+@pytest.mark.slow
+def test_helpers_are_other_processes_and_a_killed_one_is_a_sentence():
+    with helpers(2, at_once=True) as executor:
+        assert executor.submit(os.getpid).result() != os.getpid()
+    with pytest.raises(UsageError, match="was killed; is memory short"), helpers(2) as executor:
+        executor.submit(os._exit, 9).result()
+
+
+@pytest.mark.slow
+def test_a_report_is_the_same_with_and_without_helpers(tmp_path):
+    words = ["bench", "SGD", "lr=1e-4", "Adam", "lr=0.1", "--problem", "two_d_branin",
+             "--seeds", "10", "--steps", "30"]  # fmt: skip
+    results = tmp_path / "results"
+    assert main([*words, "--quiet", "--out", str(results)]) == 0
+    ask = ["report", str(results), "--out"]
+    # In a process of its own, because helpers import the main module again.
+    start = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, *ask, str(tmp_path / "helped")]
+    subprocess.run(command, check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepobs_runner.commands.reporting.WORTH_HELP", 10**9)
+        assert main([*ask, str(tmp_path / "alone")]) == 0
+    files = sorted(p.relative_to(tmp_path / "alone") for p in (tmp_path / "alone").rglob("*.*"))
+    assert {path.suffix for path in files} >= {".html", ".png", ".pdf", ".csv", ".tex"}
+    for path in files:
+        assert (tmp_path / "helped" / path).read_bytes() == (tmp_path / "alone" / path).read_bytes()
