@@ -38,11 +38,18 @@ if "PIP_FIND_LINKS" in os.environ:
     os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
 
 # One thread per worker; OpenMP threads that spin ruin small steps on a busy machine.
-TEST_ENV = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+TEST_ENV = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Tests start many processes; where bytecode is not kept, each compiles torch anew.
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 
 BENCHMARKS: dict[str, list[str]] = {
     "startup": [],
     "speed": ["--processes"],
+    "usual": [],
     "variants": [],
     "vectorized": [],
     "scaling": ["--memory"],
@@ -332,7 +339,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmark(session: nox.Session) -> None:
-    """Measure speed; hours in full, under 10 minutes with `-- --quick`, which has the main table.
+    """Measure speed: about an hour, or under 10 minutes for the main table with `-- --quick`.
 
     `nox -s benchmark -- --docs` puts the numbers and figures into docs/speed.md. `--processor`
     counts processor seconds, for a machine that does other work. Tables and figures are written to
