@@ -30,6 +30,7 @@ import numpy as np
 from deepobs_runner import RunConfig, load_results
 from deepobs_runner.helpers import helpers
 from deepobs_runner.reporting.assembly import assemble
+from deepobs_runner.reporting.pictures import drawings
 from deepobs_runner.reporting.study import make_study
 from deepobs_runner.reporting.writing import FORMATS, write_report
 
@@ -112,7 +113,7 @@ def main() -> None:
         study = make_study(results)
         clock.append(("compare", time.perf_counter()))
         with helpers() as executor:  # as the command does
-            report = assemble(study, executor=executor)
+            report = assemble(study, drawings(study, executor=executor))
             clock.append(("assemble", time.perf_counter()))
             formats = arguments.formats.split(",")
             written = write_report(

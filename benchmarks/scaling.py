@@ -149,10 +149,11 @@ from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 import subjects, torch
+from deepobs_runner import memory
 torch.set_num_threads(1)
 subject = subjects.prepare(sys.argv[1], 1, None, Path(sys.argv[3]))
 subjects.train_ours(subject, evaluated=4)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(memory.peak_memory(torch.device("cpu")) / 2**20)
 """
 
 

@@ -83,7 +83,6 @@ CASES = (
     Case("fmnist_logreg", "SGD", rates=6, seeds=6, epochs=1),
     Case("fmnist_logreg", "Adam", rates=6, seeds=6, epochs=1),
     Case("fmnist_mlp", "SGD", rates=4, seeds=2, epochs=1, steps=40),
-    Case("fmnist_vae", "Adam", rates=2, seeds=2, epochs=1, steps=10),
     Case("fmnist_2c2d", "SGD", rates=2, seeds=2, epochs=1, steps=6),
 )
 
@@ -165,8 +164,8 @@ def agreement(case: Case, data_dir: Path | None, out: Path) -> dict[str, float]:
         finite = np.isfinite(expected)
         if not np.array_equal(finite, np.isfinite(got)):
             raise RuntimeError(f"{config.id}: {expected} by itself, {got} together.")
-        apart = np.abs(got - expected) / np.maximum(np.abs(expected), 1e-300)
-        worst = max(worst, float(np.max(apart, where=finite, initial=0.0)))
+        apart = np.abs(got - expected)[finite] / np.maximum(np.abs(expected[finite]), 1e-300)
+        worst = max(worst, float(np.max(apart, initial=0.0)))
     return {"difference": worst}
 
 
@@ -239,7 +238,7 @@ def main() -> None:
                 continue
             if options.quick:
                 case = replace(case, epochs=math.ceil(case.epochs / 10))
-                if case.problem in ("fmnist_vae", "fmnist_2c2d"):
+                if case.problem == "fmnist_2c2d":
                     continue
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder)

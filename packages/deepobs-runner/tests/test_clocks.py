@@ -1,5 +1,6 @@
 """Clocks add up to the time that passed; counters count."""
 
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -131,3 +132,13 @@ def test_peak_memory_is_in_bytes():
     held = torch.ones(before // 4)  # as much again as the process ever had
     assert peak_memory(torch.device("cpu")) > 1.2 * before
     del held
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux hands the size of a process on")
+def test_the_peak_of_a_process_is_not_that_of_its_parent():
+    large = torch.ones(200_000_000)  # 0.8 GB
+    child = "from deepobs_runner.memory import *; print(peak_memory(torch.device('cpu')))"
+    printed = subprocess.run(
+        [sys.executable, "-c", child], check=True, capture_output=True, text=True
+    ).stdout
+    assert 0 < int(printed) < peak_memory(torch.device("cpu")) - large.nbytes / 2

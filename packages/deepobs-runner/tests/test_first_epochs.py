@@ -102,7 +102,7 @@ def test_the_report_says_what_was_cut():
     study = make_study(own, official_results("quadratic_deep", tuned=False), epochs=4)
     runs = [run for contender in study.problems["quadratic_deep"] for run in contender.runs]
     assert {run.records[-1]["epoch"] for run in runs} == {4}
-    report = assemble(study, draw=False)
+    report = assemble(study)
     assert "after 4 epochs" in report.facts
     assert any("the first 4 of 100 epochs are read" in n for n in report.sections[0].notes)
     assert (

@@ -20,7 +20,7 @@ def test_here_is_this_process_and_keeps_exceptions_for_the_future():
 
 @pytest.mark.slow
 def test_helpers_are_other_processes_and_a_killed_one_is_a_sentence():
-    with helpers(2, at_once=True) as executor:
+    with helpers(2) as executor:
         assert executor.submit(os.getpid).result() != os.getpid()
     with pytest.raises(UsageError, match="was killed; is memory short"), helpers(2) as executor:
         executor.submit(os._exit, 9).result()

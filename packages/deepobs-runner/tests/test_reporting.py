@@ -44,7 +44,7 @@ def make(values=(3.0, 2.0), *, status="done", environment=None, error=None, **se
 
 
 def page_of(study, pictures=()):
-    return html_report(assemble(study, draw=False), dict(pictures))
+    return html_report(assemble(study), dict(pictures))
 
 
 class Reader(HTMLParser):
@@ -262,13 +262,13 @@ def test_all_files_of_a_report(folder, tmp_path, capsys):
 def test_methods_say_what_was_run_and_cite_what_was_used(folder):
     environment = {"python": "3.12.1", "device": "cpu", "packages": {"torch": "2.7.0"}}
     runs = [make(seed=s, environment=environment, precision="bf16") for s in (4, 5, 6)]
-    alone = assemble(make_study(runs), draw=False).methods
+    alone = assemble(make_study(runs)).methods
     text = alone.plain()
     assert "PyTorch 2.7.0 (Paszke et al., 2019) under Python 3.12.1 on cpu" in text
     assert "On p (1 epoch): SGD lr=0.1 precision=bf16. Each with seeds 4 to 6." in text
     assert "Precision: bf16." in text
     assert "holm1979" not in alone.keys  # nothing was compared
-    both = assemble(make_study([*runs, make(optimizer="Adam")]), draw=False).methods
+    both = assemble(make_study([*runs, make(optimizer="Adam")])).methods
     assert {"schneider2019deepobs", "holm1979", "agarwal2021", "efron1987"} <= set(both.keys)
 
 

@@ -31,7 +31,7 @@ class Here(Executor):
 
 
 @contextmanager
-def helpers(processes: int | None = None, *, at_once: bool = False) -> Iterator[Executor]:
+def helpers(processes: int | None = None) -> Iterator[Executor]:
     """Give what calls functions in other processes, as many as there are cores.
 
     Each imports the main module of the program
@@ -39,7 +39,6 @@ def helpers(processes: int | None = None, *, at_once: bool = False) -> Iterator[
 
     Args:
         processes: at most; None: as many as there are cores; 1: none, all is done here.
-        at_once: start them now, not when there is something to do, as there surely will be.
 
     Raises:
         UsageError: a process was killed.
@@ -52,7 +51,7 @@ def helpers(processes: int | None = None, *, at_once: bool = False) -> Iterator[
         processes, multiprocessing.get_context("spawn"), initializer=_leave_interrupts
     )
     try:
-        for _ in range(processes if at_once else 0):
+        for _ in range(processes):
             pool.submit(_warm_up)
         yield pool
     except BrokenExecutor as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,10 +49,25 @@ def peak_memory(device: torch.device) -> int | None:
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
         return None
+    if sys.platform == "linux":
+        return _resident_peak()
     import resource
 
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else 1024 * size  # bytes there, kilobytes elsewhere
+
+
+def _resident_peak() -> int | None:
+    """Return the largest resident size of this process on Linux, in bytes.
+
+    What getrusage says of a process begins with the size of the one that started it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # not mounted
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, flags=re.MULTILINE)
+    return None if found is None else 1024 * int(found[1])
 
 
 def is_out_of_memory(error: BaseException) -> bool:

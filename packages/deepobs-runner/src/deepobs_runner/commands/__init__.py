@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from importlib import import_module
 
@@ -21,11 +22,21 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
 }
 """Module in this package and function of each command; a module is imported when it is needed."""
 
+ANALYSES = ("report", "table", "plot")
+"""Commands that compute with many small matrices."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What numpy's and torch's libraries read when they are loaded."""
+
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command that was parsed; return the exit code."""
     if arguments.version:
         return print_versions()
+    if arguments.command in ANALYSES:
+        # Threads that wait for each other would take what the helping processes need.
+        for name in THREADS:
+            os.environ.setdefault(name, "1")
     module, function = ACTIONS[arguments.command]
     action = getattr(import_module(f"deepobs_runner.commands.{module}"), function)
     return int(action(arguments))

@@ -24,7 +24,7 @@ from deepobs_runner.helpers import helpers
 from deepobs_runner.reporting.assembly import assemble
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.latex import latex_table
-from deepobs_runner.reporting.pictures import shown_settings
+from deepobs_runner.reporting.pictures import drawings, shown_settings
 from deepobs_runner.reporting.plain_text import (
     csv_table,
     json_table,
@@ -61,19 +61,21 @@ def make_report(arguments: argparse.Namespace) -> int:
     draw = bool({"html", "png", "pdf"} & set(formats))
     out = arguments.out or default_folder(arguments.results)
     worth_help = draw and _is_large(arguments.results)
-    with helpers(None if worth_help else 1, at_once=True) as executor:
+    with helpers(None if worth_help else 1) as executor:
         study = read_study(
             arguments,
             references=arguments.reference,
             level=arguments.level,
             problems=arguments.problem,
         )
+        # The helpers begin while the summary is made.
+        pictures = drawings(study, executor=executor) if draw else ()
         _say_left_out(console, study)
         shown = {problem: shown_settings(study, problem) for problem in study.settings}
         print_summary(console, shown)
         for verdict in study.verdicts:
             say(console, verdict.overall)
-        report = assemble(study, draw=draw, executor=executor)
+        report = assemble(study, pictures)
         written = write_report(study, report, out, formats, executor=executor)
     if written[0].suffix == ".html":
         say(console, f"wrote {written[0]}, which opens in any browser")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -156,7 +157,7 @@ def drawings(
     rerun: bool = True,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
-    """Yield every figure of some settings, drawn when it is asked for.
+    """Return every figure of some settings, drawn when it is asked for; following begins at once.
 
     A figure that cannot be drawn is yielded without one, with the reason as its caption.
 
@@ -189,8 +190,7 @@ def drawings(
         unit=unit,
         executor=(executor or Here()) if followed else None,
     )
-    for kind in kinds:
-        yield from KINDS[kind](material)
+    return chain.from_iterable(KINDS[kind](material) for kind in kinds)
 
 
 def _draw(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from deepobs_runner.figures import Drawing
 from deepobs_runner.report import file_names, notes
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.methods import Methods, write_methods
-from deepobs_runner.reporting.pictures import drawings
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, select
 
@@ -73,16 +71,15 @@ class Report:
     methods: Methods
 
 
-def assemble(study: Study, *, draw: bool = True, executor: Executor | None = None) -> Report:
+def assemble(study: Study, pictures: Iterable[Drawing] = ()) -> Report:
     """Return the report of a study.
 
     Args:
         study: results and verdicts.
-        draw: whether to make figures.
-        executor: follows runs for their trajectories; None: this process.
+        pictures: of the study, see `pictures.drawings`; none: a report without figures.
     """
     settings = {problem: list(listed) for problem, listed in study.settings.items()}
-    pictures = list(drawings(study, executor=executor)) if draw else []
+    pictures = list(pictures)
     tables = {kind: make(study) for kind, make in TABLES.items()}
     names = file_names(settings)
     said = [*notes(settings), *study.left_out]

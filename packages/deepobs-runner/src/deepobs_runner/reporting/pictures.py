@@ -32,7 +32,7 @@ def drawings(
     metric: str | None = None,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
-    """Yield every figure of a study, or why it could not be drawn.
+    """Return every figure of a study, or why it could not be drawn; see `figures.drawings`.
 
     Args:
         study: results and who is compared.
@@ -46,7 +46,7 @@ def drawings(
     for run in (*study.own, *study.baselines):
         if run.records and run.config.problem in results:
             results[run.config.problem].append(run)
-    yield from draw_settings(
+    return draw_settings(
         {name: shown_settings(study, name) for name in names},
         kinds,
         results=results,
