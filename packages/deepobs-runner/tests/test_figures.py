@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import get_args
 
@@ -40,6 +41,7 @@ from deepobs_runner.figures import (
     save,
     to_svg,
 )
+from deepobs_runner.figures.gallery import gather
 from deepobs_runner.figures.lines import metric_at
 from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
@@ -375,6 +377,28 @@ def test_a_trajectory_is_drawn_over_contours(followed):
     )
     assert switched_off.figure is None
     assert "switched off" in switched_off.caption
+
+
+def test_of_many_optimizers_yours_are_followed_first_then_the_best():
+    def ended(optimizer, value, **environment):
+        records = [{"epoch": epoch, "metrics": {"test": {"objective": value}}} for epoch in (0, 1)]
+        config = RunConfig(problem="two_d_branin", optimizer=optimizer, hyperparams={"lr": 0.1})
+        return RunResult(
+            config=config, status="done", records=records, environment=environment or {}
+        )
+
+    asked = []
+
+    class Asked(Executor):
+        def submit(self, function, run, steps):
+            asked.append((run.config.optimizer, steps))
+            return Future()
+
+    others = [ended(name, 1.0, baselines="theirs") for name in ("SGD", "Momentum", "Adagrad")]
+    runs = [*others, ended("Adam", 3.0), ended("AdamW", 2.0), ended("Rprop", None)]
+    gather({"two_d_branin": settings_of(runs)}, executor=Asked())
+    assert [name for name, _ in asked] == ["AdamW", "Adam", "Rprop", "SGD", "Momentum"]
+    assert {steps for _, steps in asked} == {4000}
 
 
 def test_the_command_writes_files_or_text(followed, tmp_path, capsys):

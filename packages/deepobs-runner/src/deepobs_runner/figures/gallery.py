@@ -42,6 +42,7 @@ from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
 from deepobs_runner.helpers import Here
 from deepobs_runner.official import official_results
+from deepobs_runner.provenance import YOURS, whose
 from deepobs_runner.report import file_names
 from deepobs_runner.results import RunResult
 from deepobs_runner.trajectories import Trajectory, follow
@@ -130,10 +131,10 @@ def gather(
 def _followed(
     found: Mapping[str, Sequence[Contender]], executor: Executor
 ) -> dict[str, dict[str, Future[Trajectory]]]:
-    """Have the best contenders on functions of two parameters followed."""
+    """Have contenders on functions of two parameters followed: yours first, then the best."""
     ways: dict[str, dict[str, Future[Trajectory]]] = {}
     for problem in filter(AREAS.__contains__, found):
-        best = sorted(found[problem], key=_end_of_first)[:MOST_WAYS]
+        best = sorted(found[problem], key=_worth_following)[:MOST_WAYS]
         steps = FOLLOWED_STEPS // len(best)
         ways[problem] = {c.label: executor.submit(follow, c.runs[0], steps) for c in best}
     return ways
@@ -357,8 +358,8 @@ def _trajectory(
             )
     if len(asked) < len(listed):
         notes.append(
-            f"Of {len(listed)} optimizers, those {len(asked)} are shown that ended with the lowest "
-            "test objective."
+            f"{len(asked)} of {len(listed)} optimizers are shown: yours first, and those that "
+            "ended with the lowest test objective."
         )
     cut = {label: len(way.points) - 1 for label, way in ways.items() if not way.complete}
     if cut and len(set(cut.values())) == 1 and len(cut) == len(ways):
@@ -370,10 +371,11 @@ def _trajectory(
     return plot_trajectory(problem, ways, material.looks)
 
 
-def _end_of_first(contender: Contender) -> float:
-    """Return the end of the run that is drawn, which is worst where it diverged."""
-    value = final_value(contender.runs[0], TEST_OBJECTIVE)
-    return value if math.isfinite(value) else math.inf
+def _worth_following(contender: Contender) -> tuple[bool, float]:
+    """Return what sorts baselines behind results of yours, and by the end of the run."""
+    run = contender.runs[0]
+    value = final_value(run, TEST_OBJECTIVE)
+    return whose(run) != YOURS, value if math.isfinite(value) else math.inf
 
 
 def _test_metric(material: Material) -> Metric | None:
