@@ -67,7 +67,7 @@ default_role = "code"
 # Every name in a signature must be known, but for those of other projects: the site is built
 # without a network, so their inventories are not at hand.
 nitpicky = True
-FOREIGN = r"torch|numpy|nn|matplotlib|collections|contextlib|pathlib|typing|types"
+FOREIGN = r"torch|numpy|nn|matplotlib|collections|concurrent|contextlib|pathlib|typing|types"
 BARE = "Tensor|Module|Figure|Path|LineStyle"  # annotations that are imported for type checkers only
 TYPE_VARIABLE = r"deepobs_\w+\.\w+\.(_M|_Layer|T)"
 nitpick_ignore_regex = [

@@ -8,7 +8,7 @@ from deepobs_runner.figures.comparison import plot_comparison
 from deepobs_runner.figures.drawing import Drawing
 from deepobs_runner.figures.gallery import KINDS, drawings
 from deepobs_runner.figures.profile import plot_profile
-from deepobs_runner.figures.saving import FORMATS, save, save_all, save_pages, to_svg
+from deepobs_runner.figures.saving import FORMATS, save, save_pages, to_svg
 from deepobs_runner.figures.sensitivity import plot_sensitivity
 from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, palette_of
@@ -34,7 +34,6 @@ __all__ = [
     "plot_trajectory",
     "plot_tuning",
     "save",
-    "save_all",
     "save_pages",
     "to_svg",
 ]

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures import save_all
+from deepobs_runner.figures.saving import save_all
 from deepobs_runner.helpers import Here
 from deepobs_runner.provenance import whose
 from deepobs_runner.reporting.assembly import Report
