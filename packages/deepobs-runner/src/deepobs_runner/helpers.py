@@ -34,8 +34,8 @@ class Here(Executor):
 def helpers(processes: int | None = None) -> Iterator[Executor]:
     """Give what calls functions in other processes, as many as there are cores.
 
-    Each imports the main module of the program
-    again, so this is for commands, whose main module does nothing when it is imported.
+    Each imports the main module of the program again, so this is for commands, whose main module
+    does nothing when it is imported.
 
     Args:
         processes: at most; None: as many as there are cores; 1: none, all is done here.

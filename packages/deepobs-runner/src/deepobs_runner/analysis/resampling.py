@@ -55,7 +55,7 @@ def resample_counts(n: int, resamples: int, seed: int, *words: str) -> np.ndarra
     """
     check_resamples(resamples)
     counts = generator(seed, *words).multinomial(n, np.full(n, 1 / n), size=resamples)
-    counts = counts.astype(np.min_scalar_type(-n - 1))  # signed, as differences are taken of them
+    counts = counts.astype(np.min_scalar_type(n))  # small, as they are kept
     counts.setflags(write=False)
     return counts
 
