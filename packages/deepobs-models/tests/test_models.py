@@ -296,6 +296,34 @@ def test_bad_input_is_named_at_first_use(name, kwargs, shape, message):
         model(torch.zeros(shape))
 
 
+TEST_FUNCTIONS = [
+    lambda: dm.Quadratic(torch.tensor([[2.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])),
+    dm.Rosenbrock,
+    dm.Beale,
+    dm.Branin,
+]
+
+
+@pytest.mark.parametrize("construct", TEST_FUNCTIONS)
+def test_a_test_function_at_many_points_at_once(construct):
+    model = construct().double()
+    size = 3 if isinstance(model, dm.Quadratic) else 2
+    random = torch.Generator().manual_seed(0)
+    inputs = torch.randn(5, size, generator=random, dtype=torch.float64)
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    points = {
+        name: torch.randn(4, *shape, generator=random, dtype=torch.float64)
+        for name, shape in shapes.items()
+    }
+    stacked = {name: values.unsqueeze(1) for name, values in points.items()}
+    got = torch.func.functional_call(model, stacked, (inputs.unsqueeze(0),))  # (4, 5)
+    for number in range(4):
+        own = {name: values[number] for name, values in points.items()}
+        expected = torch.func.functional_call(model, own, (inputs,))
+        torch.testing.assert_close(got[number], expected, rtol=1e-12, atol=1e-12)
+    assert len(set(got.flatten().tolist())) == 20
+
+
 INTEGER_INPUTS = [
     ("logreg", {}, (2, 1, 28, 28), "LogisticRegression takes examples"),
     ("mlp", {}, (2, 784), "MLP takes examples"),

@@ -10,12 +10,14 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all
+from deepobs_data import Batch
+from deepobs_problems import load_problem
+from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all, stacked_model
 from deepobs_runner.cli import main
 from deepobs_runner.clocks import training_seconds
 from deepobs_runner.execution import DoubleDecayWarning
 from deepobs_runner.schedules import Cosine
-from deepobs_runner.stacked_model import CannotStackError
+from deepobs_runner.stacked_model import CannotStackError, StackedModel
 from deepobs_runner.stacked_optimizer import ELEMENTWISE, StackedOptimizer, agrees_with_torch
 from deepobs_runner.together import VectorizeWarning, sets_of
 from deepobs_runner.vectorized import cut, grids_of, run_vectorized
@@ -87,6 +89,31 @@ def test_each_optimizer_on_a_function_of_two_parameters(optimizer, execution, tm
         "two_d_branin", optimizer, [{"lr": 1e-3, **own}, {"lr": 1e-2, **own}], steps=10
     )
     check_like_separate(configs, execution, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["quadratic_deep", "two_d_beale"])
+def test_functions_that_broadcast_need_no_vmap(name, monkeypatch):
+    problem = load_problem(name)
+    models = [problem.model().double() for _ in range(2)]
+    arguments = (problem, models, 3)
+    assert stacked_model._broadcasts(problem, models[0])
+    fast = StackedModel(*arguments, l2=0.0, evaluated_l2=0.0)
+    monkeypatch.setattr(stacked_model, "_broadcasts", lambda problem, model: False)
+    general = StackedModel(*arguments, l2=0.0, evaluated_l2=0.0)
+    random = torch.Generator().manual_seed(0)
+    size = 100 if name == "quadratic_deep" else 2
+    x = torch.randn(2, 7, size, generator=random, dtype=torch.float64)
+    batch = Batch(x, torch.zeros(2, 7))
+    with torch.no_grad():
+        for own, other in zip(fast.weights, general.weights, strict=True):
+            own.copy_(torch.randn(own.shape, generator=random, dtype=torch.float64))
+            other.copy_(own)
+    (got, gradients), (expected, others) = fast.gradients(batch), general.gradients(batch)
+    assert got.shape == (2, 3)
+    for pair in ((got, expected), *zip(gradients, others, strict=True)):
+        torch.testing.assert_close(*pair, rtol=1e-12, atol=1e-12)
+    measured, alike = fast.measures(batch), general.measures(batch)
+    torch.testing.assert_close(measured["loss"], alike["loss"], rtol=1e-12, atol=1e-12)
 
 
 def test_hyperparameters_other_than_the_rate_may_differ(execution, tmp_path):

@@ -1,7 +1,14 @@
-"""Test functions without a network: the noisy quadratic and three functions of two parameters."""
+"""Test functions without a network: the noisy quadratic and three functions of two parameters.
+
+All are plain arithmetic on parameters and inputs, so both may have further dimensions in front, the
+same number of them, which broadcast. A function at many points at once needs no `torch.func.vmap`
+then: with parameters (R, 1) or (R, 1, D) in place of () and (D,), and inputs (1, B, D), the losses
+are (R, B).
+"""
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +37,7 @@ class Quadratic(nn.Module):
     [3.0]
     """
 
+    broadcasts: ClassVar[bool] = True
     hessian: Tensor
 
     def __init__(self, hessian: Tensor) -> None:
@@ -47,17 +55,19 @@ class Quadratic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the losses (B,) of points x (B, D)."""
-        if x.ndim != 2 or x.shape[1] != self.theta.shape[0]:
+        size = len(self.hessian)
+        if x.ndim < 2 or x.shape[-1] != size:
             raise ValueError(
-                f"This Quadratic takes points (B, {self.theta.shape[0]}), got shape "
-                f"{tuple(x.shape)}."
+                f"This Quadratic takes points (B, {size}), got shape {tuple(x.shape)}."
             )
         difference = self.theta - x  # (B, D)
-        return 0.5 * (difference @ self.hessian * difference).sum(dim=1)  # (B,)
+        return 0.5 * (difference @ self.hessian * difference).sum(dim=-1)  # (B,)
 
 
 class _NoisyFunction2d(nn.Module, ABC):
     """A function f(u, v) of two scalar parameters, tilted by noise: f(u, v) + u·x + v·y."""
+
+    broadcasts: ClassVar[bool] = True
 
     def __init__(self, start: tuple[float, float]) -> None:
         super().__init__()
@@ -70,11 +80,12 @@ class _NoisyFunction2d(nn.Module, ABC):
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return the losses (B,) for noise (B, 2)."""
-        if noise.ndim != 2 or noise.shape[1] != 2:
+        if noise.ndim < 2 or noise.shape[-1] != 2:
             raise ValueError(
                 f"{type(self).__name__} takes noise (B, 2), got shape {tuple(noise.shape)}."
             )
-        return self.value(self.u, self.v) + self.u * noise[:, 0] + self.v * noise[:, 1]  # (B,)
+        x, y = noise[..., 0], noise[..., 1]
+        return self.value(self.u, self.v) + self.u * x + self.v * y  # (B,)
 
 
 class Rosenbrock(_NoisyFunction2d):

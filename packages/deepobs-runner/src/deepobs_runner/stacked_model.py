@@ -13,6 +13,8 @@ from torch.func import vmap
 from deepobs_data import Batch
 from deepobs_models import roles
 from deepobs_problems import Problem
+from deepobs_problems.losses import model_output
+from deepobs_problems.problem import feed_forward
 from deepobs_runner.errors import UsageError
 
 NOT_STACKABLE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RNNBase)
@@ -70,6 +72,10 @@ class StackedModel:
             value: Tensor = problem.objective(self.model, Batch(x, y), l2=l2)[0]
             return value
 
+        def mean_loss(x: Tensor, y: Tensor) -> Tensor:
+            losses: Tensor = problem.losses(self.model, Batch(x, y))[0]
+            return losses.mean(dim=-1)
+
         def measures(x: Tensor, y: Tensor) -> dict[str, Tensor]:
             batch = Batch(x, y)
             output, _ = problem.forward(self.model, batch, None)
@@ -79,9 +85,13 @@ class StackedModel:
         def penalty() -> Tensor:
             return torch.as_tensor(problem.regularizer(self.model, evaluated_l2))
 
-        self._objective = self._over_runs(objective, 2)
-        self._measures = self._over_runs(measures, 2)
         self._penalty = self._over_runs(penalty, 0)
+        if _broadcasts(problem, self.model) and not l2:
+            self._objective = self._at_once(mean_loss)
+            self._measures = self._at_once(measures)
+        else:
+            self._objective = self._over_runs(objective, 2)
+            self._measures = self._over_runs(measures, 2)
 
     def _over_runs(self, function: Callable[..., Any], arguments: int) -> Callable[..., Any]:
         """Return a function of all runs: inputs `(S, ...)` are shared by the runs of a seed."""
@@ -92,6 +102,16 @@ class StackedModel:
 
         over_settings = vmap(call, in_dims=(0, *[None] * arguments))
         return vmap(over_settings, in_dims=(0, *[0] * arguments))
+
+    def _at_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of all runs, without `vmap`: of a step with few numbers it is most."""
+
+        def call(weights: Sequence[Tensor], *inputs: Tensor) -> Any:
+            # Weights (S, L, 1, ...) and inputs (S, 1, B, ...) broadcast.
+            with self._exchanged([weight.unsqueeze(2) for weight in weights]):
+                return function(*(part.unsqueeze(1) for part in inputs))
+
+        return call
 
     @contextmanager
     def _exchanged(self, weights: Sequence[Tensor]) -> Iterator[None]:
@@ -190,6 +210,12 @@ def _ratios(updates: Tensor, weights: Tensor) -> list[list[float | None]]:
         [ratio if weight > 0 else None for ratio, weight in zip(*rows, strict=True)]
         for rows in pairs
     ]
+
+
+def _broadcasts(problem: Problem, model: nn.Module) -> bool:
+    """Whether weights and inputs with further dimensions in front give the losses of many runs."""
+    plain = problem.loss is model_output and problem.forward is feed_forward
+    return plain and not problem.metrics and getattr(model, "broadcasts", False)
 
 
 def _trained(model: nn.Module) -> list[Tensor]:
