@@ -198,7 +198,8 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
     sentences = []
     for setting in settings:
         averaged = counted(setting.runs)
-        out = [run for run in setting.runs if run not in averaged]
+        kept = {id(run) for run in averaged}
+        out = [run for run in setting.runs if id(run) not in kept]
         if out:
             sentences.append(
                 f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} did "

@@ -33,7 +33,8 @@ class Band:
         median: a run without a finite value is worse than every other; so are the quartiles.
         lower_quartile: of the values.
         upper_quartile: of the values.
-        low: lower end of the bootstrap band, pointwise; NaN for fewer than three runs.
+        low: lower end of the bootstrap band, pointwise; NaN for fewer than three runs, or
+            where none was asked for.
         high: its upper end.
         center: what the band is about, `mean` or `median`.
         level: of the band.
@@ -68,7 +69,7 @@ def curve_band(
     *,
     center: Literal["mean", "median"] = "mean",
     level: float = 0.95,
-    resamples: int = 1000,
+    resamples: int | None = 1000,
     seed: int = 0,
 ) -> Band | None:
     """Return the curve of a metric over runs, None if they do not have it.
@@ -82,14 +83,15 @@ def curve_band(
         metric: what to draw.
         center: statistic the band is about.
         level: of the band.
-        resamples: bootstrap samples.
+        resamples: bootstrap samples; None: no band, `low` and `high` are NaN.
         seed: of the bootstrap.
 
     Raises:
         UsageError: a level outside (0, 1), no resamples, no such center.
     """
     check_level(level)
-    check_resamples(resamples)
+    if resamples is not None:
+        check_resamples(resamples)
     if center not in ("mean", "median"):
         raise UsageError(f"center is {center!r}; allowed: mean, median.")
     epochs, table = values_by_epoch(runs, metric)  # (n, E)
@@ -98,10 +100,10 @@ def curve_band(
     present = ~np.isnan(table)
     mean = _means(np.ones((1, len(table)), dtype=int), table)[0]
     lower, median, upper = quantiles(table, [0.25, 0.5, 0.75])
-    counts = resample_counts(len(table), resamples, seed)
-    if len(table) < LEAST_SEEDS:
+    if resamples is None or len(table) < LEAST_SEEDS:
         low = high = np.full(len(epochs), np.nan)
     else:
+        counts = resample_counts(len(table), resamples, seed)
         drawn = _means(counts, table) if center == "mean" else _medians(counts, table)
         low, high = quantiles(drawn, [(1 - level) / 2, (1 + level) / 2])
         few = present.sum(axis=0) < LEAST_SEEDS

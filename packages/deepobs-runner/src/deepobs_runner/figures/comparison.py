@@ -89,7 +89,7 @@ def plot_comparison(
 
 
 def _drawn(listed: Sequence[Contender], metric: Metric, looks: Mapping[str, Look]) -> list[Drawn]:
-    bands = [(contender.label, curve_band(contender.runs, metric)) for contender in listed]
+    bands = [(c.label, curve_band(c.runs, metric, resamples=None)) for c in listed]
     return [Drawn(band, looks[label], label) for label, band in bands if band is not None]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Any
 
 from rich.table import Table as TerminalTable
@@ -69,6 +70,8 @@ EVALUATION_FIELDS = (
 )  # fmt: skip
 """Columns of the file of evaluations before its metrics."""
 
+_NONE: Mapping[str, float] = MappingProxyType({})
+
 
 def write_evaluations(runs: Iterable[tuple[RunResult, str]], file: IO[str]) -> None:
     """Write a line for every evaluation of every run, in the long format.
@@ -79,11 +82,10 @@ def write_evaluations(runs: Iterable[tuple[RunResult, str]], file: IO[str]) -> N
     """
     runs = list(runs)
     metrics = _metrics(run for run, _ in runs)
-    writer = csv.writer(file, lineterminator="\n")
     names = [f"{split}_{name}" for split, name in metrics]
-    writer.writerow([*EVALUATION_FIELDS, *names])
+    file.write(_csv_line([*EVALUATION_FIELDS, *names]) + "\n")
     for run, source in runs:
-        writer.writerows(_evaluations(run, source, metrics))
+        file.writelines(_evaluations(run, source, metrics))
 
 
 def _metrics(runs: Iterable[RunResult]) -> list[tuple[str, str]]:
@@ -95,23 +97,34 @@ def _metrics(runs: Iterable[RunResult]) -> list[tuple[str, str]]:
     return list(found)
 
 
-def _evaluations(
-    run: RunResult, source: str, metrics: list[tuple[str, str]]
-) -> Iterator[list[Any]]:
+def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield the lines of a run.
+
+    There may be millions: what all of them begin with is made once, and the rest is numbers, which
+    need no quotes.
+    """
     config = run.config
-    head = [
+    head = _csv_line([
         config.id, source, config.problem, config.optimizer, rate_of(run), config.seed,
         config.recipe, config.precision, run.status,
-    ]  # fmt: skip
+    ])  # fmt: skip
     spent = 0.0
     for record in run.records:
         seconds = training_seconds(record.get("clocks", {}))
         spent = float("nan") if seconds is None else spent + seconds
         values = record["metrics"]
-        yield [
-            *head,
+        numbers = [
             record["epoch"],
             record.get("steps"),
             None if seconds is None else round(spent, 6),
-            *[values.get(split, {}).get(name) for split, name in metrics],
+            *[values.get(split, _NONE).get(name) for split, name in metrics],
         ]
+        fields = ["" if number is None else str(number) for number in numbers]
+        yield f"{head},{','.join(fields)}\n"
+
+
+def _csv_line(fields: Sequence[Any]) -> str:
+    """Return fields as a line of CSV without its end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
