@@ -1,6 +1,7 @@
 """Problems by name, file, module and entry point, and what goes wrong there."""
 
 import hashlib
+import os
 import sys
 import traceback
 from importlib.metadata import EntryPoint
@@ -58,11 +59,19 @@ def test_a_module(module):
     assert problem.source == hashlib.sha256(SOURCE.encode()).hexdigest()
 
 
-def test_an_entry_point(module, monkeypatch):
-    entry = EntryPoint("from_a_package", f"{module}:mine", ENTRY_POINT_GROUP)
-    monkeypatch.setattr("deepobs_problems.lookup.entry_points", lambda group: [entry])
+def test_an_entry_point(module, monkeypatch, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    assert "from_a_package" not in installed_problems()
+    info = site / "late-1.0.dist-info"  # installed while this process runs
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    entry = f"[{ENTRY_POINT_GROUP}]\nfrom_a_package = {module}:mine\n"
+    (info / "entry_points.txt").write_text(entry)
+    os.utime(site, ns=(0, site.stat().st_mtime_ns + 10**9))  # clocks of files may be coarse
     assert load_problem("from_a_package").name == "mine"
-    assert list(installed_problems()) == ["from_a_package"]
+    assert "from_a_package" in installed_problems()
     with pytest.raises(UnknownProblemError, match="Did you mean 'from_a_package'"):
         load_problem("from_a_packag")
 

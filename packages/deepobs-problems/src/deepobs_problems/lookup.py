@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from deepobs_problems.catalog import CATALOG
@@ -59,7 +62,7 @@ def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str,
         ProblemError: two packages, or a package and the catalog, use the same name.
     """
     found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=ENTRY_POINT_GROUP) if entries is None else entries:
+    for entry in _entries(_search_path()) if entries is None else entries:
         origin = "the DeepOBS catalog" if entry.name in CATALOG else None
         if entry.name in found and found[entry.name].value != entry.value:
             origin = found[entry.name].value
@@ -70,6 +73,24 @@ def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str,
             )
         found[entry.name] = entry
     return found
+
+
+@lru_cache(maxsize=1)
+def _entries(search_path: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Return the entry points of all packages; looking takes milliseconds, for each run of many."""
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _search_path() -> tuple[tuple[str, int], ...]:
+    """Return the folders that modules are looked for in, each with when one was last put there."""
+    return tuple((folder, _changed(folder)) for folder in sys.path)
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _attribute(location: str, attribute: str) -> Problem:
