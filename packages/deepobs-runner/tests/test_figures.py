@@ -41,7 +41,7 @@ from deepobs_runner.figures import (
     save,
     to_svg,
 )
-from deepobs_runner.figures.gallery import gather
+from deepobs_runner.figures.gallery import FOLLOWED_STEPS, gather
 from deepobs_runner.figures.lines import metric_at
 from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
@@ -379,6 +379,35 @@ def test_a_trajectory_is_drawn_over_contours(followed):
     assert "switched off" in switched_off.caption
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def make(model, lr):\n    raise RuntimeError('changed')", "RuntimeError: changed"),
+        ("def make(model):\n    return None", "TypeError: "),
+        ("def make(", "SyntaxError: "),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit('a script')", "SystemExit: a script"),
+        ("class E(Exception):\n    def __init__(self, a, b): ...\nraise E(1, 2)", "E: "),
+    ],
+)
+def test_a_file_that_no_longer_works_costs_its_own_way_only(text, said, followed, tmp_path):
+    file = tmp_path / "opt.py"
+    file.write_text(
+        "from torch.optim import SGD\ndef make(model, lr): return SGD(model.parameters(), lr)"
+    )
+    config = RunConfig(
+        problem="two_d_branin", optimizer=f"{file}:make", hyperparams={"lr": 0.01}, steps=20
+    )
+    result = run(config, Execution(device="cpu", out=tmp_path))
+    file.write_text(text)
+    both = next(drawings({"two_d_branin": settings_of([*followed[0], result])}, ["trajectory"]))
+    assert FIXED_COLORS["SGD"] in lines_of(both.figure.axes[0])
+    assert f"make is left out: {said}" in both.caption
+    alone = next(drawings({"two_d_branin": settings_of([result])}, ["trajectory"]))
+    assert alone.figure is None
+    assert said in alone.caption
+
+
 def test_of_many_optimizers_yours_are_followed_first_then_the_best():
     def ended(optimizer, value, **environment):
         records = [{"epoch": epoch, "metrics": {"test": {"objective": value}}} for epoch in (0, 1)]
@@ -398,7 +427,7 @@ def test_of_many_optimizers_yours_are_followed_first_then_the_best():
     runs = [*others, ended("Adam", 3.0), ended("AdamW", 2.0), ended("Rprop", None)]
     gather({"two_d_branin": settings_of(runs)}, executor=Asked())
     assert [name for name, _ in asked] == ["AdamW", "Adam", "Rprop", "SGD", "Momentum"]
-    assert {steps for _, steps in asked} == {4000}
+    assert {steps for _, steps in asked} == {FOLLOWED_STEPS // 5}
 
 
 def test_the_command_writes_files_or_text(followed, tmp_path, capsys):

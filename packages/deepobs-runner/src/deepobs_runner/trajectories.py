@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepobs_problems import Problem, load_problem
+from deepobs_problems import Problem, ProblemError, load_problem
 from deepobs_runner.analysis import final_value
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.config import Execution
@@ -105,6 +105,24 @@ def follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory:
         repeated=not complete or bool(np.isclose(values[-1], stored, rtol=1e-4, equal_nan=True)),
         complete=complete,
     )
+
+
+def try_to_follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory | str:
+    """Return the way of a run, see `follow`, or why there is none, in one line.
+
+    The optimizer may be a user's file as it is today, which can raise anything. A reason, unlike
+    some exceptions, can be sent from any process.
+
+    Args:
+        run: with a record.
+        most_steps: as for `follow`.
+    """
+    try:
+        return follow(run, most_steps)
+    except (UsageError, ProblemError) as error:
+        return str(error)
+    except (Exception, SystemExit) as error:  # SystemExit: of a file that is a script as well
+        return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def surface(problem: Problem, u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from deepobs_problems import ProblemError
 from deepobs_runner.analysis import (
     Contender,
     Metric,
@@ -45,7 +44,7 @@ from deepobs_runner.official import official_results
 from deepobs_runner.provenance import YOURS, whose
 from deepobs_runner.report import file_names
 from deepobs_runner.results import RunResult
-from deepobs_runner.trajectories import Trajectory, follow
+from deepobs_runner.trajectories import Trajectory, try_to_follow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +71,8 @@ class Material:
         files: a name for the files of each problem.
         metric: name of the metric that was asked for.
         unit: of the time to the target.
-        ways: by problem: those of the contenders that are followed, by label; None: runs must not
-            be trained once more.
+        ways: by problem: those of the contenders that are followed, by label, see `try_to_follow`;
+            None: runs must not be trained once more.
     """
 
     settings: Mapping[str, Sequence[Setting]]
@@ -85,7 +84,7 @@ class Material:
     files: Mapping[str, str]
     metric: str | None
     unit: Unit
-    ways: Mapping[str, Mapping[str, Future[Trajectory]]] | None
+    ways: Mapping[str, Mapping[str, Future[Trajectory | str]]] | None
 
 
 def gather(
@@ -130,13 +129,13 @@ def gather(
 
 def _followed(
     found: Mapping[str, Sequence[Contender]], executor: Executor
-) -> dict[str, dict[str, Future[Trajectory]]]:
+) -> dict[str, dict[str, Future[Trajectory | str]]]:
     """Have contenders on functions of two parameters followed: yours first, then the best."""
-    ways: dict[str, dict[str, Future[Trajectory]]] = {}
+    ways: dict[str, dict[str, Future[Trajectory | str]]] = {}
     for problem in filter(AREAS.__contains__, found):
         best = sorted(found[problem], key=_worth_following)[:MOST_WAYS]
         steps = FOLLOWED_STEPS // len(best)
-        ways[problem] = {c.label: executor.submit(follow, c.runs[0], steps) for c in best}
+        ways[problem] = {c.label: executor.submit(try_to_follow, c.runs[0], steps) for c in best}
     return ways
 
 
@@ -346,11 +345,11 @@ def _trajectory(
     ways: dict[str, Trajectory] = {}
     asked = material.ways[problem]
     for label, future in asked.items():
-        try:
-            way = ways[label] = future.result()
-        except (UsageError, ProblemError) as error:
-            notes.append(f"{label} is left out: {error}")
+        way = future.result()
+        if isinstance(way, str):
+            notes.append(f"{label} is left out: {way}")
             continue
+        ways[label] = way
         if way.complete and not way.repeated:
             notes.append(
                 f"{label} did not end where its result does: the optimizer, torch or the machine "
