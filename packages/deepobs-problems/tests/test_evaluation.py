@@ -1,11 +1,13 @@
 """Evaluation counts every example once, whatever the batch size and order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from deepobs_data import Dataset, Table
+from deepobs_data import Batch, Dataset, Table
 from deepobs_problems import (
     CATALOG,
     NO_METRICS,
@@ -14,6 +16,7 @@ from deepobs_problems import (
     evaluation_order,
     load_problem,
 )
+from deepobs_problems.evaluation import prepare
 from deepobs_problems.losses import sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 
@@ -136,3 +139,57 @@ def test_text_is_evaluated_in_order_by_default():
     rows = stateful_order(len(split), 20)
     default = evaluate(problem, model, split, batch_size=20)
     assert default == evaluate(problem, model, split, batch_size=20, order=rows)
+
+
+def tiny_batch(problem):
+    generator = torch.Generator().manual_seed(0)
+    example = problem.stand_in(None, valid_size=0, recipe="standard").train[0]
+    x = torch.randn(4, *example.x.shape, generator=generator, dtype=torch.float64)
+    return Batch(x, torch.arange(4) % 10)
+
+
+@pytest.mark.parametrize("name", ["fmnist_2c2d", "cifar10_3c3d", "cifar100_allcnnc", "svhn_wrn164"])
+def test_the_memory_format_changes_no_number(name):
+    problem = load_problem(name)
+    assert problem.channels_last
+    batch = tiny_batch(problem)
+    prepared = prepare(problem, batch, torch.float64)
+    assert prepared.x.stride(1) == 1
+    assert torch.equal(prepared.x, batch.x)
+    model = problem.model().double().eval()
+    losses = []
+    gradients = []
+    for one in (batch, prepared):
+        model.zero_grad()
+        objective, _ = problem.objective(model, one)
+        objective.backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+        losses.append(objective.detach())
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
+    for own, other in zip(*gradients, strict=True):
+        assert other.is_contiguous()  # optimizers may flatten parameters and gradients with `view`
+        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-12)
+
+
+def test_only_images_of_problems_that_say_so_are_laid_out_by_pixels():
+    problem = load_problem("fmnist_mlp")
+    batch = tiny_batch(problem)
+    assert prepare(problem, batch, None) is batch
+    flat = Batch(batch.x.flatten(1), batch.y)
+    assert prepare(replace(problem, channels_last=True), flat, None) is flat
+
+
+def test_evaluation_hands_images_over_by_pixels():
+    seen = []
+
+    def forward(model, batch, state):
+        seen.append(batch.x.stride(1))
+        return model(batch.x), None
+
+    for channels_last in (False, True):
+        problem = replace(
+            load_problem("cifar10_3c3d"), forward=forward, channels_last=channels_last
+        )
+        split = problem.stand_in(None, valid_size=0, recipe="standard").test
+        evaluate(problem, problem.model(), split, order=torch.arange(4))
+    assert seen == [32 * 32, 1]

@@ -76,7 +76,8 @@ CACHED_DEEP = 50
 # What several entries share.
 _logreg = partial(Problem, model=partial(LogisticRegression, 10))
 _mlp = partial(Problem, model=partial(MLP, 10))
-_2c2d = partial(Problem, model=partial(Net2c2d, 10), defaults=Defaults(128, 100, CACHED))
+_convolutional = partial(Problem, channels_last=True)
+_2c2d = partial(_convolutional, model=partial(Net2c2d, 10), defaults=Defaults(128, 100, CACHED))
 _vae = partial(
     Problem, model=VAE, loss=vae_loss, metrics=NO_METRICS, stock_loss=None, forward=variational
 )
@@ -132,7 +133,7 @@ _PROBLEMS = (
         defaults=Defaults(64, 100, CACHED),
         tags=_DROPOUT,
     ),
-    Problem(
+    _convolutional(
         name="cifar10_3c3d",
         data=cifar10,
         stand_in=stand_in("cifar10"),
@@ -157,7 +158,7 @@ _PROBLEMS = (
         defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
     ),
-    Problem(
+    _convolutional(
         name="cifar100_3c3d",
         data=cifar100,
         stand_in=stand_in("cifar100"),
@@ -166,7 +167,7 @@ _PROBLEMS = (
         defaults=Defaults(128, 100, CACHED),  # as cifar10_3c3d
         tags=_MEDIUM,
     ),
-    Problem(
+    _convolutional(
         name="cifar100_allcnnc",
         data=cifar100,
         stand_in=stand_in("cifar100"),
@@ -191,7 +192,7 @@ _PROBLEMS = (
         defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
     ),
-    Problem(
+    _convolutional(
         name="cifar100_wrn404",
         data=cifar100,
         stand_in=stand_in("cifar100", evaluated=64),
@@ -200,7 +201,7 @@ _PROBLEMS = (
         defaults=Defaults(128, 200, CACHED_DEEP),  # Zagoruyko and Komodakis 2016
         tags=_LARGE_NORM,
     ),
-    Problem(
+    _convolutional(
         name="svhn_3c3d",
         data=svhn,
         stand_in=stand_in("svhn"),
@@ -209,7 +210,7 @@ _PROBLEMS = (
         defaults=Defaults(128, 100, CACHED),  # as cifar10_3c3d
         tags=_MEDIUM,
     ),
-    Problem(
+    _convolutional(
         name="svhn_wrn164",
         data=svhn,
         stand_in=stand_in("svhn", evaluated=64),

@@ -60,7 +60,7 @@ def evaluate(
     state: State = None
     with evaluation_mode(model), torch.inference_mode():
         for raw in split.batches(order, size, draws=draws, device=device):
-            batch = cast(raw, dtype)
+            batch = prepare(problem, raw, dtype)
             output, state = problem.forward(model, batch, state)
             columns["loss"].append(problem.loss(output, batch))
             for name, metric in problem.metrics.items():
@@ -87,6 +87,21 @@ def cast(batch: Batch, dtype: torch.dtype | None) -> Batch:
     if dtype is None:
         return batch
     return Batch(*(part.to(dtype) if part.is_floating_point() else part for part in batch))
+
+
+def prepare(problem: Problem, batch: Batch, dtype: torch.dtype | None) -> Batch:
+    """Return the batch as the model of a problem is given it; no value but those cast changes.
+
+    Args:
+        problem: says whether images are laid out by pixels, see `Problem.channels_last`.
+        batch: on the device of the model.
+        dtype: as for `cast`.
+    """
+    batch = cast(batch, dtype)
+    x = batch.x
+    if problem.channels_last and x.ndim == 4 and x.device.type == "cpu":
+        return Batch(x.to(memory_format=torch.channels_last), batch.y)
+    return batch
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch import nn
 
 from deepobs_data import Dataset, Split
 from deepobs_problems import Problem, evaluate, evaluation_order
-from deepobs_problems.evaluation import cast
+from deepobs_problems.evaluation import prepare
 from deepobs_runner.closure import Context
 from deepobs_runner.config import RunConfig
 from deepobs_runner.data_order import Order, training_order, whole_batches
@@ -150,7 +150,9 @@ class Evaluator:
         state = None
         with torch.no_grad(), self._autocast():
             for batch in batches:
-                _, state = self._problem.forward(model, cast(batch, self._dtype), state)
+                _, state = self._problem.forward(
+                    model, prepare(self._problem, batch, self._dtype), state
+                )
 
 
 def first_order(dataset: Dataset, config: RunConfig, batch_size: int) -> Order:

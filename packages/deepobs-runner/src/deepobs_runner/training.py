@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from deepobs_data import Batch, Dataset
 from deepobs_problems import Problem
-from deepobs_problems.evaluation import cast
+from deepobs_problems.evaluation import prepare
 from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.closure import Closure, Context
 from deepobs_runner.config import Execution, RunConfig
@@ -181,7 +181,7 @@ class _Run:
             raise UsageError("train() wants a resolved configuration; see config.resolve.")
         ranks.check(config.batch_size)
         self.config, self.device, self.batch_size = config, device, config.batch_size
-        self.ranks = ranks
+        self.problem, self.ranks = problem, ranks
         forget_peak(device)
         self.dataset = (dataset or load_data(problem, config, execution)).to(device)
         check_batch_size(len(self.dataset.train), self.batch_size)
@@ -309,7 +309,7 @@ class _Run:
         batches = self.dataset.train.batches(
             mine.rows, self.batch_size // self.ranks.size, draws=mine.draws, device=self.device
         )
-        return (cast(batch, self.dtype) for batch in batches)
+        return (prepare(self.problem, batch, self.dtype) for batch in batches)
 
     def _compile(self, order: Order, epoch: int) -> None:
         """Compile before the first epoch, so that its clocks are as those of all others."""
