@@ -37,6 +37,7 @@ from deepobs_runner.figures import (
     plot_profile,
     plot_sensitivity,
     plot_speed,
+    plot_trajectory,
     plot_tuning,
     save,
     to_svg,
@@ -161,6 +162,76 @@ def test_a_run_that_explodes_does_not_decide_what_is_shown():
     assert [line.get_color() for line in crosses] == [FIXED_COLORS["Adam"]]
     assert crosses[0].get_ydata()[0] <= axes.get_ylim()[1]
     assert not np.isfinite(lines_of(axes)[FIXED_COLORS["Adam"]].get_ydata()[2])
+
+
+def legend_title(figure):
+    return " ".join(figure.legends[0].get_title().get_text().split())
+
+
+def baseline(result):
+    return replace(result, environment={"baselines": "theirs"})
+
+
+def test_a_run_that_ends_early_is_not_hidden():
+    long = [baseline(make([9.0, *[1.0] * 100], "Adam", seed=seed)) for seed in (1, 2)]
+    short = [make([9.0, 7.0, 6.0]), make([9.0, 8.0, 5.0], seed=2)]
+    for figure in (
+        plot_curves("p", settings_of([*short, *long])),
+        plot_comparison(contenders([*short, *long])),
+    ):
+        low, high = figure.axes[0].get_ylim()
+        shown = lines_of(figure.axes[0])[FIXED_COLORS["SGD"]].get_ydata()[1:]
+        assert (low < shown).all()
+        assert (shown < high).all()
+    lost = make([9.0, 8.0, float("inf")], status="diverged")  # nothing to make room for
+    assert plot_curves("p", settings_of([lost, *long])).axes[0].get_ylim()[1] < 2
+
+
+def test_both_figures_of_curves_have_the_same_scale():
+    # A mean of 5.05 with a deviation of 7: the band reaches below 0.
+    runs = [make([10.0, 10.0, 0.1], seed=1), make([10.0, 0.1, 0.1], seed=2)]
+    curves, comparison = plot_curves("p", settings_of(runs)), plot_comparison(contenders(runs))
+    assert {axes.get_yscale() for axes in (*curves.axes, *comparison.axes)} == {"log"}
+
+
+def test_a_legend_promises_bands_to_lines_that_have_one():
+    def titles(*runs):
+        curves = plot_curves("p", settings_of(runs), level=0.8)
+        return legend_title(curves), legend_title(plot_comparison(contenders(runs)))
+
+    own = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in (1, 2, 3)]
+    theirs = [baseline(make([3.0, 2.0], "Adam", seed=seed)) for seed in (1, 2, 3)]
+    assert titles(*own) == (
+        "median over seeds, 80 % bootstrap interval where there are three",
+        "mean ± standard deviation over seeds",
+    )
+    assert titles(*own, *theirs) == (
+        "median over seeds, 80 % bootstrap interval where there are three; pale: baselines, "
+        "median alone",
+        "mean ± standard deviation over seeds; pale: baselines, mean alone",
+    )
+    assert titles(own[0], *theirs) == (
+        "median over seeds, no band; pale: baselines, median alone",
+        "mean over seeds, no band; pale: baselines, mean alone",
+    )
+    assert titles(own[0]) == ("one seed: no band",) * 2
+
+
+def test_every_figure_knows_the_level():
+    settings = {
+        problem: settings_of(official_results(problem, tuned=True))
+        for problem in ("quadratic_deep", "fmnist_2c2d")
+    }
+    bars = {}
+    for level in (0.95, 0.8):
+        for drawing in drawings(settings, ["curves", "speed", "profile"], level=level):
+            words = f"{drawing.caption} {legend_title(drawing.figure)}"
+            assert set(re.findall(r"\d+ %", words)) == {f"{100 * level:.0f} %"}
+            shapes = [c for axes in drawing.figure.axes for c in axes.collections]
+            ends = [path.vertices for shape in shapes for path in shape.get_paths()]
+            labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+            bars[drawing.name, level] = str(ends) + str(labels)
+    assert all(bars[name, 0.95] != bars[name, 0.8] for name, _ in bars)
 
 
 def test_of_many_settings_those_are_drawn_that_stand_for_their_optimizers():
@@ -406,6 +477,17 @@ def test_a_file_that_no_longer_works_costs_its_own_way_only(text, said, followed
     alone = next(drawings({"two_d_branin": settings_of([result])}, ["trajectory"]))
     assert alone.figure is None
     assert said in alone.caption
+
+
+def test_a_way_that_is_not_followed_to_its_end_says_so(followed):
+    looks = looks_of_contenders(contenders(followed[0]))
+    whole, part = follow(followed[0][0]), replace(follow(followed[0][0]), complete=False)
+    for way, said, hollow in ((whole, "after 20 steps", 0), (part, "after the first 20 steps", 1)):
+        figure = plot_trajectory("two_d_branin", {"SGD": way}, looks)
+        line = lines_of(figure.axes[0])[FIXED_COLORS["SGD"]]
+        assert line.get_label().endswith(said)
+        assert (line.get_markerfacecolor() == "white") == hollow
+        assert ("hollow" in legend_title(figure)) == hollow
 
 
 def test_of_many_optimizers_yours_are_followed_first_then_the_best():

@@ -20,6 +20,7 @@ from deepobs_runner.reporting.assembly import assemble
 from deepobs_runner.reporting.html import html_report, unbroken
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.latex import escape, latex_curves, latex_table
+from deepobs_runner.reporting.pictures import drawings
 from deepobs_runner.reporting.plain_text import csv_table, json_table, markdown_table
 from deepobs_runner.reporting.study import make_study
 from deepobs_runner.reporting.writing import FORMATS
@@ -310,6 +311,12 @@ def test_whatever_the_runs_are_the_page_comes_out(runs):
     for kind, table in TABLES.items():
         for write in (csv_table, json_table, markdown_table, latex_table):
             assert isinstance(write(table(study)), str), kind
+
+
+def test_figures_have_the_level_of_the_study():
+    runs = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in range(3)]
+    (drawing,) = drawings(make_study(runs, level=0.8), ["curves"])
+    assert "80 %" in drawing.caption
 
 
 def test_baselines_are_compared_and_their_budget_is_named():

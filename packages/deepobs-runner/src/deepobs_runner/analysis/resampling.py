@@ -25,6 +25,15 @@ def check_level(level: float) -> None:
         raise UsageError(f"level is {level!r}; it must lie between 0 and 1, such as 0.95.")
 
 
+def percent(level: float) -> str:
+    """Return a level of confidence in words.
+
+    >>> percent(0.95), percent(0.999)
+    ('95 %', '99.9 %')
+    """
+    return f"{100 * level:g} %"
+
+
 def check_resamples(resamples: int) -> None:
     """Raise a UsageError unless there is at least one bootstrap sample."""
     if resamples < 1:

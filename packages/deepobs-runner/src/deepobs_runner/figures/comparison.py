@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepobs_runner.analysis import Contender, Metric, curve_band, labels_of
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import Drawn, draw_lines, metric_at, metric_title
+from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
 from deepobs_runner.figures.style import (
     COLUMN,
     PAGE,
@@ -65,7 +65,8 @@ def plot_comparison(
     labels = [label for label in labels_of(problems) if label in drawn]
     width = PAGE if len(problems) > 1 else COLUMN
     with paper_style():
-        legend = legend_below(labels, width, "mean ± standard deviation over seeds")
+        every = [entry for panel in panels.values() for entry in panel]
+        legend = legend_below(labels, width, describe(every, "std"))
         figure = new_figure(width, 1.35 * len(rows) + 0.3 + legend.height)
         handles: dict[str, Artist] = {}
         for number, (metric, problem) in enumerate(product(rows, problems)):

@@ -26,6 +26,7 @@ from deepobs_runner.analysis import (
 from deepobs_runner.analysis.fairness import join
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.analysis.profiles import compared_labels
+from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.curves import Setting
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
@@ -57,6 +58,13 @@ FOLLOWED_STEPS = 12_000
 """Of all ways of one figure together, which takes some seconds; of longer runs the beginning."""
 
 
+BEYOND = (
+    "The first tenth of the epochs, unless a run ends there, and what is worse than untrained may "
+    "lie beyond the edge;"
+)
+"""What curves may leave out, see `lines.view_of`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Material:
     """What the figures of a report are drawn of.
@@ -71,6 +79,7 @@ class Material:
         files: a name for the files of each problem.
         metric: name of the metric that was asked for.
         unit: of the time to the target.
+        level: of all intervals.
         ways: by problem: those of the contenders that are followed, by label, see `try_to_follow`;
             None: runs must not be trained once more.
     """
@@ -84,6 +93,7 @@ class Material:
     files: Mapping[str, str]
     metric: str | None
     unit: Unit
+    level: float
     ways: Mapping[str, Mapping[str, Future[Trajectory | str]]] | None
 
 
@@ -94,6 +104,7 @@ def gather(
     targets: Mapping[str, Target | None] | None = None,
     metric: str | None = None,
     unit: Unit = "epochs",
+    level: float = 0.95,
     executor: Executor | None = None,
 ) -> Material:
     """Return what the figures of some settings are drawn of; arguments as for `drawings`.
@@ -104,6 +115,7 @@ def gather(
         targets: by problem.
         metric: that was asked for.
         unit: of the time to the target.
+        level: of all intervals.
         executor: follows runs; None: they must not be trained once more.
     """
     if results is None:
@@ -123,6 +135,7 @@ def gather(
         files=file_names(settings),
         metric=metric,
         unit=unit,
+        level=level,
         ways=None if executor is None else _followed(found, executor),
     )
 
@@ -154,6 +167,7 @@ def drawings(
     targets: Mapping[str, Target | None] | None = None,
     metric: str | None = None,
     unit: Unit = "epochs",
+    level: float = 0.95,
     rerun: bool = True,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
@@ -170,6 +184,7 @@ def drawings(
         metric: of the curves, the sensitivity and the tuning, such as `accuracy`; None: what is
             usual for each.
         unit: of the time to the target.
+        level: of all intervals.
         rerun: train runs on functions of two parameters once more for their trajectories, which
             takes seconds each and imports their optimizers.
         executor: does that; None: this process.
@@ -188,6 +203,7 @@ def drawings(
         targets=targets,
         metric=metric,
         unit=unit,
+        level=level,
         executor=(executor or Here()) if followed else None,
     )
     return chain.from_iterable(KINDS[kind](material) for kind in kinds)
@@ -222,8 +238,8 @@ def _comparisons(material: Material) -> Iterator[Drawing]:
             "comparison",
             f"Comparison on {', '.join(page)}",
             "Each optimizer at its tuned setting: mean over seeds, and standard deviation (ddof 1) "
-            "shaded. The first tenth of the epochs, and what is worse than untrained, may lie "
-            "beyond the edge; a cross is where a run of the setting diverged.",
+            f"shaded{_but_for_pale(material)}. {BEYOND} a cross is where a run of the setting "
+            "diverged.",
             partial(plot_comparison, page, looks=material.looks),
             suffix=str(start // PER_PAGE + 1) if len(names) > PER_PAGE else "",
         )
@@ -234,11 +250,16 @@ def _curves(material: Material) -> Iterator[Drawing]:
         yield _draw(
             "curves",
             f"Training curves on {problem}",
-            "Median over seeds; the band is its 95 % bootstrap interval at each epoch, where there "
-            "are three seeds. The first tenth of the epochs, and what is worse than untrained, may "
-            "lie beyond the edge; a cross is where half of the runs had diverged.",
+            f"Median over seeds; the band is its {percent(material.level)} bootstrap interval at "
+            f"each epoch, where there are three seeds{_but_for_pale(material)}. {BEYOND} a cross "
+            "is where half of the runs had diverged.",
             partial(
-                plot_curves, problem, settings, metric=material.metric, palette=material.palette
+                plot_curves,
+                problem,
+                settings,
+                metric=material.metric,
+                level=material.level,
+                palette=material.palette,
             ),
             problem=problem,
             suffix=material.files[problem],
@@ -299,7 +320,7 @@ def _profiles(material: Material) -> Iterator[Drawing]:
 
 def _profile(material: Material, labels: Sequence[str]) -> Figure:
     profiles = performance_profiles(
-        material.contenders, material.targets, labels, unit=material.unit
+        material.contenders, material.targets, labels, unit=material.unit, level=material.level
     )
     return plot_profile(profiles, material.looks)
 
@@ -311,9 +332,17 @@ def _speeds(material: Material) -> Iterator[Drawing]:
         yield _draw(
             "speed",
             f"Speed and final value on {problem}",
-            "Median time to the target and mean final value, with 95 % bootstrap intervals where "
-            f"there are three seeds.{goal}",
-            partial(plot_speed, problem, listed, target, material.looks, unit=material.unit),
+            f"Median time to the target and mean final value, with {percent(material.level)} "
+            f"bootstrap intervals where there are three seeds.{goal}",
+            partial(
+                plot_speed,
+                problem,
+                listed,
+                target,
+                material.looks,
+                unit=material.unit,
+                level=material.level,
+            ),
             problem=problem,
             suffix=material.files[problem],
         )
@@ -327,8 +356,9 @@ def _trajectories(material: Material) -> Iterator[Drawing]:
                 "trajectory",
                 f"Trajectories on {problem}",
                 "The parameters after every step of the run with the lowest seed, over contours of "
-                "the function without noise. A ring is the start, stars are minima, markers are "
-                "ends; a cross is where a way leaves the picture for good.",
+                "the function without noise. A ring is the start, stars are minima, a marker is "
+                "the last step shown, hollow where the run goes on; a cross is where a way leaves "
+                "the picture for good.",
                 partial(_trajectory, problem, listed, material, notes),
                 problem=problem,
                 suffix=material.files[problem],
@@ -368,6 +398,11 @@ def _trajectory(
             f"Of {label} the first {steps:,} steps are shown." for label, steps in cut.items()
         ]
     return plot_trajectory(problem, ways, material.looks)
+
+
+def _but_for_pale(material: Material) -> str:
+    """Return who has no band, if anybody."""
+    return ", but for pale baselines" if any(look.pale for look in material.looks.values()) else ""
 
 
 def _worth_following(contender: Contender) -> tuple[bool, float]:

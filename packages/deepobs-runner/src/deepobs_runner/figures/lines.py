@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from deepobs_runner.analysis import Band, Metric
+from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.figures.style import Look, mark
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ LOG_RATIO = 8.0
 """An axis is logarithmic if its ends are further apart than this."""
 
 UNSEEN = 0.1
-"""Share of the epochs, at the beginning, that does not decide which values are shown."""
+"""Share of the epochs, at the beginning, that does not decide which values are shown.
+
+Of the longest curve; of one that ends within it, of its own, lest it be hidden whole.
+"""
 
 
 class Drawn(NamedTuple):
@@ -88,19 +92,46 @@ def draw_lines(axes: Axes, drawn: Sequence[Drawn], spread: Spread) -> list[Line2
             label=label,
         )
         lines.append(line)
-        low, high = edges_of(band, spread)
-        if not look.pale and np.isfinite(low).any():
+        if has_band(drawn[index], spread):
+            low, high = edges_of(band, spread)
             axes.fill_between(
                 band.epochs, low, high, color=look.ink.color, alpha=0.2, linewidth=0, zorder=1.5
             )
-    set_view(axes, [entry.band for entry in drawn], spread)
+    set_view(axes, [entry.band for entry in drawn])
     for entry in drawn:
         _mark_end(axes, entry)
     return lines
 
 
-def set_view(axes: Axes, bands: Sequence[Band], spread: Spread) -> None:
-    """Set the scale and the ends of both axes to what is worth showing."""
+def has_band(drawn: Drawn, spread: Spread) -> bool:
+    """Whether a curve is drawn with its spread."""
+    return not drawn.look.pale and bool(np.isfinite(edges_of(drawn.band, spread)[0]).any())
+
+
+def describe(drawn: Sequence[Drawn], spread: Spread) -> str:
+    """Return what lines and bands mean, the title of their legend."""
+    band = drawn[0].band
+    center = "mean" if spread == "std" else band.center
+    if any(has_band(entry, spread) for entry in drawn):
+        text = (
+            "mean ± standard deviation over seeds"
+            if spread == "std"
+            else f"{center} over seeds, {percent(band.level)} bootstrap interval where there are "
+            "three"
+        )
+    elif max(int(entry.band.runs.max()) for entry in drawn) < 2:
+        return "one seed: no band"
+    else:
+        text = f"{center} over seeds, no band"
+    return f"{text}; pale: baselines, {center} alone" if any(d.look.pale for d in drawn) else text
+
+
+def set_view(axes: Axes, bands: Sequence[Band]) -> None:
+    """Set the scale and the ends of both axes to what is worth showing.
+
+    The lines alone choose the scale, so that it does not depend on what their bands show. A mean
+    less its deviation can be negative; on a logarithmic axis such a band reaches the lower edge.
+    """
     from matplotlib.ticker import MaxNLocator
 
     last = max(float(band.epochs[-1]) for band in bands)
@@ -110,9 +141,7 @@ def set_view(axes: Axes, bands: Sequence[Band], spread: Spread) -> None:
     if view is None:
         return
     low, high = view
-    # A mean less its deviation can be negative, and has no place on a logarithmic axis then.
-    positive = low > 0 and all(np.nanmin(edges_of(b, spread)[0], initial=low) > 0 for b in bands)
-    if positive and not bands[0].metric.higher_is_better and high / low > LOG_RATIO:
+    if low > 0 and not bands[0].metric.higher_is_better and high / low > LOG_RATIO:
         use_log_scale(axes)
         margin = (high / low) ** 0.05
         axes.set_ylim(low / margin, high * margin)
@@ -140,15 +169,13 @@ def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
 def view_of(bands: Sequence[Band]) -> tuple[float, float] | None:
     """Return the range of values to show, None without a finite one.
 
-    It holds every center after the first tenth of the epochs, but of a loss nothing that is worse
-    than untrained: the first steps, or a curve that diverges, would otherwise press all others into
-    a line.
+    It holds every center after the first tenth of the epochs, see `UNSEEN`, but of a loss nothing
+    that is worse than untrained: the first steps, or a curve that diverges, would otherwise press
+    all others into a line.
     """
     centers = [center_of(band) for band in bands]
     first = max(float(band.epochs[-1]) for band in bands) * UNSEEN
-    trained = np.concatenate(
-        [c[(b.epochs > 0) & (b.epochs >= first)] for c, b in zip(centers, bands, strict=True)]
-    )
+    trained = np.concatenate([c[_decide(b, first)] for c, b in zip(centers, bands, strict=True)])
     trained = trained[np.isfinite(trained)]
     untrained = np.concatenate([c[b.epochs == 0] for c, b in zip(centers, bands, strict=True)])
     untrained = untrained[np.isfinite(untrained)]
@@ -162,6 +189,15 @@ def view_of(bands: Sequence[Band]) -> tuple[float, float] | None:
     if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
         low, high = low - 0.05 * abs(low or 1.0), high + 0.05 * abs(high or 1.0)
     return low, high
+
+
+def _decide(band: Band, first: float) -> np.ndarray:
+    """Return which evaluations decide what is shown, `(E,)`: from an epoch on, see `UNSEEN`."""
+    last = float(band.epochs[-1])
+    if last < first and np.isfinite(center_of(band)[-1]):  # one that diverged is no end to show
+        first = last * UNSEEN
+    decide: np.ndarray = (band.epochs > 0) & (band.epochs >= first)
+    return decide
 
 
 def _mark_end(axes: Axes, drawn: Drawn) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepobs_runner.analysis import Profile, Profiles
 from deepobs_runner.analysis.profiles import LEAST_PROBLEMS
+from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
 
@@ -40,7 +41,7 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
         )
     title = f"integral over log ratio up to {profiles.tau_max:g}"
     if any(np.isfinite(profile.low) for profile in profiles.profiles):
-        title += f", {100 * profiles.level:g} % interval"
+        title += f", {percent(profiles.level)} interval"
     labels = [name_with_integral(profile) for profile in profiles.profiles]
     with paper_style():
         legend = legend_below(labels, COLUMN, title)

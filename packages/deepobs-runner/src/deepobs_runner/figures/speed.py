@@ -18,6 +18,7 @@ from deepobs_runner.analysis import (
     summarize_end,
     times_to_target,
 )
+from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import metric_title
 from deepobs_runner.figures.style import (
@@ -70,8 +71,9 @@ def plot_speed(
     looks: Mapping[str, Look],
     *,
     unit: Unit = "epochs",
+    level: float = 0.95,
 ) -> Figure:
-    """Return the median time to the target against the final value, with 95 % intervals.
+    """Return the median time to the target against the final value, with bootstrap intervals.
 
     Optimizers of which fewer than half of the runs reach the target stand in a column on the right.
 
@@ -81,13 +83,14 @@ def plot_speed(
         target: to reach.
         looks: of the labels.
         unit: of the time.
+        level: of the intervals.
 
     Raises:
         UsageError: no target, no optimizer reaches it, or the records do not hold the unit.
     """
     if target is None:
         raise UsageError(f"{problem}: there is no target: no official value, and no runs of Adam.")
-    spots, counted = spots_of(listed, target, unit)
+    spots, counted = spots_of(listed, target, unit, level)
     if not any(math.isfinite(spot.time) for spot in spots):
         known = [spot for spot in spots if not math.isnan(spot.time)]
         why = "no optimizer reaches" if known else f"the runs do not say the {unit} to"
@@ -95,7 +98,8 @@ def plot_speed(
     with paper_style():
         view = _view_of(spots, target)
         names = [_name(spot, view) for spot in spots]
-        legend = legend_below(names, COLUMN, "median time, mean final value; bars: 95 % intervals")
+        title = f"median time, mean final value; bars: {percent(level)} intervals"
+        legend = legend_below(names, COLUMN, title)
         figure = new_figure(COLUMN, 2.3 + legend.height)
         axes = dress(
             figure.add_subplot(),
@@ -112,17 +116,19 @@ def plot_speed(
     return figure
 
 
-def spots_of(listed: Sequence[Contender], target: Target, unit: Unit) -> tuple[list[Spot], Unit]:
+def spots_of(
+    listed: Sequence[Contender], target: Target, unit: Unit, level: float = 0.95
+) -> tuple[list[Spot], Unit]:
     """Return where each optimizer stands, and what was counted for all of them."""
     times = {c.label: times_to_target(c.runs, target, unit) for c in listed}
     if len({t.counted for t in times.values() if len(t.times)}) > 1:  # some count gradients
-        return spots_of(listed, target, "steps")
+        return spots_of(listed, target, "steps", level)
     counted = next((t.counted for t in times.values() if len(t.times)), unit)
     spots = []
     for contender in listed:
-        end = summarize_end(contender.runs, target.metric)
+        end = summarize_end(contender.runs, target.metric, level=level)
         if end is not None:
-            spots.append(_spot(contender.label, times[contender.label], end))
+            spots.append(_spot(contender.label, times[contender.label], end, level))
     return spots, counted
 
 
@@ -133,7 +139,7 @@ def _name(spot: Spot, view: tuple[float, float]) -> str:
     return text
 
 
-def _spot(label: str, times: Times, end: End) -> Spot:
+def _spot(label: str, times: Times, end: End, level: float) -> Spot:
     value, values, note = end.mean, (end.low, end.high), ""
     if not math.isfinite(value):
         value, values = end.median, (end.lower_quartile, end.upper_quartile)
@@ -143,7 +149,7 @@ def _spot(label: str, times: Times, end: End) -> Spot:
     return Spot(
         label=label,
         time=times.median,
-        times=times.median_interval(),
+        times=times.median_interval(level=level),
         value=value,
         values=values,
         note=note,

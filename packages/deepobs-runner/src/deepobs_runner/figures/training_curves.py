@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from deepobs_runner.analysis import Band, Metric, contenders, curve_band, is_diverged
+from deepobs_runner.analysis import Metric, contenders, curve_band, is_diverged
 from deepobs_runner.curves import PANELS, Setting
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import Drawn, draw_lines, metric_at, metric_title
+from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
 from deepobs_runner.figures.style import (
     COLUMN,
     PAGE,
@@ -37,11 +37,12 @@ def plot_curves(
     *,
     metric: str | None = None,
     center: Literal["mean", "median"] = "median",
+    level: float = 0.95,
     palette: Palette | None = None,
 ) -> Figure:
-    """Return the training curves of a problem, with a 95 % bootstrap band over seeds.
+    """Return the training curves of a problem, with a bootstrap band over seeds.
 
-    Baselines lie behind yours, broad and pale.
+    Baselines lie behind yours, broad and pale, without a band.
 
     Args:
         problem: its name, the title.
@@ -49,6 +50,7 @@ def plot_curves(
             baselines, those are drawn that stand for their optimizers, see `analysis.contenders`.
         metric: only the panels of this one, such as `accuracy`; None: objective and accuracy.
         center: what the lines show.
+        level: of the bands.
         palette: of all figures shown together.
 
     Raises:
@@ -56,7 +58,7 @@ def plot_curves(
     """
     shown = leading(settings)
     looks = looks_of([Subject(s.optimizer, s.baseline) for s in shown], palette)
-    found = {m: _drawn(shown, looks, m, center) for m in metrics_of(metric)}
+    found = {m: _drawn(shown, looks, m, center, level) for m in metrics_of(metric)}
     panels = {m: drawn for m, drawn in found.items() if drawn}
     if not panels:
         raise UsageError(f"{problem}: no run has a finite {metric or 'objective or accuracy'}.")
@@ -66,7 +68,8 @@ def plot_curves(
     there = {entry.label for drawn in panels.values() for entry in drawn}
     labels = [name for name in map(name_of, shown) if name in there]
     with paper_style():
-        legend = legend_below(labels, width, describe(shown, center))
+        every = [entry for drawn in panels.values() for entry in drawn]
+        legend = legend_below(labels, width, describe(every, "interval"))
         figure = new_figure(width, 1.9 * rows + 0.3 + legend.height)
         figure.suptitle(problem)
         handles: dict[str, Artist] = {}
@@ -81,7 +84,11 @@ def plot_curves(
 
 def has_curves(settings: Sequence[Setting]) -> bool:
     """Whether there is a finite number to draw."""
-    return any(_band(s, metric, "mean") for s in leading(settings) for metric in metrics_of(None))
+    return any(
+        curve_band(s.runs, metric, resamples=None)
+        for s in leading(settings)
+        for metric in metrics_of(None)
+    )
 
 
 def metrics_of(name: str | None) -> list[Metric]:
@@ -113,28 +120,16 @@ def name_of(setting: Setting) -> str:
     return f"{setting.label} ({words})" + ("" if setting.source == YOURS else f", {whose}")
 
 
-def describe(settings: Sequence[Setting], center: str) -> str:
-    """Return what lines and bands mean."""
-    if max(len(setting.runs) for setting in settings) < 2:
-        return "one seed: no band"
-    mixed = len({setting.baseline for setting in settings}) > 1
-    text = f"{center} over seeds, 95 % bootstrap interval where there are three"
-    return f"{text}; pale: baselines" if mixed else text
-
-
-def _band(setting: Setting, metric: Metric, center: Literal["mean", "median"]) -> Band | None:
-    return curve_band(setting.runs, metric, center=center)
-
-
 def _drawn(
     settings: Sequence[Setting],
     looks: Sequence[Look],
     metric: Metric,
     center: Literal["mean", "median"],
+    level: float,
 ) -> list[Drawn]:
     found = []
     for setting, look in zip(settings, looks, strict=True):
-        band = _band(setting, metric, center)
+        band = curve_band(setting.runs, metric, center=center, level=level)
         if band is not None:
             found.append(Drawn(band, look, name_of(setting)))
     return found

@@ -51,8 +51,8 @@ def plot_trajectory(
     """Return the ways of optimizers over the contours of the noise-free function.
 
     The contours are equally spaced in the logarithm of the distance from the minimum. Stars are
-    minima, a ring is the start, and the marker of an optimizer is where it ends; a cross is where
-    it leaves the picture, if it does not come back.
+    minima, a ring is the start, and the marker of an optimizer is the last step that is shown,
+    hollow where its run goes on; a cross is where it leaves the picture, if it does not come back.
 
     Args:
         problem: one of `AREAS`.
@@ -66,9 +66,9 @@ def plot_trajectory(
         raise UsageError(f"{problem}: there is no trajectory to draw.")
     names = {label: f"{label}: {end_of(way)}" for label, way in ways.items()}
     with paper_style():
-        legend = legend_below(
-            list(names.values()), COLUMN, "value without noise at the end of a way"
-        )
+        title = "value without noise after the last step shown"
+        title += "" if all(way.complete for way in ways.values()) else "; hollow: the run goes on"
+        legend = legend_below(list(names.values()), COLUMN, title)
         figure = new_figure(COLUMN, 2.9 + legend.height)
         axes = dress(figure.add_subplot(), xlabel="u", ylabel="v", title=problem)
         axes.grid(False)
@@ -98,8 +98,10 @@ def plot_trajectory(
 
 def end_of(way: Trajectory) -> str:
     """Return the value at the end of a way and the number of its steps, in words."""
-    steps, value = len(way.points) - 1, way.values[-1]
-    return f"{value:.3g} after {steps} steps" if np.isfinite(value) else f"lost in {steps} steps"
+    steps, value = f"{len(way.points) - 1:,}", way.values[-1]
+    if not np.isfinite(value):
+        return f"lost in {steps} steps"
+    return f"{value:.3g} after {'' if way.complete else 'the first '}{steps} steps"
 
 
 def _draw_contours(axes: Axes, problem: str) -> None:
@@ -122,8 +124,9 @@ def _draw_way(axes: Axes, way: Trajectory, look: Look, name: str) -> Artist:
     (line,) = axes.plot(
         *points.T,
         color=color, linestyle=look.line, linewidth=1.0, marker=look.ink.marker,
-        markevery=[len(points) - 1], markersize=5.0, markeredgecolor="white", zorder=3.0,
-        label=name,
+        markevery=[len(points) - 1], markersize=5.0, zorder=3.0, label=name,
+        markeredgecolor="white" if way.complete else color,
+        markerfacecolor=color if way.complete else "white",
     )  # fmt: skip
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
     inside = ((points >= low) & (points <= high)).all(axis=1)

@@ -53,5 +53,6 @@ def drawings(
         targets=study.targets,
         metric=metric,
         unit=study.unit,
+        level=study.level,
         executor=executor,
     )
