@@ -39,6 +39,38 @@ def test_a_longer_run_becomes_the_run_of_so_many_epochs():
     ]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "settings", "words"),
+    [
+        (1, {"epochs": 3}, "the first of 3 epochs is read, and settings are those that were "),
+        (2, {"epochs": None, "steps": 21}, "the first 2 epochs are read, of 21 steps in all, and "),
+        (1, {"epochs": None, "steps": 21}, "the first epoch is read, of 21 steps in all, and "),
+    ],
+)
+def test_what_is_read_is_said(epochs, settings, words):
+    ((cut,), (sentence,)) = first_epochs([make([9.0, 5.0, 3.0, 2.0], **settings)], epochs)
+    assert words in sentence
+    assert len(cut.records) == epochs + 1
+
+
+def test_a_shortened_run_keeps_the_id_of_its_file():
+    run = make([9.0, 5.0, 3.0, 2.0])
+    report = assemble(make_study([run], epochs=2))
+    assert [row["id"] for row in report.tables["runs"].rows] == [run.config.id]
+
+
+@pytest.mark.parametrize(("per_epoch", "reason"), [(7, "end before epoch 1"), (None, "do not say")])
+def test_a_run_that_ends_within_its_first_epoch_is_no_whole_one(per_epoch, reason):
+    whole = make([9.0, 5.0])
+    cut = make([9.0, 8.0], steps=1)
+    known = {} if per_epoch is None else {"steps_per_epoch": per_epoch}
+    records = ({**cut.records[0], **known}, {**cut.records[1], "steps": 1, **known})
+    cut = RunResult(config=cut.config, status="done", records=records)
+    kept, (sentence,) = first_epochs([cut, whole], 1)
+    assert kept == [whole]
+    assert reason in sentence
+
+
 def test_a_run_that_is_there_short_and_long_counts_once():
     short, long = make([9.0, 5.0, 3.0]), make([9.0, 5.0], status="running", epochs=9)
     assert first_epochs([long, short], 2)[0] == [short]
@@ -118,6 +150,20 @@ def test_nothing_left_is_said():
         make_study([make([9.0, 5.0])], epochs=5)
     with pytest.raises(UsageError, match="epochs is 0"):
         make_study([make([9.0, 5.0])], epochs=0)
+
+
+def test_a_step_is_no_epoch_from_the_command_line(tmp_path, capsys):
+    words = ["run", "quadratic_deep", "SGD", "lr=0.01", "--out", str(tmp_path), "--quiet"]
+    assert main([*words, "--steps", "1"]) == 0
+    assert "0.14 (1 step)" in capsys.readouterr().out
+    assert main([*words, "--epochs", "1"]) == 0
+    capsys.readouterr()
+    words = ["table", str(tmp_path), "runs", "--no-baselines", "--epochs", "1", "--format", "csv"]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    (row,) = csv.DictReader(io.StringIO(printed.out))
+    assert float(row["steps"]) == 7
+    assert "end before epoch 1" in printed.err
 
 
 def test_from_the_command_line(tmp_path, capsys):

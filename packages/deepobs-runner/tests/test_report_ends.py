@@ -64,6 +64,26 @@ def test_steps_are_in_the_summary():
     assert "1.29 (9 steps)" in shown(problems)
 
 
+def test_an_epoch_that_may_be_cut_short_is_no_whole_one():
+    """Of a run that an older version limited to a few steps, nothing says how long an epoch is."""
+    problems = settings_by_problem(
+        [make((3.0, 2.0), steps=5), make((3.0, 2.0), seed=1)], baselines=[]
+    )
+    assert "at most" not in shown(problems)
+    run = RunResult(
+        config=RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, steps=5),
+        status="done",
+        records=make((3.0, 2.0), steps=5).records,
+    )
+    assert "at most 1 (5 steps)" in shown(settings_by_problem([run], baselines=[]))
+
+
+def test_records_say_how_long_an_epoch_is():
+    run = make((3.0, 2.0), steps=5)
+    run.records[-1]["steps_per_epoch"] = 7
+    assert run.epochs().tolist() == pytest.approx([0, 5 / 7])
+
+
 def test_steps_within_an_epoch_from_the_command_line(tmp_path, capsys):
     words = ["run", "quadratic_deep", "SGD", "--steps", "9", "--out", str(tmp_path), "--quiet"]
     assert main(words) == 0

@@ -468,7 +468,9 @@ def _held(snapshot: Callable[[], Checkpoint], lasts: bool) -> Callable[[], Check
 
 def record_to_json(record: Record) -> dict[str, Any]:
     """Return a record as the result file holds it."""
-    fields = ("epoch", "steps", "lr", "clocks", "counters", "metrics", "telemetry")
+    fields = (
+        "epoch", "steps", "steps_per_epoch", "lr", "clocks", "counters", "metrics", "telemetry"
+    )  # fmt: skip
     converted: dict[str, Any] = jsonable({name: getattr(record, name) for name in fields})
     return converted
 

@@ -140,14 +140,16 @@ def _seeds(runs: Sequence[RunResult]) -> str:
 
 
 def _length(runs: Sequence[RunResult]) -> str:
-    """Return after how many epochs the runs end; with the steps if it is within one."""
+    """Return after how many epochs the runs end; with the steps if it is or may be within one."""
     ends = [float(run.epochs()[-1]) for run in runs]
     text = describe_range(ends)
-    return (
-        text
-        if all(map(float.is_integer, ends))
-        else f"{text} ({describe_range(steps_of(runs))} steps)"
-    )
+    unknown = any(run.ends_in_unknown_epoch for run in runs)
+    if unknown:
+        text = f"at most {text}"
+    if unknown or not all(map(float.is_integer, ends)):
+        steps = describe_range(steps_of(runs))
+        return f"{text} ({steps} {'step' if steps == '1' else 'steps'})"
+    return text
 
 
 def notes(problems: dict[str, list[Setting]]) -> list[str]:

@@ -86,18 +86,33 @@ class RunResult:
         """Return the epoch of every evaluation, `(records,)`.
 
         A last epoch that the limit of steps cut short counts as the fraction of its steps that
-        was taken, if an earlier record says how many a whole one has. The array cannot be
-        written to, as it is kept.
+        was taken, unless `steps_per_epoch` is not known. The array cannot be written to, as it
+        is kept.
         """
         return self._kept("epoch", self._epochs)
 
     def _epochs(self) -> np.ndarray:
         epochs = np.array([record["epoch"] for record in self.records], dtype=float)
-        whole = next((record for record in self.records[:-1] if record["epoch"] > 0), {})
-        if whole.get("steps") and self.records[-1].get("steps"):
-            per_epoch = whole["steps"] / whole["epoch"]
+        if (per_epoch := self.steps_per_epoch) and self.records[-1].get("steps"):
             epochs[-1] = min(epochs[-1], self.records[-1]["steps"] / per_epoch)
         return epochs
+
+    @property
+    def steps_per_epoch(self) -> float | None:
+        """Return the steps of a whole epoch, None where the records do not say.
+
+        Those of older versions only do so by an epoch that is not the last.
+        """
+        if self.records and self.records[-1].get("steps_per_epoch"):
+            return float(self.records[-1]["steps_per_epoch"])
+        whole = next((record for record in self.records[:-1] if record["epoch"] > 0), {})
+        return whole["steps"] / whole["epoch"] if whole.get("steps") else None
+
+    @property
+    def ends_in_unknown_epoch(self) -> bool:
+        """Whether the limit of steps may have cut the last epoch short, and nothing says so."""
+        trained = bool(self.records) and self.records[-1]["epoch"] > 0
+        return trained and self.config.steps is not None and self.steps_per_epoch is None
 
     def step_objectives(self) -> np.ndarray:
         """Return the objective of every step up to the last record, `(steps,)`.

@@ -77,6 +77,7 @@ class StackedRuns:
         self.dataset = (dataset or load_data(problem, self.config, execution)).to(self.device)
         check_batch_size(len(self.dataset.train), self.batch_size)
         self.steps = 0
+        self.steps_per_epoch = len(self.dataset.train) // self.batch_size
         self._over: set[str] = set()
         with self._numerics():
             self._build()
@@ -196,6 +197,7 @@ class StackedRuns:
                 records[name] = Record(
                     epoch=epoch,
                     steps=self.steps,
+                    steps_per_epoch=self.steps_per_epoch,
                     lr=(config.hyperparams["lr"] * self._factor,) * self._groups,
                     clocks=dict(clocks),
                     counters=dict(counters[i]),
@@ -240,7 +242,6 @@ class StackedRuns:
     def _train(self, epoch: int) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
         """Take the epoch's steps; return objectives `(steps, S, L)` and telemetry."""
         orders = self._orders(epoch)
-        steps_per_epoch = len(orders[0].rows) // self.batch_size
         if self.config.steps is not None:
             left = (self.config.steps - self.steps) * self.batch_size
             orders = [order.first(left) for order in orders]
@@ -250,7 +251,7 @@ class StackedRuns:
         lap = self._clock.lap
         for batch in seed_batches(self.dataset.train, orders, self.batch_size, self.device):
             lap("data")
-            self._factor = rate_factor(self.config, self.steps, steps_per_epoch)
+            self._factor = rate_factor(self.config, self.steps, self.steps_per_epoch)
             values, gradients = self.model.gradients(cast(batch, self.dtype))
             objectives.append(values)
             if self.config.clip_norm is not None:

@@ -43,6 +43,7 @@ class Record:
     Attributes:
         epoch: 0 before training.
         steps: optimizer steps taken so far.
+        steps_per_epoch: of a whole epoch, which the limit of steps may cut short.
         lr: learning rate of each parameter group in the last step taken, or before the first;
             None for a group without one.
         clocks: seconds spent since the record before, by activity, see `clocks.CLOCKS`; what the
@@ -59,6 +60,7 @@ class Record:
 
     epoch: int
     steps: int
+    steps_per_epoch: int
     lr: tuple[float | None, ...]
     clocks: dict[str, float]
     counters: dict[str, int | None]
@@ -194,6 +196,7 @@ class _Run:
         self.optimizer: Any = make_optimizer(self.model)
         self.base_rates = [group.get("lr") for group in self.optimizer.param_groups]
         self.steps = 0
+        self.steps_per_epoch = len(self.dataset.train) // self.batch_size
         self.objectives: list[Tensor] = []  # of the present epoch's steps
         self.clock = clock
         self.dtype = compute_dtype(config.precision)
@@ -242,6 +245,7 @@ class _Run:
         return Record(
             epoch=epoch,
             steps=self.steps,
+            steps_per_epoch=self.steps_per_epoch,
             lr=tuple(_number(group.get("lr")) for group in self.optimizer.param_groups),
             clocks=self.clock.take(),
             counters=counters,
@@ -260,7 +264,6 @@ class _Run:
             epoch=epoch,
             recipe=self.config.recipe,
         )
-        steps_per_epoch = len(order.rows) // self.batch_size
         if self.config.steps is not None:
             order = order.first((self.config.steps - self.steps) * self.batch_size)
         last = self.steps + len(order.rows) // self.batch_size - 1
@@ -274,7 +277,7 @@ class _Run:
         with global_stream(self.config.seed, "noise", epoch, device=self.device):
             for batch in self._batches(order):
                 lap("data")
-                self._set_learning_rate(steps_per_epoch)
+                self._set_learning_rate()
                 self.closure.begin(batch)
                 if self.steps == last:
                     self.telemetry.before()
@@ -328,11 +331,11 @@ class _Run:
             "peak_memory_bytes": peak_memory(self.device),
         }
 
-    def _set_learning_rate(self, steps_per_epoch: int) -> None:
+    def _set_learning_rate(self) -> None:
         """Apply the schedule; a constant one leaves the rate to the optimizer."""
         if isinstance(self.config.schedule, Constant):
             return
-        factor = rate_factor(self.config, self.steps, steps_per_epoch)
+        factor = rate_factor(self.config, self.steps, self.steps_per_epoch)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             if base is not None:
                 group["lr"] = base * factor

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepobs_runner.analysis import Metric, metric_of, published_speed, summarize_end
+from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.clocks import training_seconds
@@ -167,7 +168,7 @@ def run_row(run: RunResult, label: str | None = None) -> dict[str, Any]:
         for name, metric in METRICS.items()
     }
     return {
-        "id": run.config.id,
+        "id": id_of_file(run),
         "problem": run.config.problem,
         "optimizer": run.config.optimizer,
         "setting": label or label_setting(run.config, original="source" in run.environment),

@@ -12,6 +12,7 @@ from typing import IO, Any
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.clocks import training_seconds
 from deepobs_runner.reporting.tables import Table
@@ -105,7 +106,7 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
     """
     config = run.config
     head = _csv_line([
-        config.id, source, config.problem, config.optimizer, rate_of(run), config.seed,
+        id_of_file(run), source, config.problem, config.optimizer, rate_of(run), config.seed,
         config.recipe, config.precision, run.status,
     ])  # fmt: skip
     spent = 0.0
