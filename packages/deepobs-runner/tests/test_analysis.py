@@ -384,6 +384,15 @@ def test_a_failed_trial_counts_as_untrained():
     assert expected_best(runs, ACCURACY) is None
 
 
+def test_a_winner_trained_anew_is_no_further_trial():
+    runs = [run_of([9.0, v], lr=v, valid_size=10) for v in (3.0, 1.0)]
+    runs += [run_of([9.0, 0.5], seed, lr=1.0) for seed in (42, 43)]
+    curve = expected_best(runs, LOSS)
+    assert curve.expected.tolist() == [2.0, 1.0]
+    (contender,) = contenders(runs)["p"]
+    assert contender.settings_seen == 2
+
+
 def test_divergence_by_hand():
     """Wilson's interval from its formula, z = 1.959964."""
     runs = [run_of([1.0], s) for s in range(8)]
@@ -680,6 +689,16 @@ def test_contenders_choose_the_repeated_setting():
     (chosen,) = contenders(runs[:2])["p"]
     assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (1.0, "test objective")
     assert contenders([run_of([], status="failed")]) == {}
+
+
+def test_seeds_that_did_not_finish_do_not_make_a_setting_the_repeated_one():
+    runs = [run_of([3.0, 2.0], seed) for seed in (42, 43)]
+    runs += [run_of([3.0, 1.0], lr=1.0)]
+    runs += [run_of([3.0], seed, lr=1.0, status="failed") for seed in (43, 44, 45)]
+    (chosen,) = contenders(runs)["p"]
+    assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (0.1, "repeated")
+    (chosen,) = contenders(runs[-3:])["p"]  # nothing is finished yet
+    assert len(chosen.runs) == 3
 
 
 def test_contenders_choose_on_held_out_rows():

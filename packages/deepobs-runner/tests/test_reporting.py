@@ -359,3 +359,19 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
     study = make_study(mine[:3], theirs)
     assert [run.config.recipe for run in study.baselines] == ["2019"] * 3
     assert "another recipe than 2019" in study.left_out[0]
+
+
+def test_a_grid_that_diverged_has_no_interval():
+    """Two of three rates diverge; the seed that won is none of the seeds that are counted."""
+    runs = [make((3.0, None), hyperparams={"lr": lr}, status="diverged") for lr in (1.0, 10.0)]
+    runs += [make(seed=seed) for seed in (42, 43, 44)]
+    runs += [make((3.0, None), seed=45, status="diverged")]
+    (row,) = TABLES["divergence"](make_study(runs)).rows
+    assert (row["settings_diverged"], row["settings"]) == (2, 3)
+    assert (row["diverged"], row["runs"]) == (1, 3)
+    assert 0 < row["low"] < 1 / 3 < row["high"] < 1
+    (row,) = TABLES["divergence"](make_study(runs[2:])).rows
+    assert (row["settings"], row["runs"]) == (0, 4)
+    (row,) = TABLES["divergence"](make_study(runs[:3])).rows
+    assert row["runs"] == 0
+    assert math.isnan(row["low"])

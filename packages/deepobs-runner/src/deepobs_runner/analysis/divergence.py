@@ -45,7 +45,8 @@ def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Diverg
     recommended for few runs by Brown, Cai and DasGupta, Statistical Science 16 (2001).
 
     Args:
-        runs: of any settings; those still running or failed are left out.
+        runs: of one setting, as those of a grid are no sample of anything; those still running or
+            failed are left out.
         level: of the interval.
 
     Raises:

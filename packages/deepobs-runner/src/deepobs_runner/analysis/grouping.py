@@ -30,7 +30,7 @@ class Contender:
         runs: of the chosen setting, one a seed.
         settings_seen: number of distinct settings among the results, whatever was held out: its
             tuning budget.
-        chosen_by: `repeated` if no other setting has as many seeds, else what chose it.
+        chosen_by: `repeated` if no other setting has as many finished seeds, else what chose it.
     """
 
     problem: str
@@ -62,10 +62,10 @@ def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
     """Return, for each problem, the tuned setting of each optimizer.
 
     Runs of one optimizer are kept apart by whose they are, recipe, data and precision; the label
-    says so where it is needed to tell two apart. Of several settings the one with the most seeds is
-    chosen, because seeds are repeated at the tuned setting; among equals one without held-out rows,
-    because trials hold some out; among those the one with the best median final value, on held-out
-    rows if every run has them, else on the test split.
+    says so where it is needed to tell two apart. Of several settings the one with the most finished
+    seeds is chosen, because seeds are repeated at the tuned setting; among equals one without
+    held-out rows, because trials hold some out; among those the one with the best median final
+    value, on held-out rows if every run has them, else on the test split.
 
     Args:
         results: of any problems and optimizers; runs without a record are left out, and of several
@@ -80,7 +80,7 @@ def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
                 problem=problem,
                 label=label,
                 runs=tuple(chosen),
-                settings_seen=_number_tried(settings),
+                settings_seen=len(trials_of(runs)),
                 chosen_by=chosen_by,
             )
         )
@@ -161,15 +161,29 @@ def once(results: Iterable[RunResult]) -> list[RunResult]:
     return list(kept.values())
 
 
-def _number_tried(settings: Sequence[list[RunResult]]) -> int:
-    """Return how many settings were tried: a winner trained anew on all rows is no further one."""
-    return len({replace(runs[0].config, seed=0, valid_size=0).id for runs in settings})
+def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:
+    """Return the runs of each setting that was tried, the trial itself first, then its repeats.
+
+    A winner that was trained anew on all rows is no further trial. The trial is the run with the
+    most held-out rows, as those it was set against had them too, and the lowest seed.
+    """
+    tried: dict[str, list[RunResult]] = {}
+    for runs in by_setting(results):
+        key = replace(runs[0].config, seed=0, valid_size=0).id
+        tried.setdefault(key, []).extend(runs)
+    return [
+        sorted(runs, key=lambda run: (-run.config.valid_size, run.config.seed))
+        for runs in tried.values()
+    ]
 
 
 def _choose(settings: Sequence[list[RunResult]]) -> tuple[list[RunResult], str]:
     """Return the runs of the setting that stands for an optimizer, and what chose it."""
-    most = max(len(runs) for runs in settings)
-    repeated = [runs for runs in settings if len(runs) == most]
+    counts = [sum(map(is_finished, runs)) for runs in settings]
+    if not any(counts):
+        counts = [len(runs) for runs in settings]
+    most = max(counts)
+    repeated = [runs for runs, count in zip(settings, counts, strict=True) if count == most]
     if len(settings) == 1:
         return settings[0], "the only setting"
     if len(repeated) == 1:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepobs_runner.analysis.grouping import once
+from deepobs_runner.analysis.grouping import once, trials_of
 from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_finished
-from deepobs_runner.results import RunResult, by_setting
+from deepobs_runner.results import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,12 @@ class TuningCurve:
 def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarray, int]:
     """Return the value of each setting tried, and how many count as untrained.
 
-    A trial is one run: of each setting the finished one with the lowest seed. A tuner can always
+    A trial is one run: of each setting the first finished one, see `trials_of`. A tuner can always
     hand back the untrained model, so a trial that diverged or ended worse than it began counts
     with its value before training; without one it is left out.
     """
     values, untrained = [], 0
-    for runs in by_setting(once(run for run in results if is_finished(run))):
+    for runs in trials_of(once(run for run in results if is_finished(run))):
         run = runs[0]
         before = run.series(metric.split, metric.name)[0]
         after = final_value(run, metric)

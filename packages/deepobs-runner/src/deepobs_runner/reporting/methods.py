@@ -235,7 +235,7 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
         )
     yield (
         f"Curves are medians over seeds with {percent} percentile bootstrap bands, pointwise "
-        "[@efron1993]; shares of diverged runs have Wilson intervals [@wilson1927]."
+        "[@efron1993]; shares of diverged seeds have Wilson intervals [@wilson1927]."
     )
 
 

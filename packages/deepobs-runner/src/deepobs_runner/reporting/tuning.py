@@ -18,8 +18,8 @@ from deepobs_runner.analysis import (
     seeds_for_mean,
     sensitivity_of,
 )
-from deepobs_runner.analysis.grouping import families_of
-from deepobs_runner.analysis.metrics import is_finished
+from deepobs_runner.analysis.grouping import families_of, trials_of
+from deepobs_runner.analysis.metrics import is_diverged, is_finished
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import (
     NOTHING,
@@ -168,21 +168,20 @@ def tuning_table(study: Study) -> Table:
 
 
 def divergence_table(study: Study) -> Table:
-    """Return how often runs diverge, at any setting."""
-    rows: list[Row] = []
-    for contender, runs, _ in tried(study):
-        rate = divergence_rate(runs, level=study.level)
-        rows.append({"problem": contender.problem, "optimizer": contender.label, **rate.rows()[0]})
+    """Return how many settings diverged, and how often the one that was repeated does."""
+    rows = [_diverged(contender, runs, study.level) for contender, runs, _ in tried(study)]
     percent = f"{100 * study.level:g} %"
     return make_table(
         "divergence",
         "Diverged runs",
-        f"Share of all finished runs that diverged, at any setting, with Wilson's {percent} "
-        "interval.",
+        "Settings tried whose first run diverged, and diverged seeds of the setting that stands "
+        "for the optimizer; where several were tried, without the seed that it was chosen by. "
+        f"Wilson's {percent} interval is of these seeds: a grid of settings is no sample.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
-            number("Diverged", "diverged", lambda row: f"{row['diverged']} of {row['runs']}"),
+            number("Settings", "settings_diverged", _settings),
+            number("Seeds", "diverged", _seeds),
             number("Rate", "rate", lambda row: f"{row['rate']:.1%}" if row["runs"] else NOTHING),
             number(f"{percent} interval", "low", lambda row: _percents(row)),
         ],
@@ -241,6 +240,29 @@ def _window(row: Row) -> str:
 
 def _decades(row: Row) -> str:
     return f"{row['decades']:.1f}" if "decades" in row else NOTHING
+
+
+def _diverged(contender: Contender, runs: list[RunResult], level: float) -> Row:
+    """Return what diverged of the trials of an optimizer, and of the repeats of its setting."""
+    trials = [listed[0] for listed in trials_of(run for run in runs if is_finished(run))]
+    several = len(trials) > 1
+    ids = set(map(id, trials)) if several else set()
+    repeats = [run for run in contender.runs if id(run) not in ids]
+    return {
+        "problem": contender.problem,
+        "optimizer": contender.label,
+        "settings": len(trials) if several else 0,
+        "settings_diverged": sum(map(is_diverged, trials)) if several else 0,
+        **divergence_rate(repeats, level=level).rows()[0],
+    }
+
+
+def _settings(row: Row) -> str:
+    return f"{row['settings_diverged']} of {row['settings']}" if row["settings"] else NOTHING
+
+
+def _seeds(row: Row) -> str:
+    return f"{row['diverged']} of {row['runs']}" if row["runs"] else NOTHING
 
 
 def _percents(row: Row) -> str:
