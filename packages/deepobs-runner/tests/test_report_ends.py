@@ -10,10 +10,11 @@ from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
 from deepobs_runner.curves import settings_of
-from deepobs_runner.report import notes, settings_by_problem, summary_table
+from deepobs_runner.report import notes, settings_by_problem
 from deepobs_runner.reporting.ends import settings_table
 from deepobs_runner.reporting.study import make_study
 from deepobs_runner.schedules import Cosine
+from deepobs_runner.summary import summary_table
 
 
 def make(values=(3.0, 2.0, 1.0), *, status="done", steps=None, per_epoch=7, **settings):
@@ -36,7 +37,7 @@ def shown(problems):
 
     console = Console(width=160)
     with console.capture() as printed:
-        console.print(summary_table(problems))
+        console.print(summary_table(problems, console.width))
     return printed.get()
 
 

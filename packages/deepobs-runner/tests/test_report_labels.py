@@ -153,28 +153,35 @@ def test_what_all_settings_of_a_users_optimizer_share_is_said_once():
     assert notes(problems) == ["All settings of Mine share eps=1e-08 power=2."]
 
 
-def test_the_summary_fits_eighty_columns():
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("mixed", [False, True], ids=["plain", "epochs and status"])
+def test_the_summary_fits(width, mixed):
     from rich.console import Console
 
-    from deepobs_runner.report import summary_table
+    from deepobs_runner.summary import summary_table
 
     given = {"lr": 25.11886431509579, "eps": 1e-8, "power": 2}
     runs = [
         replace(
             result(problem="fmnist_2c2d", optimizer="there:AdamWScheduleFree", seed=seed,
                    hyperparams=given, recipe="2019"),
+            status="stopped" if mixed and seed == 44 else "done",
             records=tuple(
-                {"epoch": epoch, "metrics": {"test": {"objective": seed / 100, "accuracy": 0.9}}}
+                {"epoch": epoch, "steps": 7 * epoch - 3 * (mixed and epoch == 10),
+                 "metrics": {"test": {"objective": 123 + seed / 1000, "accuracy": seed / 100}}}
                 for epoch in range(11)
             ),
         )
-        for seed in (42, 43)
+        for seed in (42, 43, 44)
     ]  # fmt: skip
-    console = Console(width=80)
+    console = Console(width=width)
     with console.capture() as printed:
-        console.print(summary_table(settings_by_problem(runs)))
+        problems = settings_by_problem(runs)
+        console.print(summary_table(problems, width))
     lines = printed.get().splitlines()
-    assert max(map(len, map(str.rstrip, lines))) <= 80
+    assert max(map(len, map(str.rstrip, lines))) <= width
     words = printed.get().split()
-    for whole in ("AdamWScheduleFree", "lr=25.1189", "official,", "fmnist_2c2d", "0.0071"):
+    numbers = ["0.4250", "123.04250"] if mixed else ["0.430", "123.04300"]
+    extra = ["9.57", "(67", "stopped"] if mixed else []
+    for whole in ("AdamWScheduleFree", "lr=25.1189", "official,", "fmnist_2c2d", *numbers, *extra):
         assert whole in words  # nothing is cut or broken

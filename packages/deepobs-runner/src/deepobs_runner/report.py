@@ -1,18 +1,12 @@
-"""The settings of a report, their summary for the terminal, and what to know before comparing."""
+"""The settings of a report, and what to know before comparing them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from deepobs_runner.analysis import Metric, summarize_end
-from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, is_diverged
+from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.comparability import has_stand_in_data, notes_on_official
 from deepobs_runner.config import RunConfig
@@ -20,7 +14,6 @@ from deepobs_runner.curves import Setting, counted, settings_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.labels import shared_hyperparams, show
 from deepobs_runner.provenance import ORIGINAL
-from deepobs_runner.reporting.tables import NOTHING, spread_text
 from deepobs_runner.results import RunResult
 
 
@@ -75,81 +68,6 @@ def describe_statuses(runs: Iterable[RunResult]) -> str:
     if set(counts) == {"done"}:
         return "done"
     return ", ".join(f"{count} {status}" for status, count in counts.items())
-
-
-def summary_table(problems: dict[str, list[Setting]]) -> Table:
-    """Return the summary as a table for the terminal; columns nobody needs are left out.
-
-    A problem has a line of its own above its settings, so that the table fits 80 columns.
-    """
-    shown = [setting for settings in problems.values() for setting in settings]
-    columns: dict[str, Callable[[Setting], str]] = {"seeds": lambda s: _seeds(s.runs)}
-    ends = {_length(setting.runs) for setting in shown}
-    named = any(" epochs=" in setting.label for setting in shown)
-    if named or len(ends) > 1 or any("step" in end for end in ends):
-        columns["epochs"] = lambda s: _length(s.runs)
-    columns["test\nobjective"] = lambda s: _end(s.runs, TEST_OBJECTIVE)
-    if any(_end(setting.runs, TEST_ACCURACY) != NOTHING for setting in shown):
-        columns["test\naccuracy"] = lambda s: _end(s.runs, TEST_ACCURACY)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=0,
-        caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2",
-    )
-    labels = [_without_columns(setting.label) for setting in shown]
-    longest = max((len(word) for label in labels for word in label.split(" ")), default=0)
-    # Broken rather than cut, as it is all there is, but not within a word if that can be.
-    table.add_column("setting", overflow="fold", min_width=min(longest + 2, 40))
-    table.add_column("runs")
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    if any(describe_statuses(setting.runs) != "done" for setting in shown):
-        table.add_column("status")
-        columns["status"] = lambda s: describe_statuses(s.runs)
-    for number, (problem, settings) in enumerate(problems.items()):
-        if number:
-            table.add_row()
-        table.add_row(Text(problem, style="bold"))
-        for setting in settings:
-            recipe = setting.runs[0].config.recipe
-            table.add_row(
-                Padding(Text(_without_columns(setting.label)), (0, 0, 0, 2)),
-                Text(f"{setting.source}, {recipe}"),
-                *(Text(cell(setting)) for cell in columns.values()),
-            )
-    return table
-
-
-def _without_columns(label: str) -> str:
-    """Return the label of a setting without recipe and epochs, which have columns."""
-    words = label.split(" ")
-    return " ".join(word for word in words if not word.startswith(("recipe=", "epochs=")))
-
-
-def _end(runs: Sequence[RunResult], metric: Metric) -> str:
-    """Return mean and spread of a metric at the end of the runs that count."""
-    end = summarize_end(counted(runs), metric, resamples=None, unfinished=True)
-    return NOTHING if end is None else spread_text(end.mean, end.std)
-
-
-def _seeds(runs: Sequence[RunResult]) -> str:
-    """Return how many runs there are, and how many of them the numbers are of."""
-    averaged = len(counted(runs))
-    return str(averaged) if averaged == len(runs) else f"{averaged} of {len(runs)}"
-
-
-def _length(runs: Sequence[RunResult]) -> str:
-    """Return after how many epochs the runs end; with the steps if it is or may be within one."""
-    ends = [float(run.epochs()[-1]) for run in runs]
-    text = describe_range(ends)
-    unknown = any(run.ends_in_unknown_epoch for run in runs)
-    if unknown:
-        text = f"at most {text}"
-    if unknown or not all(map(float.is_integer, ends)):
-        steps = describe_range(steps_of(runs))
-        return f"{text} ({steps} {'step' if steps == '1' else 'steps'})"
-    return text
 
 
 def notes(problems: dict[str, list[Setting]]) -> list[str]:

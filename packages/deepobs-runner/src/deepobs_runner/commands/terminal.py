@@ -28,9 +28,10 @@ def say(console: Console, text: str) -> None:
 
 def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
     """Print the table of settings and what a reader must know before comparing them."""
-    from deepobs_runner.report import notes, summary_table  # torch comes with them
+    from deepobs_runner.report import notes  # torch comes with these
+    from deepobs_runner.summary import summary_table
 
-    console.print(summary_table(problems))
+    console.print(summary_table(problems, console.width), crop=False)
     for note in notes(problems):
         say(console, f"note: {note}")
 
