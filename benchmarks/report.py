@@ -1,4 +1,4 @@
-"""How long a report over many runs takes, part by part.
+"""How long `deepobs report` over many runs takes, from the return key to the last file.
 
 Run from the repository root, in an environment with deepobs-runner:
 
@@ -6,34 +6,31 @@ Run from the repository root, in an environment with deepobs-runner:
     python benchmarks/report.py --runs 1000 --out DIR
 
 The runs are made up: 10 problems, 10 optimizers, 20 learning rates with one seed and 80 more seeds
-at the best rate, 100 epochs each, in files as large as real ones; the last lines of the
-output are the seconds of reading, comparing, assembling and writing.
+at the best rate, 100 epochs each, in files as large as real ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from deepobs_runner import RunConfig, load_results
-from deepobs_runner.helpers import helpers
-from deepobs_runner.reporting.assembly import assemble
-from deepobs_runner.reporting.pictures import drawings
-from deepobs_runner.reporting.study import make_study
-from deepobs_runner.reporting.writing import FORMATS, write_report
+from deepobs_runner import RunConfig
+from deepobs_runner.reporting.writing import FORMATS
 
+COMMAND = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
 PROBLEMS = ("quadratic_deep", "mnist_logreg", "fmnist_2c2d", "fmnist_mlp", "cifar10_3c3d",
             "cifar100_allcnnc", "svhn_3c3d", "mnist_vae", "two_d_branin",
             "two_d_rosenbrock")  # fmt: skip
@@ -93,7 +90,7 @@ def write_run(config: RunConfig, quality: float, folder: Path, rng: np.random.Ge
 
 
 def main() -> None:
-    """Make the runs, report over them, and print the seconds."""
+    """Make the runs, report over them, and print the seconds and the size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--out", type=Path, help="keep runs and report here; runs are made once")
@@ -106,25 +103,18 @@ def main() -> None:
             rng = np.random.default_rng(0)
             for config, quality in configurations(arguments.runs):
                 write_run(config, quality, folder, rng)
-        gc.disable()  # as the command does, see `stored_records.collector_paused`
-        clock = [("", time.perf_counter())]
-        results = load_results(folder)
-        clock.append(("read", time.perf_counter()))
-        study = make_study(results)
-        clock.append(("compare", time.perf_counter()))
-        with helpers() as executor:  # as the command does
-            report = assemble(study, drawings(study, executor=executor))
-            clock.append(("assemble", time.perf_counter()))
-            formats = arguments.formats.split(",")
-            written = write_report(
-                study, report, folder.parent / "report", formats, executor=executor
-            )
-            clock.append(("write", time.perf_counter()))
-        for (_, before), (name, after) in pairwise(clock):
-            print(f"{name:10}{after - before:8.1f} s")
-        total = clock[-1][1] - clock[0][1]
-        size = sum(path.stat().st_size for path in written) / 1e6
-        print(f"{len(results)} runs: {total:.1f} s, {len(written)} files, {size:.0f} MB")
+        report = folder.parent / "report"
+        options = ["report", str(folder), "--out", str(report), "--formats", arguments.formats]
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", COMMAND, *options], check=True)
+        wall = time.perf_counter() - started
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        files = [path for path in report.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files) / 1e6
+        print(
+            f"{arguments.runs} runs: {wall:.1f} s, {spent.ru_utime + spent.ru_stime:.1f} s of the "
+            f"processor, {len(files)} files, {size:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

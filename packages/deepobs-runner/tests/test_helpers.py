@@ -4,9 +4,13 @@ import sys
 
 import pytest
 
+from deepobs_runner import load_results
 from deepobs_runner.cli import main
+from deepobs_runner.commands.terminal import PatientConsole
 from deepobs_runner.errors import UsageError
 from deepobs_runner.helpers import Here, helpers
+
+COMMAND = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
 
 
 def test_here_is_this_process_and_keeps_exceptions_for_the_future():
@@ -16,6 +20,47 @@ def test_here_is_this_process_and_keeps_exceptions_for_the_future():
         future.result()
     with helpers(1) as executor:
         assert isinstance(executor, Here)
+
+
+def test_without_a_main_module_to_import_there_are_no_helpers(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/nowhere/<stdin>")
+    with helpers(2) as executor:
+        assert isinstance(executor, Here)
+
+
+def test_a_reader_that_goes_away_ends_no_work(capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    console = PatientConsole(file=os.fdopen(writer, "w"))
+    console.print("nobody reads this")
+    console.print("nor this")
+    assert console.quiet
+    os.write(writer, b"the descriptor leads nowhere now")
+
+
+def test_a_run_goes_on_when_its_reader_goes_away(tmp_path):
+    words = ["run", "two_d_branin", "SGD", "lr=1e-4", "--steps", "30", "--out", str(tmp_path)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", COMMAND, *words]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert ended.stderr == b""
+    assert ended.returncode == 0
+    (result,) = load_results(tmp_path)
+    assert result.status == "done"
+
+
+@pytest.mark.slow
+def test_a_main_module_that_cannot_be_imported_again_is_said(tmp_path):
+    program = tmp_path / "unguarded.py"
+    program.write_text(
+        "import os\nfrom deepobs_runner.helpers import helpers\n"
+        "with helpers(2) as executor:\n    executor.submit(os.getpid).result()\n"
+    )
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
+    assert "could not be started" in ended.stderr
+    assert '__name__ == "__main__"' in ended.stderr
 
 
 @pytest.mark.slow
@@ -34,8 +79,7 @@ def test_a_report_is_the_same_with_and_without_helpers(tmp_path):
     assert main([*words, "--quiet", "--out", str(results)]) == 0
     ask = ["report", str(results), "--out"]
     # In a process of its own, because helpers import the main module again.
-    start = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", start, *ask, str(tmp_path / "helped")]
+    command = [sys.executable, "-c", COMMAND, *ask, str(tmp_path / "helped")]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deepobs_runner.commands.reporting.WORTH_HELP", 10**9)

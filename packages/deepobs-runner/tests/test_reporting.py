@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +24,7 @@ from deepobs_runner.reporting.latex import escape, latex_curves, latex_table
 from deepobs_runner.reporting.pictures import drawings
 from deepobs_runner.reporting.plain_text import csv_table, json_table, markdown_table
 from deepobs_runner.reporting.study import make_study
-from deepobs_runner.reporting.writing import FORMATS
+from deepobs_runner.reporting.writing import FORMATS, LIST
 from deepobs_runner.results import save_result
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_2019.json").read_text())
@@ -222,7 +223,10 @@ def folder(tmp_path):
     place = tmp_path / "results"
     place.mkdir()
 
-    def store(*runs):
+    def store(*runs, empty=False):
+        if empty:
+            shutil.rmtree(place)
+            place.mkdir()
         for run in runs:
             save_result(run, place, np.zeros(0))
         return place
@@ -256,8 +260,42 @@ def test_all_files_of_a_report(folder, tmp_path, capsys):
         for epoch in "01"
     ]
     assert {r["test_objective"] for r in rows} == {"3.0", "2.0"}
-    assert main([*words, "html,docx"]) == 2
-    assert "no format 'docx'; allowed: html, png" in capsys.readouterr().err
+    out.joinpath("notes.md").write_text("mine")
+    assert (out / "tables" / "paired.csv").exists()
+    fewer = folder(make(problem="q"), empty=True)
+    assert main([*words[:1], str(fewer), *words[2:], "html,csv"]) == 0
+    assert "beside it: tables, methods\n" in capsys.readouterr().out
+    # Of the formats written again, what only the first report wrote is gone.
+    left = {str(path.relative_to(out)) for path in out.rglob("*.*") if path.is_file()}
+    assert not (out / "tables" / "paired.csv").exists()
+    assert {"report.html", "tables/final.csv", "latex/curves-p.tex", "notes.md", LIST} <= left
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_done(folder, tmp_path, capsys):
+    words = ["report", str(folder(make())), "--no-baselines", "--out"]
+    for formats in ("html,docx", ""):
+        assert main([*words, str(tmp_path / "new"), "--formats", formats]) == 2
+        said = capsys.readouterr()
+        assert "allowed: html, png, pdf" in said.err
+        assert said.out == ""
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    assert main([*words, str(tmp_path / "file"), "--formats", "csv"]) == 2
+    said = capsys.readouterr()
+    assert "Cannot write the report to" in said.err
+    assert said.out == ""
+
+
+def test_only_files_in_the_folder_of_a_report_are_ever_removed(folder, tmp_path):
+    place, out = folder(make()), tmp_path / "report"
+    words = ["report", str(place), "--no-baselines", "--out", str(out), "--formats", "csv"]
+    assert main(words) == 0
+    other = tmp_path / "other.txt"
+    other.write_text("mine")
+    with (out / LIST).open("a") as file:
+        file.write("../other.txt\n")
+    assert main(words) == 0
+    assert other.exists()
 
 
 def test_methods_say_what_was_run_and_cite_what_was_used(folder):

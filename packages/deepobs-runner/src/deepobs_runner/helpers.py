@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from deepobs_runner.errors import UsageError
@@ -15,6 +18,9 @@ from deepobs_runner.jobs import usable_cores
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+MOST_PROCESSES = 8
+"""Each imports torch and matplotlib, and a report has a few dozen figures."""
 
 
 class Here(Executor):
@@ -32,42 +38,71 @@ class Here(Executor):
 
 @contextmanager
 def helpers(processes: int | None = None) -> Iterator[Executor]:
-    """Give what calls functions in other processes, as many as there are cores.
+    """Give what calls functions in other processes.
 
     Each imports the main module of the program again, so this is for commands, whose main module
-    does nothing when it is imported.
+    does nothing when it is imported. Where there is no file to import, all is done here.
 
     Args:
-        processes: at most; None: as many as there are cores; 1: none, all is done here.
+        processes: at most; None: as many as there are cores, up to `MOST_PROCESSES`; 1: none, all
+            is done here.
 
     Raises:
-        UsageError: a process was killed.
+        UsageError: a process was killed, or could not be started.
     """
-    processes = processes or usable_cores()
-    if processes == 1:
+    processes = processes or min(usable_cores(), MOST_PROCESSES)
+    if processes == 1 or not _main_can_be_imported():
         yield Here()
         return
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=_leave_interrupts
-    )
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    started: list[Future[None]] = []
     try:
-        for _ in range(processes):
-            pool.submit(_warm_up)
+        with _interrupts_ignored():  # as the processes that start now go on to do
+            started += [pool.submit(_warm_up) for _ in range(processes)]
         yield pool
     except BrokenExecutor as error:
-        raise UsageError(
-            f"A process that helped was killed; is memory short? Run it again. ({error})"
-        ) from None
+        raise UsageError(_what_broke(started, error)) from None
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()  # else what they are at would be waited for
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """Leave Ctrl-C to the process that is helped."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _main_can_be_imported() -> bool:
+    """Whether a new process finds the main module; not that of `python - < program`."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is None or Path(file).exists()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Leave Ctrl-C to nobody meanwhile; processes started now leave it to this one for good."""
+    if threading.current_thread() is not threading.main_thread():  # which may not say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _what_broke(started: Sequence[Future[None]], error: BrokenExecutor) -> str:
+    if any(future.done() and future.exception() is None for future in started):
+        return f"A process that helped was killed; is memory short? Run it again. ({error})"
+    return (
+        "Processes that help could not be started. They import the main module again: what it "
+        'does must stand under if __name__ == "__main__". '
+        f"({error})"
+    )
 
 
 def _warm_up() -> None:
     """Import what drawing and following take, which is most of what a short task costs."""
+    import torch
+
+    torch.set_num_threads(1)  # the processes share the cores
     import_module("deepobs_runner.figures")
     import_module("matplotlib.backends.backend_pdf")

@@ -64,8 +64,9 @@ def check_records(records: Any) -> tuple[Mapping[str, Any], ...]:
         name = f"records[{number}]"
         _check(name, record, isinstance(record, Mapping), "an object")
         _check(f"{name}.epoch", record.get("epoch"), _is_count(record.get("epoch")), "a count")
-        if "steps" in record:
-            _check(f"{name}.steps", record["steps"], _is_count(record["steps"]), "a count")
+        for count in ("steps", "steps_per_epoch"):
+            if count in record:
+                _check(f"{name}.{count}", record[count], _is_count(record[count]), "a count")
         for part in ("clocks", "counters"):
             values = record.get(part, {})
             right = isinstance(values, Mapping) and all(
@@ -91,12 +92,12 @@ def _is_record(record: Any) -> bool:
     if type(record) is not dict or not _is_count(record.get("epoch")):
         return False
     metrics = record.get("metrics")
-    if type(metrics) is not dict:
+    if type(metrics) is not dict or not _is_count(record.get("steps", 0)):
         return False
-    parts = (record.get("clocks", {}), record.get("counters", {}), *metrics.values())
-    return _is_count(record.get("steps", 0)) and all(
-        type(p) is dict and NUMERIC.issuperset(map(type, p.values())) for p in parts
-    )
+    for part in (record.get("clocks", {}), record.get("counters", {}), *metrics.values()):
+        if type(part) is not dict or not NUMERIC.issuperset(map(type, part.values())):
+            return False
+    return True
 
 
 def _check(name: str, value: Any, right: bool, wanted: str) -> None:

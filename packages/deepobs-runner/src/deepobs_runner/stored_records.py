@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
+import orjson
+
 from deepobs_runner.errors import UsageError
 from deepobs_runner.stored_fields import check_records
 
@@ -65,7 +67,7 @@ class StoredRecords(Sequence[Record]):
         """
         if self._parsed is None:
             try:
-                self._parsed = check_records(json.loads(self._text))
+                self._parsed = check_records(orjson.loads(self._text))
             except UsageError as error:
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}") from None
             except (ValueError, RecursionError) as error:

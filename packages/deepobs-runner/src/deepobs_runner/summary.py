@@ -14,7 +14,7 @@ from deepobs_runner.analysis import Metric, summarize_end
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE
 from deepobs_runner.curves import Setting, counted
 from deepobs_runner.report import describe_range, describe_statuses, steps_of
-from deepobs_runner.reporting.tables import NOTHING, spread_text
+from deepobs_runner.reporting.tables import NOTHING, longest_word, spread_text
 from deepobs_runner.results import RunResult
 
 INDENT = 2
@@ -51,15 +51,6 @@ class Column(NamedTuple):
         """Return it with what stands beside the number of a cell below it."""
         texts = [text.replace(" ± ", "\n± ").replace(" (", "\n(") for text in self.texts]
         return Column(self.heading, texts)
-
-
-def longest_word(texts: Iterable[str]) -> int:
-    """Return the length of the longest word of some texts.
-
-    >>> longest_word(["SGD lr=0.1", "Adam"])
-    6
-    """
-    return max((len(word) for text in texts for word in text.split()), default=0)
 
 
 class Layout(NamedTuple):

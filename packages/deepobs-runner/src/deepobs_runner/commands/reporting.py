@@ -33,7 +33,12 @@ from deepobs_runner.reporting.plain_text import (
 )
 from deepobs_runner.reporting.study import Study, make_study
 from deepobs_runner.reporting.tables import Table, select
-from deepobs_runner.reporting.writing import write_report
+from deepobs_runner.reporting.writing import (
+    check_formats,
+    make_folder,
+    save_figures,
+    write_report,
+)
 from deepobs_runner.results import RunResult, load_results, write_bytes
 from deepobs_runner.stored_records import collector_paused
 from deepobs_runner.tuning.ledger import what_is_damaged
@@ -57,7 +62,7 @@ def make_report(arguments: argparse.Namespace) -> int:
     A file that cannot be read is named and left out.
     """
     console = make_console()
-    formats = [word.strip() for word in arguments.formats.split(",")]
+    formats = check_formats(arguments.formats.split(","))
     draw = bool({"html", "png", "pdf"} & set(formats))
     out = arguments.out or default_folder(arguments.results)
     worth_help = draw and _is_large(arguments.results)
@@ -68,6 +73,7 @@ def make_report(arguments: argparse.Namespace) -> int:
             level=arguments.level,
             problems=arguments.problem,
         )
+        make_folder(out, formats)  # before anything is drawn, if it cannot be made
         # The helpers begin while the summary is made.
         pictures = drawings(study, executor=executor) if draw else ()
         _say_left_out(console, study)
@@ -75,14 +81,24 @@ def make_report(arguments: argparse.Namespace) -> int:
         print_summary(console, shown)
         for verdict in study.verdicts:
             say(console, verdict.overall)
-        report = assemble(study, pictures)
-        written = write_report(study, report, out, formats, executor=executor)
-    if written[0].suffix == ".html":
-        say(console, f"wrote {written[0]}, which opens in any browser")
-    rest = [path for path in written if path.suffix != ".html"]
-    if rest:
-        say(console, f"wrote {count(len(rest), 'file')} beside it: tables, figures, methods")
+        figures = save_figures(pictures, out, formats, executor)
+        report = assemble(study, [saving.drawing for saving in figures])
+        written = write_report(study, report, out, formats, figures=figures)
+    _say_what_is_written(console, written, out)
     return 0
+
+
+def _say_what_is_written(console: Console, written: Sequence[Path], folder: Path) -> None:
+    """Name the page, if there is one, and the kinds of the other files."""
+    pages = [path for path in written if path.suffix == ".html"]
+    for page in pages:
+        say(console, f"wrote {page}, which opens in any browser")
+    kinds = {".csv": "tables", ".png": "figures", ".pdf": "figures", ".tex": "LaTeX"}
+    there = {path.suffix for path in written}
+    named = [*dict.fromkeys(kind for suffix, kind in kinds.items() if suffix in there), "methods"]
+    place = "beside it" if pages else f"to {folder}"
+    rest = len(written) - len(pages)
+    say(console, f"wrote {count(rest, 'file')} {place}: {', '.join(named)}")
 
 
 @collector_paused()

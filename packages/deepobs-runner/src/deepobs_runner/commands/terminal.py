@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 if TYPE_CHECKING:
     from deepobs_runner.curves import Setting
+
+
+class PatientConsole(Console):
+    """A console whose reader may go away, as in `deepobs run ... | head`: the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
@@ -17,8 +27,10 @@ def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
         stderr: it prints to standard error.
         quiet: it prints nothing.
     """
-    console = Console(stderr=stderr, quiet=quiet)
-    return console if console.is_terminal else Console(width=120, stderr=stderr, quiet=quiet)
+    console = PatientConsole(stderr=stderr, quiet=quiet)
+    if console.is_terminal:
+        return console
+    return PatientConsole(width=120, stderr=stderr, quiet=quiet)
 
 
 def say(console: Console, text: str) -> None:

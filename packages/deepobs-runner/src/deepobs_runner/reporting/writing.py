@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
+from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
 from deepobs_runner.helpers import Here
 from deepobs_runner.provenance import whose
@@ -22,70 +24,152 @@ FORMATS = ("html", "png", "pdf", "csv", "latex")
 """What can be written; `cli.REPORT_FORMATS` repeats them."""
 
 
-def write_report(
-    study: Study,
-    report: Report,
-    folder: Path,
-    formats: Sequence[str] = FORMATS,
-    *,
-    executor: Executor | None = None,
-) -> list[Path]:
-    """Write a report to a folder; return the paths, that of the page first.
+LIST = ".written"
+"""File in the folder of a report: the names of the others, so that the next one can remove them."""
 
-    Args:
-        study: what it is about.
-        report: of the study, with its drawings if figures are wanted.
-        folder: is made if it is not there; files of the same name are replaced.
-        formats: some of `FORMATS`.
-        executor: writes figures; None: this process.
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """A drawing whose files are being written.
+
+    Attributes:
+        drawing: which.
+        paths: of its files.
+        svg: the same as an `<svg>` element, if one was asked for, when all is written.
+    """
+
+    drawing: Drawing
+    paths: tuple[Path, ...]
+    svg: Future[str | None]
+
+
+def check_formats(words: Iterable[str]) -> list[str]:
+    """Return the formats of a report that are asked for.
 
     Raises:
-        UsageError: an unknown format, or a file cannot be written.
+        UsageError: an unknown format, or none.
     """
+    formats = [word.strip() for word in words if word.strip()]
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise UsageError(
             f"There is no format {', '.join(map(repr, unknown)) or 'asked for'}; allowed: "
             f"{', '.join(FORMATS)}."
         )
-    figures = folder / "figures"
-    pictures: dict[str, str] = {}
-    evaluations: list[Path] = []
+    return formats
+
+
+def make_folder(folder: Path, formats: Sequence[str]) -> None:
+    """Make the folder of a report.
+
+    Args:
+        folder: may be there.
+        formats: of the files to come, some of `FORMATS`.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
     try:
-        (figures if {"png", "pdf"} & set(formats) else folder).mkdir(parents=True, exist_ok=True)
-        started = _start_figures(report, figures, formats, executor or Here())
+        (folder / "figures" if _kinds(formats) else folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
+
+
+def save_figures(
+    pictures: Iterable[Drawing],
+    folder: Path,
+    formats: Sequence[str],
+    executor: Executor | None = None,
+) -> list[Saving]:
+    """Have every drawing written as soon as it is made.
+
+    Args:
+        pictures: those that could not be drawn too.
+        folder: of the report.
+        formats: some of `FORMATS`.
+        executor: writes; None: this process.
+    """
+    executor = executor or Here()
+    nothing: Future[str | None] = Future()
+    nothing.set_result(None)
+    started = []
+    for drawing in pictures:
+        paths: tuple[Path, ...] = ()
+        svg = nothing
+        if drawing.figure is not None:
+            paths = tuple(folder / "figures" / f"{drawing.name}.{k}" for k in _kinds(formats))
+            label = f"{drawing.title}. {drawing.caption}" if "html" in formats else None
+            svg = executor.submit(save_all, drawing.figure, paths, label)
+        started.append(Saving(drawing=drawing, paths=paths, svg=svg))
+    return started
+
+
+def write_report(
+    study: Study,
+    report: Report,
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    figures: Sequence[Saving] | None = None,
+) -> list[Path]:
+    """Write a report to a folder; return the paths, that of the page first.
+
+    What an earlier report wrote there in these formats and this one does not is removed.
+
+    Args:
+        study: what it is about.
+        report: of the study, with its drawings if figures are wanted.
+        folder: is made if it is not there; files of the same name are replaced.
+        formats: some of `FORMATS`.
+        figures: the drawings of the report, being written; None: they are written now.
+
+    Raises:
+        UsageError: an unknown format, or a file cannot be written.
+    """
+    make_folder(folder, check_formats(formats))
+    if figures is None:
+        drawn = (*report.drawings, *(d for s in report.sections for d in s.drawings))
+        figures = save_figures(drawn, folder, formats)
+    written: list[Path] = []
+    try:
         if "csv" in formats:  # while others draw
-            evaluations.append(_write_evaluations(study, folder / "evaluations.csv"))
-        drawn: list[Path] = []
-        for name, paths, future in started:
-            svg = future.result()
-            drawn += paths
+            written.append(_write_evaluations(study, folder / "evaluations.csv"))
+        pictures: dict[str, str] = {}
+        for saving in figures:
+            svg = saving.svg.result()
+            written += saving.paths
             if svg is not None:
-                pictures[name] = svg
+                pictures[saving.drawing.name] = svg
         texts = [
             _write(folder / name, content)
             for name, content in _texts(study, report, pictures, formats)
         ]
+        _remove_others(folder, [*texts, *written])
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
-    return [*texts, *evaluations, *drawn]
+    return [*texts, *written]
 
 
-def _start_figures(
-    report: Report, folder: Path, formats: Sequence[str], executor: Executor
-) -> list[tuple[str, list[Path], Future[str | None]]]:
-    """Have every figure written; return its name, its files, and what returns its SVG."""
-    kinds = [name for name in ("png", "pdf") if name in formats]
-    started = []
-    for drawing in (*report.drawings, *(d for s in report.sections for d in s.drawings)):
-        if drawing.figure is None or not (kinds or "html" in formats):
+def _kinds(formats: Sequence[str]) -> list[str]:
+    """Return the formats that figures are written in."""
+    return [name for name in ("png", "pdf") if name in formats]
+
+
+def _remove_others(folder: Path, written: Sequence[Path]) -> None:
+    """Remove what an earlier report left of kinds written now, and list what is there."""
+    names = {path.relative_to(folder).as_posix() for path in written}
+    kinds = {path.suffix for path in written}
+    earlier = folder / LIST
+    before = earlier.read_text(encoding="utf-8").splitlines() if earlier.exists() else []
+    for name in set(before) - names:
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):  # the list was edited
             continue
-        paths = [folder / f"{drawing.name}.{kind}" for kind in kinds]
-        label = f"{drawing.title}. {drawing.caption}" if "html" in formats else None
-        started.append(
-            (drawing.name, paths, executor.submit(save_all, drawing.figure, paths, label))
-        )
-    return started
+        if path.suffix in kinds:
+            path.unlink(missing_ok=True)
+        else:
+            names.add(name)
+    _write(earlier, "".join(f"{name}\n" for name in sorted(names)))
 
 
 def _texts(
