@@ -48,13 +48,8 @@ SIZES = (1_000, 4_000, 16_000, 60_000)
 
 
 def medians(measures: Mapping[Hashable, Callable[[], float]], rounds: int) -> dict[Hashable, float]:
-    """Return medians over rounds of what takes turns; one more warms up."""
-    found: dict[Hashable, list[float]] = {name: [] for name in measures}
-    for number in range(rounds + 1):
-        for name, measure in measures.items():
-            value = measure()
-            if number:
-                found[name].append(value)
+    """Return medians over rounds of what takes turns."""
+    found = subjects.in_turns(measures, rounds)
     return {name: statistics.median(values) for name, values in found.items()}
 
 

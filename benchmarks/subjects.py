@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -27,6 +27,9 @@ from deepobs_runner.devices import numerics
 from deepobs_runner.progress import label_run, report_progress
 from deepobs_runner.training import build_model, load_data
 
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
 FASHION_MNIST = Path(os.environ.get("DEEPOBS_TEST_FMNIST", "/usr/share/datasets/fashion-mnist"))
 
 SECONDS: Callable[[], float] = time.perf_counter
@@ -42,6 +45,17 @@ def use_clock(clock: Callable[[], float]) -> None:
 def use_processor_time() -> None:
     """Measure processor seconds of this process instead of wall time, on a busy machine."""
     use_clock(time.process_time)
+
+
+def in_turns(measures: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T]]:
+    """Return what candidates that take turns measure, in every round; one more warms up."""
+    found: dict[K, list[T]] = {name: [] for name in measures}
+    for number in range(rounds + 1):
+        for name, measure in measures.items():
+            value = measure()
+            if number:
+                found[name].append(value)
+    return found
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,11 @@ def profile(subject: Subject, workers: int) -> Counter[str]:
     return parts
 
 
+def our_step(subject: Subject) -> Counter[str]:
+    """Return the seconds of a step of `run`."""
+    return Counter({"ours": step_seconds(train_ours(subject))})
+
+
 def main() -> None:
     """Print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -111,14 +117,12 @@ def main() -> None:
             if options.only and name not in options.only:
                 continue
             subject = prepare(name, steps, data_dir, Path(folder) / "runs")
-            found: dict[str, list[float]] = {}
-            for number in range(rounds + 1):
-                row = profile(subject, workers)
-                row["ours"] = step_seconds(train_ours(subject))
-                for part in (*PARTS, "whole", "ours"):
-                    if number:  # the first round warms up
-                        found.setdefault(part, []).append(row[part])
-            cells = [f"{1000 * statistics.median(values):.3g}" for values in found.values()]
+            usual: Callable[[], Counter[str]] = partial(profile, subject, workers)
+            ours = partial(our_step, subject)
+            found = subjects.in_turns({"usual": usual, "ours": ours}, rounds)
+            columns = [[row[part] for row in found["usual"]] for part in (*PARTS, "whole")]
+            columns.append([row["ours"] for row in found["ours"]])
+            cells = [f"{1000 * statistics.median(values):.3g}" for values in columns]
             rows.append([name, str(workers), *cells])
             print(" | ".join(rows[-1]), flush=True)
     table = markdown(["problem", "workers", *PARTS, "whole", "ours"], rows)

@@ -150,12 +150,7 @@ def variants_table(subjects_: list[Subject], rounds: int) -> str:
     """Return the second table."""
     rows = []
     for subject in subjects_:
-        found: dict[str, list[float]] = {}
-        for number in range(rounds + 1):
-            row = {name: measure() for name, measure in variants_of(subject).items()}
-            for name, seconds in row.items():
-                if number:  # the first round warms up
-                    found.setdefault(name, []).append(seconds)
+        found = subjects.in_turns(variants_of(subject), rounds)
         cells = [f"{1000 * statistics.median(found['run']):.3g}"]
         for name, base in RELATIVE:
             if name not in found:
