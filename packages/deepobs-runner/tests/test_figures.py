@@ -471,12 +471,34 @@ def test_a_file_that_no_longer_works_costs_its_own_way_only(text, said, followed
     )
     result = run(config, Execution(device="cpu", out=tmp_path))
     file.write_text(text)
-    both = next(drawings({"two_d_branin": settings_of([*followed[0], result])}, ["trajectory"]))
+    settings = {"two_d_branin": settings_of([*followed[0], result])}
+    both = next(drawings(settings, ["trajectory"], import_code=True))
     assert FIXED_COLORS["SGD"] in lines_of(both.figure.axes[0])
     assert f"make is left out: {said}" in both.caption
-    alone = next(drawings({"two_d_branin": settings_of([result])}, ["trajectory"]))
-    assert alone.figure is None
-    assert said in alone.caption
+    alone = {"two_d_branin": settings_of([result])}
+    drawing = next(drawings(alone, ["trajectory"], import_code=True))
+    assert drawing.figure is None
+    assert said in drawing.caption
+
+
+def test_code_that_results_name_is_not_imported_unasked(tmp_path, capsys):
+    file, marker = tmp_path / "opt.py", tmp_path / "imported"
+    file.write_text(
+        f"from pathlib import Path\nfrom torch.optim import SGD\nPath({str(marker)!r}).touch()\n"
+        "def make(model, lr): return SGD(model.parameters(), lr)"
+    )
+    results = tmp_path / "results"
+    words = ["run", "two_d_branin", f"{file}:make", "lr=0.001", "--steps", "5"]
+    assert main([*words, "--out", str(results)]) == 0
+    marker.unlink()
+    figure = ["plot", str(results), "trajectory", "--no-baselines", "--out"]
+    assert main([*figure, str(tmp_path / "way.svg")]) == 1
+    assert f"names code, {file}:make, which is imported with" in capsys.readouterr().err
+    report = ["report", str(results), "--no-baselines", "--formats", "html"]
+    assert main(report) == 0
+    assert not marker.exists()
+    assert main([*figure, str(tmp_path / "way.svg"), "--import-code"]) == 0
+    assert (tmp_path / "way.svg").exists()
 
 
 def test_a_way_that_is_not_followed_to_its_end_says_so(followed):

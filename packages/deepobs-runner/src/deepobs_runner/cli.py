@@ -172,6 +172,7 @@ def _add_report(commands: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="A,B",
         help="what to write; default: %(default)s",
     )
+    _add_import_code(sub)
 
 
 def _add_table(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -254,7 +255,17 @@ def _add_plot(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--out", type=Path, metavar="FILE", help="a .pdf, .png or .svg; default: print it as text"
     )
     sub.add_argument("--terminal", action="store_true", help="text as well as the file")
+    _add_import_code(sub)
     _add_baselines_and_unit(sub)
+
+
+def _add_import_code(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--import-code",
+        action="store_true",
+        help="for trajectories: import the optimizers' files and packages that results name; not "
+        "for results of unknown origin",
+    )
 
 
 def _add_baselines(commands: Subparsers[argparse.ArgumentParser]) -> None:

@@ -107,6 +107,11 @@ def follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory:
     )
 
 
+def names_code(run: RunResult) -> bool:
+    """Whether to follow a run is to import the file or package that its result names."""
+    return ":" in run.config.optimizer
+
+
 def try_to_follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory | str:
     """Return the way of a run, see `follow`, or why there is none, in one line.
 

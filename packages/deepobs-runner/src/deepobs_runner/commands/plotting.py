@@ -31,6 +31,7 @@ def plot(arguments: argparse.Namespace) -> int:
         [arguments.figure],
         problems=check_problems(study, arguments.problem),
         metric=arguments.metric,
+        import_code=arguments.import_code,
     )
     drawn = list(_drawn(found))
     if not drawn:

@@ -75,7 +75,9 @@ def make_report(arguments: argparse.Namespace) -> int:
         )
         make_folder(out, formats)  # before anything is drawn, if it cannot be made
         # The helpers begin while the summary is made.
-        pictures = drawings(study, executor=executor) if draw else ()
+        pictures = (
+            drawings(study, import_code=arguments.import_code, executor=executor) if draw else ()
+        )
         _say_left_out(console, study)
         shown = {problem: shown_settings(study, problem) for problem in study.settings}
         print_summary(console, shown)

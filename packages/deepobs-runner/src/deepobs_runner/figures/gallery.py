@@ -45,7 +45,7 @@ from deepobs_runner.official import official_results
 from deepobs_runner.provenance import YOURS, whose
 from deepobs_runner.report import file_names
 from deepobs_runner.results import RunResult
-from deepobs_runner.trajectories import Trajectory, try_to_follow
+from deepobs_runner.trajectories import Trajectory, names_code, try_to_follow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,6 +106,7 @@ def gather(
     unit: Unit = "epochs",
     level: float = 0.95,
     executor: Executor | None = None,
+    import_code: bool = False,
 ) -> Material:
     """Return what the figures of some settings are drawn of; arguments as for `drawings`.
 
@@ -117,6 +118,7 @@ def gather(
         unit: of the time to the target.
         level: of all intervals.
         executor: follows runs; None: they must not be trained once more.
+        import_code: as for `drawings`.
     """
     if results is None:
         results = {problem: _results(problem, listed) for problem, listed in settings.items()}
@@ -136,20 +138,30 @@ def gather(
         metric=metric,
         unit=unit,
         level=level,
-        ways=None if executor is None else _followed(found, executor),
+        ways=None if executor is None else _followed(found, executor, import_code),
     )
 
 
 def _followed(
-    found: Mapping[str, Sequence[Contender]], executor: Executor
+    found: Mapping[str, Sequence[Contender]], executor: Executor, import_code: bool
 ) -> dict[str, dict[str, Future[Trajectory | str]]]:
     """Have contenders on functions of two parameters followed: yours first, then the best."""
     ways: dict[str, dict[str, Future[Trajectory | str]]] = {}
     for problem in filter(AREAS.__contains__, found):
         best = sorted(found[problem], key=_worth_following)[:MOST_WAYS]
         steps = FOLLOWED_STEPS // len(best)
-        ways[problem] = {c.label: executor.submit(try_to_follow, c.runs[0], steps) for c in best}
+        for contender in best:
+            run = contender.runs[0]
+            ways.setdefault(problem, {})[contender.label] = (
+                Here().submit(_say_not_imported, run)
+                if names_code(run) and not import_code
+                else executor.submit(try_to_follow, run, steps)
+            )
     return ways
+
+
+def _say_not_imported(run: RunResult) -> str:
+    return f"its result names code, {run.config.optimizer}, which is imported with --import-code alone."
 
 
 def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
@@ -169,6 +181,7 @@ def drawings(
     unit: Unit = "epochs",
     level: float = 0.95,
     rerun: bool = True,
+    import_code: bool = False,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
     """Return every figure of some settings, drawn when it is asked for; following begins at once.
@@ -186,7 +199,9 @@ def drawings(
         unit: of the time to the target.
         level: of all intervals.
         rerun: train runs on functions of two parameters once more for their trajectories, which
-            takes seconds each and imports their optimizers.
+            takes seconds each.
+        import_code: also those whose optimizer is a file's or a package's that their result names;
+            not for results of unknown origin.
         executor: does that; None: this process.
 
     Raises:
@@ -205,6 +220,7 @@ def drawings(
         unit=unit,
         level=level,
         executor=(executor or Here()) if followed else None,
+        import_code=import_code,
     )
     return chain.from_iterable(KINDS[kind](material) for kind in kinds)
 

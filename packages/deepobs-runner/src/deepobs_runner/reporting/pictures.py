@@ -30,6 +30,7 @@ def drawings(
     *,
     problems: Sequence[str] = (),
     metric: str | None = None,
+    import_code: bool = False,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
     """Return every figure of a study, or why it could not be drawn; see `figures.drawings`.
@@ -39,6 +40,7 @@ def drawings(
         kinds: some of `figures.KINDS`; None: all.
         problems: to draw; none: all of the study.
         metric: as for `figures.drawings`.
+        import_code: as for `figures.drawings`.
         executor: as for `figures.drawings`.
     """
     names = list(problems) or list(study.settings)
@@ -54,5 +56,6 @@ def drawings(
         metric=metric,
         unit=study.unit,
         level=study.level,
+        import_code=import_code,
         executor=executor,
     )
