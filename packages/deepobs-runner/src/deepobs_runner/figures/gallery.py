@@ -161,7 +161,8 @@ def _followed(
 
 
 def _say_not_imported(run: RunResult) -> str:
-    return f"its result names code, {run.config.optimizer}, which is imported with --import-code alone."
+    code = run.config.optimizer
+    return f"its result names code, {code}, which is imported with --import-code alone."
 
 
 def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
