@@ -43,10 +43,14 @@ from deepobs_runner.analysis import (
     times_to_target,
     unequal,
 )
+from deepobs_runner.analysis.comparison import rank_sum_p, shift_of
+from deepobs_runner.analysis.fairness import agreement
 from deepobs_runner.analysis.profiles import profile_integral, profile_ratios, profile_steps
 from deepobs_runner.analysis.resampling import interval, quantiles
 from deepobs_runner.analysis.survival import resampled_medians
 from deepobs_runner.analysis.tuning import best_of
+from deepobs_runner.analysis.verdict import ratio_bracket
+from deepobs_runner.schedules import Cosine
 
 LOSS = Metric("test", "objective", higher_is_better=False)
 ACCURACY = Metric("test", "accuracy", higher_is_better=True)
@@ -647,6 +651,72 @@ def test_paired_where_nothing_is_shared():
     assert (paired.ties, paired.gain) == (1, 0.0)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_sum_is_scipys(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=4), rng.normal(0.5, size=7)
+    theirs = stats.mannwhitneyu(first, second, method="exact").pvalue
+    assert rank_sum_p(first, second) == pytest.approx(theirs)
+    many = rng.normal(size=40), rng.normal(0.3, size=41)
+    assert rank_sum_p(*many) == pytest.approx(stats.mannwhitneyu(*many).pvalue)
+    assert rank_sum_p(np.ones(40), np.ones(41)) == 1.0
+
+
+def test_rank_sum_with_ties_is_the_enumeration():
+    first, second = np.array([1.0, 2.0, np.inf]), np.array([0.0, 1.0, 1.0, 2.0, 0.0])
+    ranks = stats.rankdata(np.concatenate([first, second]))
+    sums = np.array([sum(drawn) for drawn in itertools.combinations(ranks, 3)])
+    tails = [np.mean(sums <= ranks[:3].sum()), np.mean(sums >= ranks[:3].sum())]
+    assert rank_sum_p(first, second) == pytest.approx(min(1.0, 2 * min(tails)))
+    assert rank_sum_p(first, np.zeros(0)) == 1.0
+
+
+@pytest.mark.parametrize("sizes", [(5, 8), (40, 45)])
+def test_the_interval_of_a_shift_inverts_the_rank_sum_test(sizes):
+    rng = np.random.default_rng(1)
+    first, second = (rng.normal(size=size) for size in sizes)
+    gain, low, high = shift_of(first, second)
+    assert gain == np.median(np.subtract.outer(first, second))
+    slack = 0.0 if sum(sizes) < 60 else 0.05  # where the distribution is the normal one
+    for shift in (low + 1e-9 + slack, gain, high - 1e-9 - slack):
+        assert rank_sum_p(first - shift, second) > 0.05
+    for shift in (low - 1e-9 - slack, high + 1e-9 + slack):
+        assert rank_sum_p(first - shift, second) <= 0.05
+
+
+def test_an_interval_of_a_shift_takes_enough_runs():
+    assert shift_of(np.arange(3.0), np.arange(4.0))[1:] == (-np.inf, np.inf)
+    assert np.isfinite(shift_of(np.arange(3.0), np.arange(5.0))).all()
+    assert math.isnan(shift_of(np.zeros(0), np.zeros(3))[0])
+
+
+def test_nothing_is_paired_across_programs():
+    """Three seeds of ours against ten of TensorFlow's, with other names or the same."""
+    official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
+    runs = [run_of([1.0 + 0.01 * s], s, environment=official) for s in range(10)]
+    for first in (0, 100):
+        ours = [run_of([0.5 + 0.01 * s], first + s, optimizer="Adam") for s in range(3)]
+        (paired,) = compare_paired(contenders([*runs, *ours]), "Adam", "SGD")
+        assert (paired.by_seed, paired.seeds, paired.runs) == (False, (), (3, 10))
+        assert paired.p == pytest.approx(2 / math.comb(13, 3))
+        assert paired_sentence(paired) == (
+            "The final test objective of Adam is better by 0.535 [0.500, 0.570] over 3 runs "
+            "against 10, not paired, as two programs made them (p = 0.007)."
+        )
+
+
+def test_equal_and_undecided_in_words():
+    runs = [run_of([3.0, 1.0], s, optimizer=o) for o in ("SGD", "Adam") for s in range(3)]
+    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    assert paired_sentence(paired) == (
+        "The final test objective of Adam is equal to that of SGD on all 3 common seeds."
+    )
+    (paired,) = compare_paired(contenders([runs[0], runs[3]]), "Adam", "SGD")
+    assert paired_sentence(paired).endswith("is equal to that of SGD on the common seed.")
+    assert ratio_bracket(0.5, 1.0004) == "[0.500, 1.0004]"
+    assert ratio_bracket(1.0, math.inf) == "[1.00, ∞]"
+
+
 # Planning.
 
 
@@ -767,9 +837,55 @@ def test_what_is_unequal_is_said():
     assert "Unequal tuning budgets on p: SGD 2 settings tried, Adam (recipe 2019) 1 " in joined
     assert "Different precisions on p: SGD fp32, Adam (recipe 2019) bf16." in joined
     assert "Different recipes on p: " in joined
-    assert "Unequal numbers of seeds on p" in joined
+    assert "Different seeds on p: SGD 1 seed (42), Adam (recipe 2019) 2 seeds (42 to 43)." in joined
     assert "epochs on p: SGD 1 epoch, Adam (recipe 2019) 2 epochs." in joined
     assert " q" not in joined
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"schedule": Cosine()}, "Different schedules on p: SGD constant, Adam cosine."),
+        (
+            {"clip_norm": 1.0},
+            "Different clipping on p: SGD no clipping, Adam gradients clipped at norm 1.",
+        ),
+        (
+            {"world_size": 2},
+            "Different numbers of processes on p: SGD 1 process, Adam 2 processes.",
+        ),
+        ({"seed": 7}, "Different seeds on p: SGD 1 seed (42), Adam 1 seed (7)."),
+        ({"steps": 3}, "Different numbers of epochs on p: SGD 1 epoch, Adam 0.4286 epochs."),
+    ],
+)
+def test_each_difference_is_said_and_not_called_equal(settings, sentence):
+    other = run_of([3.0, 1.0], optimizer="Adam", **{"l2": 0.0, "batch_size": 8, **settings})
+    if settings == {"steps": 3}:
+        other.records[-1]["steps_per_epoch"] = 7
+    problems = contenders([run_of([3.0, 1.0], l2=0.0, batch_size=8), other])
+    assert unequal(problems) == [sentence]
+    found = agreement(problems)
+    assert len(found.equal) == 12
+    assert found.unknown == ()
+
+
+def test_what_is_not_known_is_not_called_equal():
+    runs = [run_of([3.0, 1.0], batch_size=8), run_of([3.0, 1.0], optimizer="Adam")]
+    found = agreement(contenders(runs))
+    assert found.unknown == ("batch size", "regularizer")
+    assert "epochs" in found.equal
+    assert agreement(contenders(runs[:1])) == ((), ())
+
+
+def test_official_runs_have_the_regularizer_of_their_problem():
+    official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
+    runs = [
+        run_of([3.0], problem="fmnist_2c2d", environment=official),
+        run_of([3.0], problem="fmnist_2c2d", l2=0.5, optimizer="Adam"),
+    ]
+    assert "Different regularizers on fmnist_2c2d: SGD L2 0, Adam L2 0.5." in unequal(
+        contenders(runs)
+    )
 
 
 def test_verdict_in_words():
@@ -785,7 +901,8 @@ def test_verdict_in_words():
     assert verdict.lines[0].startswith(
         "p: Adam reaches the target (test objective 0.5) 1.24 times as fast as SGD ["
     )
-    assert "this shows no difference" in verdict.lines[1]
+    assert "this leaves open which is faster" in verdict.lines[1]
+    assert verdict.lines[0].endswith("Adam is equal to that of SGD on all 6 common seeds.")
     assert len(verdict.rows()) == 4
 
 

@@ -413,3 +413,13 @@ def test_a_grid_that_diverged_has_no_interval():
     (row,) = TABLES["divergence"](make_study(runs[:3])).rows
     assert row["runs"] == 0
     assert math.isnan(row["low"])
+
+
+def test_only_what_was_compared_is_called_equal():
+    runs = [make(batch_size=8), make(optimizer="Adam", batch_size=8)]
+    page = page_of(make_study(runs))
+    assert "Equal on both sides: tuning budget, recipe, precision, epochs, batch size, " in page
+    assert "Not known of both sides: regularizer." in page
+    page = page_of(make_study([*runs[:1], make(optimizer="Adam", batch_size=9)]))
+    assert "Different batch sizes" in page
+    assert "batch size, " not in re.search("Equal on both sides[^<]*", page)[0]

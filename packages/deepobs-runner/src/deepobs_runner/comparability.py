@@ -62,7 +62,7 @@ def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
     Fields that the configuration leaves open do not count, and neither does `l2_via` without l2.
     """
     expected = {name: getattr(official_config(config.problem), name) for name in COMPARED}
-    expected["l2"] = _official_l2(config.problem)
+    expected["l2"] = official_l2(config.problem)
     found = {}
     for name, theirs in expected.items():
         own = getattr(config, name)
@@ -75,7 +75,8 @@ def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
 
 
 @cache  # looking up a problem asks every installed package
-def _official_l2(problem: str) -> float | None:
+def official_l2(problem: str) -> float | None:
+    """Return the L2 of the official runs of a problem, which they do not say: the problem's own."""
     try:
         return load_problem(problem).l2
     except ProblemError:  # another package claims the name; nothing is known of its l2 then

@@ -13,7 +13,7 @@ from deepobs_runner.analysis.comparison import (
     signed_rank_p,
 )
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
-from deepobs_runner.analysis.fairness import foreign_targets, unequal
+from deepobs_runner.analysis.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.grouping import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.metrics import (
@@ -61,6 +61,7 @@ from deepobs_runner.analysis.verdict import (
 
 __all__ = [
     "CONVERGENCE",
+    "Agreement",
     "Band",
     "Contender",
     "Divergence",
@@ -79,6 +80,7 @@ __all__ = [
     "Unit",
     "Verdict",
     "Window",
+    "agreement",
     "best_value",
     "candidates",
     "compare_paired",

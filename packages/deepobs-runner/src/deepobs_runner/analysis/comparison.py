@@ -1,11 +1,14 @@
-"""Is one optimizer better than another on a problem? Paired over the seeds both have."""
+"""Is one optimizer better than another on a problem? Paired over the seeds both have.
+
+Runs of two programs share nothing by a seed, and are compared without pairs.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -23,13 +26,16 @@ from deepobs_runner.analysis.metrics import (
 from deepobs_runner.analysis.resampling import check_level
 from deepobs_runner.results import RunResult
 
+EXACT = 60
+"""Runs of both sides up to which the distribution of the rank sum is counted, not approximated."""
+
 HUGE = 1e200
 """Stands for infinity where averages are taken; larger than any difference of losses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """What the seeds two optimizers share on a problem say; gains above 0 favour `optimizer`.
+    """What the final values of two optimizers say; gains above 0 favour `optimizer`.
 
     Attributes:
         problem: its name.
@@ -37,16 +43,19 @@ class Paired:
         reference: label of the other.
         metric: compared; None if the runs have none in common.
         kind: `final`, or `best` over the evaluations.
-        seeds: in common, with finished runs.
-        wins: seeds on which the optimizer is better; a diverged run is worse than any other.
-        ties: seeds on which they are equal, two diverged runs among them.
-        gain: how much better it is: Hodges-Lehmann estimate; NaN without common seeds.
-        low: lower end of its interval; -inf if the seeds are too few for the level.
+        by_seed: whether a seed pairs two runs; not if two programs made them.
+        seeds: in common, with finished runs; none if a seed pairs nothing.
+        runs: number of runs that are compared, of the one and of the other.
+        wins: pairs in which the optimizer is better; a diverged run is worse than any other.
+        ties: pairs in which they are equal, two diverged runs among them.
+        gain: how much better it is: Hodges-Lehmann estimate; NaN without runs to compare.
+        low: lower end of its interval; -inf if the runs are too few for the level.
         high: its upper end.
         level: of the interval.
-        p: two-sided, of the exact signed-rank test; 1 where all seeds are ties or there are none.
+        p: two-sided, of the exact signed-rank test over pairs, else of the rank-sum test; 1 where
+            all are ties or there are none.
         p_holm: corrected for the number of problems.
-        p_least: the least p that so many seeds can give.
+        p_least: the least p that so many runs can give.
     """
 
     problem: str
@@ -54,7 +63,9 @@ class Paired:
     reference: str
     metric: Metric | None
     kind: str
+    by_seed: bool
     seeds: tuple[int, ...]
+    runs: tuple[int, int]
     wins: int
     ties: int
     gain: float
@@ -68,7 +79,9 @@ class Paired:
     def rows(self) -> list[Row]:
         """Return one row of a table."""
         metric = None if self.metric is None else str(self.metric)
-        return [{**vars(self), "metric": metric, "seeds": len(self.seeds)}]
+        runs = dict(zip(("optimizer_runs", "reference_runs"), self.runs, strict=True))
+        kept = {name: value for name, value in vars(self).items() if name != "runs"}
+        return [{**kept, "metric": metric, "seeds": len(self.seeds), **runs}]
 
 
 def signed_rank_distribution(ranks: np.ndarray) -> np.ndarray:
@@ -101,6 +114,70 @@ def signed_rank_p(differences: np.ndarray) -> float:
     observed = round(2 * float(ranks[kept > 0].sum()))
     tail = min(chances[: observed + 1].sum(), chances[observed:].sum())
     return float(min(1.0, 2 * tail))
+
+
+def rank_sum_distribution(ranks: np.ndarray, count: int) -> np.ndarray:
+    """Return the chance of each sum of `count` of the ranks, drawn at random, `(2 Σ ranks + 1,)`.
+
+    Entry s belongs to a sum of s / 2, as ranks of ties are halves.
+    """
+    doubled = np.rint(2 * ranks).astype(int)
+    chances = np.zeros((count + 1, doubled.sum() + 1))  # by number of ranks drawn, and their sum
+    chances[0, 0] = 1.0
+    for rank in doubled:
+        chances[1:, rank:] += chances[:-1, : chances.shape[1] - rank].copy()
+    return np.asarray(chances[count] / chances[count].sum())
+
+
+def rank_sum_p(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the two-sided p-value of the rank-sum test of two independent samples.
+
+    Wilcoxon (1945); Mann and Whitney, "On a test of whether one of two random variables is
+    stochastically larger than the other", Annals of Mathematical Statistics 18 (1947). Ties get
+    the mean of their ranks, and the distribution is that of all ways to divide these ranks, so it
+    is exact with ties too, for up to `EXACT` values in all; beyond, it is the normal one.
+    """
+    if not len(first) or not len(second):
+        return 1.0
+    ranks = stats.rankdata(np.concatenate([first, second]))
+    if len(ranks) > EXACT:
+        if ranks.min() == ranks.max():
+            return 1.0
+        return float(stats.mannwhitneyu(ranks[: len(first)], ranks[len(first) :]).pvalue)
+    chances = rank_sum_distribution(ranks, len(first))
+    observed = round(2 * float(ranks[: len(first)].sum()))
+    tail = min(chances[: observed + 1].sum(), chances[observed:].sum())
+    return float(min(1.0, 2 * tail))
+
+
+def shift_of(
+    first: np.ndarray, second: np.ndarray, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the median of all differences of two independent samples, and its interval.
+
+    Hodges and Lehmann (1963) again: the interval holds the shifts that the rank-sum test does not
+    reject. For 95 % it takes three values against five, or four against four.
+
+    Raises:
+        UsageError: a level outside (0, 1).
+    """
+    check_level(level)
+    if not len(first) or not len(second):
+        return math.nan, -math.inf, math.inf
+    n, m = len(first), len(second)
+    values = [np.clip(side, -HUGE, HUGE) for side in (first, second)]
+    differences = np.sort(np.subtract.outer(*values).ravel())  # (n m,)
+    if n + m > EXACT:
+        spread = math.sqrt(n * m * (n + m + 1) / 12)
+        outside = math.floor(n * m / 2 + stats.norm.ppf((1 - level) / 2) * spread)
+    else:
+        sums = rank_sum_distribution(np.arange(1, n + m + 1), n)[::2]
+        below = np.cumsum(sums[n * (n + 1) // 2 :])  # P(U <= 0, 1, 2, …)
+        outside = int(np.sum(below <= (1 - level) / 2 + 1e-12))
+    low, high = -math.inf, math.inf
+    if outside > 0:
+        low, high = differences[outside - 1], differences[n * m - outside]
+    return _unclip(float(np.median(differences))), _unclip(float(low)), _unclip(float(high))
 
 
 def hodges_lehmann(differences: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
@@ -162,10 +239,10 @@ def compare_paired(
 ) -> list[Paired]:
     """Return the comparison of two optimizers on every problem on which both have runs.
 
-    Seeds pair runs: of the same package and recipe they share initial weights and data order, which
-    removes that part of the spread. Against runs of another program a seed is only a name; the
-    test stays right, but gains nothing from the pairing. P-values are corrected over problems with
-    common seeds (`holm`); the intervals are not.
+    Seeds pair runs: of the same package they share initial weights, and of the same recipe the
+    data order, which removes that part of the spread. Against runs of another program a seed is
+    only a name, so there all runs of the one are set against all runs of the other. P-values are
+    corrected over the problems that can be compared (`holm`); the intervals are not.
 
     Args:
         problems: as `contenders` returns them.
@@ -185,7 +262,7 @@ def compare_paired(
             continue
         chosen = metric or _common_metric(first.runs, second.runs)
         found.append(_compare(problem, first, second, chosen, kind, level))
-    counted = [index for index, paired in enumerate(found) if paired.seeds]
+    counted = [index for index, paired in enumerate(found) if all(paired.runs)]
     for index, p in zip(counted, holm([found[i].p for i in counted]), strict=True):
         found[index] = replace(found[index], p_holm=p)
     return found
@@ -211,33 +288,33 @@ def _compare(
     kind: Literal["final", "best"],
     level: float,
 ) -> Paired:
-    of = value_of(kind)
-    sides: list[dict[int, float]] = []
-    for contender in (first, second):
-        values: dict[int, float] = {}
-        for run in contender.runs:
-            if metric is None or not is_finished(run):
-                continue
-            value = of(run, metric)
-            if math.isfinite(value) or is_diverged(run):
-                values.setdefault(run.config.seed, value)
-        sides.append(values)
-    seeds = tuple(sorted(sides[0].keys() & sides[1].keys()))
-    differences = np.zeros(len(seeds))
-    if metric is not None and seeds:
-        ours, theirs = (ranked(np.array([side[s] for s in seeds]), metric) for side in sides)
+    sides = [_values(contender, metric, kind) for contender in (first, second)]
+    by_seed = _programs(first) == _programs(second)
+    seeds: tuple[int, ...] = ()
+    if by_seed:
+        seeds = tuple(sorted(sides[0].keys() & sides[1].keys()))
+        sides = [{seed: side[seed] for seed in seeds} for side in sides]
+    gains = [np.array(list(side.values())) for side in sides]
+    differences = np.zeros(0)
+    if by_seed:
         with np.errstate(invalid="ignore"):
-            differences = metric.sign * (ours - theirs)
-        differences[np.isinf(ours) & np.isinf(theirs)] = 0.0  # both diverged
-    gain, low, high = hodges_lehmann(differences, level)
-    p = signed_rank_p(differences)
+            differences = gains[0] - gains[1]
+        differences[np.isinf(gains[0]) & np.isinf(gains[1])] = 0.0  # both diverged
+        gain, low, high = hodges_lehmann(differences, level)
+        p, p_least = signed_rank_p(differences), 2 * 0.5 ** len(seeds)
+    else:
+        one, other = gains
+        gain, low, high = shift_of(one, other, level)
+        p, p_least = rank_sum_p(one, other), 2 / math.comb(len(one) + len(other), len(one))
     return Paired(
         problem=problem,
         optimizer=first.label,
         reference=second.label,
         metric=metric,
         kind=kind,
+        by_seed=by_seed,
         seeds=seeds,
+        runs=(len(gains[0]), len(gains[1])),
         wins=int(np.sum(differences > 0)),
         ties=int(np.sum(differences == 0)),
         gain=gain,
@@ -246,5 +323,25 @@ def _compare(
         level=level,
         p=p,
         p_holm=p,
-        p_least=min(1.0, 2 * 0.5 ** len(seeds)),
+        p_least=min(1.0, p_least),
     )
+
+
+def _values(
+    contender: Contender, metric: Metric | None, kind: Literal["final", "best"]
+) -> dict[int, float]:
+    """Return the value of each finished run by its seed, so that more is better."""
+    of = value_of(kind)
+    values: dict[int, float] = {}
+    for run in contender.runs:
+        if metric is None or not is_finished(run):
+            continue
+        value = of(run, metric)
+        if math.isfinite(value) or is_diverged(run):
+            better = metric.sign * ranked(np.array([value]), metric)
+            values.setdefault(run.config.seed, float(better[0]))
+    return values
+
+
+def _programs(contender: Contender) -> set[Any]:
+    return {run.environment.get("source") for run in contender.runs}

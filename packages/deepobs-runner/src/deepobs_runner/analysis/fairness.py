@@ -2,64 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
-from deepobs_runner.analysis.grouping import Contender
+from deepobs_runner.analysis.grouping import Contender, is_official
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.targets import Target
+from deepobs_runner.comparability import official_l2
+from deepobs_runner.labels import show_schedule
 from deepobs_runner.results import RunResult
 
 Describe = Callable[[Contender], str]
+Problems = Mapping[str, Sequence[Contender]]
 
 
-def unequal(
-    problems: Mapping[str, Sequence[Contender]], labels: Sequence[str] | None = None
-) -> list[str]:
+class Facet(NamedTuple):
+    """Something in which the runs of two contenders may differ.
+
+    Attributes:
+        title: begins the sentence that says so.
+        name: in a list of what is equal; empty if there is no point in saying that.
+        describe: says what holds for a contender, nothing where that is not known.
+    """
+
+    title: str
+    name: str
+    describe: Describe
+
+
+class Agreement(NamedTuple):
+    """What does not differ between contenders on any problem, by the names of facets.
+
+    Attributes:
+        equal: known of all of them, and the same.
+        unknown: not known of one of them somewhere.
+    """
+
+    equal: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def unequal(problems: Problems, labels: Sequence[str] | None = None) -> list[str]:
     """Return a sentence for everything that differs between contenders on a problem.
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
-    size, data, rows held out, regularizer, seeds, and the program that made the runs. Problems on
-    which it differs in the same way share a sentence.
+    size, data, rows held out, regularizer, schedule, clipping, processes, seeds, and the program
+    that made the runs. Problems on which it differs in the same way share a sentence.
 
     Args:
         problems: as `contenders` returns them.
         labels: of the contenders that are compared; None: all.
     """
-    facets: dict[str, Describe] = {
-        "Unequal tuning budgets": lambda c: _count(c.settings_seen, "setting") + " tried",
-        "Different recipes": lambda c: _all(c, lambda run: f"recipe {run.config.recipe}"),
-        "Different precisions": lambda c: _all(c, lambda run: run.config.precision),
-        "Different numbers of epochs": _epochs,
-        "Different batch sizes": lambda c: _all(c, _batch_size),
-        "Different data": lambda c: _all(c, lambda run: f"{run.config.data} data"),
-        "Different rows held out of training": lambda c: _all(c, _held_out),
-        "Different regularizers": lambda c: _all(c, _regularizer),
-        "Unequal numbers of seeds": lambda c: _count(len(c.runs), "seed"),
-        "Different programs": lambda c: _all(c, _program),
-        "Different ways to choose the setting": _chosen_by,
-    }
-    runs = [run for listed in problems.values() for c in listed for run in c.runs]
-    if any(FULL_LENGTH in run.environment for run in runs):
-        facets["Settings chosen for other numbers of epochs"] = lambda c: _all(c, _full_length)
     sentences = []
-    for name, describe in facets.items():
-        found: dict[tuple[tuple[str, str], ...], list[str]] = {}
-        for problem, listed in problems.items():
-            compared = [c for c in listed if labels is None or c.label in labels]
-            described = tuple((c.label, describe(c)) for c in compared)
-            known = {words for _, words in described if words}
-            if len(known) > 1:
+    for facet in _facets(problems):
+        found: dict[Described, list[str]] = {}
+        for problem, described in _described(facet, problems, labels):
+            if _differs(described):
                 found.setdefault(described, []).append(problem)
         for described, where in found.items():
             words = ", ".join(f"{label} {words}" for label, words in described if words)
-            sentences.append(f"{name} on {join(where)}: {words}.")
+            sentences.append(f"{facet.title} on {join(where)}: {words}.")
     return sentences
 
 
+def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreement:
+    """Return what is equal between contenders on every problem that several of them have.
+
+    Args:
+        problems: as `contenders` returns them.
+        labels: of the contenders that are compared; None: all.
+    """
+    equal: list[str] = []
+    unknown: list[str] = []
+    for facet in _facets(problems):
+        found = [described for _, described in _described(facet, problems, labels)]
+        if not found or not facet.name or any(map(_differs, found)):
+            continue
+        known = all(words for described in found for _, words in described)
+        (equal if known else unknown).append(facet.name)
+    return Agreement(tuple(equal), tuple(unknown))
+
+
+Described = tuple[tuple[str, str], ...]
+
+
+def _described(
+    facet: Facet, problems: Problems, labels: Sequence[str] | None
+) -> Iterator[tuple[str, Described]]:
+    """Yield each problem on which several are compared, and what holds for each by its label."""
+    for problem, listed in problems.items():
+        compared = [c for c in listed if labels is None or c.label in labels]
+        if len(compared) > 1:
+            yield problem, tuple((c.label, facet.describe(c)) for c in compared)
+
+
+def _differs(described: Described) -> bool:
+    return len({words for _, words in described if words}) > 1
+
+
+def _facets(problems: Problems) -> Iterator[Facet]:
+    yield from FACETS
+    runs = [run for listed in problems.values() for c in listed for run in c.runs]
+    if any(FULL_LENGTH in run.environment for run in runs):
+        title = "Settings chosen for other numbers of epochs"
+        yield Facet(title, "", lambda c: _all(c, _full_length))
+
+
 def foreign_targets(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Problems,
     targets: Mapping[str, Target | None],
     labels: Sequence[str] | None = None,
 ) -> list[str]:
@@ -106,8 +157,8 @@ def join(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: float, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number:.4g} {noun}s"
 
 
 def _all(contender: Contender, describe: Callable[[RunResult], Any]) -> str:
@@ -125,10 +176,29 @@ def _held_out(run: RunResult) -> str:
 
 def _regularizer(run: RunResult) -> str:
     """The official runs do not say; theirs is the problem's."""
-    l2 = run.config.l2
+    l2 = official_l2(run.config.problem) if is_official(run) else run.config.l2
     if l2 is None:
         return ""
     return f"L2 {l2:g}" + ("" if run.config.l2_via == "objective" else " by the optimizer")
+
+
+def _clipping(run: RunResult) -> str:
+    norm = run.config.clip_norm
+    return "no clipping" if norm is None else f"gradients clipped at norm {norm:g}"
+
+
+def _processes(run: RunResult) -> str:
+    number = run.config.world_size
+    return "1 process" if number == 1 else f"{number} processes"
+
+
+def _seeds(contender: Contender) -> str:
+    """Return how many seeds there are, and which."""
+    seeds = sorted({run.config.seed for run in contender.runs})
+    starts = [seed for seed in seeds if seed - 1 not in seeds]
+    ends = [seed for seed in seeds if seed + 1 not in seeds]
+    spans = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+    return f"{_count(len(seeds), 'seed')} ({', '.join(spans)})"
 
 
 def _full_length(run: RunResult) -> str:
@@ -143,16 +213,43 @@ def _program(run: RunResult) -> str:
 
 def _epochs(contender: Contender) -> str:
     """A run that diverged ends where it diverged; that is no different length."""
-    ends = [int(r.epochs()[-1]) for r in contender.runs if r.records and not is_diverged(r)]
+    ends = [float(r.epochs()[-1]) for r in contender.runs if r.records and not is_diverged(r)]
     if not ends:
         planned = sorted({run.config.epochs for run in contender.runs if run.config.epochs})
         return " or ".join(_count(epochs, "epoch") for epochs in planned)
     if min(ends) == max(ends):
         return _count(ends[0], "epoch")
-    return f"{min(ends)} to {max(ends)} epochs"
+    return f"{min(ends):.4g} to {max(ends):.4g} epochs"
 
 
 def _chosen_by(contender: Contender) -> str:
     """Settings chosen on test rows have an advantage over those chosen on held-out rows."""
     split = contender.chosen_by.partition(" ")[0]
     return f"chosen on {split} rows" if split in ("test", "valid") else ""
+
+
+def _of_runs(title: str, name: str, describe: Callable[[RunResult], str]) -> Facet:
+    return Facet(title, name, lambda contender: _all(contender, describe))
+
+
+FACETS = (
+    Facet(
+        "Unequal tuning budgets",
+        "tuning budget",
+        lambda c: _count(c.settings_seen, "setting") + " tried",
+    ),
+    _of_runs("Different recipes", "recipe", lambda run: f"recipe {run.config.recipe}"),
+    _of_runs("Different precisions", "precision", lambda run: run.config.precision),
+    Facet("Different numbers of epochs", "epochs", _epochs),
+    _of_runs("Different batch sizes", "batch size", _batch_size),
+    _of_runs("Different data", "data", lambda run: f"{run.config.data} data"),
+    _of_runs("Different rows held out of training", "rows held out", _held_out),
+    _of_runs("Different regularizers", "regularizer", _regularizer),
+    _of_runs("Different schedules", "schedule", lambda run: show_schedule(run.config.schedule)),
+    _of_runs("Different clipping", "clipping", _clipping),
+    _of_runs("Different numbers of processes", "number of processes", _processes),
+    Facet("Different seeds", "seeds", _seeds),
+    _of_runs("Different programs", "program", _program),
+    Facet("Different ways to choose the setting", "", _chosen_by),
+)
+"""What is looked at in any comparison."""

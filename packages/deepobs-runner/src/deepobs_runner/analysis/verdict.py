@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis.comparison import Paired, compare_paired
-from deepobs_runner.analysis.fairness import foreign_targets, join, unequal
+from deepobs_runner.analysis.fairness import (
+    Agreement,
+    agreement,
+    foreign_targets,
+    join,
+    unequal,
+)
 from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
@@ -26,6 +32,7 @@ class Verdict:
         overall: one sentence or two.
         lines: one for every problem.
         unequal: what to know before believing it.
+        agreement: what is equal between the two, and what is not known of both.
     """
 
     speed: Speedup
@@ -33,6 +40,7 @@ class Verdict:
     overall: str
     lines: tuple[str, ...]
     unequal: tuple[str, ...]
+    agreement: Agreement
 
     def rows(self) -> list[Row]:
         """Return a row for every line, the overall one first."""
@@ -145,6 +153,7 @@ def judge_contenders(
             *unequal(problems, [optimizer, reference]),
             *foreign_targets(problems, targets, [optimizer, reference]),
         ),
+        agreement=agreement(problems, [optimizer, reference]),
     )
 
 
@@ -161,8 +170,8 @@ def overall_sentence(speed: Speedup) -> str:
         return f"No verdict: no problem has runs of {speed.optimizer} or {speed.reference}."
     if used:
         text = (
-            f"{speed.optimizer} reaches the target {number(speed.ratio)} times as fast as "
-            f"{speed.reference} {bracket(speed.low, speed.high)} on {used} of {problems}"
+            f"{speed.optimizer} reaches the target {ratio_number(speed.ratio)} times as fast as "
+            f"{speed.reference} {ratio_bracket(speed.low, speed.high)} on {used} of {problems}"
         )
     else:
         text = (
@@ -170,7 +179,7 @@ def overall_sentence(speed: Speedup) -> str:
             f"{problems} has a speed-up with an interval"
         )
     if used and not (speed.low > 1 or speed.high < 1):
-        text += ", which shows no difference"
+        text += ", which leaves open which is faster"
     text += "".join(f"; {words}" for words in _left_out(speed))
     needs = [line.more_seeds for line in speed.problems if line.more_seeds]
     if needs:
@@ -213,8 +222,8 @@ def speed_sentence(line: ProblemSpeedup, unit: Unit = "epochs") -> str:
     if line.times.counted != unit:
         counted += f", as {unit.replace('_', ' ')} are not recorded"
     text = (
-        f"{line.optimizer} reaches the target ({line.target}) {number(line.ratio)} times as fast "
-        f"as {line.reference} {bracket(line.low, line.high)} "
+        f"{line.optimizer} reaches the target ({line.target}) {ratio_number(line.ratio)} times "
+        f"as fast as {line.reference} {ratio_bracket(line.low, line.high)} "
         f"(after {number(line.times.median)} and {number(line.reference_times.median)} {counted})"
     )
     censored = [
@@ -228,7 +237,7 @@ def speed_sentence(line: ProblemSpeedup, unit: Unit = "epochs") -> str:
     if censored:
         text += "; " + ", ".join(censored)
     if not line.decided:
-        text += "; this shows no difference"
+        text += "; this leaves open which is faster"
         if line.more_seeds is None:
             text += ", and how many more seeds it takes cannot be said"
         elif line.more_seeds:
@@ -241,17 +250,24 @@ def paired_sentence(paired: Paired | None) -> str:
     """Return the verdict on the final value on one problem, nothing if it cannot be compared."""
     if paired is None or paired.metric is None:
         return ""
-    if not paired.seeds:
-        return "No seed in common."
-    seeds = "1 common seed" if len(paired.seeds) == 1 else f"{len(paired.seeds)} common seeds"
-    word = "better" if paired.gain >= 0 else "worse"
+    if not all(paired.runs):
+        return "No seed in common." if paired.by_seed else ""
+    what = f"The {paired.kind} {paired.metric} of {paired.optimizer}"
+    if paired.by_seed:
+        count = len(paired.seeds)
+        where = f"over {count} common seed{'' if count == 1 else 's'}"
+        if paired.ties == count:
+            equal = "on the common seed" if count == 1 else f"on all {count} common seeds"
+            return f"{what} is equal to that of {paired.reference} {equal}."
+    else:
+        one, other = paired.runs
+        runs = "run" if one == 1 else "runs"
+        where = f"over {one} {runs} against {other}, not paired, as two programs made them"
     low, high = paired.low, paired.high
     if paired.gain < 0:
         low, high = -high, -low
-    text = (
-        f"The {paired.kind} {paired.metric} of {paired.optimizer} is {word} by "
-        f"{number(abs(paired.gain))} {bracket(low, high)} over {seeds}"
-    )
+    word = "better" if paired.gain > 0 else "worse" if paired.gain < 0 else "different"
+    text = f"{what} is {word} by {number(abs(paired.gain))} {bracket(low, high)} {where}"
     if paired.p_least > 1 - paired.level:
         return f"{text}: too few to tell it from chance."
     return f"{text} (p = {p_number(paired.p_holm)})."
@@ -260,15 +276,35 @@ def paired_sentence(paired: Paired | None) -> str:
 def number(value: float) -> str:
     """Return a number with three digits.
 
-    >>> [number(x) for x in (1.179, 1.1, 54.5, 1234.5, 0.00234)]
-    ['1.18', '1.10', '54.5', '1234', '0.00234']
+    >>> [number(x) for x in (1.179, 1.1, 54.5, 1234.5, 0.00234, 3e-10)]
+    ['1.18', '1.10', '54.5', '1234', '0.00234', '3.00e-10']
     """
     if not math.isfinite(value):
         return "unknown" if math.isnan(value) else "-∞" if value < 0 else "∞"
     if value == 0:
         return "0"
+    if abs(value) < 1e-6:
+        return f"{value:.2e}"
     digits = 2 - math.floor(math.log10(abs(value)) + 1e-12)
     return f"{value:.{min(max(digits, 0), 8)}f}"
+
+
+def ratio_number(value: float) -> str:
+    """Return a ratio with three digits, or as many as it takes to tell it from 1.
+
+    >>> [ratio_number(x) for x in (1.5, 1.0, 1.0004, 0.99996)]
+    ['1.50', '1.00', '1.0004', '0.99996']
+    """
+    return beside_one(number(value), value)
+
+
+def beside_one(text: str, value: float) -> str:
+    """Return the text of a number, with more digits if it reads as 1 and the number is not."""
+    digits = 2
+    while math.isfinite(value) and abs(value - 1) > 1e-9 and float(text) == 1:
+        digits += 1
+        text = f"{value:.{digits}f}"
+    return text
 
 
 def p_number(p: float) -> str:
@@ -281,3 +317,10 @@ def bracket(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "[no interval]"
     return f"[{number(low)}, {number(high)}]"
+
+
+def ratio_bracket(low: float, high: float) -> str:
+    """Return an interval of a ratio, from whose ends it can be seen whether it holds 1."""
+    if math.isnan(low) or math.isnan(high):
+        return "[no interval]"
+    return f"[{ratio_number(low)}, {ratio_number(high)}]"

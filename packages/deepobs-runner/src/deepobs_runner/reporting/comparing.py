@@ -1,4 +1,4 @@
-"""Tables of the comparison: verdicts, speed, final values over common seeds, profiles."""
+"""Tables of the comparison: verdicts, speed, final values, profiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from deepobs_runner.analysis import Profiles, performance_profiles, times_to_target
 from deepobs_runner.analysis.profiles import compared_labels
-from deepobs_runner.analysis.verdict import p_number
+from deepobs_runner.analysis.verdict import beside_one, p_number
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import (
     NOTHING,
@@ -114,7 +114,7 @@ def speedup_table(study: Study) -> Table:
 
 
 def paired_table(study: Study) -> Table:
-    """Return the comparison of final values over common seeds."""
+    """Return the comparison of final values, over common seeds where these pair runs."""
     rows = []
     for verdict in study.verdicts:
         for paired in verdict.paired:
@@ -122,21 +122,23 @@ def paired_table(study: Study) -> Table:
     percent = f"{100 * study.level:g} %"
     return make_table(
         "paired",
-        "Final values over common seeds",
+        "Final values compared",
         "Hodges-Lehmann estimate of the gain (above 0: better than the reference), its interval, "
-        "and the p-value of the exact signed-rank test, corrected over problems (Holm).",
+        "and the p-value of the exact signed-rank test over common seeds, corrected over problems "
+        "(Holm). Between two programs a seed pairs nothing, and it is the rank-sum test of all "
+        "runs of the one against all of the other.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             words("Against", "reference"),
             words("Metric", "metric"),
-            number("Seeds", "seeds"),
-            number("Wins", "wins"),
+            number("Seeds", "seeds", _seeds),
+            number("Wins", "wins", lambda row: str(row["wins"]) if row["by_seed"] else NOTHING),
             number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
             number(
                 f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
             ),
-            number("p", "p_holm", lambda row: p_number(row["p_holm"]) if row["seeds"] else NOTHING),
+            number("p", "p_holm", _p),
         ],
         rows,
     )
@@ -188,11 +190,23 @@ def profiles_table(study: Study) -> Table:
     )
 
 
+def _seeds(row: Row) -> str:
+    """Return the common seeds, or the runs of each side where a seed pairs nothing."""
+    if row["by_seed"]:
+        return str(row["seeds"])
+    return f"{row['optimizer_runs']} against {row['reference_runs']}"
+
+
+def _p(row: Row) -> str:
+    compared = row["optimizer_runs"] and row["reference_runs"]
+    return p_number(row["p_holm"]) if compared else NOTHING
+
+
 def _ratio(ratio: float) -> str:
-    return NOTHING if math.isnan(ratio) else f"{ratio:.2f}"
+    return NOTHING if math.isnan(ratio) else beside_one(f"{ratio:.2f}", ratio)
 
 
 def _ratios(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return NOTHING
-    return f"[{low:.2f}, {'∞' if math.isinf(high) else f'{high:.2f}'}]"
+    return f"[{_ratio(low)}, {'∞' if math.isinf(high) else _ratio(high)}]"

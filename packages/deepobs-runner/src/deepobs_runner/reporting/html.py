@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from deepobs_runner.analysis import Verdict
+from deepobs_runner.analysis.fairness import join
 from deepobs_runner.analysis.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.reporting.assembly import OVER_PROBLEMS, Report, Section
@@ -167,20 +168,24 @@ def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Marku
     )
 
 
-def _unequal(verdict: Verdict) -> Markup:
+def _unequal(verdict: Verdict) -> Content:
+    """Return what is unequal between the two, then what is equal as far as it is known."""
+    sentences = []
+    for words, names in (
+        ("Equal on both sides", verdict.agreement.equal),
+        ("Not known of both sides", verdict.agreement.unknown),
+    ):
+        sentences += [f"{words}: {join(names)}."] if names else []
+    equal = element("p", " ".join(sentences), class_="equal") if sentences else None
     if not verdict.unequal:
-        return element(
-            "p",
-            "Equal on both sides: tuning budget, recipe, precision, epochs, batch size, data, "
-            "regularizer, seeds and program.",
-            class_="equal",
-        )
-    return element(
+        return [equal]
+    notes = element(
         "div",
         element("h4", "What is unequal"),
         element("ul", [element("li", sentence) for sentence in verdict.unequal]),
         class_="notes",
     )
+    return [notes, equal]
 
 
 def _notes(notes: Iterable[str], title: str) -> Markup | None:

@@ -223,10 +223,10 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
         yield (
             "Speed-ups are ratios of these medians, summarized over problems by the geometric mean "
             f"[@fleming1986], with {percent} percentile intervals of a bootstrap over seeds that "
-            "is stratified by problem and optimizer [@agarwal2021]. Final values are compared over "
-            "the seeds both have by the exact signed-rank test [@wilcoxon1945] and the "
-            "Hodges-Lehmann estimate [@hodges1963]; p-values are corrected over problems "
-            "[@holm1979]. Closeness to the fastest is shown by performance profiles [@dolan2002]."
+            "is stratified by problem and optimizer [@agarwal2021]. Final values are compared "
+            f"{_tests_of(study)} and the Hodges-Lehmann estimate [@hodges1963]; p-values are "
+            "corrected over problems [@holm1979]. Closeness to the fastest is shown by "
+            "performance profiles [@dolan2002]."
         )
     if any(c.settings_seen > 1 for listed in study.problems.values() for c in listed):
         yield (
@@ -237,6 +237,16 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
         f"Curves are medians over seeds with {percent} percentile bootstrap bands, pointwise "
         "[@efron1993]; shares of diverged seeds have Wilson intervals [@wilson1927]."
     )
+
+
+def _tests_of(study: Study) -> str:
+    """Return the tests by which final values are compared: by seed, or without pairs."""
+    kinds = {paired.by_seed for verdict in study.verdicts for paired in verdict.paired}
+    tests = {
+        True: "over the seeds both have by the exact signed-rank test [@wilcoxon1945]",
+        False: "across programs, where a seed pairs nothing, by the rank-sum test [@wilcoxon1945]",
+    }
+    return ", ".join(tests[kind] for kind in sorted(kinds or {True}, reverse=True))
 
 
 def _count(number: int, noun: str) -> str:
