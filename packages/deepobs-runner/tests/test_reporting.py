@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from deepobs_runner import RunConfig, RunResult, cli, official_results
 from deepobs_runner.baselines import OFFICIAL_SET, all_results
@@ -22,8 +23,14 @@ from deepobs_runner.reporting.html import html_report, unbroken
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.latex import escape, latex_curves, latex_table
 from deepobs_runner.reporting.pictures import drawings
-from deepobs_runner.reporting.plain_text import csv_table, json_table, markdown_table
+from deepobs_runner.reporting.plain_text import (
+    csv_table,
+    json_table,
+    markdown_table,
+    terminal_table,
+)
 from deepobs_runner.reporting.study import make_study
+from deepobs_runner.reporting.tables import NOTHING
 from deepobs_runner.reporting.writing import FORMATS, LIST
 from deepobs_runner.results import save_result
 
@@ -215,6 +222,21 @@ def test_tables_as_text_agree():
     markdown = markdown_table(table).splitlines()
     assert len({line.count("|") for line in markdown[:3]}) == 1
     assert "1.50 ± 0.71" in markdown[2]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 300])
+def test_no_word_of_a_table_is_broken_in_the_terminal(width, official):
+    for kind, make_kind in TABLES.items():
+        table = make_kind(official)
+        console = Console(width=width)
+        with console.capture() as printed:
+            console.print(terminal_table(table))
+        lines = printed.get().splitlines()
+        assert max(map(len, lines)) <= width, kind
+        shown = {word.strip("│┃") for line in lines for word in line.split()}
+        for row in table.cells()[:40]:
+            for word in " ".join(row).split():
+                assert word in shown or len(word) > 50 or word == NOTHING, (kind, word)
 
 
 @pytest.fixture

@@ -132,6 +132,15 @@ def spread_text(mean: float, std: float) -> str:
     return f"{mean:.{max(decimals, 0)}f} ± {std:.{max(decimals, 0)}f}"
 
 
+def longest_word(texts: Iterable[str]) -> int:
+    """Return the length of the longest word of some texts.
+
+    >>> longest_word(["SGD lr=0.1", "Adam"])
+    6
+    """
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
 def interval_text(low: float | None, high: float | None) -> str:
     """Return an interval, with as many decimals as its width is worth; nothing without one.
 
