@@ -141,6 +141,21 @@ def test_generated_data_is_not_shown_with_official_results():
     ]
 
 
+def test_generated_data_is_named_on_every_problem():
+    """Also where there are no official results, and where only some runs used it."""
+
+    def said(*data):
+        runs = [make(problem="fmnist_logreg", data=name) for name in data]
+        return [n for n in notes(settings_by_problem(runs, baselines=[])) if "generated" in n]
+
+    assert said("real") == []
+    (note,) = said("synthetic")
+    assert note.endswith("The numbers say nothing about the problem.")
+    (note,) = said("real", "synthetic")
+    assert note.startswith("fmnist_logreg: SGD lr=0.1 data=synthetic is of generated data")
+    assert note.endswith("not comparable with the others.")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

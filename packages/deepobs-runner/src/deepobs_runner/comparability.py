@@ -24,6 +24,30 @@ def has_stand_in_data(setting: Setting) -> bool:
     return setting.runs[0].config.data == "synthetic"
 
 
+def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[str]:
+    """Return what generated data forbids, unless `notes_on_official` says it.
+
+    Args:
+        problem: its name.
+        settings: all that are shown.
+    """
+    labels = [setting.label for setting in settings if has_stand_in_data(setting)]
+    if len(labels) == len(settings):
+        official = (
+            ", and the official results are left out" if problem in official_problems() else ""
+        )
+        return [
+            f"{problem}: data=synthetic is generated data of the same shapes. The numbers say "
+            f"nothing about the problem{official}."
+        ]
+    if not labels or any(setting.official for setting in settings):
+        return []
+    return [
+        f"{problem}: {_listed(labels)} of generated data of the same shapes, which says nothing "
+        "about the problem; not comparable with the others."
+    ]
+
+
 def notes_on_official(problem: str, settings: Sequence[Setting]) -> list[str]:
     """Return what forbids to compare the settings of a problem with the official results.
 
@@ -31,15 +55,8 @@ def notes_on_official(problem: str, settings: Sequence[Setting]) -> list[str]:
         problem: its name.
         settings: all that are shown, the official ones included.
     """
-    if problem not in official_problems():
-        return []
     if not any(setting.official for setting in settings):
-        if not all(map(has_stand_in_data, settings)):
-            return []
-        return [
-            f"{problem}: data=synthetic is generated data of the same shapes. The numbers say "
-            "nothing about the problem, and the official results are left out."
-        ]
+        return []
     differing: dict[str, list[str]] = {}
     for setting in settings:
         found = {} if setting.official else differences_from_official(setting.runs[0].config)

@@ -8,7 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.baselines import BaselineSet, baseline_results, baseline_sets
-from deepobs_runner.comparability import has_stand_in_data, notes_on_official
+from deepobs_runner.comparability import (
+    has_stand_in_data,
+    notes_on_official,
+    notes_on_stand_in_data,
+)
 from deepobs_runner.config import RunConfig
 from deepobs_runner.curves import Setting, counted, settings_of
 from deepobs_runner.errors import UsageError
@@ -87,6 +91,7 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
                 f"{problem}: runs end after different numbers of epochs "
                 f"({', '.join(sorted(lengths, key=float))}); compare the curves, not the ends."
             )
+        sentences += notes_on_stand_in_data(problem, listed)
         sentences += notes_on_official(problem, listed)
     sentences += _notes_on_shared(settings)
     sentences += _notes_on_unfinished(settings)
