@@ -798,6 +798,16 @@ def test_labels_tell_apart_what_has_one_name():
     assert [c.label for c in contenders(runs)["p"]] == ["SGD (real data)", "SGD (synthetic data)"]
 
 
+def test_every_baseline_says_whose_it_is_once_one_must():
+    official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
+    theirs = [run_of([1.0], optimizer=name, environment=official) for name in ("SGD", "Adam")]
+    labels = [c.label for c in contenders([*theirs, run_of([1.0], optimizer="Lion")])["p"]]
+    assert labels == ["SGD", "Adam", "Lion"]
+    runs = [*theirs, run_of([1.0]), run_of([1.0], optimizer="Lion")]
+    labels = [c.label for c in contenders(runs)["p"]]
+    assert labels == ["SGD (official)", "Adam (official)", "SGD (yours)", "Lion"]
+
+
 def test_a_run_that_is_there_twice_counts_once():
     runs = [
         run_of([9.0], status="running"),

@@ -386,8 +386,9 @@ def test_baselines_are_compared_and_their_budget_is_named():
     ]
     study = make_study(own, all_results(OFFICIAL_SET, tuned=False))
     assert list(study.problems) == ["quadratic_deep"]  # nothing is said of the others
-    (verdict,) = study.verdicts
-    assert (verdict.speed.optimizer, verdict.speed.reference) == ("AdamW", "SGD")
+    pairs = [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
+    assert pairs == [("AdamW", "SGD"), ("AdamW", "Momentum"), ("AdamW", "Adam")]
+    verdict = study.verdicts[0]
     assert any("AdamW 1 setting tried" in line and "36" in line for line in verdict.unequal)
     assert sum(s.baseline for s in study.settings["quadratic_deep"]) == 3  # the tuned ones
     with pytest.raises(UsageError, match="Choose one of"):
@@ -419,6 +420,44 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
     study = make_study(mine[:3], theirs)
     assert [run.config.recipe for run in study.baselines] == ["2019"] * 3
     assert "another recipe than 2019" in study.left_out[0]
+
+
+def pairs_of(*runs):
+    study = make_study(runs, all_results(OFFICIAL_SET, tuned=False))
+    return [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
+
+
+def seeds_of(optimizer, seeds, problem="quadratic_deep"):
+    """Return runs of the recipe of the official ones."""
+    given = {"problem": problem, "optimizer": optimizer, "recipe": "2019"}
+    return [make([350.0, 87.0], seed=seed, **given) for seed in seeds]
+
+
+def test_your_own_runs_are_the_reference_if_they_have_the_same_seeds():
+    mine = seeds_of("AdamW", [1, 2, 3])
+    three = [("AdamW", f"{name} (official)") for name in ("Momentum", "Adam")]
+    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3])) == [("AdamW", "SGD (yours)"), *three]
+    for others in (
+        seeds_of("SGD", [1, 2]),
+        seeds_of("SGD", [4, 5, 6]),
+    ):
+        assert pairs_of(*mine, *others) == [("AdamW", "SGD (official)"), *three]
+    # Yours on one of two problems are no substitute for a baseline on both.
+    mine += seeds_of("AdamW", [1, 2, 3], "mnist_vae")
+    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3]))[0] == ("AdamW", "SGD (official)")
+
+
+def test_usual_references_among_themselves_are_compared_with_the_first():
+    mine = seeds_of("Adam", [1, 2, 3])
+    assert pairs_of(*mine) == [("Adam (yours)", "SGD (official)")]
+    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3])) == [("Adam (yours)", "SGD (yours)")]
+    assert pairs_of(*seeds_of("SGD", [1, 2, 3])) == [("SGD (yours)", "SGD (official)")]
+
+
+def test_without_a_usual_reference_the_first_is_one():
+    runs = [make(optimizer=name, seed=seed) for name in ("A", "B", "C") for seed in range(3)]
+    pairs = [(v.speed.optimizer, v.speed.reference) for v in make_study(runs).verdicts]
+    assert pairs == [("B", "A"), ("C", "A")]
 
 
 def test_a_grid_that_diverged_has_no_interval():

@@ -205,7 +205,7 @@ def _add_compared(sub: argparse.ArgumentParser, *, results: bool = True) -> None
         action="append",
         default=[],
         metavar="OPTIMIZER",
-        help="compare with this one; may be repeated; default: SGD, else Adam, else Momentum",
+        help="compare with this one; may be repeated; default: SGD, Momentum and Adam",
     )
     group.add_argument(
         "--level", type=float, default=0.95, help="of all intervals; default: %(default)s"

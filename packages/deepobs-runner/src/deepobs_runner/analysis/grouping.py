@@ -16,7 +16,7 @@ from deepobs_runner.analysis.metrics import (
     ranked,
 )
 from deepobs_runner.analysis.resampling import quantiles
-from deepobs_runner.provenance import OFFICIAL, whose
+from deepobs_runner.provenance import OFFICIAL, YOURS, whose
 from deepobs_runner.results import RunResult, by_setting
 
 
@@ -108,7 +108,8 @@ def families_of(results: Iterable[RunResult]) -> dict[tuple[str, str], list[RunR
         if run.records:
             families.setdefault((run.config.problem, _kind(run)), []).append(run)
     kinds = list(dict.fromkeys(kind for _, kind in families))
-    return {(name, _label(kind, kinds)): once(runs) for (name, kind), runs in families.items()}
+    labels = _labels(kinds)
+    return {(name, labels[kind]): once(runs) for (name, kind), runs in families.items()}
 
 
 class Kind(NamedTuple):
@@ -132,14 +133,33 @@ def _kind(run: RunResult) -> Kind:
     )
 
 
-def _label(kind: Kind, kinds: Sequence[Kind]) -> str:
-    """Return the optimizer, and in brackets each word that tells it from one of its name."""
+def _labels(kinds: Sequence[Kind]) -> dict[Kind, str]:
+    """Return a label for each kind.
+
+    If words are added to any, every baseline says whose it is: a bare name beside "SGD (yours)"
+    and "SGD (official)" would not.
+    """
+    words = {kind: _words(kind, kinds) for kind in kinds}
+    if any(words.values()):
+        for kind, added in words.items():
+            if kind.whose not in (YOURS, *added):
+                added.insert(0, kind.whose)
+    return {kind: _label(kind, words[kind], kinds) for kind in kinds}
+
+
+def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
+    """Return each word that tells a kind from those of the same optimizer."""
     twins = [other for other in kinds if other.optimizer == kind.optimizer]
     added = []
     for index, word in enumerate(kind[1:], start=1):
         if len({other[index] for other in twins}) > 1:
             added.append(word)
             twins = [other for other in twins if other[index] == word]
+    return added
+
+
+def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
+    """Return the optimizer, and the added words in brackets."""
     name = kind.optimizer.rpartition(":")[2]
     namesakes = {o.optimizer for o in kinds if o.optimizer.rpartition(":")[2] == name}
     if len(namesakes) > 1:  # two files of the user, say

@@ -22,8 +22,11 @@ from deepobs_runner.curves import Setting, settings_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results import RunResult
 
-USUAL_REFERENCES = ("SGD", "Adam", "Momentum")
-"""Optimizers that others are compared with, the first that is there."""
+USUAL_REFERENCES = ("SGD", "Momentum", "Adam")
+"""Optimizers that others are compared with; these themselves with the first that is there."""
+
+LEAST_COMMON = 3
+"""Common seeds from which on runs of yours are the reference, rather than a baseline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ def make_study(
             their tuning is known; those of other problems, of problems on which all own runs
             used generated data, and of another recipe where there are some of the same, are left
             out.
-        references: labels or optimizers to compare with; none: see `choose_references`.
+        references: labels or optimizers to compare with; none: see `choose_pairs`.
         unit: in which time is counted.
         level: of all intervals.
         epochs: compare after so many, see `first_epochs`; None: at the end of each run.
@@ -185,15 +188,16 @@ def choose_pairs(
 ) -> list[tuple[str, str]]:
     """Return which labels are compared: each of `ours` with each reference.
 
-    Without `references`, each is compared with the usual one of its own recipe, because results
-    of two recipes differ for other reasons than the optimizer; if there is nobody else of that
-    recipe, with the usual one of all. Where every one of `ours` is a reference, the others are
-    compared with it.
+    Without `references`, each is compared with SGD, Momentum and Adam of its own recipe, as far as
+    there are any, because results of two recipes differ for other reasons than the optimizer; if
+    there is nobody else of that recipe, with those of all. If `ours` are nothing but these three,
+    they are compared with the first of them. Where every one of `ours` is a reference, the others
+    are compared with it.
 
     Args:
         problems: as `contenders` returns them.
         ours: labels of the contenders the report is about.
-        references: labels or optimizers; none: see `usual_reference`.
+        references: labels or optimizers; none: see `usual_pairs`.
 
     Raises:
         UsageError: no contender has the label of a reference, or several are meant.
@@ -209,7 +213,7 @@ def choose_pairs(
         own = [label for label in ours if label in alike]
         if own and len(known) > 1:
             others = alike if len(alike) > 1 else known
-            pairs += _pair(own, [usual_reference(problems, others, ours)], others)
+            pairs += usual_pairs(problems, own, others, ours)
     return pairs
 
 
@@ -228,21 +232,76 @@ def _recipes(problems: Mapping[str, Sequence[Contender]], label: str) -> frozens
     return frozenset(c.runs[0].config.recipe for c in found if c is not None)
 
 
-def usual_reference(
-    problems: Mapping[str, Sequence[Contender]], known: Sequence[str], ours: Sequence[str]
-) -> str:
-    """Return the known label that is the usual reference: SGD, Adam or Momentum, else the first.
+def usual_pairs(
+    problems: Mapping[str, Sequence[Contender]],
+    own: Sequence[str],
+    known: Sequence[str],
+    ours: Sequence[str],
+) -> list[tuple[str, str]]:
+    """Return the pairs of labels that are compared where no reference is named.
 
-    Of several that are called so it is the one on most problems, a baseline before one of `ours`.
+    Args:
+        problems: as `contenders` returns them.
+        own: those of `ours` that are judged.
+        known: those that may be references, `own` among them.
+        ours: labels of the contenders the report is about.
+    """
+    usual: dict[str, list[str]] = {name: [] for name in USUAL_REFERENCES}
+    for label in known:
+        usual.get(_optimizer(problems, label), []).append(label)
+    listed = [labels for labels in usual.values() if labels]
+    judged = [label for label in own if _optimizer(problems, label) not in USUAL_REFERENCES]
+    if judged and listed:
+        return [
+            (label, choose_reference(problems, labels, [label], ours))
+            for label in judged
+            for labels in listed
+        ]
+    first = listed[0] if listed else known
+    return _pair(own, [choose_reference(problems, first, own, ours)], known)
+
+
+def choose_reference(
+    problems: Mapping[str, Sequence[Contender]],
+    labels: Sequence[str],
+    judged: Sequence[str],
+    ours: Sequence[str],
+) -> str:
+    """Return which of several labels of one optimizer others are best compared with.
+
+    It is the one on most problems of those judged, at their recipe, data and precision if there is
+    one. Of several it is one of `ours` if the same seeds were run, as nothing else differs then,
+    and else a baseline, which was tuned.
     """
 
-    def rank(label: str) -> tuple[int, int, bool]:
-        found = [c for listed in problems.values() if (c := find(listed, label)) is not None]
-        name = found[0].runs[0].config.optimizer
-        place = USUAL_REFERENCES.index(name) if name in USUAL_REFERENCES else len(USUAL_REFERENCES)
-        return place, -len(found), label in ours
+    def rank(label: str) -> tuple[int, int, int]:
+        pairs = [
+            (one, other)
+            for listed in problems.values()
+            for name in judged
+            if name not in labels and (one := find(listed, name)) and (other := find(listed, label))
+        ]
+        paired = bool(pairs) and all(_common_seeds(*pair) >= LEAST_COMMON for pair in pairs)
+        preference = 1 if label not in ours else 0 if paired else 2
+        found = sum(find(listed, label) is not None for listed in problems.values())
+        return -sum(_are_alike(*pair) for pair in pairs), -(len(pairs) or found), preference
 
-    return min(known, key=rank)
+    return min(labels, key=rank)
+
+
+def _optimizer(problems: Mapping[str, Sequence[Contender]], label: str) -> str:
+    found = (find(listed, label) for listed in problems.values())
+    return next(c.runs[0].config.optimizer for c in found if c is not None)
+
+
+def _common_seeds(one: Contender, other: Contender) -> int:
+    return len({run.config.seed for run in one.runs} & {run.config.seed for run in other.runs})
+
+
+def _are_alike(one: Contender, other: Contender) -> bool:
+    first, second = one.runs[0].config, other.runs[0].config
+    names = ("recipe", "data", "precision")
+    return all(getattr(first, name) == getattr(second, name) for name in names)
 
 
 def find_label(problems: Mapping[str, Sequence[Contender]], word: str) -> str:
