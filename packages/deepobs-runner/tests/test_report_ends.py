@@ -85,6 +85,15 @@ def test_records_say_how_long_an_epoch_is():
     assert run.epochs().tolist() == pytest.approx([0, 5 / 7])
 
 
+@pytest.mark.parametrize("options", [[], ["--jobs", "2"]])
+def test_a_line_of_progress_counts_as_the_table_does(options, tmp_path, capsys):
+    words = ["bench", "SGD", "lr=0.01", "--problem", "quadratic_deep", "--steps", "10"]
+    assert main([*words, "--vectorize", "off", "--out", str(tmp_path), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "  epoch 1.43  " in printed  # of 7 steps
+    assert " 1.43 (10 steps) " in printed
+
+
 def test_steps_within_an_epoch_from_the_command_line(tmp_path, capsys):
     words = ["run", "quadratic_deep", "SGD", "--steps", "9", "--out", str(tmp_path), "--quiet"]
     assert main(words) == 0

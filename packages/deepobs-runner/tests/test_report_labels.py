@@ -105,6 +105,18 @@ def test_a_dry_run_tells_its_runs_apart(tmp_path, capsys):
     assert len(set(lines)) == len(lines) == 4
 
 
+def test_a_run_that_is_finished_is_not_made_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    words = ["run", "two_d_beale", "SGD", "lr=0.01", "--steps", "3", "--out", str(tmp_path)]
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    assert "━" in first
+    assert main(words) == 0
+    again = capsys.readouterr().out
+    assert "1 of 1 run is finished already" in again
+    assert "━" not in again  # no bar of nothing
+
+
 def test_what_is_asked_for_twice_is_one_run(tmp_path, capsys):
     words = ["bench", "SGD", "lr=1e-3", "SGD", "lr=0.001", "SGD", "lr=1", "SGD", "lr=1.0"]
     options = ["--problem", "quadratic_deep", "--epochs", "0", "--out", str(tmp_path), "--quiet"]

@@ -20,7 +20,7 @@ from deepobs_runner.attempts import Outcome, attempt
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
-from deepobs_runner.progress import Reporter, Silent, evaluations_of, label_run
+from deepobs_runner.progress import Reporter, Silent, evaluations_of, label_run, pass_on
 from deepobs_runner.together import run_together
 from deepobs_runner.training import Record
 from deepobs_runner.worker import terminable
@@ -121,7 +121,7 @@ def _run_here(
     config: RunConfig, execution: Execution, force: bool, reporter: Reporter, ranks: Ranks
 ) -> Outcome:
     def record(record: Record) -> None:
-        reporter.record(config.id, record.epoch, record.metrics, sum(record.clocks.values()))
+        pass_on(reporter, config.id, record)
 
     reporter.start(config.id, label_run(config), evaluations_of(config))
     try:

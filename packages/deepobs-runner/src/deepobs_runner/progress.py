@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +21,9 @@ from rich.table import Column
 from deepobs_runner.config import RunConfig
 from deepobs_runner.labels import label_setting
 
+if TYPE_CHECKING:
+    from deepobs_runner.training import Record
+
 SECONDS_BETWEEN_LINES = 10.0
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -32,11 +35,28 @@ class Reporter(Protocol):
     def start(self, run: str, label: str, evaluations: int) -> None:
         """A run begins that plans this many evaluations."""
 
-    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
-        """The run was evaluated, `seconds` after the evaluation before."""
+    def record(self, run: str, epoch: float, metrics: Metrics, seconds: float) -> None:
+        """The run was evaluated, `seconds` after the evaluation before; see `epochs_reached`."""
 
     def finish(self, run: str) -> None:
         """The run ended."""
+
+
+def epochs_reached(epoch: int, steps: int, steps_per_epoch: int | None) -> float:
+    """Return after how many epochs a record was made: a limit of steps may cut the last one short.
+
+    >>> epochs_reached(2, 8, 4), epochs_reached(3, 10, 4)
+    (2, 2.5)
+    """
+    if not steps_per_epoch or steps >= epoch * steps_per_epoch:
+        return epoch
+    return steps / steps_per_epoch
+
+
+def pass_on(reporter: Reporter, run: str, record: Record) -> None:
+    """Tell a reporter about a record of training."""
+    epoch = epochs_reached(record.epoch, record.steps, record.steps_per_epoch)
+    reporter.record(run, epoch, record.metrics, sum(record.clocks.values()))
 
 
 def describe_metrics(metrics: Metrics) -> str:
@@ -77,7 +97,7 @@ class Silent:
     def start(self, run: str, label: str, evaluations: int) -> None:
         """Do nothing."""
 
-    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+    def record(self, run: str, epoch: float, metrics: Metrics, seconds: float) -> None:
         """Do nothing."""
 
     def finish(self, run: str) -> None:
@@ -97,10 +117,10 @@ class _Lines:
     def start(self, run: str, label: str, evaluations: int) -> None:
         self._labels[run], self._lines[run], self._seconds[run] = label, "", 0.0
 
-    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+    def record(self, run: str, epoch: float, metrics: Metrics, seconds: float) -> None:
         self._seconds[run] += seconds
         self._lines[run] = (
-            f"{self._labels[run]}  epoch {epoch}  {describe_metrics(metrics)}  "
+            f"{self._labels[run]}  epoch {round(epoch, 2)}  {describe_metrics(metrics)}  "
             f"({self._seconds[run]:.1f} s)"
         )
         if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
@@ -128,7 +148,7 @@ class _Bar:
         self._left[run], self._labels[run] = evaluations, label
         self._describe()
 
-    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+    def record(self, run: str, epoch: float, metrics: Metrics, seconds: float) -> None:
         split = next(reversed(list(metrics)))  # the test split, but for trials of a study
         shown = describe_metrics({split: metrics[split]})
         advance = min(1, self._left[run])

@@ -11,7 +11,7 @@ from torch import nn
 from deepobs_problems import load_problem
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig, Vectorize
-from deepobs_runner.progress import Reporter, evaluations_of, label_run
+from deepobs_runner.progress import Reporter, evaluations_of, label_run, pass_on
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.training import Record
 from deepobs_runner.vectorized import cut, grids_of, run_vectorized, why_not
@@ -121,7 +121,7 @@ def run_together(
     outcomes: dict[str, Outcome] = {}
 
     def record(config: RunConfig, record: Record) -> None:
-        reporter.record(config.id, record.epoch, record.metrics, sum(record.clocks.values()))
+        pass_on(reporter, config.id, record)
 
     for members in sets_of(configs, execution, vectorize):
         for config in members:

@@ -36,6 +36,7 @@ def serve(start: Mapping[str, Any]) -> None:
     import torch
 
     from deepobs_runner.attempts import Outcome, attempt
+    from deepobs_runner.progress import epochs_reached
     from deepobs_runner.training import Record
 
     def tell(**event: Any) -> None:
@@ -47,7 +48,8 @@ def serve(start: Mapping[str, Any]) -> None:
 
     def tell_record(record: Record) -> None:
         seconds = sum(record.clocks.values())
-        tell(event="record", epoch=record.epoch, metrics=record.metrics, seconds=seconds)
+        epoch = epochs_reached(record.epoch, record.steps, record.steps_per_epoch)
+        tell(event="record", epoch=epoch, metrics=record.metrics, seconds=seconds)
 
     torch.set_num_threads(start["threads"])
     commands: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()

@@ -191,11 +191,12 @@ def _run(
         return 0
     if found.finished:
         finished = f"{len(found.finished)} of {count(len(configs), 'run')}"
-        say(console, f"{finished} are finished already (--force repeats).")
+        are = "is" if len(found.finished) == 1 else "are"
+        say(console, f"{finished} {are} finished already (--force repeats).")
     if execution.resume and found.todo:
         say(console, _what_is_resumed(found.todo, execution.out, force=arguments.force))
     evaluations = sum(map(evaluations_of, found.todo))
-    quiet = arguments.quiet or not ranks.first
+    quiet = arguments.quiet or not ranks.first or not found.todo
     with report_progress(console, evaluations, quiet=quiet) as reporter:
         outcomes = execute(found.todo, execution, force=arguments.force, reporter=reporter)
     bad = [outcome for outcome in outcomes if not outcome.good]

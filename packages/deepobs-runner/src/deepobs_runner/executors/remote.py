@@ -25,7 +25,7 @@ from deepobs_runner.attempts import Outcome, attempt, keep_failure
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import finished_result
-from deepobs_runner.progress import Reporter, evaluations_of, label_run
+from deepobs_runner.progress import Reporter, epochs_reached, evaluations_of, label_run
 from deepobs_runner.results import load_result, result_path
 
 SECONDS_FOR_A_LOCK = 120.0
@@ -187,7 +187,10 @@ class Follower:
                     self._told[name] = record["epoch"]
                     seconds = sum(record["clocks"].values())
                     metrics = _as_numbers(record["metrics"])
-                    self._reporter.record(name, record["epoch"], metrics, seconds)
+                    epoch = epochs_reached(
+                        record["epoch"], record["steps"], record.get("steps_per_epoch")
+                    )
+                    self._reporter.record(name, epoch, metrics, seconds)
 
 
 def _changed(task: Task) -> int | None:

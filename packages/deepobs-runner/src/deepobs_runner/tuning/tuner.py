@@ -14,7 +14,14 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.dispatch import Execute
 from deepobs_runner.jobs import run_all
-from deepobs_runner.progress import Metrics, Reporter, Silent, evaluations_of, label_run
+from deepobs_runner.progress import (
+    Metrics,
+    Reporter,
+    Silent,
+    evaluations_of,
+    label_run,
+    pass_on,
+)
 from deepobs_runner.results import load_result, result_path
 from deepobs_runner.training import Record
 from deepobs_runner.tuning.ledger import Ledger
@@ -263,7 +270,7 @@ class _Noting:
         """Pass on."""
         self._reporter.start(run, label, evaluations)
 
-    def record(self, run: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+    def record(self, run: str, epoch: float, metrics: Metrics, seconds: float) -> None:
         """Pass on."""
         self._reporter.record(run, epoch, shown_to_tuners(metrics, self._split), seconds)
 
@@ -310,7 +317,7 @@ def _run_pruned(
     split = study.rules.select_on
 
     def watch(record: Record) -> str | None:
-        reporter.record(trial.config.id, record.epoch, record.metrics, sum(record.clocks.values()))
+        pass_on(reporter, trial.config.id, record)
         metrics = record.metrics[split]
         merit = metrics["accuracy"] if "accuracy" in metrics else -metrics["objective"]
         if sampler.hopeless(record.epoch, merit):
