@@ -50,6 +50,7 @@ from deepobs_runner.analysis.resampling import interval, quantiles
 from deepobs_runner.analysis.survival import resampled_medians
 from deepobs_runner.analysis.tuning import best_of
 from deepobs_runner.analysis.verdict import ratio_bracket
+from deepobs_runner.official import official_learning_rate
 from deepobs_runner.schedules import Cosine
 
 LOSS = Metric("test", "objective", higher_is_better=False)
@@ -885,6 +886,18 @@ def test_what_is_not_known_is_not_called_equal():
     assert found.unknown == ("batch size", "regularizer")
     assert "epochs" in found.equal
     assert agreement(contenders(runs[:1])) == ((), ())
+
+
+def test_a_rate_of_the_official_runs_was_tuned():
+    official = official_learning_rate("quadratic_deep", "SGD")
+    runs = [
+        run_of([3.0, 1.0], problem="quadratic_deep", lr=official),
+        run_of([3.0, 1.0], problem="quadratic_deep", optimizer="AdamW"),
+    ]
+    assert unequal(contenders(runs)) == [
+        "Unequal tuning budgets on quadratic_deep: SGD 1 setting tried at the rate that was tuned "
+        "for the official runs, AdamW 1 setting tried."
+    ]
 
 
 def test_official_runs_have_the_regularizer_of_their_problem():

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.analysis.grouping import Contender, is_official
 from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.comparability import official_l2
 from deepobs_runner.labels import show_schedule
+from deepobs_runner.official import official_learning_rate
 from deepobs_runner.results import RunResult
 
 Describe = Callable[[Contender], str]
@@ -166,6 +168,19 @@ def _all(contender: Contender, describe: Callable[[RunResult], Any]) -> str:
     return " and ".join(sorted({str(words) for run in contender.runs if (words := describe(run))}))
 
 
+def _budget(contender: Contender) -> str:
+    """A rate taken over from the official runs was tuned, though not among these results."""
+    tried = _count(contender.settings_seen, "setting") + " tried"
+    if all(map(_has_official_rate, contender.runs)):
+        return f"{tried} at the rate that was tuned for the official runs"
+    return tried
+
+
+def _has_official_rate(run: RunResult) -> bool:
+    official = official_learning_rate(run.config.problem, run.config.optimizer)
+    return not is_official(run) and official is not None and rate_of(run) == official
+
+
 def _batch_size(run: RunResult) -> str:
     return "" if run.config.batch_size is None else f"batch size {run.config.batch_size}"
 
@@ -233,11 +248,7 @@ def _of_runs(title: str, name: str, describe: Callable[[RunResult], str]) -> Fac
 
 
 FACETS = (
-    Facet(
-        "Unequal tuning budgets",
-        "tuning budget",
-        lambda c: _count(c.settings_seen, "setting") + " tried",
-    ),
+    Facet("Unequal tuning budgets", "tuning budget", _budget),
     _of_runs("Different recipes", "recipe", lambda run: f"recipe {run.config.recipe}"),
     _of_runs("Different precisions", "precision", lambda run: run.config.precision),
     Facet("Different numbers of epochs", "epochs", _epochs),
