@@ -373,6 +373,37 @@ def test_whatever_the_runs_are_the_page_comes_out(runs):
             assert isinstance(write(table(study)), str), kind
 
 
+def test_environments_count_the_runs_that_are_shown():
+    own = [make([350.0, 87.0], problem="quadratic_deep", recipe="2019", seed=s) for s in (1, 2)]
+    study = make_study(own, all_results(OFFICIAL_SET, tuned=False))
+    shown = [run for s in study.settings["quadratic_deep"] for run in s.runs]
+    counts = [row["runs"] for row in TABLES["environment"](study).rows]
+    assert sum(counts) == len(shown) < len(study.baselines)
+
+
+def test_different_data_is_never_compared():
+    def runs(optimizer, data):
+        return [
+            make([3.0, 2.0, 1.0], optimizer=optimizer, data=data, seed=seed) for seed in (1, 2, 3)
+        ]
+
+    def pairs(*own, **given):
+        study = make_study([run for runs in own for run in runs], **given)
+        return {(v.speed.optimizer, v.speed.reference) for v in study.verdicts}
+
+    real, generated = runs("SGD", "real"), runs("SGD", "synthetic")
+    assert pairs(real, generated) == set()
+    adams = runs("Adam", "real"), runs("Adam", "synthetic")
+    both = {(f"Adam ({data} data)", f"SGD ({data} data)") for data in ("real", "synthetic")}
+    assert pairs(real, generated, *adams) == both
+    reference = "SGD (real data)"
+    assert pairs(real, generated, *adams, references=[reference]) == {
+        ("Adam (real data)", reference)
+    }
+    with pytest.raises(UsageError, match="there is nobody else with real data"):
+        pairs(real, adams[1], references=["SGD"])
+
+
 def test_figures_have_the_level_of_the_study():
     runs = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in range(3)]
     (drawing,) = drawings(make_study(runs, level=0.8), ["curves"])

@@ -14,16 +14,27 @@ NAMED = ("system", "python", "device", "device_name", "threads", "source")
 
 
 def environment_table(study: Study) -> Table:
-    """Return every environment, and how many runs it made."""
+    """Return every environment, and how many of the runs that are shown it made.
+
+    Of baselines these are the tuned ones, not the trials of their tuning.
+    """
+    baselines = set(map(id, study.baselines))
+    tuned = [
+        run
+        for listed in study.settings.values()
+        for setting in listed
+        for run in setting.runs
+        if id(run) in baselines
+    ]
     counts: dict[tuple[tuple[str, str], ...], int] = {}
-    for run in [*study.own, *study.baselines]:
+    for run in [*study.own, *tuned]:
         key = tuple(sorted(describe(run.environment).items()))
         counts[key] = counts.get(key, 0) + 1
     rows = [{**dict(key), "runs": count} for key, count in counts.items()]
     return make_table(
         "environment",
         "Environment",
-        "What the runs were made with, as recorded in their files.",
+        "What the runs were made with, as recorded in their files; of baselines, the tuned runs.",
         [
             number("Runs", "runs"),
             words("Results", "source"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis import (
@@ -186,13 +186,14 @@ def choose_pairs(
     ours: Sequence[str],
     references: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
-    """Return which labels are compared: each of `ours` with each reference.
+    """Return which labels are compared: each of `ours` with each reference of the same data.
 
-    Without `references`, each is compared with SGD, Momentum and Adam of its own recipe, as far as
-    there are any, because results of two recipes differ for other reasons than the optimizer; if
-    there is nobody else of that recipe, with those of all. If `ours` are nothing but these three,
-    they are compared with the first of them. Where every one of `ours` is a reference, the others
-    are compared with it.
+    Results of generated data are never compared with those of a problem's own. Without
+    `references`, each is compared with SGD, Momentum and Adam of its own recipe, as far as there
+    are any, because results of two recipes differ for other reasons than the optimizer; if there is
+    nobody else of that recipe, with those of all. If `ours` are nothing but these three, they are
+    compared with the first of them. Where every one of `ours` is a reference, the others are
+    compared with it.
 
     Args:
         problems: as `contenders` returns them.
@@ -200,19 +201,18 @@ def choose_pairs(
         references: labels or optimizers; none: see `usual_pairs`.
 
     Raises:
-        UsageError: no contender has the label of a reference, or several are meant.
+        UsageError: no contender has the label of a reference, several are meant, or nobody else
+            has its data.
     """
     known = labels_of(problems)
     if references:
-        return _pair(ours, [find_label(problems, word) for word in references], known)
-    by_recipe: dict[frozenset[str], list[str]] = {}
-    for label in known:
-        by_recipe.setdefault(_recipes(problems, label), []).append(label)
+        chosen = [find_label(problems, word) for word in references]
+        return _of_same_data(problems, _pair(ours, chosen, known))
     pairs: list[tuple[str, str]] = []
-    for alike in by_recipe.values():
+    for comparable, alike in _groups(problems, known):
         own = [label for label in ours if label in alike]
-        if own and len(known) > 1:
-            others = alike if len(alike) > 1 else known
+        if own and len(comparable) > 1:
+            others = alike if len(alike) > 1 else comparable
             pairs += usual_pairs(problems, own, others, ours)
     return pairs
 
@@ -226,10 +226,48 @@ def _pair(
     return [(label, reference) for reference in chosen for label in compared]
 
 
-def _recipes(problems: Mapping[str, Sequence[Contender]], label: str) -> frozenset[str]:
-    """Return the recipes of a label's runs: one, unless its problems were run in different ones."""
+def _of_same_data(
+    problems: Mapping[str, Sequence[Contender]], pairs: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return the pairs of the same data.
+
+    Raises:
+        UsageError: there are only others.
+    """
+    data = {label: _values(problems, label, "data") for pair in pairs for label in pair}
+    kept = [(one, other) for one, other in pairs if data[one] == data[other]]
+    if pairs and not kept:
+        reference = pairs[0][1]
+        raise UsageError(
+            f"{reference!r} cannot be the reference: there is nobody else with "
+            f"{' and '.join(sorted(data[reference]))} data."
+        )
+    return kept
+
+
+def _groups(
+    problems: Mapping[str, Sequence[Contender]], labels: Sequence[str]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield labels of the same data and recipe, after those of the same data in any recipe."""
+    for comparable in _alike(problems, labels, "data"):
+        for alike in _alike(problems, comparable, "recipe"):
+            yield comparable, alike
+
+
+def _alike(
+    problems: Mapping[str, Sequence[Contender]], labels: Sequence[str], field: str
+) -> list[list[str]]:
+    """Return the labels in groups whose configurations have the same in one field."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for label in labels:
+        groups.setdefault(_values(problems, label, field), []).append(label)
+    return list(groups.values())
+
+
+def _values(problems: Mapping[str, Sequence[Contender]], label: str, field: str) -> frozenset[str]:
+    """Return what a label's runs have in a field: one, unless its problems differ in it."""
     found = (find(listed, label) for listed in problems.values())
-    return frozenset(c.runs[0].config.recipe for c in found if c is not None)
+    return frozenset(getattr(c.runs[0].config, field) for c in found if c is not None)
 
 
 def usual_pairs(
