@@ -549,6 +549,8 @@ def test_the_command_writes_files_or_text(followed, tmp_path, capsys):
     assert "takes 2 problems" in capsys.readouterr().err
     assert main([*words, "--problem", "two_d_brannin"]) == 2
     assert "Did you mean 'two_d_branin'?" in capsys.readouterr().err
+    assert main([*words, "--metric", "objektive"]) == 2
+    assert "Did you mean 'objective'?" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "figure.jpg")]) == 2
 
 

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from deepobs_problems.errors import nearest
 from deepobs_runner.commands.reporting import check_problems, read_study, say_left_out
 from deepobs_runner.commands.terminal import make_console, say
+from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing, save, save_pages
 from deepobs_runner.figures.saving import format_of
 from deepobs_runner.figures.terminal import WIDTH, to_text
 from deepobs_runner.reporting.pictures import drawings
+from deepobs_runner.reporting.study import Study
 from deepobs_runner.stored_records import collector_paused
 
 
@@ -26,6 +29,8 @@ def plot(arguments: argparse.Namespace) -> int:
         format_of(arguments.out)
     study = read_study(arguments)
     say_left_out(study)
+    if arguments.metric is not None:
+        _check_metric(study, arguments.metric)
     found = drawings(
         study,
         [arguments.figure],
@@ -46,6 +51,17 @@ def plot(arguments: argparse.Namespace) -> int:
             if drawing.figure is not None:
                 console.print(to_text(drawing.figure, width=width), soft_wrap=True)
     return 0
+
+
+def _check_metric(study: Study, name: str) -> None:
+    """Raise a UsageError unless a run has a metric of this name."""
+    runs = (run for listed in study.settings.values() for s in listed for run in s.runs)
+    splits = (values for run in runs for values in run.records[0]["metrics"].values())
+    known = list(dict.fromkeys(metric for values in splits for metric in values))
+    if name not in known:
+        raise UsageError(
+            f"No run has a metric {name!r}.{nearest(name, known)} Metrics: {', '.join(known)}."
+        )
 
 
 def _drawn(found: Iterable[Drawing]) -> Iterable[Drawing]:
