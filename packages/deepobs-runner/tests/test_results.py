@@ -370,6 +370,10 @@ def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
         ({"records": [{"epoch": True, "metrics": {}}]}, "records[0].epoch"),
         ({"records": [{"epoch": 0}]}, "records[0].metrics"),
         ({"records": [{"epoch": 0, "steps": "1", "metrics": {}}]}, "records[0].steps"),
+        (
+            {"records": [{"epoch": 0, "steps_per_epoch": "7", "metrics": {}}]},
+            "records[0].steps_per_epoch",
+        ),
         ({"records": [{"epoch": 0, "metrics": {"test": 3}}]}, "records[0].metrics.test"),
         (
             {"records": [{"epoch": 0, "metrics": {"test": {"loss": "x"}}}]},

@@ -94,6 +94,8 @@ def _is_record(record: Any) -> bool:
     metrics = record.get("metrics")
     if type(metrics) is not dict or not _is_count(record.get("steps", 0)):
         return False
+    if not _is_count(record.get("steps_per_epoch", 0)):
+        return False
     for part in (record.get("clocks", {}), record.get("counters", {}), *metrics.values()):
         if type(part) is not dict or not NUMERIC.issuperset(map(type, part.values())):
             return False
