@@ -69,19 +69,20 @@ def times_table(study: Study) -> Table:
                     "unknown": times.unknown,
                 }
             )
-    percent = f"{100 * study.level:g} %"
     return make_table(
         "times",
         "Time to the target",
         f"Kaplan-Meier median of the {study.unit.replace('_', ' ')} to the target, with a "
-        f"{percent} bootstrap interval. ∞: less than half of the runs get there.",
+        f"{study.percent} bootstrap interval. ∞: less than half of the runs get there.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             words("Target", "target"),
             number("Median", "median"),
             number(
-                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+                f"{study.percent} interval",
+                "low",
+                lambda row: interval_text(row["low"], row["high"]),
             ),
             words("Unit", "unit", lambda row: row["unit"].replace("_", " ")),
             number("Reached", "reached", lambda row: f"{row['reached']} of {row['runs']}"),
@@ -94,18 +95,20 @@ def times_table(study: Study) -> Table:
 def speedup_table(study: Study) -> Table:
     """Return how many times as fast each optimizer reaches the targets as its reference."""
     rows = [row for verdict in study.verdicts for row in verdict.speed.rows()]
-    percent = f"{100 * study.level:g} %"
     return make_table(
         "speedup",
         "Speed-up",
         "Ratio of the median times to the target, above 1 where the optimizer is faster than the "
-        f"one it is set against; {percent} bootstrap interval over seeds, stratified by problem.",
+        f"one it is set against; {study.percent} bootstrap interval over seeds, stratified by "
+        "problem.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             words("Against", "reference"),
             number("Speed-up", "ratio", lambda row: _ratio(row["ratio"])),
-            number(f"{percent} interval", "low", lambda row: _ratios(row["low"], row["high"])),
+            number(
+                f"{study.percent} interval", "low", lambda row: _ratios(row["low"], row["high"])
+            ),
             number("More seeds", "more_seeds", lambda row: value_text(row.get("more_seeds"))),
             words("Why none", "excluded"),
         ],
@@ -119,7 +122,6 @@ def paired_table(study: Study) -> Table:
     for verdict in study.verdicts:
         for paired in verdict.paired:
             rows += [{**row, "seed_numbers": list(paired.seeds)} for row in paired.rows()]
-    percent = f"{100 * study.level:g} %"
     return make_table(
         "paired",
         "Final values compared",
@@ -136,7 +138,9 @@ def paired_table(study: Study) -> Table:
             number("Wins", "wins", lambda row: str(row["wins"]) if row["by_seed"] else NOTHING),
             number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
             number(
-                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+                f"{study.percent} interval",
+                "low",
+                lambda row: interval_text(row["low"], row["high"]),
             ),
             number("p", "p_holm", _p),
         ],
@@ -173,7 +177,6 @@ def profiles_table(study: Study) -> Table:
         caption += "".join(
             f" {name} does not count: {reason}." for name, reason in profiles.left_out.items()
         )
-    percent = f"{100 * study.level:g} %"
     return make_table(
         "profiles",
         "Performance profiles",
@@ -182,7 +185,9 @@ def profiles_table(study: Study) -> Table:
             words("Optimizer", "label"),
             number("Integral", "integral", lambda row: f"{row['integral']:.2f}"),
             number(
-                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+                f"{study.percent} interval",
+                "low",
+                lambda row: interval_text(row["low"], row["high"]),
             ),
             number("Problems", "problems"),
         ],

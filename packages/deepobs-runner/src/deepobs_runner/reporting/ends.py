@@ -59,13 +59,12 @@ def final_table(study: Study) -> Table:
                 speed = published_speed(contender.runs, target)
                 row |= {"target": str(target), "speed": speed.mean, "not_reached": speed.unreached}
             rows.append(row)
-    percent = f"{100 * study.level:g} %"
     return make_table(
         "final",
         "Final values",
         "Mean ± standard deviation (ddof 1) over seeds at the end of the runs, at the setting that "
-        f"stands for each optimizer; {percent} BCa bootstrap interval of the mean of the metric "
-        "the problem is judged by. Objective is the loss plus the L2 term.",
+        f"stands for each optimizer; {study.percent} BCa bootstrap interval of the mean of the "
+        "metric the problem is judged by. Objective is the loss plus the L2 term.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
@@ -74,7 +73,9 @@ def final_table(study: Study) -> Table:
             number("Seeds", "seeds", _seeds),
             *(_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
             number(
-                f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"])
+                f"{study.percent} interval",
+                "low",
+                lambda row: interval_text(row["low"], row["high"]),
             ),
             words("of", "metric"),
             _end_column("Best on the way", "best"),

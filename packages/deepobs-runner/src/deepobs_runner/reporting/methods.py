@@ -198,7 +198,6 @@ def _what_it_is_compared_with(study: Study) -> Iterator[str]:
 
 
 def _how_it_is_compared(study: Study) -> Iterator[str]:
-    percent = f"{100 * study.level:g} %"
     unit = study.unit.replace("_", " ")
     if study.epochs is not None:
         yield (
@@ -210,7 +209,8 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
     yield (
         "For each optimizer the setting with the most seeds stands, among equals the one with the "
         "best median final value. Final values are means over seeds with their standard deviation "
-        f"(ddof 1) and a {percent} bias-corrected and accelerated bootstrap interval [@efron1987]."
+        f"(ddof 1) and a {study.percent} bias-corrected and accelerated bootstrap interval "
+        "[@efron1987]."
     )
     if targets:
         sources = list(dict.fromkeys(target.source for target in targets))
@@ -222,8 +222,8 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
     if study.verdicts:
         yield (
             "Speed-ups are ratios of these medians, summarized over problems by the geometric mean "
-            f"[@fleming1986], with {percent} percentile intervals of a bootstrap over seeds that "
-            "is stratified by problem and optimizer [@agarwal2021]. Final values are compared "
+            f"[@fleming1986], with {study.percent} percentile intervals of a bootstrap over seeds "
+            "that is stratified by problem and optimizer [@agarwal2021]. Final values are compared "
             f"{_tests_of(study)} and the Hodges-Lehmann estimate [@hodges1963]; p-values are "
             "corrected over problems [@holm1979]. Closeness to the fastest is shown by "
             "performance profiles [@dolan2002]."
@@ -234,7 +234,7 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
             "[@tang2020]."
         )
     yield (
-        f"Curves are medians over seeds with {percent} percentile bootstrap bands, pointwise "
+        f"Curves are medians over seeds with {study.percent} percentile bootstrap bands, pointwise "
         "[@efron1993]; shares of diverged seeds have Wilson intervals [@wilson1927]."
     )
 

@@ -17,6 +17,7 @@ from deepobs_runner.analysis import (
     target_of,
 )
 from deepobs_runner.analysis.grouping import find
+from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.comparability import has_stand_in_data
 from deepobs_runner.curves import Setting, settings_of
 from deepobs_runner.errors import UsageError
@@ -61,6 +62,11 @@ class Study:
     def labels(self) -> list[str]:
         """Labels of all contenders."""
         return labels_of(self.problems)
+
+    @property
+    def percent(self) -> str:
+        """The level in words."""
+        return percent(self.level)
 
     def setting_of(self, contender: Contender) -> Setting:
         """Return the setting that stands for a contender."""

@@ -170,20 +170,19 @@ def tuning_table(study: Study) -> Table:
 def divergence_table(study: Study) -> Table:
     """Return how many settings diverged, and how often the one that was repeated does."""
     rows = [_diverged(contender, runs, study.level) for contender, runs, _ in tried(study)]
-    percent = f"{100 * study.level:g} %"
     return make_table(
         "divergence",
         "Diverged runs",
         "Settings tried whose first run diverged, and diverged seeds of the setting that stands "
         "for the optimizer; where several were tried, without the seed that it was chosen by. "
-        f"Wilson's {percent} interval is of these seeds: a grid of settings is no sample.",
+        f"Wilson's {study.percent} interval is of these seeds: a grid of settings is no sample.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             number("Settings", "settings_diverged", _settings),
             number("Seeds", "diverged", _seeds),
             number("Rate", "rate", lambda row: f"{row['rate']:.1%}" if row["runs"] else NOTHING),
-            number(f"{percent} interval", "low", lambda row: _percents(row)),
+            number(f"{study.percent} interval", "low", lambda row: _percents(row)),
         ],
         rows,
     )
@@ -216,7 +215,7 @@ def seeds_table(study: Study) -> Table:
     return make_table(
         "seeds",
         "Seeds needed",
-        f"Seeds in all until Student's {100 * study.level:g} % interval of the mean final value "
+        f"Seeds in all until Student's {study.percent} interval of the mean final value "
         f"reaches {100 * WIDTH:g} % of the mean to either side.",
         [
             words("Problem", "problem"),
