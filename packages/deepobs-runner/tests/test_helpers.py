@@ -23,7 +23,7 @@ def test_here_is_this_process_and_keeps_exceptions_for_the_future():
 
 
 def test_without_a_main_module_to_import_there_are_no_helpers(monkeypatch):
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/nowhere/<stdin>")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/nowhere/<stdin>", raising=False)
     with helpers(2) as executor:
         assert isinstance(executor, Here)
 
