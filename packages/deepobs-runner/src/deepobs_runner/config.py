@@ -169,6 +169,11 @@ class RunConfig:
         readable = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)
         return f"{readable}-{self.seed}-{digest}"
 
+    @cached_property
+    def setting_id(self) -> str:
+        """What runs have in common that differ in nothing but the seed."""
+        return replace(self, seed=0).id
+
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:

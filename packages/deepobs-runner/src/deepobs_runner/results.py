@@ -390,6 +390,6 @@ def by_setting(results: Iterable[RunResult]) -> list[list[RunResult]]:
     """
     groups: dict[tuple[str, str, str], list[RunResult]] = {}
     for result in _without_copies(results, _warn):
-        setting = replace(result, config=replace(result.config, seed=0))
-        groups.setdefault(_origin(setting), []).append(result)
+        key = (result.config.setting_id, *_origin(result)[1:])
+        groups.setdefault(key, []).append(result)
     return [sorted(runs, key=lambda run: run.config.seed) for runs in groups.values()]

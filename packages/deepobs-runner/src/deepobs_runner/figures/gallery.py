@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 MOST_WAYS = 5
 """More over the same contours cannot be told apart."""
 
-FOLLOWED_STEPS = 12_000
+FOLLOWED_STEPS = 10_000
 """Of all ways of one figure together, which takes some seconds; of longer runs the beginning."""
 
 

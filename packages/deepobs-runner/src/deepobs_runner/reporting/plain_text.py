@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
+import orjson
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
@@ -208,8 +209,9 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
             None if seconds is None else round(spent, 6),
             *[values.get(split, _NONE).get(name) for split, name in metrics],
         ]
-        fields = ["" if number is None else str(number) for number in numbers]
-        yield f"{head},{','.join(fields)}\n"
+        # A list in JSON is a line of CSV but for its ends and for what is not there.
+        fields = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        yield f"{head},{fields[1:-1].replace('null', '')}\n"
 
 
 def _csv_line(fields: Sequence[Any]) -> str:
