@@ -67,7 +67,7 @@ def helpers(processes: int | None = None) -> Iterator[Executor]:
             process.terminate()  # else what they are at would be waited for
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # they end while this process goes on
 
 
 def _main_can_be_imported() -> bool:
