@@ -105,14 +105,15 @@ def main() -> None:
                 write_run(config, quality, folder, rng)
         report = folder.parent / "report"
         options = ["report", str(folder), "--out", str(report), "--formats", arguments.formats]
-        started = time.perf_counter()
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([sys.executable, "-c", COMMAND, *options], check=True)
         wall = time.perf_counter() - started
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         files = [path for path in report.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) / 1e6
         print(
-            f"{arguments.runs} runs: {wall:.1f} s, {spent.ru_utime + spent.ru_stime:.1f} s of the "
+            f"{arguments.runs} runs: {wall:.1f} s, {spent:.1f} s of the "
             f"processor, {len(files)} files, {size:.0f} MB"
         )
 

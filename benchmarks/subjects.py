@@ -21,11 +21,21 @@ from torch import Tensor, nn
 from deepobs_data import Batch, Dataset, import_files
 from deepobs_data import info as data_info
 from deepobs_problems import Problem, load_problem
-from deepobs_runner import Execution, Record, RunConfig, resolve_config, run, stopwatch
+from deepobs_runner import (
+    Execution,
+    Record,
+    RunConfig,
+    keep_memory,
+    resolve_config,
+    run,
+    stopwatch,
+)
 from deepobs_runner.clocks import training_seconds
 from deepobs_runner.devices import numerics
 from deepobs_runner.progress import label_run, report_progress
 from deepobs_runner.training import build_model, load_data
+
+keep_memory()  # as `deepobs` does, here for the plain loops, too
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -22,6 +22,7 @@ _HOME = {
     "UsageError": "errors",
     "Warmup": "schedules",
     "executor_of": "executors.dispatch",
+    "keep_memory": "allocation",
     "load_original": "original_results",
     "load_plan": "plans",
     "load_result": "results",

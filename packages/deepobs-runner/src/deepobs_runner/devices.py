@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from deepobs_runner.allocation import memory_is_kept
 from deepobs_runner.config import Execution, Precision
 from deepobs_runner.errors import UsageError
 from deepobs_runner.machine import processor
@@ -129,6 +130,7 @@ def environment(device: torch.device, execution: Execution | None = None) -> dic
         "device_name": name,
         "processor": processor(),
         "threads": torch.get_num_threads(),
+        "memory_kept": memory_is_kept(),
         "compile": execution.compile,
         "deterministic": execution.deterministic,
     }

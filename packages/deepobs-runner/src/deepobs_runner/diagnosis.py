@@ -21,6 +21,7 @@ from deepobs_data.ilsvrc_folder import find_imagenet
 from deepobs_data.roots import resolve_root
 from deepobs_data.sources import SOURCES
 from deepobs_data.verifying import verify
+from deepobs_runner.allocation import memory_is_kept
 from deepobs_runner.baselines import baseline_sets
 from deepobs_runner.devices import environment
 from deepobs_runner.errors import UsageError
@@ -43,6 +44,7 @@ def diagnose(data_dir: Path | None, out: Path) -> dict[str, Any]:
         "versions": versions(),
         "devices": devices(),
         "threads": threads(),
+        "memory_kept": memory_is_kept(),
         "compiler": next(filter(None, map(shutil.which, COMPILERS)), None),
         "data": data_sets(resolve_root(data_dir)),
         "extras": extras(),

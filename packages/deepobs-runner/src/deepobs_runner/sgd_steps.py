@@ -69,6 +69,7 @@ def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
         **machine,
         "compile": bool(known.get("compile", False)),
         "deterministic": bool(known.get("deterministic", True)),
+        **({"memory_kept": True} if known.get("memory_kept") else {}),  # none knew in older files
     }
 
 

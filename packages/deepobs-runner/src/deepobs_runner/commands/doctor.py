@@ -73,6 +73,8 @@ def describe(facts: Mapping[str, Any]) -> Iterator[str]:
     threads = facts["threads"]
     policy = threads["OMP_WAIT_POLICY"]
     yield f"threads:   {threads['torch']} of {threads['cores']} cores, OMP_WAIT_POLICY {policy}"
+    kept = "stays with the process" if facts["memory_kept"] else "goes back to the system, slower"
+    yield f"memory:    freed, it {kept}"
     yield f"compiler:  {facts['compiler'] or NO_COMPILER}"
     yield f"data:      {facts['data']['folder']}"
     for state, names in _by_value(facts["data"]["sets"]).items():
