@@ -714,6 +714,11 @@ def test_equal_and_undecided_in_words():
     )
     (paired,) = compare_paired(contenders([runs[0], runs[3]]), "Adam", "SGD")
     assert paired_sentence(paired).endswith("is equal to that of SGD on the common seed.")
+    lost = [run_of([3.0, None], 0, optimizer=o, status="diverged") for o in ("SGD", "Adam")]
+    (paired,) = compare_paired(contenders(lost), "Adam", "SGD")
+    assert paired_sentence(paired) == "Adam and SGD both diverge on the common seed."
+    (paired,) = compare_paired(contenders([*lost, runs[1], runs[4]]), "Adam", "SGD")
+    assert paired_sentence(paired).endswith("on all 2 common seeds, and on 1 of them both diverge.")
     assert ratio_bracket(0.5, 1.0004) == "[0.500, 1.0004]"
     assert ratio_bracket(1.0, math.inf) == "[1.00, ∞]"
 

@@ -349,6 +349,24 @@ def test_one_table_on_the_command_line(folder, tmp_path, capsys):
     assert "'Lion' is not among the results. Choose one of: Adam, SGD." in capsys.readouterr().err
 
 
+def test_problems_that_are_chosen_are_all_there_is(folder, capsys):
+    """P-values are corrected over the chosen problems, as in a report of these alone."""
+    runs = [
+        make([3.0, end + seed], problem=problem, optimizer=optimizer, seed=seed)
+        for problem in ("p", "q")
+        for optimizer, end in (("SGD", 1.0), ("Adam", 0.5))
+        for seed in range(6)
+    ]
+    place = folder(*runs)
+
+    def p_values(*options):
+        assert main(["table", str(place), "paired", "--format", "csv", *options]) == 0
+        return [float(r["p_holm"]) for r in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+
+    assert p_values() == [0.0625, 0.0625]  # of 2 / 2**6 each, twice
+    assert p_values("--problem", "q") == [0.03125]
+
+
 def test_the_command_line_names_what_there_is():
     assert set(cli.TABLE_KINDS) == set(TABLES)
     assert cli.REPORT_FORMATS == FORMATS

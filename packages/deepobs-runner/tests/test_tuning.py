@@ -14,6 +14,8 @@ from deepobs_runner import Execution, UsageError, load_plan, load_result, load_r
 from deepobs_runner.analysis import contenders
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.cli import main
+from deepobs_runner.reporting.kinds import TABLES
+from deepobs_runner.reporting.study import make_study as make_report_study
 from deepobs_runner.results import write_bytes
 from deepobs_runner.tuning.ledger import (
     LEDGER,
@@ -345,6 +347,10 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
     ]  # fmt: skip
     assert main(["table", str(out), "trials", "--format", "json", "--no-baselines"]) == 0
     assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [x["run"] for x in lines]
+    for kind, rows in (("cost", 2), ("trials", 6)):
+        for problem, expected in (("two_d_branin", rows), ("two_d_beale", 0)):
+            study = make_report_study(load_results(out), chosen=[problem])
+            assert len(TABLES[kind](study).rows) == expected
     page = tmp_path / "report"
     assert main(["report", str(out), "--out", str(page), "--no-baselines"]) == 0
     shown = (page / "report.html").read_text()

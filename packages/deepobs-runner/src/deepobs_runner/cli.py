@@ -495,7 +495,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"deepobs: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("deepobs: interrupted; finished runs are kept.", file=sys.stderr)
+        trains = arguments.command in ("run", "bench", "tune")
+        kept = "; finished runs are kept" if trains else ""
+        print(f"deepobs: interrupted{kept}.", file=sys.stderr)
         return 130
     except Exception as error:
         if not _says_all(error):

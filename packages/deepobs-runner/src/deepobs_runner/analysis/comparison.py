@@ -48,6 +48,7 @@ class Paired:
         runs: number of runs that are compared, of the one and of the other.
         wins: pairs in which the optimizer is better; a diverged run is worse than any other.
         ties: pairs in which they are equal, two diverged runs among them.
+        diverged: pairs of two diverged runs.
         gain: how much better it is: Hodges-Lehmann estimate; NaN without runs to compare.
         low: lower end of its interval; -inf if the runs are too few for the level.
         high: its upper end.
@@ -68,6 +69,7 @@ class Paired:
     runs: tuple[int, int]
     wins: int
     ties: int
+    diverged: int
     gain: float
     low: float
     high: float
@@ -295,11 +297,11 @@ def _compare(
         seeds = tuple(sorted(sides[0].keys() & sides[1].keys()))
         sides = [{seed: side[seed] for seed in seeds} for side in sides]
     gains = [np.array(list(side.values())) for side in sides]
-    differences = np.zeros(0)
+    differences, both_diverged = np.zeros(0), np.zeros(0, bool)
     if by_seed:
+        both_diverged = np.isinf(gains[0]) & np.isinf(gains[1])
         with np.errstate(invalid="ignore"):
-            differences = gains[0] - gains[1]
-        differences[np.isinf(gains[0]) & np.isinf(gains[1])] = 0.0  # both diverged
+            differences = np.where(both_diverged, 0.0, gains[0] - gains[1])
         gain, low, high = hodges_lehmann(differences, level)
         p, p_least = signed_rank_p(differences), 2 * 0.5 ** len(seeds)
     else:
@@ -317,6 +319,7 @@ def _compare(
         runs=(len(gains[0]), len(gains[1])),
         wins=int(np.sum(differences > 0)),
         ties=int(np.sum(differences == 0)),
+        diverged=int(both_diverged.sum()),
         gain=gain,
         low=low,
         high=high,

@@ -14,6 +14,7 @@ from deepobs_runner.comparability import official_l2
 from deepobs_runner.labels import show_schedule
 from deepobs_runner.official import official_learning_rate
 from deepobs_runner.results import RunResult
+from deepobs_runner.wording import count, join
 
 Describe = Callable[[Contender], str]
 Problems = Mapping[str, Sequence[Contender]]
@@ -150,19 +151,6 @@ def foreign_targets(
     return sentences
 
 
-def join(words: Sequence[str]) -> str:
-    """Return words as a list in a sentence.
-
-    >>> join(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
-
-def _count(number: float, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number:.4g} {noun}s"
-
-
 def _all(contender: Contender, describe: Callable[[RunResult], Any]) -> str:
     """Return what holds for the runs of a contender, nothing where it is not known."""
     return " and ".join(sorted({str(words) for run in contender.runs if (words := describe(run))}))
@@ -170,7 +158,7 @@ def _all(contender: Contender, describe: Callable[[RunResult], Any]) -> str:
 
 def _budget(contender: Contender) -> str:
     """A rate taken over from the official runs was tuned, though not among these results."""
-    tried = _count(contender.settings_seen, "setting") + " tried"
+    tried = count(contender.settings_seen, "setting") + " tried"
     if all(map(_has_official_rate, contender.runs)):
         return f"{tried} at the rate that was tuned for the official runs"
     return tried
@@ -213,13 +201,13 @@ def _seeds(contender: Contender) -> str:
     starts = [seed for seed in seeds if seed - 1 not in seeds]
     ends = [seed for seed in seeds if seed + 1 not in seeds]
     spans = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
-    return f"{_count(len(seeds), 'seed')} ({', '.join(spans)})"
+    return f"{count(len(seeds), 'seed')} ({', '.join(spans)})"
 
 
 def _full_length(run: RunResult) -> str:
     """Of results that were shortened, the length of the runs themselves."""
     planned = run.environment.get(FULL_LENGTH, run.config.epochs)
-    return "" if planned is None else _count(planned, "epoch")
+    return "" if planned is None else count(planned, "epoch")
 
 
 def _program(run: RunResult) -> str:
@@ -231,9 +219,9 @@ def _epochs(contender: Contender) -> str:
     ends = [float(r.epochs()[-1]) for r in contender.runs if r.records and not is_diverged(r)]
     if not ends:
         planned = sorted({run.config.epochs for run in contender.runs if run.config.epochs})
-        return " or ".join(_count(epochs, "epoch") for epochs in planned)
+        return " or ".join(count(epochs, "epoch") for epochs in planned)
     if min(ends) == max(ends):
-        return _count(ends[0], "epoch")
+        return count(ends[0], "epoch")
     return f"{min(ends):.4g} to {max(ends):.4g} epochs"
 
 

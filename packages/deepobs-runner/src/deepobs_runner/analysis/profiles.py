@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepobs_runner.analysis.fairness import join
 from deepobs_runner.analysis.grouping import Contender, find, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.resampling import (
@@ -20,6 +19,7 @@ from deepobs_runner.analysis.resampling import (
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.analysis.times import Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
+from deepobs_runner.wording import join
 
 LEAST_PROBLEMS = 2
 """A profile over one problem says no more than the times themselves."""

@@ -257,8 +257,11 @@ def paired_sentence(paired: Paired | None) -> str:
         count = len(paired.seeds)
         where = f"over {count} common seed{'' if count == 1 else 's'}"
         if paired.ties == count:
-            equal = "on the common seed" if count == 1 else f"on all {count} common seeds"
-            return f"{what} is equal to that of {paired.reference} {equal}."
+            everywhere = "on the common seed" if count == 1 else f"on all {count} common seeds"
+            if paired.diverged == count:
+                return f"{paired.optimizer} and {paired.reference} both diverge {everywhere}."
+            some = f", and on {paired.diverged} of them both diverge" if paired.diverged else ""
+            return f"{what} is equal to that of {paired.reference} {everywhere}{some}."
     else:
         one, other = paired.runs
         runs = "run" if one == 1 else "runs"

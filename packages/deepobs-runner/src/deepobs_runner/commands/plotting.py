@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from deepobs_problems.errors import nearest
-from deepobs_runner.commands.reporting import check_problems, read_study, say_left_out
+from deepobs_runner.commands.reporting import read_study, say_left_out
 from deepobs_runner.commands.terminal import make_console, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing, save, save_pages
@@ -27,14 +27,13 @@ def plot(arguments: argparse.Namespace) -> int:
     """
     if arguments.out is not None:
         format_of(arguments.out)
-    study = read_study(arguments)
+    study = read_study(arguments, problems=arguments.problem)
     say_left_out(study)
     if arguments.metric is not None:
         _check_metric(study, arguments.metric)
     found = drawings(
         study,
         [arguments.figure],
-        problems=check_problems(study, arguments.problem),
         metric=arguments.metric,
         import_code=arguments.import_code,
     )

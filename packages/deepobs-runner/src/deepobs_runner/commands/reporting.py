@@ -18,7 +18,7 @@ from deepobs_runner.baselines import (
     choose_sets,
     unpacked_results,
 )
-from deepobs_runner.commands.terminal import count, make_console, print_summary, say
+from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.helpers import helpers
 from deepobs_runner.reporting.assembly import assemble
@@ -32,7 +32,7 @@ from deepobs_runner.reporting.plain_text import (
     terminal_table,
 )
 from deepobs_runner.reporting.study import Study, make_study
-from deepobs_runner.reporting.tables import Table, select
+from deepobs_runner.reporting.tables import Table
 from deepobs_runner.reporting.writing import (
     check_formats,
     make_folder,
@@ -42,6 +42,7 @@ from deepobs_runner.reporting.writing import (
 from deepobs_runner.results import RunResult, load_results, write_bytes
 from deepobs_runner.stored_records import collector_paused
 from deepobs_runner.tuning.ledger import what_is_damaged
+from deepobs_runner.wording import count
 
 WORTH_HELP = 20
 """Runs from which on processes help to draw."""
@@ -107,12 +108,14 @@ def _say_what_is_written(console: Console, written: Sequence[Path], folder: Path
 def print_table(arguments: argparse.Namespace) -> int:
     """Print one table, or write it to a file."""
     console = make_console()
-    study = read_study(arguments, references=arguments.reference, level=arguments.level)
+    study = read_study(
+        arguments,
+        references=arguments.reference,
+        level=arguments.level,
+        problems=arguments.problem,
+    )
     say_left_out(study)
     table = TABLES[arguments.kind](study)
-    if arguments.problem:
-        check_problems(study, arguments.problem)
-        table = select(table, lambda row: row.get("problem") in arguments.problem)
     if not table.rows:
         raise UsageError(
             f"The table {arguments.kind!r} is empty for these results: {table.caption}"
@@ -152,16 +155,6 @@ def _format_of(path: Path) -> str:
             f"{path.name!r} says no format. End it with {', '.join(formats)}, or give --format."
         )
     return formats[path.suffix]
-
-
-def check_problems(study: Study, names: list[str]) -> list[str]:
-    """Return the problems that are named.
-
-    Raises:
-        UsageError: there are no results of one.
-    """
-    _check_names(names, study.settings)
-    return names
 
 
 def _check_names(names: Iterable[str], there: Iterable[str]) -> None:
@@ -215,6 +208,7 @@ def read_study(
         level=level,
         epochs=arguments.epochs,
         left_out=left_out,
+        chosen=problems,
     )
 
 

@@ -15,7 +15,7 @@ from deepobs_problems import problems_with
 from deepobs_runner.attempts import Outcome, Survey, survey
 from deepobs_runner.calibration import Pace, calibrate, describe_duration, kind_of, predict
 from deepobs_runner.checkpoints import checkpoint_path
-from deepobs_runner.commands.terminal import count, make_console, print_summary, say
+from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.distributed import joined, launched
 from deepobs_runner.errors import UsageError
@@ -31,6 +31,7 @@ from deepobs_runner.results import check_writable, load_result, result_path
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.sgd_steps import kept_paces, load_calibrations
 from deepobs_runner.trackers import check_trackers
+from deepobs_runner.wording import count
 
 PLAN_SUFFIXES = (".yaml", ".yml")
 

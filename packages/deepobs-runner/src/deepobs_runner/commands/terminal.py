@@ -46,12 +46,3 @@ def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
     console.print(summary_table(problems, console.width), crop=False)
     for note in notes(problems):
         say(console, f"note: {note}")
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "run"), count(2, "run")
-    ('1 run', '2 runs')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"

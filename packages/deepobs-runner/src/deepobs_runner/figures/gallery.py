@@ -23,7 +23,6 @@ from deepobs_runner.analysis import (
     performance_profiles,
     target_of,
 )
-from deepobs_runner.analysis.fairness import join
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.analysis.resampling import percent
@@ -46,6 +45,7 @@ from deepobs_runner.provenance import YOURS, whose
 from deepobs_runner.report import file_names
 from deepobs_runner.results import RunResult
 from deepobs_runner.trajectories import Trajectory, names_code, try_to_follow
+from deepobs_runner.wording import join
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

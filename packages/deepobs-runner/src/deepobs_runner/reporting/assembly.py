@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepobs_runner.analysis import Verdict
-from deepobs_runner.analysis.fairness import join
 from deepobs_runner.analysis.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report import file_names, notes
@@ -15,6 +14,7 @@ from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.methods import Methods, write_methods
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, select
+from deepobs_runner.wording import join
 
 OF_A_PROBLEM = (
     "final", "times", "speedup", "paired", "sensitivity", "tuning", "trials", "seeds",

@@ -10,7 +10,6 @@ from string import Template
 from typing import Any
 
 from deepobs_runner.analysis import Verdict
-from deepobs_runner.analysis.fairness import join
 from deepobs_runner.analysis.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.reporting.assembly import OVER_PROBLEMS, Report, Section
@@ -19,6 +18,7 @@ from deepobs_runner.reporting.forest import interval_picture, reach_of, scale_pi
 from deepobs_runner.reporting.latex import latex_methods
 from deepobs_runner.reporting.markup import Content, Markup, element, render
 from deepobs_runner.reporting.tables import NOTHING, Column, Row, Table
+from deepobs_runner.wording import join
 
 OPEN_TABLES = ("final", "times", "speedup", "paired", "profiles")
 """Tables that are open; the others open with a click."""

@@ -16,6 +16,10 @@ def _folders(study: Study) -> list[Path]:
     return sorted({run.path.parent for run in study.own if run.path is not None})
 
 
+def _is_wanted(study: Study, problem: object) -> bool:
+    return not study.chosen or problem in study.chosen
+
+
 def _said(error: UsageError) -> None:
     """Do nothing about a damaged study: it is named among what was left out."""
 
@@ -23,7 +27,10 @@ def _said(error: UsageError) -> None:
 def cost_table(study: Study) -> Table:
     """Return what `deepobs tune` spent, by study, problem and optimizer."""
     rows = [
-        vars(cost) for folder in _folders(study) for cost in tuning_cost(folder, on_error=_said)
+        vars(cost)
+        for folder in _folders(study)
+        for cost in tuning_cost(folder, on_error=_said)
+        if _is_wanted(study, cost.problem)
     ]
     return make_table(
         "cost",
@@ -56,6 +63,7 @@ def trials_table(study: Study) -> Table:
         for folder in _folders(study)
         for place in stored_studies(folder, on_error=_said)
         for line in read_ledger(place)
+        if _is_wanted(study, line["problem"])
     ]
     return make_table(
         "trials",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deepobs_runner.analysis import Contender
-from deepobs_runner.analysis.fairness import join
 from deepobs_runner.curves import Setting
 from deepobs_runner.labels import show_schedule
 from deepobs_runner.report import describe_range, describe_statuses
@@ -16,6 +15,7 @@ from deepobs_runner.reporting.bibliography import WORKS
 from deepobs_runner.reporting.environments import versions_of
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.results import RunResult
+from deepobs_runner.wording import count, join
 
 CITATION = re.compile(r"\[@([a-z0-9]+)\]")
 
@@ -62,7 +62,7 @@ def _what_was_run(study: Study) -> Iterator[str]:
     runs = [run for run in study.own if run.records]
     problems = list(study.settings)
     yield (
-        f"The optimizers were run on {_count(len(problems), 'test problem')} of DeepOBS "
+        f"The optimizers were run on {count(len(problems), 'test problem')} of DeepOBS "
         f"[@schneider2019deepobs]: {join(problems)}."
     )
     yield from _software(runs)
@@ -70,7 +70,7 @@ def _what_was_run(study: Study) -> Iterator[str]:
     ours = [c for listed in study.problems.values() for c in listed if id(c.runs[0]) in own]
     yield from _settings([_choice(study.setting_of(contender), contender) for contender in ours])
     yield from _conditions(runs)
-    yield f"Of {_count(len(study.own), 'run')} in all, {_outcomes(study.own)}."
+    yield f"Of {count(len(study.own), 'run')} in all, {_outcomes(study.own)}."
 
 
 def _software(runs: Sequence[RunResult]) -> Iterator[str]:
@@ -87,8 +87,9 @@ def _software(runs: Sequence[RunResult]) -> Iterator[str]:
         yield f"Runs were made with {join(names)}{python}{where}."
     sources = sorted({str(r.environment["source"]) for r in runs if "source" in r.environment})
     for source in sources:
-        count = sum(str(run.environment.get("source")) == source for run in runs)
-        yield f"{_count(count, 'run')} {'is' if count == 1 else 'are'} of another origin: {source}."
+        number = sum(str(run.environment.get("source")) == source for run in runs)
+        verb = "is" if number == 1 else "are"
+        yield f"{count(number, 'run')} {verb} of another origin: {source}."
 
 
 def _device(run: RunResult) -> str:
@@ -201,7 +202,7 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
     unit = study.unit.replace("_", " ")
     if study.epochs is not None:
         yield (
-            f"Everything is compared after {_count(study.epochs, 'epoch')}: of longer runs with a "
+            f"Everything is compared after {count(study.epochs, 'epoch')}: of longer runs with a "
             "constant learning rate the first are read, at the settings chosen for their whole "
             "length."
         )
@@ -247,7 +248,3 @@ def _tests_of(study: Study) -> str:
         False: "across programs, where a seed pairs nothing, by the rank-sum test [@wilcoxon1945]",
     }
     return ", ".join(tests[kind] for kind in sorted(kinds or {True}, reverse=True))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

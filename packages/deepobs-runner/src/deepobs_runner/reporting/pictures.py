@@ -28,7 +28,6 @@ def drawings(
     study: Study,
     kinds: Sequence[str] | None = None,
     *,
-    problems: Sequence[str] = (),
     metric: str | None = None,
     import_code: bool = False,
     executor: Executor | None = None,
@@ -38,18 +37,16 @@ def drawings(
     Args:
         study: results and who is compared.
         kinds: some of `figures.KINDS`; None: all.
-        problems: to draw; none: all of the study.
         metric: as for `figures.drawings`.
         import_code: as for `figures.drawings`.
         executor: as for `figures.drawings`.
     """
-    names = list(problems) or list(study.settings)
-    results: dict[str, list[RunResult]] = {name: [] for name in names}
+    results: dict[str, list[RunResult]] = {name: [] for name in study.settings}
     for run in (*study.own, *study.baselines):
         if run.records and run.config.problem in results:
             results[run.config.problem].append(run)
     return draw_settings(
-        {name: shown_settings(study, name) for name in names},
+        {name: shown_settings(study, name) for name in study.settings},
         kinds,
         results=results,
         targets=study.targets,

@@ -45,6 +45,7 @@ class Study:
         level: of all intervals.
         epochs: after which results are compared; None: at the end of each run.
         left_out: why files or runs are not among the results, or not all of their epochs.
+        chosen: problems that were asked for; none: all there are.
     """
 
     own: tuple[RunResult, ...]
@@ -57,6 +58,7 @@ class Study:
     level: float
     epochs: int | None
     left_out: tuple[str, ...]
+    chosen: tuple[str, ...]
 
     @property
     def labels(self) -> list[str]:
@@ -84,6 +86,7 @@ def make_study(
     level: float = 0.95,
     epochs: int | None = None,
     left_out: Sequence[str] = (),
+    chosen: Sequence[str] = (),
 ) -> Study:
     """Return results with who is compared, and how that ends.
 
@@ -98,6 +101,7 @@ def make_study(
         level: of all intervals.
         epochs: compare after so many, see `first_epochs`; None: at the end of each run.
         left_out: why files are not among the results.
+        chosen: problems that own results were chosen by, see `Study`.
 
     Raises:
         UsageError: no own result has a record, or none that says something about so many epochs;
@@ -137,6 +141,7 @@ def make_study(
         level=level,
         epochs=epochs,
         left_out=tuple(left_out),
+        chosen=tuple(chosen),
     )
 
 

@@ -15,6 +15,9 @@ NOTHING = "\N{EN DASH}"
 DIGITS = 4
 """Significant digits of a number that has no spread."""
 
+MOST_DECIMALS = 10
+"""Of a mean, however small its spread."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -121,13 +124,17 @@ def spread_text(mean: float, std: float) -> str:
     ('87.40 ± 0.16', '0.9227 ± 0.0017', '3')
     >>> spread_text(2.34e-7, 1.2e-8), spread_text(59.2, 17.4217)
     ('2.34e-07 ± 1.2e-08', '59 ± 17')
+    >>> spread_text(0.39788736, 8.1e-7)
+    '0.39788736 ± 8.1e-07'
     """
     if not math.isfinite(mean):
         return "not finite"
     if not math.isfinite(std) or std == 0:
         return number_text(mean) + (" ± 0" if std == 0 else "")
     decimals = 1 - math.floor(math.log10(std))
-    if decimals > 7 or abs(mean) < 1e-4:
+    if decimals > 7 and abs(mean) >= 1e-4:
+        return f"{mean:.{min(decimals, MOST_DECIMALS)}f} ± {std:.2g}"
+    if abs(mean) < 1e-4:
         return f"{mean:.3g} ± {std:.2g}"
     return f"{mean:.{max(decimals, 0)}f} ± {std:.{max(decimals, 0)}f}"
 
