@@ -10,6 +10,9 @@ from torch import Tensor
 
 from deepobs_data.shapes import Augment, Batch, Split
 
+GATHERED_BYTES = 2**18
+"""Of inputs that are gathered at once, as the network gets them; they stay in a core's cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class Table(torch.utils.data.Dataset[Batch]):
@@ -17,7 +20,7 @@ class Table(torch.utils.data.Dataset[Batch]):
 
     A batch is `transform(augment.apply(x[rows[order]], draws))`: `x` keeps the compact raw type
     (usually uint8) and is made ready for the network after the gather, on the device where it
-    lies. Several tables may share one `x` and look at different `rows` of it. As a map-style
+    lies. Small batches are gathered several at once and are then views of the same tensor. Several tables may share one `x` and look at different `rows` of it. As a map-style
     `torch.utils.data.Dataset` it works with any `DataLoader`.
 
     Attributes:
@@ -76,22 +79,36 @@ class Table(torch.utils.data.Dataset[Batch]):
         self, order: Tensor, batch_size: int, draws: Tensor | None, target: torch.device
     ) -> Iterator[Batch]:
         home = self.x.device
-        # Once per call, not per step: the row numbers and draws are moved and cut into batches.
+        # Once per call, not per step: the row numbers and draws are moved and cut into pieces.
         rows = order.to(home)
         if self.rows is not None:
             rows = self.rows.index_select(0, rows)
         x, y, transform, augment = self.x, self.y, self.transform, self.augment
-        pieces = None if draws is None else torch.split(draws.to(home), batch_size)
-        for k, piece in enumerate(torch.split(rows, batch_size) if len(rows) else ()):
-            batch = x.index_select(0, piece)  # (B, ...)
+        size = batch_size * batches_at_once(x, batch_size)  # S
+        pieces = None if draws is None else torch.split(draws.to(home), size)
+        for k, piece in enumerate(torch.split(rows, size) if len(rows) else ()):
+            inputs = x.index_select(0, piece)  # (S, ...)
             if pieces is not None and augment is not None:
-                batch = augment.apply(batch, pieces[k])
+                inputs = augment.apply(inputs, pieces[k])
             if transform is not None:
-                batch = transform(batch)
-            targets = y.index_select(0, piece)  # (B, ...)
+                inputs = transform(inputs)
+            targets = y.index_select(0, piece)  # (S, ...)
             if target != home:
-                batch, targets = batch.to(target), targets.to(target)
-            yield Batch(batch, targets)
+                inputs, targets = inputs.to(target), targets.to(target)
+            if size == batch_size:
+                yield Batch(inputs, targets)
+                continue
+            yield from map(Batch, torch.split(inputs, batch_size), torch.split(targets, batch_size))
+
+
+def batches_at_once(x: Tensor, batch_size: int) -> int:
+    """Return how many batches of the rows of `x` are gathered at once: several if they are small.
+
+    >>> batches_at_once(torch.zeros(1000, 2), 128), batches_at_once(torch.zeros(60000, 784), 128)
+    (256, 1)
+    """
+    numbers = x[:1].numel() * batch_size
+    return max(1, GATHERED_BYTES // max(1, numbers * max(4, x.element_size())))
 
 
 def check_order(

@@ -57,6 +57,9 @@ from deepobs_runner.trackers import check_trackers
 from deepobs_runner.tracking import Tracking
 from deepobs_runner.training import Record, train
 
+SECONDS_BETWEEN_SAVES = 0.2
+"""The file of a run is not rewritten more often: an epoch may take less time than its file."""
+
 OnRecord = Callable[[Record], object]
 """Called with every record; a text that it returns ends the run, as the reason."""
 
@@ -156,7 +159,9 @@ def run(
     force: bool = False,
     ranks: Ranks = ALONE,
 ) -> RunResult:
-    """Train one configuration and write its result after every epoch.
+    """Train one configuration and write its result as it goes on.
+
+    The file is written after every epoch, but not more often than `SECONDS_BETWEEN_SAVES` says.
 
     A run that is finished already is read, not repeated. A run that diverges ends there and says
     so, also where an exception follows from numbers that are not finite. Any other exception after
@@ -167,8 +172,8 @@ def run(
         config: what to run; defaults are resolved here.
         execution: where and how.
         problem: in place of the one that `config.problem` names.
-        on_record: called with every record, after it is saved; if it returns a text, the run
-            stops there and gives it as its reason.
+        on_record: called with every record; if it returns a text, the run stops there and gives
+            it as its reason.
         force: repeat a finished run and replace its result.
         ranks: the processes that train together, see `distributed.launched`; all call this alike.
             The first reads and writes the files and calls `on_record`.
@@ -213,7 +218,15 @@ def run(
         )
         facts = {**environment(device, execution), "world_size": ranks.size}
         started = RunResult(config=config, status="running", environment=facts)
-        follower = Follower(started, execution, found, on_record, began=began, ranks=ranks)
+        follower = Follower(
+            started,
+            execution,
+            found,
+            on_record,
+            seconds_between_saves=SECONDS_BETWEEN_SAVES,
+            began=began,
+            ranks=ranks,
+        )
         return follower.follow(records)
 
 
@@ -268,7 +281,7 @@ class Follower:
         result: without records.
         execution: where, and when to stop or to write checkpoints.
         resumed: the checkpoint that training goes on from.
-        on_record: called with every record, after it is saved.
+        on_record: called with every record.
         seconds_between_saves: leave the file as it is for so long.
         snapshots_last: those of the records may be called later; else they are at once.
         began: when the run was asked for, by `time.perf_counter`; None: now.

@@ -1,7 +1,7 @@
 """Results on disk: one JSON file a run, valid whenever the process dies.
 
 `<id>.json` holds configuration, status, environment and records; `<id>.steps.npy` the objective of
-every step. Both are replaced atomically after every epoch; the steps file first, so it is never
+every step. Both are replaced atomically as the run goes on; the steps file first, so it is never
 shorter than its JSON says. docs/results.md describes the schema.
 """
 

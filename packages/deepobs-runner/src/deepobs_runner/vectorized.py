@@ -41,7 +41,7 @@ from deepobs_runner.stacked_training import Grid, StackedRuns
 from deepobs_runner.training import Record
 
 SECONDS_BETWEEN_SAVES = 30.0
-"""Result files of unfinished runs are rewritten no more often: there may be hundreds."""
+"""As `execution.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""
 
 OnRecordOf = Callable[[RunConfig, Record], object]
 
