@@ -20,7 +20,8 @@ class Table(torch.utils.data.Dataset[Batch]):
 
     A batch is `transform(augment.apply(x[rows[order]], draws))`: `x` keeps the compact raw type
     (usually uint8) and is made ready for the network after the gather, on the device where it
-    lies. Small batches are gathered several at once and are then views of the same tensor. Several tables may share one `x` and look at different `rows` of it. As a map-style
+    lies. Small batches are gathered several at once and are then views of the same tensor. Several
+    tables may share one `x` and look at different `rows` of it. As a map-style
     `torch.utils.data.Dataset` it works with any `DataLoader`.
 
     Attributes:
