@@ -28,7 +28,10 @@ def read_strictly(path):
     return json.loads(path.read_text(), parse_constant=refuse)
 
 
-def test_a_run_writes_its_result_after_every_epoch(problem, configure, execution):
+@pytest.mark.parametrize("pause", [0.0, 1000.0])
+def test_a_run_writes_its_result_as_it_goes_on(problem, configure, execution, monkeypatch, pause):
+    """After every epoch, or after the first and the last where epochs are short."""
+    monkeypatch.setattr("deepobs_runner.execution.SECONDS_BETWEEN_SAVES", pause)
     seen = []
 
     def look(record):
@@ -36,10 +39,10 @@ def test_a_run_writes_its_result_after_every_epoch(problem, configure, execution
         data = read_strictly(path)
         seen.append((data["status"], len(data["records"])))
         steps = np.load(path.with_name(f"{path.stem}.steps.npy"))
-        assert len(steps) == record.steps
+        assert len(steps) == (0 if pause else record.steps)
 
     result = run(configure(), execution, problem=problem, on_record=look)
-    assert seen == [("running", 1), ("running", 2), ("running", 3), ("running", 4)]
+    assert seen == [("running", 1 if pause else count) for count in (1, 2, 3, 4)]
     assert result.status == "done"
     assert load_result(result.path) == result
     assert len(result.step_objectives()) == 12

@@ -313,7 +313,9 @@ class Follower:
         self._seconds_between_saves = seconds_between_saves
         self._snapshots_last = snapshots_last
         self._unsaved = False
-        self._started = self._checkpointed = self._saved = time.monotonic()
+        self._started = self._checkpointed = time.monotonic()
+        # A run alone writes its first record at once; many that are trained together wait.
+        self._saved = self._started - SECONDS_BETWEEN_SAVES
         if resumed is not None and ranks.first:
             self._take_over(resumed)
 

@@ -7,19 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis.comparison import Paired, compare_paired
-from deepobs_runner.analysis.fairness import (
-    Agreement,
-    agreement,
-    foreign_targets,
-    join,
-    unequal,
-)
+from deepobs_runner.analysis.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
 from deepobs_runner.analysis.targets import Target, target_of
 from deepobs_runner.analysis.times import Unit
 from deepobs_runner.results import RunResult
+from deepobs_runner.wording import join
 
 
 @dataclass(frozen=True, kw_only=True)

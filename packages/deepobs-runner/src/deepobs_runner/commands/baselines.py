@@ -20,10 +20,11 @@ from deepobs_runner.baselines import (
     pack_baselines,
     problems_of,
 )
-from deepobs_runner.commands.terminal import count, make_console, print_summary, say
+from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.curves import settings_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results import RunResult, check_writable, result_path, write_bytes
+from deepobs_runner.wording import count
 
 
 def baselines(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from deepobs_runner.commands.running import (
     parse_optimizers,
     say_why,
 )
-from deepobs_runner.commands.terminal import count, make_console, print_summary, say
+from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import RunConfig
 from deepobs_runner.devices import choose_device
 from deepobs_runner.errors import UsageError
@@ -50,6 +50,7 @@ from deepobs_runner.tuning.space_options import read_spaces
 from deepobs_runner.tuning.spaces import Choice
 from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
+from deepobs_runner.wording import count
 
 
 def tune(arguments: argparse.Namespace) -> int:
