@@ -164,7 +164,8 @@ def agreement(case: Case, data_dir: Path | None, out: Path) -> dict[str, float]:
         finite = np.isfinite(expected)
         if not np.array_equal(finite, np.isfinite(got)):
             raise RuntimeError(f"{config.id}: {expected} by itself, {got} together.")
-        apart = np.abs(got[finite] - expected[finite]) / np.maximum(np.abs(expected[finite]), 1e-300)
+        got, expected = got[finite], expected[finite]
+        apart = np.abs(got - expected) / np.maximum(np.abs(expected), 1e-300)
         worst = max(worst, float(np.max(apart, initial=0.0)))
     return {"difference": worst}
 
