@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import deepobs_data as dd
+from deepobs_data.table import Table, batches_at_once
 
 
 @pytest.fixture
@@ -18,6 +19,33 @@ def test_batches_follow_the_order_and_keep_the_rest(table):
     assert [len(b.x) for b in got] == [2, 2, 1]
     assert torch.equal(torch.cat([b.y for b in got]), order)
     assert torch.equal(torch.cat([b.x for b in got]), table.x[order].float() * 2)
+
+
+def test_small_batches_are_those_of_single_rows():
+    """Several gathers of several batches, with draws, a transform that overwrites, and a rest."""
+
+    class Shift:
+        def apply(self, x, draws):
+            return x + draws
+
+    x = torch.arange(5000.0 * 40).view(5000, 40)
+    table = Table(x, torch.arange(5000), transform=lambda x: x.mul_(2), augment=Shift())
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))[:4321]
+    draws = torch.arange(4321.0).view(-1, 1)
+    assert 1 < batches_at_once(x, 100) < 43 / 2
+    batches = list(table.batches(order, 100, draws=draws))
+    assert [len(batch.x) for batch in batches] == 43 * [100] + [21]
+    assert torch.equal(torch.cat([batch.y for batch in batches]), order)
+    assert torch.equal(torch.cat([batch.x for batch in batches]), 2 * (x[order] + draws))
+
+
+def test_small_batches_may_be_changed_in_place():
+    """By a network that changes its input, and is differentiated through that."""
+    scale = torch.ones((), requires_grad=True)
+    table = Table(torch.ones(100, 3), torch.zeros(100))
+    for batch in table.batches(torch.arange(100), 10):
+        batch.x.mul_(scale).sum().backward()
+    assert scale.grad == 300
 
 
 def test_empty_order_gives_no_batch(table):

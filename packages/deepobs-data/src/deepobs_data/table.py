@@ -11,7 +11,7 @@ from torch import Tensor
 from deepobs_data.shapes import Augment, Batch, Split
 
 GATHERED_BYTES = 2**18
-"""Of inputs that are gathered at once, as the network gets them; they stay in a core's cache."""
+"""Of inputs that are gathered at once, four or more a stored number, to stay in a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,12 @@ class Table(torch.utils.data.Dataset[Batch]):
             if size == batch_size:
                 yield Batch(inputs, targets)
                 continue
-            yield from map(Batch, torch.split(inputs, batch_size), torch.split(targets, batch_size))
+            parts = zip(
+                torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
+            )
+            for part in parts:
+                # Detached: autograd lets nobody change the outputs of `split` in place.
+                yield Batch(*(tensor.detach() for tensor in part))
 
 
 def batches_at_once(x: Tensor, batch_size: int) -> int:

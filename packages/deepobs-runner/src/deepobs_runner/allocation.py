@@ -1,8 +1,9 @@
 """Freed memory stays with the process, so that a step does not ask the system for it again.
 
 glibc gives large blocks back to the system as soon as they are freed. A training step frees its
-activations and needs as many again, and to get fresh pages, filled with zeros, costs a sixth of
-the time of a convolutional network's step on a CPU (`benchmarks/LOG.md`). Numbers are the same.
+activations and needs as many again, and to get fresh pages, filled with zeros, takes time: of the
+step of a convolutional network on a CPU a tenth to a quarter (`benchmarks/LOG.md`). Numbers are
+the same.
 """
 
 from __future__ import annotations
@@ -10,53 +11,55 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
-
-VARIABLES: Mapping[str, str] = MappingProxyType(
-    {"MALLOC_MMAP_THRESHOLD_": str(2**27), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-)
-"""What tells a new process to keep blocks below 128 MiB, until 2 GiB lie idle at the end.
-
-With 1 GiB in place of 128 MiB a step of `cifar10_vgg16` takes half as much memory again.
-"""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
+LARGEST_KEPT = (2**27, 2**25)
+"""Bytes of a block that is kept, the first that glibc accepts: older ones take 32 MiB at most.
+
+With 1 GiB a step of `cifar10_vgg16` takes half as much memory again.
+"""
+
+IDLE_BYTES = 2**31 - 1
+"""May lie idle at the end of the process's memory; the largest number that `mallopt` takes."""
+
+VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+"""A user who sets one of them, or speaks of malloc in `GLIBC_TUNABLES`, has decided."""
+
+_kept = False
+
 
 def keep_memory() -> bool:
-    """Keep freed memory in this process, and in those that it starts; return whether it is kept.
+    """Keep freed memory in this process from now on; return whether it is kept.
 
     `deepobs` and its workers do. A program of yours may call this, too: it is a setting of the
     whole process that cannot be taken back, so a library should not decide it. The process's size
-    stays near its peak, and the peak itself can grow, by a fifth for the network that it grew most.
+    stays near its peak, and the peak itself can grow, by an eighth for the network that it grew
+    most.
 
-    Nothing is done without glibc, or where the environment says otherwise, see `variables`.
+    Nothing is done without glibc, or where the environment says otherwise, see `VARIABLES`.
     """
+    global _kept
     set_option = _mallopt()
-    wanted = variables()
-    if set_option is None or not wanted:
+    if set_option is None or _user_decided():
         return False
-    os.environ.update(wanted)
-    set_option(M_MMAP_THRESHOLD, int(wanted["MALLOC_MMAP_THRESHOLD_"]))
-    set_option(M_TRIM_THRESHOLD, int(wanted["MALLOC_TRIM_THRESHOLD_"]))
-    return True
-
-
-def variables() -> Mapping[str, str]:
-    """Return `VARIABLES` for a process to be started; nothing if they are set to something else.
-
-    Or if glibc's newer `GLIBC_TUNABLES` speak of memory.
-    """
-    told = any(os.environ.get(name, value) != value for name, value in VARIABLES.items())
-    return {} if told or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") else VARIABLES
+    # In this order: with the second alone, glibc would keep even less than by itself.
+    _kept = any(set_option(M_MMAP_THRESHOLD, size) for size in LARGEST_KEPT) and bool(
+        set_option(M_TRIM_THRESHOLD, IDLE_BYTES)
+    )
+    return _kept
 
 
 def memory_is_kept() -> bool:
-    """Whether this process keeps freed memory, by `keep_memory` or since it was started."""
-    return _mallopt() is not None and VARIABLES.items() <= os.environ.items()
+    """Whether `keep_memory` has done so in this process."""
+    return _kept
+
+
+def _user_decided() -> bool:
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    return "glibc.malloc" in tunables or any(name in os.environ for name in VARIABLES)
 
 
 def _mallopt() -> Any:

@@ -172,8 +172,8 @@ def run(
         config: what to run; defaults are resolved here.
         execution: where and how.
         problem: in place of the one that `config.problem` names.
-        on_record: called with every record; if it returns a text, the run stops there and gives
-            it as its reason.
+        on_record: called with every record, which need not be in the file yet; if it returns a
+            text, the run stops there and gives it as its reason.
         force: repeat a finished run and replace its result.
         ranks: the processes that train together, see `distributed.launched`; all call this alike.
             The first reads and writes the files and calls `on_record`.

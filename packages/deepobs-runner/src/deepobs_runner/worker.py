@@ -35,6 +35,7 @@ def serve(start: Mapping[str, Any]) -> None:
     os.dup2(2, 1)
     import torch
 
+    from deepobs_runner.allocation import keep_memory
     from deepobs_runner.attempts import Outcome, attempt
     from deepobs_runner.progress import epochs_reached
     from deepobs_runner.training import Record
@@ -51,6 +52,7 @@ def serve(start: Mapping[str, Any]) -> None:
         epoch = epochs_reached(record.epoch, record.steps, record.steps_per_epoch)
         tell(event="record", epoch=epoch, metrics=record.metrics, seconds=seconds)
 
+    keep_memory()
     torch.set_num_threads(start["threads"])
     commands: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     # A reader of its own: Python aborts if a thread holds sys.stdin when it exits.

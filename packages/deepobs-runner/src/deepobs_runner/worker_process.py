@@ -14,7 +14,6 @@ from collections import deque
 from contextlib import suppress
 from typing import IO, Any, cast
 
-from deepobs_runner.allocation import variables
 from deepobs_runner.config import RunConfig
 from deepobs_runner.worker import BOOT
 
@@ -33,7 +32,6 @@ class WorkerProcess:
         given = os.environ.get("OMP_NUM_THREADS", "")
         threads = min(threads, int(given)) if given.isdecimal() and int(given) else threads
         environment = {
-            **variables(),
             **os.environ,
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from deepobs_runner.allocation import variables
 from deepobs_runner.attempts import Outcome, attempt, keep_failure
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -109,7 +108,6 @@ def worker_environment(threads: int) -> dict[str, str]:
     paths = [Path(entry).absolute() for entry in sys.path]
     shared = [str(path) for path in paths if not _is_of_python(path)]
     return {
-        **variables(),
         **own,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(shared)),
         "OMP_NUM_THREADS": str(threads),
