@@ -113,8 +113,8 @@ def main() -> None:
         files = [path for path in report.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) / 1e6
         print(
-            f"{arguments.runs} runs: {wall:.1f} s, {spent:.1f} s of the "
-            f"processor, {len(files)} files, {size:.0f} MB"
+            f"{arguments.runs} runs: {wall:.1f} s, {spent:.1f} s of the processor, "
+            f"{len(files)} files, {size:.0f} MB"
         )
 
 

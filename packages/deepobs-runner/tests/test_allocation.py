@@ -67,7 +67,7 @@ def test_the_user_has_decided(name):
                  (M_TRIM_THRESHOLD, 2**31 - 1)]),
         (0, [(M_MMAP_THRESHOLD, 2**27), (M_MMAP_THRESHOLD, 2**25)]),
     ],
-    ids=["glibc 2.36", "glibc 2.31", "refused"],
+    ids=["as asked", "at most 32 MiB", "not at all"],
 )  # fmt: skip
 def test_what_an_older_glibc_accepts(monkeypatch, largest, asked):
     """Nothing is set by halves: to trim less alone would make glibc map every large block anew."""

@@ -719,6 +719,11 @@ def test_equal_and_undecided_in_words():
     assert paired_sentence(paired) == "Adam and SGD both diverge on the common seed."
     (paired,) = compare_paired(contenders([*lost, runs[1], runs[4]]), "Adam", "SGD")
     assert paired_sentence(paired).endswith("on all 2 common seeds, and on 1 of them both diverge.")
+    official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
+    theirs = run_of([3.0, None], 1, status="diverged", environment=official)
+    (paired,) = compare_paired(contenders([lost[1], theirs]), "Adam", "SGD")
+    assert (paired.by_seed, paired.diverged) == (False, 1)
+    assert paired_sentence(paired) == "All runs of Adam and SGD diverge."
     assert ratio_bracket(0.5, 1.0004) == "[0.500, 1.0004]"
     assert ratio_bracket(1.0, math.inf) == "[1.00, ∞]"
 

@@ -367,6 +367,14 @@ def test_problems_that_are_chosen_are_all_there_is(folder, capsys):
     assert p_values("--problem", "q") == [0.03125]
 
 
+def test_a_chosen_problem_without_a_record_is_named(folder, capsys):
+    place = folder(make(), make((), problem="q"))
+    assert main(["table", str(place), "--problem", "p", "--problem", "q"]) == 0
+    assert "q: no run has got as far as one evaluation" in capsys.readouterr().err
+    assert main(["table", str(place), "--problem", "q"]) == 2
+    assert "no run has got as far as one evaluation" in capsys.readouterr().err
+
+
 def test_the_command_line_names_what_there_is():
     assert set(cli.TABLE_KINDS) == set(TABLES)
     assert cli.REPORT_FORMATS == FORMATS

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 def count(number: float, noun: str) -> str:
     """Return a number with its noun.
 
-    >>> count(1, "run"), count(2, "run"), count(0.5, "epoch")
-    ('1 run', '2 runs', '0.5 epochs')
+    >>> count(1, "run"), count(2000, "run"), count(0.5, "epoch")
+    ('1 run', '2,000 runs', '0.5 epochs')
     """
-    shown = str(number) if isinstance(number, int) else f"{number:.4g}"
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
     return f"{shown} {noun}{'' if number == 1 else 's'}"
 
 

@@ -48,7 +48,7 @@ class Paired:
         runs: number of runs that are compared, of the one and of the other.
         wins: pairs in which the optimizer is better; a diverged run is worse than any other.
         ties: pairs in which they are equal, two diverged runs among them.
-        diverged: pairs of two diverged runs.
+        diverged: pairs of two diverged runs; any two are a pair where a seed pairs nothing.
         gain: how much better it is: Hodges-Lehmann estimate; NaN without runs to compare.
         low: lower end of its interval; -inf if the runs are too few for the level.
         high: its upper end.
@@ -297,7 +297,7 @@ def _compare(
         seeds = tuple(sorted(sides[0].keys() & sides[1].keys()))
         sides = [{seed: side[seed] for seed in seeds} for side in sides]
     gains = [np.array(list(side.values())) for side in sides]
-    differences, both_diverged = np.zeros(0), np.zeros(0, bool)
+    differences = np.zeros(0)
     if by_seed:
         both_diverged = np.isinf(gains[0]) & np.isinf(gains[1])
         with np.errstate(invalid="ignore"):
@@ -306,6 +306,7 @@ def _compare(
         p, p_least = signed_rank_p(differences), 2 * 0.5 ** len(seeds)
     else:
         one, other = gains
+        both_diverged = np.logical_and.outer(np.isinf(one), np.isinf(other))
         gain, low, high = shift_of(one, other, level)
         p, p_least = rank_sum_p(one, other), 2 / math.comb(len(one) + len(other), len(one))
     return Paired(

@@ -14,6 +14,7 @@ from deepobs_runner.analysis.grouping import contenders, is_official, median_fin
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
 from deepobs_runner.official import official_results
 from deepobs_runner.results import RunResult
+from deepobs_runner.wording import count
 
 OFFICIAL_SOURCE = "convergence value of the official baselines of 2019"
 
@@ -98,7 +99,7 @@ def target_of(
     after = ""
     if epochs is not None and any((run.config.epochs or 0) > epochs for run in adam):
         adam, _ = first_epochs(adam, epochs)
-        after = f" after {epochs} epoch{'' if epochs == 1 else 's'}"
+        after = f" after {count(epochs, 'epoch')}"
     elif official is not None and problem not in TOO_EASY:
         return official
     if not adam:

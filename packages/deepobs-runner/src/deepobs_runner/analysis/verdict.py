@@ -14,7 +14,7 @@ from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
 from deepobs_runner.analysis.targets import Target, target_of
 from deepobs_runner.analysis.times import Unit
 from deepobs_runner.results import RunResult
-from deepobs_runner.wording import join
+from deepobs_runner.wording import count, join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ def _unknown(missing: Sequence[str], known: Sequence[str]) -> str:
 def overall_sentence(speed: Speedup) -> str:
     """Return the verdict over all problems: the geometric mean, where it holds, what is missing."""
     used, total = len(speed.used), len(speed.problems)
-    problems = "1 problem" if total == 1 else f"{total} problems"
+    problems = count(total, "problem")
     if not total:
         return f"No verdict: no problem has runs of {speed.optimizer} or {speed.reference}."
     if used:
@@ -236,8 +236,7 @@ def speed_sentence(line: ProblemSpeedup, unit: Unit = "epochs") -> str:
         if line.more_seeds is None:
             text += ", and how many more seeds it takes cannot be said"
         elif line.more_seeds:
-            noun = "seed" if line.more_seeds == 1 else "seeds"
-            text += f", {line.more_seeds} more {noun} would narrow it"
+            text += f", {count(line.more_seeds, 'more seed')} would narrow it"
     return text + "."
 
 
@@ -249,18 +248,19 @@ def paired_sentence(paired: Paired | None) -> str:
         return "No seed in common." if paired.by_seed else ""
     what = f"The {paired.kind} {paired.metric} of {paired.optimizer}"
     if paired.by_seed:
-        count = len(paired.seeds)
-        where = f"over {count} common seed{'' if count == 1 else 's'}"
-        if paired.ties == count:
-            everywhere = "on the common seed" if count == 1 else f"on all {count} common seeds"
-            if paired.diverged == count:
+        total = len(paired.seeds)
+        where = f"over {count(total, 'common seed')}"
+        if paired.ties == total:
+            everywhere = "on the common seed" if total == 1 else f"on all {total} common seeds"
+            if paired.diverged == total:
                 return f"{paired.optimizer} and {paired.reference} both diverge {everywhere}."
             some = f", and on {paired.diverged} of them both diverge" if paired.diverged else ""
             return f"{what} is equal to that of {paired.reference} {everywhere}{some}."
     else:
         one, other = paired.runs
-        runs = "run" if one == 1 else "runs"
-        where = f"over {one} {runs} against {other}, not paired, as two programs made them"
+        if paired.diverged == one * other:
+            return f"All runs of {paired.optimizer} and {paired.reference} diverge."
+        where = f"over {count(one, 'run')} against {other}, not paired, as two programs made them"
     low, high = paired.low, paired.high
     if paired.gain < 0:
         low, high = -high, -low

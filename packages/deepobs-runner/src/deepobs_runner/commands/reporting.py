@@ -190,6 +190,12 @@ def read_study(
     if problems:
         _check_names(problems, dict.fromkeys(run.config.problem for run in own))
         own = [run for run in own if run.config.problem in problems]
+        evaluated = {run.config.problem for run in own if run.records}
+        left_out += [
+            f"{name}: no run has got as far as one evaluation"
+            for name in dict.fromkeys(problems)
+            if name not in evaluated
+        ]
     baselines: list[RunResult] = []
     if not is_set and not arguments.no_baselines:
         names = arguments.baselines

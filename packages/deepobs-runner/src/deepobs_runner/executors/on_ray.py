@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner.allocation import keep_memory
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -91,7 +90,6 @@ def _perform_on_ray(task: Task, folder: Path) -> Outcome:
     except OSError as error:
         reason = f"A node of the cluster cannot write to {task.execution.out}: {error}."
         return Outcome(config=task.config, status="refused", message=reason)
-    keep_memory()
     return perform(task, again=again)
 
 

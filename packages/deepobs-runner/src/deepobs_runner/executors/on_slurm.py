@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner.allocation import keep_memory
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -54,7 +53,6 @@ class Job:
     def __call__(self) -> Outcome:
         """Make the run; on submitit's signal leave it with a checkpoint, then let submitit act."""
         restarted = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-        keep_memory()
         with _interrupted_by_submitit():
             return perform(self.task, again=self.again or restarted)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from deepobs_runner.allocation import keep_memory
 from deepobs_runner.attempts import Outcome, attempt, keep_failure
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -73,6 +74,7 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
         again: an earlier worker was lost or cut off at it. It is gone on with from its checkpoint,
             and if the lock of that worker is still held, it is waited for.
     """
+    keep_memory()
     execution, force = task.execution, task.force
     if again:
         execution = replace(execution, resume=True)

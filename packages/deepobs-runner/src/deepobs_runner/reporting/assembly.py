@@ -14,7 +14,7 @@ from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.methods import Methods, write_methods
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, select
-from deepobs_runner.wording import join
+from deepobs_runner.wording import count, join
 
 OF_A_PROBLEM = (
     "final", "times", "speedup", "paired", "sensitivity", "tuning", "trials", "seeds",
@@ -147,15 +147,15 @@ def facts_of(study: Study) -> list[str]:
     sources = list(dict.fromkeys(s.source for s in settings if s.baseline))
     folders = sorted({run.path.parent.name for run in study.own if run.path is not None}, key=str)
     facts = [
-        f"{len(study.own):,} run{'' if len(study.own) == 1 else 's'}"
+        count(len(study.own), "run")
         + (
             f", {len(study.own) - len(runs)} without a record" if len(runs) < len(study.own) else ""
         ),
-        f"{len(study.problems)} problem{'' if len(study.problems) == 1 else 's'}",
-        f"{len(study.labels)} optimizer{'' if len(study.labels) == 1 else 's'}",
+        count(len(study.problems), "problem"),
+        count(len(study.labels), "optimizer"),
     ]
     if study.epochs is not None:
-        facts.append(f"after {study.epochs} epoch{'' if study.epochs == 1 else 's'}")
+        facts.append(f"after {count(study.epochs, 'epoch')}")
     if study.baselines:
         facts.append(f"baselines: {join(sources)}")
     if len(folders) == 1:

@@ -18,7 +18,7 @@ from deepobs_runner.reporting.forest import interval_picture, reach_of, scale_pi
 from deepobs_runner.reporting.latex import latex_methods
 from deepobs_runner.reporting.markup import Content, Markup, element, render
 from deepobs_runner.reporting.tables import NOTHING, Column, Row, Table
-from deepobs_runner.wording import join
+from deepobs_runner.wording import count, join
 
 OPEN_TABLES = ("final", "times", "speedup", "paired", "profiles")
 """Tables that are open; the others open with a click."""
@@ -263,11 +263,11 @@ def _table(
     )
     if is_open is None:
         is_open = table.kind in OPEN_TABLES
-    count = f"{len(table.rows):,} row{'' if len(table.rows) == 1 else 's'}"
+    size = count(len(table.rows), "row")
     heading = element(f"h{level}", table.title, id=name)
     return element(
         "details",
-        element("summary", heading, element("span", count, class_="count")),
+        element("summary", heading, element("span", size, class_="count")),
         _search(name) if search else None,
         content,
         open=is_open,

@@ -131,12 +131,10 @@ def spread_text(mean: float, std: float) -> str:
         return "not finite"
     if not math.isfinite(std) or std == 0:
         return number_text(mean) + (" ± 0" if std == 0 else "")
-    decimals = 1 - math.floor(math.log10(std))
-    if decimals > 7 and abs(mean) >= 1e-4:
-        return f"{mean:.{min(decimals, MOST_DECIMALS)}f} ± {std:.2g}"
     if abs(mean) < 1e-4:
         return f"{mean:.3g} ± {std:.2g}"
-    return f"{mean:.{max(decimals, 0)}f} ± {std:.{max(decimals, 0)}f}"
+    decimals = min(max(1 - math.floor(math.log10(std)), 0), MOST_DECIMALS)
+    return f"{mean:.{decimals}f} ± " + (f"{std:.{decimals}f}" if decimals <= 7 else f"{std:.2g}")
 
 
 def longest_word(texts: Iterable[str]) -> int:
