@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,19 @@ def time_evaluation(subject: Subject, examples: int) -> tuple[float, float]:
     return ours, subjects.SECONDS() - started
 
 
-def measure(subject: Subject, examples: int, seconds: float, least: int) -> dict[str, float]:
+Candidates = Mapping[str, Callable[[Subject], float]]
+"""What gives the seconds of a training step, by name."""
+
+CANDIDATES: Candidates = {"ours": time_ours, "bare": time_bare, "usual": time_usual}
+
+
+def measure(
+    subject: Subject,
+    examples: int,
+    seconds: float,
+    least: int,
+    training: Candidates = CANDIDATES,
+) -> dict[str, float]:
     """Return medians of seconds and of quotients over rounds; one more warms up.
 
     Args:
@@ -166,12 +178,8 @@ def measure(subject: Subject, examples: int, seconds: float, least: int) -> dict
         examples: of an evaluation.
         seconds: begin no further round after this time.
         least: rounds there are at least.
+        training: what takes turns; those of `CANDIDATES` at least.
     """
-    training: dict[str, Callable[[Subject], float]] = {
-        "ours": time_ours,
-        "bare": time_bare,
-        "usual": time_usual,
-    }
     examples = min(examples, len(subject.dataset.test))
     found: dict[str, list[float]] = {}
     ends, number = time.monotonic() + seconds, 0

@@ -87,14 +87,14 @@ CASES = (
 )
 
 
-def execution(data_dir: Path | None, out: Path) -> Execution:
-    """Return where a side of the comparison writes."""
-    return Execution(device="cpu", data_dir=data_dir, out=out)
-
-
-def source(case: Case, data_dir: Path | None) -> str:
+def source(case: Case, where: Execution) -> str:
     """Return where the data come from: images are made up where there are none."""
-    return "synthetic" if case.problem.startswith("fmnist") and data_dir is None else "real"
+    return "synthetic" if case.problem.startswith("fmnist") and where.data_dir is None else "real"
+
+
+def within(where: Execution, folder: str) -> Execution:
+    """Return an execution that writes to a folder of this one."""
+    return replace(where, out=where.out / folder)
 
 
 def one_by_one(samples: Sequence[tuple[int, float]], runs: int, epochs: int) -> float:
@@ -110,12 +110,12 @@ def one_by_one(samples: Sequence[tuple[int, float]], runs: int, epochs: int) -> 
     return float(max(start, 0.0) * runs + epoch * epochs)
 
 
-def compare(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[str, float]:
+def compare(case: Case, where: Execution, sample: int) -> dict[str, float]:
     """Return numbers of runs and epochs, and the processor seconds of both ways."""
-    configs = case.configs(data=source(case, data_dir))
+    configs = case.configs(data=source(case, where))
     # Not every so-many-th: seeds and rates would go together.
     apart = random.Random(0).sample(configs, min(sample, len(configs)))
-    own = execution(data_dir, out / "apart")
+    own, shared = within(where, "apart"), within(where, "together")
     spent: dict[str, list[tuple[int, float]]] = {"processor": [], "wall": []}
 
     def alone(config: RunConfig) -> None:
@@ -128,14 +128,14 @@ def compare(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[s
     for config in apart[:half]:
         alone(config)
     before = time.process_time(), time.perf_counter()
-    run_all(configs, execution(data_dir, out / "together"), vectorize="on")
+    run_all(configs, shared, vectorize="on")
     together = {
         "processor": time.process_time() - before[0],
         "wall": time.perf_counter() - before[1],
     }
     for config in apart[half:]:
         alone(config)
-    results = [load_result(result_path(c, out / "together")) for c in configs]
+    results = [load_result(result_path(c, shared.out)) for c in configs]
     epochs = sum(len(result.records) - 1 for result in results)
     estimates = {clock: one_by_one(spent[clock], len(configs), epochs) for clock in spent}
     return {
@@ -144,23 +144,26 @@ def compare(case: Case, data_dir: Path | None, out: Path, sample: int) -> dict[s
         "epochs": epochs,
         "together": together["processor"],
         "one by one": estimates["processor"],
+        "together wall": together["wall"],
+        "one by one wall": estimates["wall"],
         "times": estimates["processor"] / together["processor"],
         "times in wall time": estimates["wall"] / together["wall"],
     }
 
 
-def agreement(case: Case, data_dir: Path | None, out: Path) -> dict[str, float]:
+def agreement(case: Case, where: Execution) -> dict[str, float]:
     """Return the largest relative difference after 10 steps in float64, and two medians.
 
     Raises:
         RuntimeError: an objective is finite on one side only.
     """
-    configs = case.configs(data=source(case, data_dir), precision="fp64", epochs=None, steps=10)
-    run_all(configs, execution(data_dir, out / "ten"), vectorize="on")
+    configs = case.configs(data=source(case, where), precision="fp64", epochs=None, steps=10)
+    shared, own = within(where, "ten"), within(where, "ten apart")
+    run_all(configs, shared, vectorize="on")
     worst = 0.0
     for config in configs:
-        expected = run(config, execution(data_dir, out / "ten apart")).step_objectives()
-        got = load_result(result_path(config, out / "ten")).step_objectives()
+        expected = run(config, own).step_objectives()
+        got = load_result(result_path(config, shared.out)).step_objectives()
         finite = np.isfinite(expected)
         if not np.array_equal(finite, np.isfinite(got)):
             raise RuntimeError(f"{config.id}: {expected} by itself, {got} together.")
@@ -170,11 +173,12 @@ def agreement(case: Case, data_dir: Path | None, out: Path) -> dict[str, float]:
     return {"difference": worst}
 
 
-def medians(case: Case, data_dir: Path | None, out: Path) -> dict[str, float]:
+def medians(case: Case, where: Execution) -> dict[str, float]:
     """Return the medians of both sides over the sampled runs that rounding does not decide."""
-    single = case.configs(data=source(case, data_dir))
-    double = case.configs(data=source(case, data_dir), precision="fp64")
-    run_all(double, execution(data_dir, out / "double"), vectorize="on")
+    out = where.out
+    single = case.configs(data=source(case, where))
+    double = case.configs(data=source(case, where), precision="fp64")
+    run_all(double, within(where, "double"), vectorize="on")
     ends: dict[str, list[float]] = {"together": [], "apart": []}
     sampled = 0
     for config, exact in zip(single, double, strict=True):
@@ -230,7 +234,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     # The first run of a process imports parts of torch.
     with tempfile.TemporaryDirectory() as folder:
-        run(Case("two_d_beale", "SGD", 1, 1, 1).configs()[0], execution(None, Path(folder)))
+        where = Execution(device="cpu", out=Path(folder))
+        run(Case("two_d_beale", "SGD", 1, 1, 1).configs()[0], where)
     rows = []
     with tempfile.TemporaryDirectory() as data:
         data_dir = subjects.imported_data(options.data_dir, Path(data))
@@ -242,10 +247,10 @@ def main() -> None:
                 if case.problem == "fmnist_2c2d":
                     continue
             with tempfile.TemporaryDirectory() as folder:
-                out = Path(folder)
-                found = compare(case, data_dir, out, options.sample)
+                where = Execution(device="cpu", data_dir=data_dir, out=Path(folder))
+                found = compare(case, where, options.sample)
                 if found["stacked"]:
-                    found |= agreement(case, data_dir, out) | medians(case, data_dir, out)
+                    found |= agreement(case, where) | medians(case, where)
             rows.append(shown(case, found))
             print(" | ".join(rows[-1]), flush=True)
     columns = [

@@ -28,6 +28,14 @@ def toy_model():
     return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, CLASSES))
 
 
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    """Return the name of each kind of device; skip a GPU where there is none."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return request.param
+
+
 @pytest.fixture
 def toy():
     """A Problem: 2-layer network on 40 points, L2 on its weights."""

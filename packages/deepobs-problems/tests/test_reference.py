@@ -32,7 +32,11 @@ def load(problem: str) -> dict:
 
 def assert_close(actual, expected, scale=None, rtol=RTOL):
     """Compare, allowing `rtol` relative to `scale` (by default the largest expected value)."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
+    actual, expected = (
+        np.asarray(value.cpu() if isinstance(value, Tensor) else value)
+        for value in (actual, expected)
+    )
+    scale = scale.item() if isinstance(scale, Tensor) else scale
     assert actual.shape == expected.shape
     if scale is None:
         scale = np.abs(expected).max()
@@ -115,17 +119,18 @@ def fill(model_slots: list[Slot], variables: list[dict]) -> None:
             slot.tensor.copy_(value)
 
 
-def draw_batch(reference: dict) -> Batch:
+def draw_batch(reference: dict, device: str) -> Batch:
     """Return images and labels, or for a VAE images and latent noise."""
     inputs, shape = reference["inputs"], tuple(reference["inputs"]["shape"])
     x = np.random.RandomState(inputs["rng_seed"]).uniform(0, 1, size=shape).astype(np.float32)
     assert x.ravel()[:4].tolist() == inputs["first4"]
     images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).double()
     if "epsilon" not in reference:
-        return Batch(images, torch.tensor(reference["labels"]["values"]))
+        labels = torch.tensor(reference["labels"]["values"])
+        return Batch(images.to(device), labels.to(device))
     rng = np.random.RandomState(reference["epsilon"]["rng_seed"])
     noise = rng.normal(0, 1, size=(shape[0], 8)).astype(np.float32)
-    return Batch(images, torch.from_numpy(noise).double())
+    return Batch(images.to(device), torch.from_numpy(noise).double().to(device))
 
 
 # ------------------------------------------------------------------------------------- comparisons
@@ -192,11 +197,11 @@ def cases() -> list:
 
 
 @pytest.mark.parametrize("name", cases())
-def test_image_problem_agrees_with_reference(name):
+def test_image_problem_agrees_with_reference(name, device):
     problem, reference = CATALOG[name], load(name)
     variables, results = reference["variables"], reference["results"]["float64"]
-    batch = draw_batch(reference)
-    model = problem.model().double()
+    batch = draw_batch(reference, device)
+    model = problem.model().double().to(device)
     model_slots = list(slots(model))
     fill(model_slots, variables)
     assert problem.l2 == (reference["defaults"]["weight_decay"] or 0.0)
@@ -216,7 +221,8 @@ def test_image_problem_agrees_with_reference(name):
     elif reference["train_mode"]["equals_eval"]:
         check_losses(problem, model.train(), batch, results["eval"])
     if "accuracy_alt" in reference and "train" not in results:
-        alternative = Batch(batch.x, torch.tensor(reference["accuracy_alt"]["labels"]))
+        labels = torch.tensor(reference["accuracy_alt"]["labels"], device=device)
+        alternative = Batch(batch.x, labels)
         output, _ = problem.forward(model.eval(), alternative, None)
         found = problem.metrics["accuracy"](output, alternative).mean().item()
         assert found == reference["accuracy_alt"]["accuracy"]
@@ -232,16 +238,16 @@ def test_defaults_agree_with_reference(name):
 # -------------------------------------------------------------------------------- the quadratic
 
 
-def test_quadratic_deep_agrees_with_reference():
+def test_quadratic_deep_agrees_with_reference(device):
     problem, reference = CATALOG["quadratic_deep"], load("quadratic_deep")
     inputs = reference["inputs"]
     x = np.random.RandomState(inputs["rng_seed"]).normal(0, 0.6, size=(4, 100)).astype(np.float32)
     assert x.ravel()[:4].tolist() == inputs["first4"]
-    batch = Batch(torch.from_numpy(x).double(), torch.zeros(4))
+    batch = Batch(torch.from_numpy(x).double().to(device), torch.zeros(4, device=device))
     start = np.random.RandomState(reference["seed"]).normal(0, 1, size=(1, 100)).astype(np.float32)
     assert start.ravel()[:4].tolist() == reference["theta_random"]["first4"]
     points = {"theta_ones": torch.ones(100), "theta_random": torch.from_numpy(start[0])}
-    model = problem.model().double()
+    model = problem.model().double().to(device)
     for name, theta in points.items():
         expected = reference["results"]["float64"][name]
         with torch.no_grad():
@@ -271,13 +277,13 @@ def test_quadratic_deep_data_agrees_with_reference():
 
 
 @pytest.mark.parametrize("name", ["two_d_rosenbrock", "two_d_beale", "two_d_branin"])
-def test_function_of_two_parameters_agrees_with_reference(name):
+def test_function_of_two_parameters_agrees_with_reference(name, device):
     problem, reference = CATALOG[name], load(name)
     rng = np.random.RandomState(reference["inputs"]["rng_seed"])
     noise = np.stack([rng.normal(0, 1, 4).astype(np.float32) for _ in range(2)], axis=1)
     assert noise[:, 0].tolist() == reference["inputs"]["x"]
     assert noise[:, 1].tolist() == reference["inputs"]["y"]
-    model = problem.model().double()
+    model = problem.model().double().to(device)
     assert [model.u.item(), model.v.item()] == reference["starting_point"]
     for expected in reference["results"]["float64"]:
         noisy = expected["noise"] == "noisy"
@@ -286,11 +292,11 @@ def test_function_of_two_parameters_agrees_with_reference(name):
             model.u.fill_(expected["u"])
             model.v.fill_(expected["v"])
         losses = np.broadcast_to(expected["losses"], 4)
-        batch = Batch(x, torch.zeros(4))
+        batch = Batch(x.to(device), torch.zeros(4, device=device))
         check_losses(problem, model, batch, {**expected, "losses": losses, "accuracy": None})
         gradient, scale = [expected["grad_u"], expected["grad_v"]], np.abs(losses).max()
         scale = max(scale, *np.abs(gradient))
-        assert_close([model.u.grad, model.v.grad], gradient, scale=scale)
+        assert_close([model.u.grad.item(), model.v.grad.item()], gradient, scale=scale)
 
 
 def test_data_of_two_parameters_agrees_with_reference():
@@ -336,7 +342,7 @@ def check_character_gradients(model, variables: list[dict], expected: list[dict]
     gradients += [model.dense.weight.grad.T, model.dense.bias.grad]
     for gradient, variable, entry in zip(gradients, variables, expected, strict=True):
         # The variable itself: without the 1 that the forget gate's bias has here.
-        weight = draw_variable(variable)
+        weight = draw_variable(variable).to(gradient.device)
         assert_close(gradient.norm(), entry["l2"])
         assert_close((gradient * weight).sum(), entry["dot_w"], scale=entry["l2"] * weight.norm())
         scale = entry["l2"] * math.sqrt(weight.numel())
@@ -344,13 +350,14 @@ def check_character_gradients(model, variables: list[dict], expected: list[dict]
         assert_close(gradient.flatten()[:4], np.ravel(entry["first4"]), scale=entry["l2"])
 
 
-def test_character_model_with_carried_state_agrees_with_reference():
+def test_character_model_with_carried_state_agrees_with_reference(device):
     problem, reference = CATALOG["tolstoi_char_rnn"], load("tolstoi_char_rnn")
     inputs, results = reference["inputs"], reference["results"]["float64"]
     chars = np.random.RandomState(inputs["rng_seed"]).randint(0, 83, size=(4, 101))
     assert chars.ravel()[:8].tolist() == inputs["first8"]
-    chars = torch.from_numpy(chars)
-    model = problem.model().double().eval()
+    chars = torch.from_numpy(chars).to(device)
+    model = problem.model().double().to(device)
+    model.dropout.eval()  # and not the whole model: cuDNN differentiates LSTMs in training alone
     fill_character_model(model, reference["variables"])
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trained == reference["num_params"]["trainable"]

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from deepobs_data.shapes import Augment, Batch, Split
 
-GATHERED_BYTES = 2**18
+GATHERED_BYTES = {"cpu": 2**18}
 """Of inputs that are gathered at once, four or more a stored number, to stay in a core's cache."""
+
+GATHERED_BYTES_ELSEWHERE = 2**24
+"""On a GPU, which is started for each operation: rarely, and still within its cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,8 @@ def batches_at_once(x: Tensor, batch_size: int) -> int:
     (256, 1)
     """
     numbers = x[:1].numel() * batch_size
-    return max(1, GATHERED_BYTES // max(1, numbers * max(4, x.element_size())))
+    most = GATHERED_BYTES.get(x.device.type, GATHERED_BYTES_ELSEWHERE)
+    return max(1, most // max(1, numbers * max(4, x.element_size())))
 
 
 def check_order(

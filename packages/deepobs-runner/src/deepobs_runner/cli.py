@@ -380,6 +380,11 @@ def _add_execution(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action="store_true",
         help="compile forward pass and loss of training with torch.compile",
     )
+    group.add_argument(
+        "--cuda-graphs",
+        action="store_true",
+        help="launch forward and backward pass of training as one CUDA graph",
+    )
     group.add_argument("--data-dir", type=Path, help="default: DEEPOBS_DATA_DIR, else user cache")
     group.add_argument(
         "--out", type=Path, default=Path("results"), help="folder of results; default: %(default)s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from deepobs_problems.problem import State
 from deepobs_runner.compiling import compilation, compile_objective
 from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
+from deepobs_runner.graphing import GraphedStep, capturing, map_state
 from deepobs_runner.loss_scaling import LossScale, SkippedStep
 from deepobs_runner.shared_draws import SharedDraws
 
@@ -41,6 +42,7 @@ class Closure:
         around_backward: context of the backward pass, for BackPACK and the like.
         scale: of the loss, for fp16; one call a step is allowed then.
         compiled: compile forward pass and objective, see `warm_up`.
+        graphed: capture forward and backward pass in CUDA graphs, see `warm_up`.
         lap: told `optimizer` when a call begins, `forward_backward` when it ends; see `Stopwatch`.
         ranks: the processes that share the batch, joined.
 
@@ -62,6 +64,7 @@ class Closure:
         around_backward: Context = nullcontext,
         scale: LossScale | None = None,
         compiled: bool = False,
+        graphed: bool = False,
         lap: Callable[[str], object] = _untimed,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -76,6 +79,7 @@ class Closure:
         self._scale = scale
         self._compiled = compiled
         self._compute = compile_objective(problem) if compiled else problem.objective
+        self._graphed = GraphedStep(self._objective, model) if graphed else None
         self._lap = lap
         self._ranks = ranks
         self._averages_in_graph = False
@@ -92,25 +96,26 @@ class Closure:
         self._versions = 0
 
     def warm_up(self, batch: Batch) -> None:
-        """Compile what a step computes, leaving no trace in the model but for its generators.
+        """Compile or capture what a step computes; no trace is left but in the generators.
 
         Args:
             batch: of the size of all to come.
 
         Raises:
-            UsageError: it cannot be compiled here.
+            UsageError: it cannot be compiled or captured here.
         """
         buffers = [buffer.clone() for buffer in self._buffers]
+        prepare = self._take_step if self._graphed is None else self._graphed.capture
         state = self._state
-        self._batch = batch
-        with compilation(self._problem):
+        with ExitStack() as stack:
+            if self._graphed is not None:
+                stack.enter_context(capturing(self._problem))
+            if self._compiled:
+                stack.enter_context(compilation(self._problem))
             for _ in range(2):  # with state, if there is any: the second step has another kind
-                objective, outgoing = self._forward()
-                objective.backward()  # type: ignore[no-untyped-call]
-                if outgoing is None:
+                state = map_state(Tensor.detach, prepare(batch, state))
+                if state is None:
                     break
-                self._state = _detached(outgoing)
-        self._state = state
         with torch.no_grad():
             for buffer, kept in zip(self._buffers, buffers, strict=True):
                 buffer.copy_(kept)
@@ -161,20 +166,18 @@ class Closure:
             self._repeat()
         if self._scale is not None:
             self._check_that_a_step_can_be_skipped()
-        # Compiled, a value alone comes from the same code: without gradients it would be compiled
-        # once more, in the middle of a step, and round differently.
-        with torch.set_grad_enabled(backward or self._compiled):
-            objective, state = self._forward()
-        if not backward:
-            objective = objective.detach()
         keep_graph = create_graph or self._create_graph
-        if backward:
-            self._backward(objective, keep_graph)
+        if self._graphed is not None and backward and not keep_graph:
+            objective, state = self._graphed(self._present_batch(), self._state)
+            self.counts["gradient_evaluations"] += 1
+        else:
+            objective, state = self._launch(backward, keep_graph)
         if self._ranks.size > 1:
             objective = self._averaged(objective, backward, keep_graph)
         if self._calls == 1:
             self.objective = objective.detach()
-            self._outgoing = _detached(state)
+            # Gradients are truncated at batch boundaries.
+            self._outgoing = map_state(Tensor.detach, state)
         finite = not backward or self._finish_gradient()
         self._lap("forward_backward")
         if not finite:
@@ -205,11 +208,31 @@ class Closure:
             "Use --precision bf16 or fp32."
         )
 
-    def _forward(self) -> tuple[Tensor, State]:
+    def _present_batch(self) -> Batch:
         if self._batch is None:
             raise RuntimeError("The closure was called outside a step.")
-        with self._autocast(), self._draws(len(self._batch.x)):
-            return self._compute(self._model, self._batch, self._state, l2=self._l2)
+        return self._batch
+
+    def _objective(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        with self._autocast(), self._draws(len(batch.x)):
+            return self._compute(self._model, batch, state, l2=self._l2)
+
+    def _take_step(self, batch: Batch, state: State) -> State:
+        """Compute a gradient; return the outgoing state."""
+        objective, outgoing = self._objective(batch, state)
+        objective.backward()  # type: ignore[no-untyped-call]
+        return outgoing
+
+    def _launch(self, backward: bool, keep_graph: bool) -> tuple[Tensor, State]:
+        """Compute the objective, with `backward` its gradient, one operation after another."""
+        # Compiled, a value alone comes from the same code: without gradients it would be compiled
+        # once more, in the middle of a step, and round differently.
+        with torch.set_grad_enabled(backward or self._compiled):
+            objective, state = self._objective(self._present_batch(), self._state)
+        if not backward:
+            return objective.detach(), state
+        self._backward(objective, keep_graph)
+        return objective, state
 
     def _backward(self, objective: Tensor, create_graph: bool) -> None:
         """Compute the gradient, in fp16 of the scaled loss."""
@@ -268,15 +291,6 @@ class Closure:
 def _versions(parameters: Iterable[nn.Parameter]) -> int:
     """Return a number that grows with every change of a parameter in place."""
     return sum(parameter._version for parameter in parameters)
-
-
-def _detached(state: State) -> State:
-    """Cut the graph: gradients are truncated at batch boundaries."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, tuple | list):
-        return tuple(_detached(part) for part in state)
-    return state
 
 
 def _accelerators(model: nn.Module) -> list[torch.device]:

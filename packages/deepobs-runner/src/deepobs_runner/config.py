@@ -183,6 +183,7 @@ class Execution:
         device: `auto` (CUDA if there is one, else CPU) or any torch device.
         deterministic: ask torch for deterministic algorithms where it has them.
         compile: compile forward pass and objective of training with `torch.compile`.
+        cuda_graphs: capture forward and backward pass of training in CUDA graphs, see `graphing`.
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
         resume: go on from the run's checkpoint, if there is one.
@@ -198,6 +199,7 @@ class Execution:
     device: str = "auto"
     deterministic: bool = True
     compile: bool = False
+    cuda_graphs: bool = False
     out: Path = Path("results")
     data_dir: Path | None = None
     resume: bool = False

@@ -132,5 +132,6 @@ def environment(device: torch.device, execution: Execution | None = None) -> dic
         "threads": torch.get_num_threads(),
         "memory_kept": memory_is_kept(),
         "compile": execution.compile,
+        "cuda_graphs": execution.cuda_graphs,
         "deterministic": execution.deterministic,
     }

@@ -33,6 +33,7 @@ from deepobs_runner.errors import (
     RunLockedError,
     UsageError,
 )
+from deepobs_runner.graphing import check_graphs
 from deepobs_runner.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import (
@@ -195,6 +196,8 @@ def run(
             "Compiled training by several processes is not supported. Leave --compile out, or "
             "train on one device."
         )
+    if execution.cuda_graphs:
+        check_graphs(device, config.precision, ranks.size)
     check_trackers(execution.track)
     if ranks.first and (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)

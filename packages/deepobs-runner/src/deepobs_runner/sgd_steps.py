@@ -69,6 +69,7 @@ def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
         **machine,
         "compile": bool(known.get("compile", False)),
         "deterministic": bool(known.get("deterministic", True)),
+        **({"cuda_graphs": True} if known.get("cuda_graphs") else {}),
         **({"memory_kept": True} if known.get("memory_kept") else {}),  # none knew in older files
     }
 
@@ -221,7 +222,7 @@ def kept_paces(
     another batch size, recipe, precision, validation split or data.
     """
     found = _of_machine(_machine_here(execution, jobs), calibrations)
-    if found is None or execution.compile:
+    if found is None or execution.compile or execution.cuda_graphs:
         return {}
     return {
         kind_of(config): found.paces[key_of(config)]

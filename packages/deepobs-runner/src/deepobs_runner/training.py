@@ -23,6 +23,7 @@ from deepobs_runner.devices import autocast_dtype, compute_dtype, numerics, sync
 from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import DivergedError, UsageError
 from deepobs_runner.evaluating import Evaluator
+from deepobs_runner.graphing import check_graphs
 from deepobs_runner.loss_scaling import LossScale, SkippedStep
 from deepobs_runner.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.optimizers import MakeOptimizer, set_mode
@@ -131,7 +132,8 @@ def train(
         end of an epoch.
 
     Raises:
-        UsageError: no such device, a batch larger than the training split.
+        UsageError: no such device, a batch larger than the training split, CUDA graphs where there
+            can be none.
         DivergedError: an exception that follows from numbers that are not finite.
     """
     execution = execution or Execution()
@@ -209,7 +211,11 @@ class _Run:
         )
         self.telemetry = Telemetry(self.model)
         self.loss_scale = LossScale() if config.precision == "fp16" else None
-        self.compiles = execution.compile
+        if execution.cuda_graphs:
+            check_graphs(device, config.precision, ranks.size)
+            if around_backward is not nullcontext:
+                raise UsageError("CUDA graphs replay backward passes without `around_backward`.")
+        self.prepares = execution.compile or execution.cuda_graphs
         self.closure = Closure(
             problem,
             self.model,
@@ -220,6 +226,7 @@ class _Run:
             around_backward=around_backward,
             scale=self.loss_scale,
             compiled=execution.compile,
+            graphed=execution.cuda_graphs,
             lap=clock.lap,
             ranks=ranks,
         )
@@ -271,8 +278,8 @@ class _Run:
         self.model.train()
         set_mode(self.optimizer, training=True)
         self.closure.reset_state()
-        if self.compiles:
-            self._compile(order, epoch)
+        if self.prepares:
+            self._prepare(order, epoch)
         lap = self.clock.lap
         with global_stream(self.config.seed, "noise", epoch, device=self.device):
             for batch in self._batches(order):
@@ -314,14 +321,14 @@ class _Run:
         )
         return (prepare(self.problem, batch, self.dtype) for batch in batches)
 
-    def _compile(self, order: Order, epoch: int) -> None:
-        """Compile before the first epoch, so that its clocks are as those of all others."""
+    def _prepare(self, order: Order, epoch: int) -> None:
+        """Compile or capture before the first epoch, so that its clocks are as those of others."""
         self.clock.mark("data")
         with global_stream(self.config.seed, "noise", epoch, device=self.device):
             self.closure.warm_up(next(self._batches(order.first(self.batch_size))))
         synchronize(self.device)
         self.clock.mark("compile")
-        self.compiles = False
+        self.prepares = False
 
     def _counters(self) -> dict[str, int | None]:
         return {

@@ -61,6 +61,8 @@ def why_not(config: RunConfig, execution: Execution) -> str | None:
         return "a time limit and checkpoints by epoch belong to a single run"
     if execution.compile:
         return "compiled runs are trained one by one"
+    if execution.cuda_graphs:
+        return "runs in CUDA graphs are trained one by one"
     if execution.track:
         return "trackers follow one run at a time"
     if execution.resume and checkpoint_path(execution.out, config.id).exists():

@@ -23,6 +23,7 @@ from deepobs_runner.execution import resolve_config, resolve_world
 from deepobs_runner.executors.dispatch import executor_of
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.slurm_options import parse_slurm
+from deepobs_runner.graphing import check_graphs
 from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans import FIRST_SEED, load_plan
@@ -153,8 +154,8 @@ def _config(
 def execution_of(arguments: argparse.Namespace) -> Execution:
     """Return where and how runs are executed, as the options say."""
     names = (
-        "device", "compile", "out", "data_dir", "resume", "checkpoint_epochs", "checkpoint_minutes",
-        "time_limit", "patience",
+        "device", "compile", "cuda_graphs", "out", "data_dir", "resume", "checkpoint_epochs",
+        "checkpoint_minutes", "time_limit", "patience",
     )  # fmt: skip
     chosen = {name: getattr(arguments, name) for name in names}
     return Execution(**chosen, track=tuple(arguments.track))
@@ -183,7 +184,9 @@ def _run(
         return survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
 
     if options.name == "local" and not arguments.dry_run:
-        ranks.device(execution.device)  # said once, before anything starts
+        device = ranks.device(execution.device)  # said once, before anything starts
+        for config in configs if execution.cuda_graphs else ():
+            check_graphs(device, config.precision, ranks.size)
     with joined(ranks, "survey", torch.device("cpu")) as together:
         found = together.from_first(look)
     if arguments.dry_run:

@@ -26,6 +26,7 @@ from deepobs_runner.config import RunConfig
 from deepobs_runner.devices import choose_device
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.dispatch import executor_of
+from deepobs_runner.graphing import check_graphs
 from deepobs_runner.labels import show
 from deepobs_runner.progress import evaluations_of, report_progress
 from deepobs_runner.report import settings_by_problem
@@ -90,7 +91,9 @@ def tune(arguments: argparse.Namespace) -> int:
         _say_what_would_run(console, study, arguments, seeds)
         return 0
     if options.name == "local":
-        choose_device(execution.device)  # said once, before anything starts
+        device = choose_device(execution.device)  # said once, before anything starts
+        if execution.cuda_graphs:
+            check_graphs(device, arguments.precision)
     check_writable(execution.out)
     if lines := damaged_lines(folder):
         say(

@@ -1,0 +1,239 @@
+"""CUDA graphs of what a training step computes: forward pass, objective and gradient.
+
+A graph holds the kernels of eager training, so the numbers are the same. What goes away is the
+time in which the process launches them one after another, which is most of a step of a small
+network on a fast GPU. The optimizer's own step and the evaluation stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepobs_problems import Batch, Problem
+from deepobs_problems.problem import State
+from deepobs_runner.config import Precision
+from deepobs_runner.errors import UsageError
+
+Compute = Callable[[Batch, State], tuple[Tensor, State]]
+"""The objective of a batch and the state that the next one begins with."""
+
+WARM_UPS = 3
+"""Eager steps before the capture, in which libraries choose kernels and take workspace."""
+
+TOLERANCE = 1e-2
+"""Of a replay against an eager step, relative to the largest number of a tensor: kernels are the
+same, but some sum in an order that differs from call to call. What a graph froze by mistake, such
+as random numbers drawn on the CPU, makes far larger differences."""
+
+HOOKS = (
+    "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
+    "_post_accumulate_grad_hooks",
+)  # fmt: skip
+"""Where torch keeps the hooks of modules and tensors."""
+
+
+def check_graphs(device: torch.device, precision: Precision, processes: int = 1) -> None:
+    """Refuse what CUDA graphs cannot do here.
+
+    Raises:
+        UsageError: another device, fp16, or several processes.
+    """
+    if device.type != "cuda":
+        reason = f"need an NVIDIA GPU, and the device is {device}"
+    elif precision == "fp16":
+        reason = "have one scale of the loss, which fp16 adapts; use --precision bf16"
+    elif processes > 1:
+        reason = "are for runs in one process"
+    else:
+        return
+    raise UsageError(f"CUDA graphs {reason}. Otherwise leave --cuda-graphs out.")
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A captured step with the memory that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    batch: Batch
+    state: State
+    objective: Tensor
+    outgoing: State
+    gradients: list[Tensor | None]  # of the trained parameters
+
+    def replay(self, batch: Batch, state: State) -> None:
+        """Compute the step of this batch and state."""
+        for held, new in zip(
+            (*self.batch, *tensors_of(self.state)), (*batch, *tensors_of(state)), strict=True
+        ):
+            held.copy_(new)
+        self.graph.replay()
+
+
+class GraphedStep:
+    """Objective and gradient from CUDA graphs: one for steps with state, one for those without.
+
+    Args:
+        compute: what is captured.
+        model: whose parameters it uses; none may be exchanged for another tensor later.
+    """
+
+    def __init__(self, compute: Compute, model: nn.Module) -> None:
+        self._compute = compute
+        self._model = model
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._addresses = [p.data_ptr() for p in model.parameters()]
+        self._graphs: dict[bool, _Graph] = {}
+
+    def capture(self, batch: Batch, state: State) -> State:
+        """Capture the step of a batch and a state; return the state after it.
+
+        Buffers and generators go on as in several steps; gradients are left behind.
+
+        Raises:
+            UsageError: a replay computes something else than the eager step, or Python code hangs
+                on the model that a replay would not run.
+        """
+        _refuse_hooks(self._model)
+        device = batch.x.device
+        with torch.cuda.device(device):
+            batch = Batch(*(tensor.clone() for tensor in batch))
+            state = map_state(Tensor.clone, state)
+            self._warm_up(batch, state)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                objective, outgoing = self._step(batch, state)
+            gradients = [p.grad for p in self._trained]
+            captured = _Graph(graph, batch, state, objective, outgoing, gradients)
+            self._check(captured)
+        self._graphs[state is None] = captured
+        return map_state(Tensor.clone, outgoing)
+
+    def __call__(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        """Return objective and outgoing state, and give every parameter its gradient.
+
+        All of them are tensors of their own, as from an eager step: an optimizer may keep them.
+
+        Raises:
+            UsageError: a parameter lies elsewhere in memory than when it was captured.
+        """
+        if [p.data_ptr() for p in self._model.parameters()] != self._addresses:
+            raise UsageError(
+                "The optimizer gives the weights other memory than they had, which a CUDA graph "
+                "does not see. Run it without --cuda-graphs."
+            )
+        captured = self._graphs[state is None]
+        captured.replay(batch, state)
+        computed = [gradient for gradient in captured.gradients if gradient is not None]
+        copies = iter(torch._foreach_mul(computed, 1.0)) if computed else iter(())
+        for parameter, gradient in zip(self._trained, captured.gradients, strict=True):
+            parameter.grad = None if gradient is None else next(copies)
+        return captured.objective.clone(), map_state(Tensor.clone, captured.outgoing)
+
+    def _step(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        """Compute objective, outgoing state and gradients, the way that is captured."""
+        for parameter in self._trained:
+            parameter.grad = None
+        objective, outgoing = self._compute(batch, state)
+        objective.backward()  # type: ignore[no-untyped-call]
+        return objective.detach(), map_state(Tensor.detach, outgoing)
+
+    def _warm_up(self, batch: Batch, state: State) -> None:
+        """Take eager steps on a stream of their own, as torch asks for before a capture."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self._step(batch, state)
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _check(self, captured: _Graph) -> None:
+        """Compare a replay on other inputs with the eager step: nothing may be frozen."""
+        device = captured.batch.x.device
+        other = captured.batch._replace(x=captured.batch.x.roll(1, 0))
+        state = map_state(Tensor.clone, captured.state)
+        buffers = [buffer.clone() for buffer in self._model.buffers()]
+        drawn = torch.cuda.get_rng_state(device)
+        captured.replay(other, state)
+        replayed = [*captured.gradients, captured.objective, *tensors_of(captured.outgoing)]
+        replayed = [None if tensor is None else tensor.clone() for tensor in replayed]
+        torch.cuda.set_rng_state(drawn, device)
+        for buffer, before in zip(self._model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        objective, outgoing = self._step(other, state)
+        eager = [*(p.grad for p in self._trained), objective, *tensors_of(outgoing)]
+        for one, two in zip_longest(replayed, eager):
+            if not _agree(one, two):
+                raise UsageError(
+                    "A CUDA graph of the training step computes other numbers than the step "
+                    "itself: the model may draw random numbers on the CPU, or change what it does "
+                    "from step to step. Run it without --cuda-graphs."
+                )
+
+
+@contextmanager
+def capturing(problem: Problem) -> Iterator[None]:
+    """Say in a sentence if a step cannot be captured.
+
+    Raises:
+        UsageError: it waits for the device, for instance.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines()
+        raise UsageError(
+            f"The training step of {problem.name} cannot be captured in a CUDA graph: "
+            f"{lines[0] if lines else type(error).__name__}. It must not wait for the device, as "
+            "`.item()` does. Run it without --cuda-graphs."
+        ) from error
+
+
+def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
+    """Return a state with the function applied to its tensors."""
+    if isinstance(state, Tensor):
+        return function(state)
+    if isinstance(state, tuple | list):
+        return tuple(map_state(function, part) for part in state)
+    return state
+
+
+def tensors_of(state: State) -> list[Tensor]:
+    """Return the tensors of a state."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_state(keep, state)
+    return found
+
+
+def _agree(one: Tensor | None, two: Tensor | None) -> bool:
+    """Whether two tensors are equal up to rounding; numbers that are not finite are no reason."""
+    if one is None or two is None:
+        return one is two
+    one, two = one.double(), two.double()
+    finite = one.isfinite() & two.isfinite()
+    apart = torch.where(finite, (one - two).abs(), 0.0).amax()
+    size = torch.where(finite, two.abs(), 0.0).amax()
+    return bool(apart <= TOLERANCE * size)
+
+
+def _refuse_hooks(model: nn.Module) -> None:
+    """Refuse Python code that runs in every pass: a replay would leave it out."""
+    owners: Sequence[Any] = [*model.modules(), *model.parameters()]
+    if any(getattr(owner, name, None) for owner in owners for name in HOOKS):
+        raise UsageError(
+            "There are hooks on the model or its parameters, of the optimizer perhaps, which a "
+            "CUDA graph would not call. Run it without --cuda-graphs."
+        )
