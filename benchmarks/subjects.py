@@ -132,7 +132,20 @@ class Subject:
 
     @property
     def _real(self) -> Any:
-        return data_info(self.problem.name.partition("_")[0].replace("two", "two_d"))
+        return data_info(_data_of(self.problem.name))
+
+
+def _data_of(problem: str) -> str:
+    return problem.partition("_")[0].replace("two", "two_d")
+
+
+def _repeated(dataset: Dataset, train: int, test: int) -> Dataset:
+    """Return a stand-in with its rows repeated, for epochs and evaluations of real length."""
+
+    def rows(split: Any, count: int) -> Any:
+        return replace(split, rows=torch.arange(max(count, len(split))) % len(split))
+
+    return replace(dataset, train=rows(dataset.train, train), test=rows(dataset.test, test))
 
 
 def prepare(
@@ -160,7 +173,10 @@ def prepare(
     )
     execution = Execution(device=device, data_dir=data_dir, out=out)
     dataset = load_data(problem, config, execution)
-    count = min(len(dataset.train), steps * (config.batch_size or 1))
+    taken = steps * (config.batch_size or 1)
+    if config.data == "synthetic":
+        dataset = _repeated(dataset, taken, data_info(_data_of(name)).test_size)
+    count = min(len(dataset.train), taken)
     batch = next(dataset.train.batches(torch.arange(count), count))
     place = torch.device(device)
     return Subject(problem, config, execution, dataset, batch.x.to(place), batch.y.to(place))

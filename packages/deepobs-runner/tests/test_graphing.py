@@ -51,7 +51,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(GraphedStep, "_step", keep_step)
     monkeypatch.setattr(GraphedStep, "_warm_up", lambda *_: None)
     monkeypatch.setattr(_Graph, "replay", replay)
-    for name in ("device", "graph"):
+    for name in ("device", "graph", "stream", "current_stream"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
@@ -233,14 +233,27 @@ def test_frozen_numbers_are_refused(problem, configure, cuda):
         records(frozen, configure(l2=0.0), cuda, cuda_graphs=True)
 
 
-def test_steps_that_wait_are_refused(problem, configure, cuda):
+@pytest.mark.parametrize("wait", ["reads a number", "waits for the stream"])
+def test_steps_that_wait_are_refused(problem, configure, cuda, wait):
+    """The second is found in the capture alone; the process goes on as if nothing had been."""
+
     class Waits(nn.Linear):
         def forward(self, x):
-            return super().forward(x) * x.abs().max().item()
+            if wait == "reads a number":
+                return super().forward(x) * x.abs().max().item()
+            torch.cuda.current_stream().synchronize()
+            return super().forward(x)
 
+    before = [comparable(r) for r in records(problem, configure(), cuda)]
     waits = replace(problem, model=lambda: Waits(8, 3))
+    stream = torch.cuda.current_stream()
     with pytest.raises(UsageError, match="cannot be captured in a CUDA graph"):
         records(waits, configure(l2=0.0), cuda, cuda_graphs=True)
+    assert torch.cuda.current_stream() == stream
+    assert torch.cuda.get_sync_debug_mode() == 0
+    assert [comparable(r) for r in records(problem, configure(), cuda)] == before
+    graphed = records(problem, configure(), cuda, cuda_graphs=True)
+    assert [comparable(r) for r in graphed] == before
 
 
 def test_hooks_are_refused(problem, configure, stand_in):

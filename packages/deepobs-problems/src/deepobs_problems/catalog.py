@@ -68,16 +68,16 @@ def quadratic_deep_model() -> nn.Module:
     return Quadratic(quadratic_deep_hessian())
 
 
-# Examples of a convolutional network whose activations stay in a CPU's cache, in evaluation: with
-# 1000 at once it takes up to 1.6 times as long (benchmarks/LOG.md).
-CACHED = 100
-CACHED_DEEP = 50
+# Activations of a convolutional network stay in a CPU's cache with 100 examples (50 of a deep one) in
+# evaluation: with 1000 at once it takes up to 1.6 times as long (benchmarks/LOG.md).
+_cached = partial(Defaults, cached=100)
+_cached_deep = partial(Defaults, cached=50)
 
 # What several entries share.
 _logreg = partial(Problem, model=partial(LogisticRegression, 10))
 _mlp = partial(Problem, model=partial(MLP, 10))
 _convolutional = partial(Problem, channels_last=True)
-_2c2d = partial(_convolutional, model=partial(Net2c2d, 10), defaults=Defaults(128, 100, CACHED))
+_2c2d = partial(_convolutional, model=partial(Net2c2d, 10), defaults=_cached(128, 100))
 _vae = partial(
     Problem, model=VAE, loss=vae_loss, metrics=NO_METRICS, stock_loss=None, forward=variational
 )
@@ -113,7 +113,7 @@ _PROBLEMS = (
         name="mnist_vae",
         data=with_latent_noise(mnist),
         stand_in=with_latent_noise(stand_in("mnist")),
-        defaults=Defaults(64, 50, CACHED),
+        defaults=_cached(64, 50),
         tags=_DROPOUT,
     ),
     _logreg(
@@ -130,7 +130,7 @@ _PROBLEMS = (
         name="fmnist_vae",
         data=with_latent_noise(fmnist),
         stand_in=with_latent_noise(stand_in("fmnist")),
-        defaults=Defaults(64, 100, CACHED),
+        defaults=_cached(64, 100),
         tags=_DROPOUT,
     ),
     _convolutional(
@@ -139,7 +139,7 @@ _PROBLEMS = (
         stand_in=stand_in("cifar10"),
         model=partial(Net3c3d, 10),
         l2=2e-3,
-        defaults=Defaults(128, 100, CACHED),
+        defaults=_cached(128, 100),
         tags=_MEDIUM,
     ),
     _vgg(
@@ -164,7 +164,7 @@ _PROBLEMS = (
         stand_in=stand_in("cifar100"),
         model=partial(Net3c3d, 100),
         l2=2e-3,
-        defaults=Defaults(128, 100, CACHED),  # as cifar10_3c3d
+        defaults=_cached(128, 100),  # as cifar10_3c3d
         tags=_MEDIUM,
     ),
     _convolutional(
@@ -173,7 +173,7 @@ _PROBLEMS = (
         stand_in=stand_in("cifar100"),
         model=partial(AllCNNC, 100),
         l2=5e-4,
-        defaults=Defaults(256, 350, CACHED_DEEP),
+        defaults=_cached_deep(256, 350),
         tags=_LARGE_DROPOUT,
     ),
     _vgg(
@@ -198,7 +198,7 @@ _PROBLEMS = (
         stand_in=stand_in("cifar100", evaluated=64),
         model=partial(WideResNet, 40, 4, 100),
         l2=5e-4,
-        defaults=Defaults(128, 200, CACHED_DEEP),  # Zagoruyko and Komodakis 2016
+        defaults=_cached_deep(128, 200),  # Zagoruyko and Komodakis 2016
         tags=_LARGE_NORM,
     ),
     _convolutional(
@@ -207,7 +207,7 @@ _PROBLEMS = (
         stand_in=stand_in("svhn"),
         model=partial(Net3c3d, 10),
         l2=2e-3,
-        defaults=Defaults(128, 100, CACHED),  # as cifar10_3c3d
+        defaults=_cached(128, 100),  # as cifar10_3c3d
         tags=_MEDIUM,
     ),
     _convolutional(
@@ -216,7 +216,7 @@ _PROBLEMS = (
         stand_in=stand_in("svhn", evaluated=64),
         model=partial(WideResNet, 16, 4, 10),
         l2=5e-4,
-        defaults=Defaults(128, 160, CACHED_DEEP),
+        defaults=_cached_deep(128, 160),
         tags=_LARGE_NORM,
     ),
     _vgg(

@@ -36,7 +36,8 @@ def evaluate(
         problem: says what to compute.
         model: a model of this problem.
         split: the examples.
-        batch_size: of the passes through the model; default: `problem.defaults.evaluation`.
+        batch_size: of the passes through the model; default: what the problem's defaults say of
+            the device that the model is on.
         order: row numbers to evaluate; default: all, in file order, or for a `recurrent` problem
             in the order in which batches continue each other.
         draws: augmentation draws for `order`; None evaluates the examples as they are.
@@ -47,7 +48,7 @@ def evaluate(
     Raises:
         ValueError: if there is no example to evaluate.
     """
-    size = batch_size or problem.defaults.evaluation
+    size = batch_size or problem.defaults.evaluation_on(device or _device_of(model))
     if order is None:
         in_order = problem.forward is recurrent
         order = stateful_order(len(split), size) if in_order else torch.arange(len(split))
@@ -68,6 +69,10 @@ def evaluate(
         penalty = float(problem.regularizer(model, l2))
     means = {name: torch.cat(parts).cpu().double().mean().item() for name, parts in columns.items()}
     return {"loss": means["loss"], "objective": means["loss"] + penalty, **means}
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def evaluation_order(dataset: Dataset, split: Split, batch_size: int) -> Tensor:

@@ -33,13 +33,19 @@ NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
 class Defaults(NamedTuple):
     """Training batch size, number of epochs, and batch size of evaluation passes.
 
-    The last does not change the numbers, it is what fits into a few GB of memory; recurrent
-    models are evaluated in batches of the training's size.
+    The last two do not change the numbers: `evaluation` fits into a few GB of memory, and `cached`,
+    if it is given, keeps activations in the cache of a CPU. Recurrent models are evaluated in
+    batches of the training's size.
     """
 
     batch_size: int = 128
     epochs: int = 100
     evaluation: int = 1000
+    cached: int | None = None
+
+    def evaluation_on(self, device: torch.device) -> int:
+        """Return the batch size of evaluation passes on a device."""
+        return self.cached if self.cached and device.type == "cpu" else self.evaluation
 
 
 class ParameterGroup(dict[str, Any]):
@@ -135,7 +141,7 @@ class Problem:
             )
         if not self.l2 >= 0:
             raise ProblemError(f"l2 of {self.name} is {self.l2!r}; it must be a number >= 0.")
-        if any(not isinstance(n, int) or n < 1 for n in self.defaults):
+        if any(not isinstance(n, int) or n < 1 for n in self.defaults if n is not None):
             raise ProblemError(
                 f"The defaults of {self.name} are {self.defaults}; all must be whole numbers >= 1."
             )

@@ -118,10 +118,11 @@ def _measure(config: RunConfig, execution: Execution) -> Pace:
     problem = load_problem(config.problem)
     before = time.perf_counter()
     dataset, sizes = data_and_sizes(problem, config, execution)
-    dataset = dataset.to(choose_device(execution.device))
+    device = choose_device(execution.device)
+    dataset = dataset.to(device)
     loading = time.perf_counter() - before
     batch_size = config.batch_size or problem.defaults.batch_size
-    evaluated = problem.defaults.evaluation
+    evaluated = problem.defaults.evaluation_on(device)
     steps_per_epoch = max(1, sizes["train"] // batch_size)
     # One step to warm up. If it took long it is timing enough; else longer epochs are timed.
     small = cut_dataset(dataset, batch_size, evaluated)

@@ -7,8 +7,9 @@ network on a fast GPU. The optimizer's own step and the evaluation stay as they 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -101,13 +102,12 @@ class GraphedStep:
                 on the model that a replay would not run.
         """
         _refuse_hooks(self._model)
-        device = batch.x.device
-        with torch.cuda.device(device):
+        with torch.cuda.device(batch.x.device):
             batch = Batch(*(tensor.clone() for tensor in batch))
             state = map_state(Tensor.clone, state)
             self._warm_up(batch, state)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            with _recording(graph):
                 objective, outgoing = self._step(batch, state)
             gradients = [p.grad for p in self._trained]
             captured = _Graph(graph, batch, state, objective, outgoing, gradients)
@@ -145,11 +145,18 @@ class GraphedStep:
         return objective.detach(), map_state(Tensor.detach, outgoing)
 
     def _warm_up(self, batch: Batch, state: State) -> None:
-        """Take eager steps on a stream of their own, as torch asks for before a capture."""
+        """Take eager steps on a stream of their own, as torch asks for before a capture.
+
+        Raises:
+            RuntimeError: the last of them waits for the device. A capture would fail as well, and
+                leave torch's generator unusable.
+        """
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
+                self._step(batch, state)
+            with _waiting_is_an_error():
                 self._step(batch, state)
         torch.cuda.current_stream().wait_stream(stream)
 
@@ -175,6 +182,35 @@ class GraphedStep:
                     "itself: the model may draw random numbers on the CPU, or change what it does "
                     "from step to step. Run it without --cuda-graphs."
                 )
+
+
+@contextmanager
+def _waiting_is_an_error() -> Iterator[None]:
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode")  # is a prototype, it says
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@contextmanager
+def _recording(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+    """Record in a graph; after a failure let the process go on without it.
+
+    A capture that fails leaves its stream the current one, and the generator in the belief that it
+    is still captured, which a capture of nothing takes from it.
+    """
+    with torch.cuda.stream(torch.cuda.current_stream()):
+        try:
+            with torch.cuda.graph(graph):
+                yield
+        except RuntimeError:
+            with suppress(RuntimeError), torch.cuda.graph(torch.cuda.CUDAGraph()):
+                torch.zeros(1, device="cuda")
+            raise
 
 
 @contextmanager
