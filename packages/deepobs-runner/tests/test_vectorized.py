@@ -12,7 +12,16 @@ from torch import nn
 
 from deepobs_data import Batch
 from deepobs_problems import load_problem
-from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all, stacked_model
+from deepobs_runner import (
+    RunConfig,
+    load_result,
+    resolve_config,
+    run,
+    run_all,
+    stacked_model,
+    stacked_training,
+    vectorized,
+)
 from deepobs_runner.cli import main
 from deepobs_runner.clocks import training_seconds
 from deepobs_runner.execution import DoubleDecayWarning
@@ -89,6 +98,35 @@ def test_each_optimizer_on_a_function_of_two_parameters(optimizer, execution, tm
         "two_d_branin", optimizer, [{"lr": 1e-3, **own}, {"lr": 1e-2, **own}], steps=10
     )
     check_like_separate(configs, execution, tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("name", ["two_d_branin", "quadratic_deep", "fmnist_logreg"])
+def test_on_a_gpu(name, optimizer, execution, tmp_path, cuda):
+    data = "synthetic" if name == "fmnist_logreg" else "real"
+    configs = configurations(name, optimizer, steps=6, data=data)
+    check_like_separate(configs, replace(execution, device=cuda), tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", sorted(ELEMENTWISE))
+@pytest.mark.parametrize("name", ["two_d_branin", "quadratic_deep", "fmnist_logreg"])
+def test_nothing_is_left_on_the_cpu(name, optimizer, execution, monkeypatch):
+    """On the device `meta`, whose tensors have no numbers but refuse to meet those of the CPU."""
+    meta, cpu, tolist = torch.device("meta"), torch.Tensor.cpu, torch.Tensor.tolist
+
+    def fetched(tensor):
+        return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else cpu(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", fetched)
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: tolist(fetched(tensor)))
+    monkeypatch.setattr(torch, "equal", lambda one, two: one.device == two.device)
+    monkeypatch.setattr(stacked_training, "_close", lambda one, two: (one - two).is_meta)
+    for module in (stacked_training, vectorized):
+        monkeypatch.setattr(module, "choose_device", lambda *_: meta)
+    data = "synthetic" if name == "fmnist_logreg" else "real"
+    configs = configurations(name, optimizer, steps=3, data=data, clip_norm=1.0, precision="fp32")
+    outcomes = run_vectorized(configs, execution)
+    assert [(outcome.status, outcome.message) for outcome in outcomes] == [("done", "")] * 4
 
 
 @pytest.mark.parametrize("name", ["quadratic_deep", "two_d_beale"])

@@ -83,7 +83,8 @@ class StackedModel:
             return {"loss": problem.loss(output, batch), **metrics}
 
         def penalty() -> Tensor:
-            return torch.as_tensor(problem.regularizer(self.model, evaluated_l2))
+            value = problem.regularizer(self.model, evaluated_l2)  # a number where there is none
+            return torch.as_tensor(value, device=self.weights[0].device)
 
         self._penalty = self._over_runs(penalty, 0)
         if _broadcasts(problem, self.model) and not l2:
