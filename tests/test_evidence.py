@@ -22,12 +22,35 @@ def tool():
     return load_tool("check_against_official")
 
 
-@pytest.mark.parametrize(("split", "metric"), [("test", "accuracy"), ("train_eval", "objective")])
-def test_three_seeds_lie_within_the_official_band(tool, split, metric):
-    assert len(tool.our_runs("2019")) >= 3
-    deviations = tool.deviations("2019", split, metric)
+PANELS = [("test", "accuracy"), ("train_eval", "objective")]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_three_seeds_lie_within_the_official_band(tool, panel):
+    runs = tool.of_recipe("2019")
+    assert len(runs) >= 3
+    deviations = tool.deviations(runs, *panel, 10)
     assert len(deviations) == 11
     assert np.abs(deviations).max() < 3
+
+
+def test_whole_runs_on_a_gpu_end_within_the_range_of_the_official_seeds(tool):
+    runs = tool.our_runs(tool.WHOLE)
+    assert {run.config.optimizer for run in runs} == {"SGD", "Momentum", "Adam"}
+    for run in runs:
+        assert run.environment["cuda_graphs"] is True
+        for panel in (*PANELS, ("test", "objective")):
+            table = tool.official_table(run.config.optimizer, *panel)
+            ours = run.series(*panel)
+            assert ours.shape == table.shape[1:] == (101,)
+            assert table[:, -1].min() <= ours[-1] <= table[:, -1].max()
+            beyond = np.abs(tool.deviations([run], *panel)[1:]) > 3
+            assert beyond.sum() <= 2
+
+
+def test_the_page_shows_how_they_end(tool):
+    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    assert "\n".join(tool.table_of_whole_runs()) in page
 
 
 def test_bf16_and_compiled_runs_lie_within_the_spread_of_fp32():

@@ -4,6 +4,8 @@ Without a GPU a stand-in takes the place of the graph: a replay computes the ste
 it where a graph would write. What only a GPU can tell is in the tests with `cuda`.
 """
 
+import gc
+import weakref
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from torch import nn
 
 from deepobs_problems import CATALOG
 from deepobs_runner import Execution, RunConfig, graphing, resolve_config, run, train
+from deepobs_runner.checkpoints import load_checkpoint, save_checkpoint
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
@@ -29,20 +32,20 @@ def stand_in(monkeypatch):
     steps, replays = [], []
     step = GraphedStep._step
 
-    def keep_step(graphed, batch, state):
-        steps[:] = [graphed]
-        return step(graphed, batch, state)
+    def keep_step(graphed, compute, batch, state):
+        steps[:] = [weakref.ref(graphed), weakref.WeakMethod(compute)]
+        return step(graphed, compute, batch, state)
 
     def replay(captured, batch, state):
         for held, new in zip(captured.batch, batch, strict=True):
             held.copy_(new)
         for held, new in zip(*map(graphing.tensors_of, (captured.state, state)), strict=True):
             held.copy_(new)
-        objective, outgoing = step(steps[0], captured.batch, captured.state)
+        graphed, compute = (reference() for reference in steps)
+        objective, outgoing = step(graphed, compute, captured.batch, captured.state)
         pairs = [(captured.objective, objective)]
         pairs += zip(*map(graphing.tensors_of, (captured.outgoing, outgoing)), strict=True)
-        gradients = (p.grad for p in steps[0]._trained)
-        pairs += zip(captured.gradients, gradients, strict=True)
+        pairs += zip(captured.gradients, (p.grad for p in graphed._trained), strict=True)
         for held, new in pairs:
             if held is not None:
                 held.copy_(new)
@@ -54,6 +57,7 @@ def stand_in(monkeypatch):
     for name in ("device", "graph", "stream", "current_stream"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda s, device: torch.set_rng_state(s))
     for module in ("training", "execution"):
@@ -182,6 +186,73 @@ def test_problems_on_a_gpu_compute_the_same(name, precision, cuda):
     assert [comparable(r) for r in graphed] == [comparable(r) for r in eager]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resumed_training_goes_on_in_graphs(problem, configure, cuda, precision, tmp_path):
+    config = configure("Adam", {"lr": 0.01}, precision=precision, epochs=4)
+    build, execution = optimizer_of(config, problem), Execution(device=cuda, cuda_graphs=True)
+    whole = []
+    for record in train(problem, build, config=config, execution=execution):
+        whole.append(record)
+        if record.epoch == 2:
+            checkpoint = load_checkpoint(save_checkpoint(record.snapshot(), tmp_path), config.id)
+    rest = list(train(problem, build, config=config, execution=execution, resume=checkpoint))
+    assert [comparable(r) for r in rest] == [comparable(r) for r in whole[3:]]
+
+
+def test_runs_side_by_side_keep_their_own_graphs(problem, configure, cuda):
+    """Captured on one stream, one after the other ended while the second goes on."""
+    config, execution = configure(epochs=4), Execution(device=cuda, cuda_graphs=True)
+    build = optimizer_of(config, problem)
+    expected = [comparable(r) for r in records(problem, config, cuda)]
+    first, second = (train(problem, build, config=config, execution=execution) for _ in range(2))
+    begun = [[comparable(next(run)) for _ in range(2)] for run in (first, second)]
+    assert begun[0] + [comparable(r) for r in first] == expected
+    del first
+    assert begun[1] + [comparable(r) for r in second] == expected
+
+
+@pytest.mark.slow
+def test_compiled_training_in_graphs(problem, configure, cuda):
+    pytest.importorskip("triton")
+    config = configure("Adam", {"lr": 0.01}, precision="fp64")
+    eager = records(problem, config, cuda)
+    both = records(problem, config, cuda, compile=True, cuda_graphs=True)
+    for one, other in zip(both, eager, strict=True):
+        assert one.step_objectives == pytest.approx(other.step_objectives, rel=1e-6)
+
+
+def test_graphs_are_freed_with_their_run(problem, configure, cuda):
+    """Without waiting for the garbage collector, which does not know how much a GPU holds."""
+    config = configure()
+    records(problem, config, cuda, cuda_graphs=True)
+    gc.collect()
+    before = torch.cuda.memory_allocated(cuda)
+    gc.disable()
+    try:
+        records(problem, config, cuda, cuda_graphs=True)
+        assert torch.cuda.memory_allocated(cuda) == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_the_model_is_freed_with_its_run(problem, configure, stand_in, monkeypatch, graphs):
+    models = []
+
+    def build():
+        model = problem.model()
+        models.append(weakref.ref(model))
+        return model
+
+    gc.collect()
+    gc.disable()
+    try:
+        records(replace(problem, model=build), configure(), cuda_graphs=graphs)
+        assert models[-1]() is None
+    finally:
+        gc.enable()
+
+
 def test_results_say_that_graphs_were_used(problem, configure, execution, stand_in):
     graphed = run(configure(), replace(execution, cuda_graphs=True), problem=problem)
     assert graphed.environment["cuda_graphs"] is True
@@ -261,8 +332,61 @@ def test_hooks_are_refused(problem, configure, stand_in):
         model[0].register_forward_hook(lambda *_: None)
         return torch.optim.SGD(model.parameters(), lr=0.1)
 
-    with pytest.raises(UsageError, match="hooks"):
+    with pytest.raises(UsageError, match=r"a hook .*test_graphing.*lambda"):
         records(problem, configure(), build=build, cuda_graphs=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_hooks_of_torch_are_captured(problem, configure, stand_in):
+    normed = replace(problem, model=lambda: nn.utils.weight_norm(nn.Linear(8, 3)))
+    eager = records(normed, configure(l2=0.0))
+    graphed = records(normed, configure(l2=0.0), cuda_graphs=True)
+    assert [comparable(r) for r in graphed] == [comparable(r) for r in eager]
+
+
+def test_buffers_that_are_exchanged_are_refused(problem, configure, stand_in):
+    """A graph would go on reading the first one, and the evaluation see what it never writes."""
+
+    class Averages(nn.Linear):
+        def __init__(self):
+            super().__init__(8, 3)
+            self.register_buffer("running", torch.zeros(3))
+
+        def forward(self, x):
+            outputs = super().forward(x)
+            if not self.training:
+                return outputs - self.running
+            self.running = 0.9 * self.running + 0.1 * outputs.detach().mean(dim=0)
+            return outputs
+
+    averages = replace(problem, model=Averages)
+    with pytest.raises(UsageError, match="exchanges a buffer"):
+        records(averages, configure(l2=0.0), cuda_graphs=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "least", "equal"),
+    [
+        ([1.0, 2.0], [1.0, 2.01], 0.0, True),
+        ([1.0, 2.0], [1.0, 2.1], 0.0, False),
+        ([float("nan"), 2.0], [1.0, 2.0], 0.0, False),
+        ([1.0, 2.0], [float("inf"), 2.0], 0.0, False),
+        ([float("nan"), 2.0], [float("nan"), 2.0], 0.0, True),
+        ([], [], 0.0, True),
+        ([1e-9], [-1e-9], 0.0, False),
+        ([1e-9], [-1e-9], 1e-2, True),  # of the 1.0 beside it, which is compared as well
+    ],
+)
+def test_what_agrees(one, other, least, equal):
+    ones, others = ([None, torch.tensor(values), torch.ones(1)] for values in (one, other))
+    assert graphing._agree(ones, others, least) is equal
+    assert not graphing._agree(ones, [torch.ones(1), *others[1:]], least)
+
+
+def test_a_training_error_stays_what_it_is(problem, configure, stand_in):
+    wrong = replace(problem, model=lambda: nn.Linear(7, 3))
+    with pytest.raises(RuntimeError, match="shapes"), graphing.capturing(wrong):
+        nn.Linear(7, 3)(torch.zeros(2, 8))
 
 
 def test_other_memory_of_the_weights_is_refused(problem, configure, stand_in):

@@ -68,8 +68,8 @@ def quadratic_deep_model() -> nn.Module:
     return Quadratic(quadratic_deep_hessian())
 
 
-# Activations of a convolutional network stay in a CPU's cache with 100 examples (50 of a deep one) in
-# evaluation: with 1000 at once it takes up to 1.6 times as long (benchmarks/LOG.md).
+# With 100 examples (50 of a deep network) in an evaluation, activations stay in a CPU's cache: with
+# 1000 it takes up to 1.6 times as long (benchmarks/LOG.md).
 _cached = partial(Defaults, cached=100)
 _cached_deep = partial(Defaults, cached=50)
 

@@ -48,7 +48,8 @@ def evaluate(
     Raises:
         ValueError: if there is no example to evaluate.
     """
-    size = batch_size or problem.defaults.evaluation_on(device or _device_of(model))
+    on = _device_of(model) if device is None else torch.device(device)  # a name works, too
+    size = batch_size or problem.defaults.evaluation_on(on)
     if order is None:
         in_order = problem.forward is recurrent
         order = stateful_order(len(split), size) if in_order else torch.arange(len(split))

@@ -79,7 +79,7 @@ class Closure:
         self._scale = scale
         self._compiled = compiled
         self._compute = compile_objective(problem) if compiled else problem.objective
-        self._graphed = GraphedStep(self._objective, model) if graphed else None
+        self._graphed = GraphedStep(model) if graphed else None
         self._lap = lap
         self._ranks = ranks
         self._averages_in_graph = False
@@ -105,7 +105,6 @@ class Closure:
             UsageError: it cannot be compiled or captured here.
         """
         buffers = [buffer.clone() for buffer in self._buffers]
-        prepare = self._take_step if self._graphed is None else self._graphed.capture
         state = self._state
         with ExitStack() as stack:
             if self._graphed is not None:
@@ -113,7 +112,7 @@ class Closure:
             if self._compiled:
                 stack.enter_context(compilation(self._problem))
             for _ in range(2):  # with state, if there is any: the second step has another kind
-                state = map_state(Tensor.detach, prepare(batch, state))
+                state = self._prepare(batch, state)
                 if state is None:
                     break
         with torch.no_grad():
@@ -121,6 +120,14 @@ class Closure:
                 buffer.copy_(kept)
         for parameter in self._trained:
             parameter.grad = None
+
+    def _prepare(self, batch: Batch, state: State) -> State:
+        """Compute or capture a gradient; return the outgoing state."""
+        if self._graphed is not None:
+            return self._graphed.capture(self._objective, batch, state)
+        objective, outgoing = self._objective(batch, state)
+        objective.backward()  # type: ignore[no-untyped-call]
+        return map_state(Tensor.detach, outgoing)
 
     def begin(self, batch: Batch) -> None:
         """Start a step on the batch."""
@@ -216,12 +223,6 @@ class Closure:
     def _objective(self, batch: Batch, state: State) -> tuple[Tensor, State]:
         with self._autocast(), self._draws(len(batch.x)):
             return self._compute(self._model, batch, state, l2=self._l2)
-
-    def _take_step(self, batch: Batch, state: State) -> State:
-        """Compute a gradient; return the outgoing state."""
-        objective, outgoing = self._objective(batch, state)
-        objective.backward()  # type: ignore[no-untyped-call]
-        return outgoing
 
     def _launch(self, backward: bool, keep_graph: bool) -> tuple[Tensor, State]:
         """Compute the objective, with `backward` its gradient, one operation after another."""

@@ -8,10 +8,9 @@ network on a fast GPU. The optimizer's own step and the evaluation stay as they 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
 from deepobs_runner.config import Precision
 from deepobs_runner.errors import UsageError
+from deepobs_runner.memory import is_out_of_memory
 
 Compute = Callable[[Batch, State], tuple[Tensor, State]]
 """The objective of a batch and the state that the next one begins with."""
@@ -32,6 +32,10 @@ TOLERANCE = 1e-2
 """Of a replay against an eager step, relative to the largest number of a tensor: kernels are the
 same, but some sum in an order that differs from call to call. What a graph froze by mistake, such
 as random numbers drawn on the CPU, makes far larger differences."""
+
+LEAST = 1e-2
+"""Gradients smaller than this part of the largest are compared as if they were as large: some are
+nothing but rounding, such as that of a bias before batch norm."""
 
 HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
@@ -81,19 +85,17 @@ class GraphedStep:
     """Objective and gradient from CUDA graphs: one for steps with state, one for those without.
 
     Args:
-        compute: what is captured.
-        model: whose parameters it uses; none may be exchanged for another tensor later.
+        model: whose step it is; no parameter may be exchanged for another tensor later.
     """
 
-    def __init__(self, compute: Compute, model: nn.Module) -> None:
-        self._compute = compute
+    def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._addresses = [p.data_ptr() for p in model.parameters()]
+        self._addresses: list[int] = []  # of the parameters that were captured
         self._graphs: dict[bool, _Graph] = {}
 
-    def capture(self, batch: Batch, state: State) -> State:
-        """Capture the step of a batch and a state; return the state after it.
+    def capture(self, compute: Compute, batch: Batch, state: State) -> State:
+        """Capture what is computed of a batch and a state; return the state after it.
 
         Buffers and generators go on as in several steps; gradients are left behind.
 
@@ -102,16 +104,23 @@ class GraphedStep:
                 on the model that a replay would not run.
         """
         _refuse_hooks(self._model)
+        self._addresses = addresses(self._model.parameters())
+        buffers = addresses(self._model.buffers())
         with torch.cuda.device(batch.x.device):
             batch = Batch(*(tensor.clone() for tensor in batch))
             state = map_state(Tensor.clone, state)
-            self._warm_up(batch, state)
+            self._warm_up(compute, batch, state)
             graph = torch.cuda.CUDAGraph()
             with _recording(graph):
-                objective, outgoing = self._step(batch, state)
+                objective, outgoing = self._step(compute, batch, state)
             gradients = [p.grad for p in self._trained]
             captured = _Graph(graph, batch, state, objective, outgoing, gradients)
-            self._check(captured)
+            self._check(compute, captured)
+        if addresses(self._model.buffers()) != buffers:
+            raise UsageError(
+                "The model exchanges a buffer for another in every step, which a CUDA graph cannot "
+                "do. Change it in place (`copy_`, `mul_`), or run it without --cuda-graphs."
+            )
         self._graphs[state is None] = captured
         return map_state(Tensor.clone, outgoing)
 
@@ -123,7 +132,7 @@ class GraphedStep:
         Raises:
             UsageError: a parameter lies elsewhere in memory than when it was captured.
         """
-        if [p.data_ptr() for p in self._model.parameters()] != self._addresses:
+        if addresses(self._model.parameters()) != self._addresses:
             raise UsageError(
                 "The optimizer gives the weights other memory than they had, which a CUDA graph "
                 "does not see. Run it without --cuda-graphs."
@@ -136,15 +145,15 @@ class GraphedStep:
             parameter.grad = None if gradient is None else next(copies)
         return captured.objective.clone(), map_state(Tensor.clone, captured.outgoing)
 
-    def _step(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+    def _step(self, compute: Compute, batch: Batch, state: State) -> tuple[Tensor, State]:
         """Compute objective, outgoing state and gradients, the way that is captured."""
         for parameter in self._trained:
             parameter.grad = None
-        objective, outgoing = self._compute(batch, state)
+        objective, outgoing = compute(batch, state)
         objective.backward()  # type: ignore[no-untyped-call]
         return objective.detach(), map_state(Tensor.detach, outgoing)
 
-    def _warm_up(self, batch: Batch, state: State) -> None:
+    def _warm_up(self, compute: Compute, batch: Batch, state: State) -> None:
         """Take eager steps on a stream of their own, as torch asks for before a capture.
 
         Raises:
@@ -153,35 +162,37 @@ class GraphedStep:
         """
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                self._step(batch, state)
-            with _waiting_is_an_error():
-                self._step(batch, state)
-        torch.cuda.current_stream().wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UPS):
+                    self._step(compute, batch, state)
+                with _waiting_is_an_error():
+                    self._step(compute, batch, state)
+        finally:
+            torch.cuda.current_stream().wait_stream(stream)
 
-    def _check(self, captured: _Graph) -> None:
+    def _check(self, compute: Compute, captured: _Graph) -> None:
         """Compare a replay on other inputs with the eager step: nothing may be frozen."""
         device = captured.batch.x.device
         other = captured.batch._replace(x=captured.batch.x.roll(1, 0))
         state = map_state(Tensor.clone, captured.state)
-        buffers = [buffer.clone() for buffer in self._model.buffers()]
+        before = [buffer.clone() for buffer in self._model.buffers()]
         drawn = torch.cuda.get_rng_state(device)
         captured.replay(other, state)
-        replayed = [*captured.gradients, captured.objective, *tensors_of(captured.outgoing)]
-        replayed = [None if tensor is None else tensor.clone() for tensor in replayed]
+        buffers = [buffer.clone() for buffer in self._model.buffers()]
         torch.cuda.set_rng_state(drawn, device)
-        for buffer, before in zip(self._model.buffers(), buffers, strict=True):
-            buffer.copy_(before)
-        objective, outgoing = self._step(other, state)
-        eager = [*(p.grad for p in self._trained), objective, *tensors_of(outgoing)]
-        for one, two in zip_longest(replayed, eager):
-            if not _agree(one, two):
-                raise UsageError(
-                    "A CUDA graph of the training step computes other numbers than the step "
-                    "itself: the model may draw random numbers on the CPU, or change what it does "
-                    "from step to step. Run it without --cuda-graphs."
-                )
+        for buffer, old in zip(self._model.buffers(), before, strict=True):
+            buffer.copy_(old)
+        objective, outgoing = self._step(compute, other, state)
+        replayed = [captured.objective, *tensors_of(captured.outgoing), *buffers]
+        eager = [objective, *tensors_of(outgoing), *self._model.buffers()]
+        gradients = [p.grad for p in self._trained]
+        if not (_agree(captured.gradients, gradients, LEAST) and _agree(replayed, eager)):
+            raise UsageError(
+                "A CUDA graph of the training step computes other numbers than the step itself: "
+                "the model may draw random numbers on the CPU, or change what it does from step to "
+                "step. Run it without --cuda-graphs."
+            )
 
 
 @contextmanager
@@ -201,9 +212,11 @@ def _recording(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
     """Record in a graph; after a failure let the process go on without it.
 
     A capture that fails leaves its stream the current one, and the generator in the belief that it
-    is still captured, which a capture of nothing takes from it.
+    is still captured, which a capture of nothing takes from it. The workspace of cuBLAS is kept for
+    its stream, which all captures share; a graph must not use that of another, which may be freed.
     """
     with torch.cuda.stream(torch.cuda.current_stream()):
+        torch._C._cuda_clearCublasWorkspaces()
         try:
             with torch.cuda.graph(graph):
                 yield
@@ -211,6 +224,8 @@ def _recording(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
             with suppress(RuntimeError), torch.cuda.graph(torch.cuda.CUDAGraph()):
                 torch.zeros(1, device="cuda")
             raise
+        finally:
+            torch._C._cuda_clearCublasWorkspaces()
 
 
 @contextmanager
@@ -222,15 +237,20 @@ def capturing(problem: Problem) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
-        lines = str(error).strip().splitlines()
+        text = str(error).strip()
+        if is_out_of_memory(error) or not any(word in text for word in ("captur", "synchroniz")):
+            raise  # as without graphs
         raise UsageError(
             f"The training step of {problem.name} cannot be captured in a CUDA graph: "
-            f"{lines[0] if lines else type(error).__name__}. It must not wait for the device, as "
-            "`.item()` does. Run it without --cuda-graphs."
+            f"{text.splitlines()[0]}. It must not wait for the device, as `.item()` does. Run it "
+            "without --cuda-graphs."
         ) from error
+
+
+def addresses(tensors: Iterable[Tensor]) -> list[int]:
+    """Return where in memory tensors lie."""
+    return [tensor.data_ptr() for tensor in tensors]
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
@@ -254,22 +274,45 @@ def tensors_of(state: State) -> list[Tensor]:
     return found
 
 
-def _agree(one: Tensor | None, two: Tensor | None) -> bool:
-    """Whether two tensors are equal up to rounding; numbers that are not finite are no reason."""
-    if one is None or two is None:
-        return one is two
-    one, two = one.double(), two.double()
-    finite = one.isfinite() & two.isfinite()
-    apart = torch.where(finite, (one - two).abs(), 0.0).amax()
-    size = torch.where(finite, two.abs(), 0.0).amax()
-    return bool(apart <= TOLERANCE * size)
+def _agree(
+    ones: Sequence[Tensor | None], others: Sequence[Tensor | None], least: float = 0.0
+) -> bool:
+    """Whether tensors are equal up to rounding, where they are finite, and finite alike.
+
+    Args:
+        ones: None for a gradient that there is none of.
+        others: to compare with them.
+        least: of the largest number of all, what every tensor is taken to reach.
+    """
+    if [one is None for one in ones] != [other is None for other in others]:
+        return False
+    pairs = [
+        (one.double(), other.double())
+        for one, other in zip(ones, others, strict=True)
+        if one is not None and other is not None and one.numel()
+    ]
+    sizes = [float(torch.where(other.isfinite(), other.abs(), 0.0).amax()) for _, other in pairs]
+    floor = least * max(sizes, default=0.0)
+    for (one, other), size in zip(pairs, sizes, strict=True):
+        finite = other.isfinite()
+        apart = float(torch.where(finite, (one - other).abs(), 0.0).amax())
+        if not (torch.equal(one.isfinite(), finite) and apart <= TOLERANCE * max(size, floor)):
+            return False
+    return True
 
 
 def _refuse_hooks(model: nn.Module) -> None:
-    """Refuse Python code that runs in every pass: a replay would leave it out."""
+    """Refuse Python code that runs in every pass: a replay would leave it out.
+
+    Hooks of torch itself, such as `weight_norm`, compute on the device and are captured.
+    """
     owners: Sequence[Any] = [*model.modules(), *model.parameters()]
-    if any(getattr(owner, name, None) for owner in owners for name in HOOKS):
-        raise UsageError(
-            "There are hooks on the model or its parameters, of the optimizer perhaps, which a "
-            "CUDA graph would not call. Run it without --cuda-graphs."
-        )
+    found = [getattr(owner, name, None) or {} for owner in owners for name in HOOKS]
+    for hook in (hook for hooks in found for hook in hooks.values()):
+        module = getattr(hook, "__module__", None) or type(hook).__module__
+        if not module.startswith("torch."):
+            raise UsageError(
+                f"There is a hook on the model or its parameters, {module}."
+                f"{getattr(hook, '__qualname__', type(hook).__qualname__)}, which a CUDA graph "
+                "would not call. Run it without --cuda-graphs."
+            )
