@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -241,3 +242,14 @@ def test_no_arguments_print_the_help(capsys):
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert "deepobs-runner " in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["list"], ["table", "official", "--format", "json"]])
+def test_output_that_finds_no_space_is_a_sentence(arguments):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "deepobs_runner.cli", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 2
+    assert done.stderr.startswith("deepobs: there is no space left for the output: [Errno 28]")
+    assert done.stderr.count("\n") == 1

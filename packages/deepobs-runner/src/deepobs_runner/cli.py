@@ -6,6 +6,7 @@ What each command does is in `commands/`.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -505,10 +506,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"deepobs: interrupted{kept}.", file=sys.stderr)
         return 130
     except Exception as error:
-        if not _says_all(error):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"deepobs: there is no space left for the output: {error}.", file=sys.stderr)
+            _drop_output()
+        elif _says_all(error):
+            print(f"deepobs: {error}", file=sys.stderr)
+        else:
             raise
-        print(f"deepobs: {error}", file=sys.stderr)
         return 2
+
+
+def _drop_output() -> None:
+    """Let Python write at its exit what it could not write before, to nowhere."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _says_all(error: Exception) -> bool:
