@@ -140,11 +140,10 @@ def time_evaluation(subject: Subject, examples: int) -> tuple[float, float]:
     test: Any = subject.dataset.test
     test = subject.dataset.to(device).test
     model = build_model(problem, subject.config, device)
-    defaults = problem.defaults
-    ours_size = (
-        defaults.evaluation_on(device) if not subject.stateful else subject.config.batch_size
-    )
-    size = ours_size if subject.stateful else max(1000, ours_size)
+    ours_size = problem.defaults.evaluation_on(device)
+    size = max(1000, ours_size)
+    if subject.stateful:
+        ours_size = size = subject.config.batch_size or 1
     order = torch.arange(min(len(test), examples))
     started = subjects.SECONDS()
     evaluate(problem, model, test, batch_size=ours_size, order=order, device=device)

@@ -11,6 +11,7 @@ from deepobs_data import Batch, Dataset, Table
 from deepobs_problems import (
     CATALOG,
     NO_METRICS,
+    Defaults,
     Problem,
     evaluate,
     evaluation_order,
@@ -193,3 +194,16 @@ def test_evaluation_hands_images_over_by_pixels():
         split = problem.stand_in(None, valid_size=0, recipe="standard").test
         evaluate(problem, problem.model(), split, order=torch.arange(4))
     assert seen == [32 * 32, 1]
+
+
+def test_batches_are_larger_where_no_cache_is_to_be_kept(toy):
+    problem = replace(toy, defaults=Defaults(8, 2, cached=7))
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert (problem.defaults.evaluation_on(cpu), problem.defaults.evaluation_on(gpu)) == (7, 1000)
+    assert toy.defaults.evaluation_on(cpu) == 1000
+    sizes = []
+    watched = replace(problem, loss=lambda *both: sizes.append(len(both[0])) or toy.loss(*both))
+    for device in (None, cpu, "cpu"):
+        sizes.clear()
+        evaluate(watched, toy.model(), toy.data().test, device=device)
+        assert sizes == [7, 7, 7, 7, 2]

@@ -157,6 +157,8 @@ def test_describe_names_callables_by_package_not_by_address():
         ({"metrics": {"objective": accuracy}}, "metric called 'objective'"),
         ({"l2": -1.0}, "must be a number >= 0"),
         ({"defaults": Defaults(-5, 1)}, "whole numbers >= 1"),
+        ({"defaults": Defaults(None, 1)}, "whole numbers >= 1"),
+        ({"defaults": Defaults(5, 1, cached=0)}, "whole numbers >= 1"),
     ],
 )
 def test_definitions_that_make_no_sense(toy, setting, said):

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from deepobs_data.shapes import Augment, Batch, Split
 
-GATHERED_BYTES = {"cpu": 2**18}
+GATHERED_BYTES = 2**18
 """Of inputs that are gathered at once, four or more a stored number, to stay in a core's cache."""
 
-GATHERED_BYTES_ELSEWHERE = 2**24
-"""On a GPU, which is started for each operation: rarely, and still within its cache."""
+GATHERED_BYTES_ON_GPU = 2**24
+"""Of the same on a GPU, where every operation is launched anew, so that few are better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +115,11 @@ def batches_at_once(x: Tensor, batch_size: int) -> int:
 
     >>> batches_at_once(torch.zeros(1000, 2), 128), batches_at_once(torch.zeros(60000, 784), 128)
     (256, 1)
+    >>> batches_at_once(torch.zeros(60000, 784, device="meta"), 128)  # no CPU
+    41
     """
     numbers = x[:1].numel() * batch_size
-    most = GATHERED_BYTES.get(x.device.type, GATHERED_BYTES_ELSEWHERE)
+    most = GATHERED_BYTES if x.device.type == "cpu" else GATHERED_BYTES_ON_GPU
     return max(1, most // max(1, numbers * max(4, x.element_size())))
 
 

@@ -141,7 +141,7 @@ class Problem:
             )
         if not self.l2 >= 0:
             raise ProblemError(f"l2 of {self.name} is {self.l2!r}; it must be a number >= 0.")
-        numbers = [*self.defaults[:3], 1 if self.defaults.cached is None else self.defaults.cached]
+        numbers = self.defaults[:3] if self.defaults.cached is None else self.defaults
         if any(not isinstance(n, int) or n < 1 for n in numbers):
             raise ProblemError(
                 f"The defaults of {self.name} are {self.defaults}; all must be whole numbers >= 1."
