@@ -71,7 +71,7 @@ def expect_files(root: Path) -> None:
     import hashlib
     from dataclasses import replace
 
-    from deepobs_data import sources
+    from deepobs_data.files import sources
 
     sums = {}
     for path in (root / "cifar-10-batches-py").iterdir():
@@ -187,8 +187,8 @@ def memory(name: str, root: str) -> dict[str, float]:
     """What `measure_memory` runs in the fresh process."""
     import torch
 
-    import deepobs_data.images
-    import deepobs_data.load
+    import deepobs_data.datasets.images
+    import deepobs_data.datasets.load
 
     torch.set_num_threads(1)
     if name == "cifar10":

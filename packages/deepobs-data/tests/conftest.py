@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import numpy as np
 import pytest
 
-from deepobs_data import sources
+from deepobs_data.files import sources
 
 
 @pytest.fixture(autouse=True)

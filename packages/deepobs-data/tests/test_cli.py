@@ -6,7 +6,8 @@ import sys
 import pytest
 
 import deepobs_data as dd
-from deepobs_data import cli, sources
+from deepobs_data import cli
+from deepobs_data.files import sources
 
 
 def run(*argv):

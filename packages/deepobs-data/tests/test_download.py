@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import deepobs_data as dd
-from deepobs_data import sources
-from deepobs_data.download import download
+from deepobs_data.files import sources
+from deepobs_data.files.download import download
 
 SIZE = 300_000
 CONTENT = np.random.RandomState(0).bytes(SIZE)
@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
         return file
 
     monkeypatch.setattr(Path, "open", full)
-    monkeypatch.setattr("deepobs_data.download._CHUNK", 10_000)
+    monkeypatch.setattr("deepobs_data.files.download._CHUNK", 10_000)
     with pytest.raises(dd.DownloadError, match="No space"):
         get(described(server), tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
@@ -152,9 +152,9 @@ def test_a_limit_of_the_system_leaves_nothing(server, tmp_path):
     script = f"""
 import resource, sys
 from pathlib import Path
-from deepobs_data.download import download
+from deepobs_data.files.download import download
 from deepobs_data.errors import DownloadError
-from deepobs_data.sources import Download
+from deepobs_data.files.sources import Download
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     download(Download("a.bin", {MD5!r}, {SIZE}, ({server.url + "/a.bin"!r},)),
@@ -234,7 +234,7 @@ def start_processes(count, root, work):
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from deepobs_data import sources
+from deepobs_data.files import sources
 spec, root = json.loads(sys.argv[1]), Path(sys.argv[2])
 sources.SOURCES["mnist"] = replace(
     sources.SOURCES["mnist"],
@@ -249,7 +249,7 @@ sources.SOURCES["mnist"] = replace(
 
 
 def test_eight_processes_make_one_download(server, served_mnist, tmp_path):
-    work = 'from deepobs_data.fetching import fetch; fetch("mnist", root)'
+    work = 'from deepobs_data.files.fetch import fetch; fetch("mnist", root)'
     assert start_processes(8, tmp_path / "root", work) == [0] * 8
     assert len(server.requests) == 4
     data = dd.mnist(tmp_path / "root", offline=True)
@@ -263,8 +263,8 @@ def test_eight_processes_repair_a_damaged_file_once(server, served_mnist, tmp_pa
     damaged = root / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
     damaged.write_bytes(b"rubbish")
     work = """
-from deepobs_data.decode import decode_idx
-from deepobs_data.obtain import use_files
+from deepobs_data.files.decode import decode_idx
+from deepobs_data.files.obtain import use_files
 sums = {file.name: file.md5 for file in sources.SOURCES["mnist"].files}
 use_files("mnist", root, lambda found: decode_idx(found.paths, sums), offline=False)
 """

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import deepobs_data as dd
-from deepobs_data import cache, sources
+from deepobs_data.files import cache, sources
 
 IMAGE_SETS = ["mnist", "fmnist", "cifar10", "cifar100", "svhn"]
 FOLDER = {name: sources.SOURCES[name].folder for name in IMAGE_SETS}
@@ -80,7 +80,7 @@ def test_2019_recipe_of_cifar100(write_files, tmp_path):
 
 
 def test_2019_recipe_of_svhn_keeps_64000_images(monkeypatch):
-    from deepobs_data import images
+    from deepobs_data.datasets import images
 
     x = torch.zeros(73_257, 3, 1, 1, dtype=torch.uint8)
     tensors = {"train_x": x, "train_y": torch.arange(73_257), "test_x": x[:9], "test_y": x[:9]}
@@ -200,7 +200,7 @@ def cached_cifar(write_files, tmp_path):
 
 
 def forbid_decoding(monkeypatch):
-    from deepobs_data import load as module
+    from deepobs_data.datasets import load as module
 
     def refuse(*_):
         raise AssertionError("decoded again")
@@ -297,7 +297,7 @@ def test_an_interrupt_leaves_no_part_of_an_import(write_files, tmp_path, monkeyp
 
 @pytest.mark.parametrize("last", [65_536, 0])
 def test_an_idx_header_of_absurd_size(tmp_path, last):
-    from deepobs_data.idx import read_idx
+    from deepobs_data.files.idx import read_idx
 
     path = tmp_path / "x-idx4-ubyte"
     sizes = np.array([65_536] * 3 + [last], ">u4")  # the product is 2^64: 0 in int64

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepobs_data import augment
-from deepobs_data import operations as ops
+from deepobs_data import image_ops as ops
 
 FOLDER = Path(os.environ.get("DEEPOBS_REFERENCE_DIR") or Path(__file__).parent / "reference")
 REFERENCE = json.loads((FOLDER / "preprocessing.json").read_text())

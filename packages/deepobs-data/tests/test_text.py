@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import deepobs_data as dd
-from deepobs_data.vocabulary import encode_text, train_length, trim_war_and_peace
+from deepobs_data.files.war_and_peace import encode_text, train_length, trim_war_and_peace
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:!?'\"()-*/=éàêç€"
 LENGTH = 3_266_187  # ceil(0.8 n) leaves 653,237

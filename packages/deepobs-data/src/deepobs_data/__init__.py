@@ -17,49 +17,49 @@ if TYPE_CHECKING:
     from deepobs_data.augment import RandomCrop as RandomCrop
     from deepobs_data.augment import RandomFlip as RandomFlip
     from deepobs_data.augment import RandomSaturation as RandomSaturation
-    from deepobs_data.characters import text as text
-    from deepobs_data.characters import tolstoi as tolstoi
-    from deepobs_data.dataloader import loader as loader
+    from deepobs_data.data_loader import loader as loader
+    from deepobs_data.dataset_info import DatasetInfo as DatasetInfo
+    from deepobs_data.dataset_info import info as info
+    from deepobs_data.dataset_info import list_datasets as list_datasets
+    from deepobs_data.datasets.imagenet import imagenet as imagenet
+    from deepobs_data.datasets.images import CHANNEL_STATISTICS as CHANNEL_STATISTICS
+    from deepobs_data.datasets.images import Normalization as Normalization
+    from deepobs_data.datasets.images import cifar10 as cifar10
+    from deepobs_data.datasets.images import cifar100 as cifar100
+    from deepobs_data.datasets.images import fmnist as fmnist
+    from deepobs_data.datasets.images import mnist as mnist
+    from deepobs_data.datasets.images import svhn as svhn
+    from deepobs_data.datasets.stand_in import synthetic_like as synthetic_like
+    from deepobs_data.datasets.synthetic import quadratic as quadratic
+    from deepobs_data.datasets.synthetic import two_d as two_d
+    from deepobs_data.datasets.text import text as text
+    from deepobs_data.datasets.text import tolstoi as tolstoi
     from deepobs_data.errors import DamagedFileError as DamagedFileError
     from deepobs_data.errors import DataNotFoundError as DataNotFoundError
     from deepobs_data.errors import DownloadError as DownloadError
-    from deepobs_data.facts import DatasetInfo as DatasetInfo
-    from deepobs_data.facts import info as info
-    from deepobs_data.facts import list_datasets as list_datasets
-    from deepobs_data.fetching import fetch as fetch
-    from deepobs_data.fetching import import_files as import_files
-    from deepobs_data.ilsvrc import imagenet as imagenet
-    from deepobs_data.images import CHANNEL_STATISTICS as CHANNEL_STATISTICS
-    from deepobs_data.images import Normalization as Normalization
-    from deepobs_data.images import cifar10 as cifar10
-    from deepobs_data.images import cifar100 as cifar100
-    from deepobs_data.images import fmnist as fmnist
-    from deepobs_data.images import mnist as mnist
-    from deepobs_data.images import svhn as svhn
-    from deepobs_data.operations import adjust_brightness as adjust_brightness
-    from deepobs_data.operations import adjust_contrast as adjust_contrast
-    from deepobs_data.operations import adjust_saturation as adjust_saturation
-    from deepobs_data.operations import center_crop_or_pad as center_crop_or_pad
-    from deepobs_data.operations import crop as crop
-    from deepobs_data.operations import flip_left_right as flip_left_right
-    from deepobs_data.operations import normalize_channels as normalize_channels
-    from deepobs_data.operations import pad_zeros as pad_zeros
-    from deepobs_data.operations import resize_legacy as resize_legacy
-    from deepobs_data.operations import scale_to_unit as scale_to_unit
-    from deepobs_data.operations import standardize as standardize
+    from deepobs_data.files.fetch import fetch as fetch
+    from deepobs_data.files.fetch import import_files as import_files
+    from deepobs_data.files.roots import default_root as default_root
+    from deepobs_data.image_ops import adjust_brightness as adjust_brightness
+    from deepobs_data.image_ops import adjust_contrast as adjust_contrast
+    from deepobs_data.image_ops import adjust_saturation as adjust_saturation
+    from deepobs_data.image_ops import center_crop_or_pad as center_crop_or_pad
+    from deepobs_data.image_ops import crop as crop
+    from deepobs_data.image_ops import flip_left_right as flip_left_right
+    from deepobs_data.image_ops import normalize_channels as normalize_channels
+    from deepobs_data.image_ops import pad_zeros as pad_zeros
+    from deepobs_data.image_ops import resize_legacy as resize_legacy
+    from deepobs_data.image_ops import scale_to_unit as scale_to_unit
+    from deepobs_data.image_ops import standardize as standardize
     from deepobs_data.partition import Recipe as Recipe
-    from deepobs_data.roots import default_root as default_root
-    from deepobs_data.shapes import Augment as Augment
-    from deepobs_data.shapes import Batch as Batch
-    from deepobs_data.shapes import Dataset as Dataset
-    from deepobs_data.shapes import Split as Split
-    from deepobs_data.shapes import check_batch_size as check_batch_size
-    from deepobs_data.shapes import stateful_order as stateful_order
-    from deepobs_data.stand_in import synthetic_like as synthetic_like
     from deepobs_data.stream import Stream as Stream
-    from deepobs_data.synthetic import quadratic as quadratic
-    from deepobs_data.synthetic import two_d as two_d
     from deepobs_data.table import Table as Table
+    from deepobs_data.types import Augment as Augment
+    from deepobs_data.types import Batch as Batch
+    from deepobs_data.types import Dataset as Dataset
+    from deepobs_data.types import Split as Split
+    from deepobs_data.types import check_batch_size as check_batch_size
+    from deepobs_data.types import stateful_order as stateful_order
 
     __version__: str
 
@@ -78,9 +78,9 @@ _HOME = {
         "SVHN_AUGMENT",
     ),
     "errors": ("DamagedFileError", "DataNotFoundError", "DownloadError"),
-    "fetching": ("fetch", "import_files"),
-    "ilsvrc": ("imagenet",),
-    "images": (
+    "files.fetch": ("fetch", "import_files"),
+    "datasets.imagenet": ("imagenet",),
+    "datasets.images": (
         "CHANNEL_STATISTICS",
         "Normalization",
         "cifar10",
@@ -89,9 +89,9 @@ _HOME = {
         "mnist",
         "svhn",
     ),
-    "facts": ("DatasetInfo", "info", "list_datasets"),
-    "dataloader": ("loader",),
-    "operations": (
+    "dataset_info": ("DatasetInfo", "info", "list_datasets"),
+    "data_loader": ("loader",),
+    "image_ops": (
         "adjust_brightness",
         "adjust_contrast",
         "adjust_saturation",
@@ -105,13 +105,13 @@ _HOME = {
         "standardize",
     ),
     "partition": ("Recipe",),
-    "roots": ("default_root",),
-    "shapes": ("Augment", "Batch", "Dataset", "Split", "check_batch_size", "stateful_order"),
-    "stand_in": ("synthetic_like",),
+    "files.roots": ("default_root",),
+    "types": ("Augment", "Batch", "Dataset", "Split", "check_batch_size", "stateful_order"),
+    "datasets.stand_in": ("synthetic_like",),
     "stream": ("Stream",),
-    "synthetic": ("quadratic", "two_d"),
+    "datasets.synthetic": ("quadratic", "two_d"),
     "table": ("Table",),
-    "characters": ("text", "tolstoi"),
+    "datasets.text": ("text", "tolstoi"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

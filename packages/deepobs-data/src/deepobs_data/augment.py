@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from deepobs_data import operations as ops
+from deepobs_data import image_ops as ops
 
 
 class Operation(Protocol):

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deepobs_data.dataset_info import DatasetInfo, info, list_datasets
 from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
-from deepobs_data.facts import DatasetInfo, info, list_datasets
-from deepobs_data.files import find_folders
-from deepobs_data.ilsvrc_folder import find_imagenet
-from deepobs_data.roots import is_offline, resolve_root
-from deepobs_data.sources import SOURCES
+from deepobs_data.files.find import find_folders
+from deepobs_data.files.imagenet_folder import find_imagenet
+from deepobs_data.files.roots import is_offline, resolve_root
+from deepobs_data.files.sources import SOURCES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,7 +116,7 @@ def _info(options: argparse.Namespace) -> int:
 def _fetch(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise ValueError("Name the data sets to fetch, or use --all for everything.")
-    from deepobs_data.fetching import fetch, pending_downloads
+    from deepobs_data.files.fetch import fetch, pending_downloads
     from deepobs_data.progress import ProgressLine
 
     root = resolve_root(options.data_dir)
@@ -145,7 +145,7 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from deepobs_data.verifying import verify
+    from deepobs_data.files.verify import verify
 
     root = resolve_root(options.data_dir)
     names = [info(name).name for name in options.names]
@@ -163,7 +163,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from deepobs_data.fetching import import_files
+    from deepobs_data.files.fetch import import_files
 
     place = import_files(options.name, options.folder, resolve_root(options.data_dir))
     print(f"{options.name}: now in {place}")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from deepobs_data.errors import DamagedFileError
-from deepobs_data.shapes import Augment, Batch
 from deepobs_data.table import check_order
+from deepobs_data.types import Augment, Batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from deepobs_data.shapes import Augment, Batch, Split
+from deepobs_data.types import Augment, Batch, Split
 
 GATHERED_BYTES = 2**18
 """Of inputs that are gathered at once, four or more a stored number, to stay in a core's cache."""

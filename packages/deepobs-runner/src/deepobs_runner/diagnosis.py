@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from deepobs_data import DataNotFoundError, list_datasets
-from deepobs_data.ilsvrc_folder import find_imagenet
-from deepobs_data.roots import resolve_root
-from deepobs_data.sources import SOURCES
-from deepobs_data.verifying import verify
+from deepobs_data.files.imagenet_folder import find_imagenet
+from deepobs_data.files.roots import resolve_root
+from deepobs_data.files.sources import SOURCES
+from deepobs_data.files.verify import verify
 from deepobs_runner.allocation import memory_is_kept
 from deepobs_runner.baselines import baseline_sets
 from deepobs_runner.devices import environment

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepobs_data.files import Found
-from deepobs_data.obtain import use_files
-from deepobs_data.partition import Recipe, check_recipe, check_valid_size
-from deepobs_data.roots import is_offline, resolve_root
-from deepobs_data.shapes import Dataset
-from deepobs_data.table import Table
-from deepobs_data.vocabulary import (
+from deepobs_data.files.find import Found
+from deepobs_data.files.obtain import use_files
+from deepobs_data.files.roots import is_offline, resolve_root
+from deepobs_data.files.war_and_peace import (
     TOLSTOI_TEST_LENGTH,
     check_war_and_peace,
     encode_text,
     train_length,
 )
+from deepobs_data.partition import Recipe, check_recipe, check_valid_size
+from deepobs_data.table import Table
+from deepobs_data.types import Dataset
 
 
 def tolstoi(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepobs_data.errors import DamagedFileError
-from deepobs_data.fetching import check_file
-from deepobs_data.files import find_folders
-from deepobs_data.sources import SOURCES
-from deepobs_data.vocabulary import check_war_and_peace
+from deepobs_data.files.fetch import check_file
+from deepobs_data.files.find import find_folders
+from deepobs_data.files.sources import SOURCES
+from deepobs_data.files.war_and_peace import check_war_and_peace
 
 State = Literal["verified", "unknown", "damaged", "missing"]
 

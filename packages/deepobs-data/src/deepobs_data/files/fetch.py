@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deepobs_data.archive import extract_folder
-from deepobs_data.decode import check_md5
-from deepobs_data.download import Progress, download
+from deepobs_data.dataset_info import info
 from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
-from deepobs_data.facts import info
-from deepobs_data.files import Found, find_folders, missing_files, part_path, set_aside
-from deepobs_data.idx import read_idx
-from deepobs_data.roots import resolve_root
-from deepobs_data.sources import SOURCES, Download, Source, SourceFile
-from deepobs_data.vocabulary import check_war_and_peace
+from deepobs_data.files.archive import extract_folder
+from deepobs_data.files.decode import check_md5
+from deepobs_data.files.download import Progress, download
+from deepobs_data.files.find import Found, find_folders, missing_files, part_path, set_aside
+from deepobs_data.files.idx import read_idx
+from deepobs_data.files.roots import resolve_root
+from deepobs_data.files.sources import SOURCES, Download, Source, SourceFile
+from deepobs_data.files.war_and_peace import check_war_and_peace
 
 
 def pending_downloads(name: str, root: Path) -> tuple[Download, ...]:

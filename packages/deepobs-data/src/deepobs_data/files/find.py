@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepobs_data.errors import DamagedFileError, DataNotFoundError
-from deepobs_data.sources import SOURCES, Source
+from deepobs_data.files.sources import SOURCES, Source
 
 
 class Found(NamedTuple):

@@ -10,20 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deepobs_data.augment import CIFAR_AUGMENT, IMAGENET_AUGMENT, SVHN_AUGMENT
-from deepobs_data.characters import text_dataset
-from deepobs_data.facts import info
-from deepobs_data.ilsvrc import prepare_imagenet
-from deepobs_data.images import (
+from deepobs_data.dataset_info import info
+from deepobs_data.datasets.imagenet import prepare_imagenet
+from deepobs_data.datasets.images import (
     TRAIN_EVAL_SIZE,
     Normalization,
     make_dataset,
     make_transform,
     shift_by_a_byte,
 )
-from deepobs_data.operations import scale_to_unit
+from deepobs_data.datasets.text import text_dataset
+from deepobs_data.image_ops import scale_to_unit
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
-from deepobs_data.shapes import Augment, Dataset
 from deepobs_data.table import Table
+from deepobs_data.types import Augment, Dataset
 
 _STORED_SHAPE = {"mnist": (1, 28, 28), "fmnist": (1, 28, 28), "imagenet": (3, 256, 256)}
 _AUGMENT: dict[str, Augment] = {

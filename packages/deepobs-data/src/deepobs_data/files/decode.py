@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepobs_data.errors import DamagedFileError
-from deepobs_data.idx import read_idx
+from deepobs_data.files.idx import read_idx
 
 Arrays = dict[str, np.ndarray]
 Paths = Mapping[str, Path]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from deepobs_data.shapes import Augment, Batch, Split, check_batch_size
 from deepobs_data.stream import Stream
+from deepobs_data.types import Augment, Batch, Split, check_batch_size
 
 
 def loader(

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepobs_data.files import part_path
-from deepobs_data.roots import default_root
+from deepobs_data.files.find import part_path
+from deepobs_data.files.roots import default_root
 
 FORMAT = 1
 """Version of the decoded arrays; raise it when a decoder changes what it returns."""

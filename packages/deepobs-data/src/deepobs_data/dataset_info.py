@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-from deepobs_data.sources import SOURCES
+from deepobs_data.files.sources import SOURCES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from deepobs_data.errors import DownloadError
-from deepobs_data.sources import Download
+from deepobs_data.files.sources import Download
 
 Progress = Callable[[str, int, int | None], None]
 """Called with file name, bytes so far and bytes in all (None where unknown)."""

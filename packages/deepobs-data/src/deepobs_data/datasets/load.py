@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deepobs_data.cache import cached_arrays
-from deepobs_data.decode import DECODERS
-from deepobs_data.files import Found
-from deepobs_data.obtain import use_files
-from deepobs_data.roots import is_offline, resolve_root
-from deepobs_data.sources import SOURCES
+from deepobs_data.files.cache import cached_arrays
+from deepobs_data.files.decode import DECODERS
+from deepobs_data.files.find import Found
+from deepobs_data.files.obtain import use_files
+from deepobs_data.files.roots import is_offline, resolve_root
+from deepobs_data.files.sources import SOURCES
 
 
 def load_tensors(name: str, root: Path | str | None, offline: bool | None) -> dict[str, Tensor]:

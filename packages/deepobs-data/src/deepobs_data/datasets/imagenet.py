@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from deepobs_data.augment import IMAGENET_AUGMENT
+from deepobs_data.dataset_info import info
+from deepobs_data.datasets.images import TRAIN_EVAL_SIZE, Normalization, make_transform
 from deepobs_data.errors import DamagedFileError
-from deepobs_data.facts import info
-from deepobs_data.ilsvrc_folder import find_imagenet
-from deepobs_data.images import TRAIN_EVAL_SIZE, Normalization, make_transform
-from deepobs_data.operations import (
+from deepobs_data.files.imagenet_folder import find_imagenet
+from deepobs_data.files.roots import resolve_root
+from deepobs_data.image_ops import (
     center_crop_or_pad,
     resize_legacy,
     scale_to_unit,
     smaller_side_size,
 )
 from deepobs_data.partition import Recipe, check_recipe, partition_rows
-from deepobs_data.roots import resolve_root
-from deepobs_data.shapes import Dataset
 from deepobs_data.stream import Stream
+from deepobs_data.types import Dataset
 
 CLASSES = 1000
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from deepobs_data.errors import DamagedFileError, DownloadError
-from deepobs_data.fetching import fetch, locked
-from deepobs_data.files import Found, find_folders, not_found, set_aside
+from deepobs_data.files.fetch import fetch, locked
+from deepobs_data.files.find import Found, find_folders, not_found, set_aside
+from deepobs_data.files.sources import SOURCES
 from deepobs_data.progress import ProgressLine
-from deepobs_data.sources import SOURCES
 
 T = TypeVar("T")
 

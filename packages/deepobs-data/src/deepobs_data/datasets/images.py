@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from deepobs_data.augment import CIFAR_AUGMENT, SVHN_AUGMENT
-from deepobs_data.facts import info
-from deepobs_data.load import load_tensors
-from deepobs_data.operations import normalize_channels, scale_to_unit, standardize
+from deepobs_data.dataset_info import info
+from deepobs_data.datasets.load import load_tensors
+from deepobs_data.image_ops import normalize_channels, scale_to_unit, standardize
 from deepobs_data.partition import Recipe, check_recipe, partition_rows
-from deepobs_data.shapes import Augment, Dataset
 from deepobs_data.table import Table
+from deepobs_data.types import Augment, Dataset
 
 Normalization = Literal["image", "channel"]
 """Standardise by mean and deviation of the image, or of the channels of the training set."""

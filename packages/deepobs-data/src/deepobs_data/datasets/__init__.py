@@ -1,0 +1,1 @@
+"""The data sets: each is read from its files, or made, and becomes a `Dataset`."""

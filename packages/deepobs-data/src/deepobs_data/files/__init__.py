@@ -1,0 +1,1 @@
+"""The files of data sets: where they are, how they are fetched, checked, decoded and cached."""
