@@ -30,9 +30,9 @@ from deepobs_runner import (
     run,
     stopwatch,
 )
-from deepobs_runner.clocks import training_seconds
 from deepobs_runner.devices import numerics
 from deepobs_runner.progress import label_run, report_progress
+from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.training import build_model, load_data
 
 keep_memory()  # as `deepobs` does, here for the plain loops, too

@@ -40,7 +40,7 @@ import torch
 from publishing import describe_machine, markdown, publish
 
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, run_all
-from deepobs_runner.results import result_path
+from deepobs_runner.results.result import result_path
 
 GRID = [10 ** (-5 + 0.2 * i) for i in range(36)]
 

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepobs_runner.baselines import baseline_results, read_set
-from deepobs_runner.official import official_results
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.baselines import baseline_results, read_set
+from deepobs_runner.results.official import official_results
+from deepobs_runner.results.result import RunResult
 
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 ADAM = EVIDENCE / "fmnist_2c2d_adam"

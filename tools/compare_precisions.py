@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepobs_runner.baselines import baseline_results, read_set
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.baselines import baseline_results, read_set
+from deepobs_runner.results.result import RunResult
 
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 SETS = ("fmnist_2c2d_precision", "fmnist_2c2d_compiled")

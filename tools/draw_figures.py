@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image  # comes with matplotlib
 
 from deepobs_runner import Execution, RunConfig, RunResult, run
-from deepobs_runner.curves import settings_of
 from deepobs_runner.figures import Drawing, drawings, save
-from deepobs_runner.official import official_results
+from deepobs_runner.results.official import official_results
+from deepobs_runner.results.settings import settings_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures"
 SMALL_SET = ("quadratic_deep", "mnist_vae", "fmnist_2c2d", "cifar10_3c3d")

@@ -50,7 +50,7 @@ from deepobs_runner.analysis.resampling import interval, quantiles
 from deepobs_runner.analysis.survival import resampled_medians
 from deepobs_runner.analysis.tuning import best_of
 from deepobs_runner.analysis.verdict import ratio_bracket
-from deepobs_runner.official import official_learning_rate
+from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.schedules import Cosine
 
 LOSS = Metric("test", "objective", higher_is_better=False)

@@ -20,7 +20,11 @@ from deepobs_runner.analysis import (
     times_to_target,
     unequal,
 )
-from deepobs_runner.official import official_learning_rate, official_problems, official_results
+from deepobs_runner.results.official import (
+    official_learning_rate,
+    official_problems,
+    official_results,
+)
 
 # Speed in epochs and runs that do not reach the convergence value, as published.
 SPEED = {

@@ -8,7 +8,10 @@ import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import contenders
-from deepobs_runner.baselines import (
+from deepobs_runner.cli import main
+from deepobs_runner.errors import UsageError
+from deepobs_runner.report import settings_by_problem
+from deepobs_runner.results.baselines import (
     FOLDERS_VARIABLE,
     all_results,
     baseline_results,
@@ -18,11 +21,8 @@ from deepobs_runner.baselines import (
     problems_of,
     read_set,
 )
-from deepobs_runner.cli import main
-from deepobs_runner.errors import UsageError
-from deepobs_runner.official import official_problems, official_results
-from deepobs_runner.report import settings_by_problem
-from deepobs_runner.results import save_result
+from deepobs_runner.results.official import official_problems, official_results
+from deepobs_runner.results.result import save_result
 
 
 def make(lr=0.1, *, optimizer="SGD", seed=42, problem="quadratic_deep", status="done"):

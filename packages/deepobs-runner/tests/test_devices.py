@@ -14,7 +14,7 @@ from deepobs_runner.closure import Closure
 from deepobs_runner.devices import choose_device, numerics
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
-from deepobs_runner.stored_records import reproducible
+from deepobs_runner.results.records import reproducible
 
 
 def records(problem, config, device, **options):

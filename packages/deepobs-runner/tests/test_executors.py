@@ -21,8 +21,8 @@ from deepobs_runner.execution import resolve_config
 from deepobs_runner.executors.on_slurm import Job
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
 from deepobs_runner.executors.slurm_options import minutes_of, parse_slurm, submitit_parameters
-from deepobs_runner.results import result_path
-from deepobs_runner.stored_records import reproducible
+from deepobs_runner.results.records import reproducible
+from deepobs_runner.results.result import result_path
 
 OPTIMIZERS = """
 import os, signal, time

@@ -27,7 +27,6 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.cli import FIGURES, TIME_UNITS, main
-from deepobs_runner.curves import settings_of
 from deepobs_runner.figures import (
     KINDS,
     drawings,
@@ -48,7 +47,8 @@ from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
 from deepobs_runner.figures.subjects import looks_of_contenders
 from deepobs_runner.figures.terminal import series_of, to_text
-from deepobs_runner.official import official_results
+from deepobs_runner.results.official import official_results
+from deepobs_runner.results.settings import settings_of
 from deepobs_runner.trajectories import MINIMA, follow
 
 

@@ -20,7 +20,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
 from deepobs_runner.graphing import GraphedStep, _Graph, check_graphs
-from deepobs_runner.stored_records import reproducible
+from deepobs_runner.results.records import reproducible
 
 
 @pytest.fixture

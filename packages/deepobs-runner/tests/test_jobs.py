@@ -18,7 +18,7 @@ from deepobs_runner.attempts import Outcome
 from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.execution import resolve_config
 from deepobs_runner.jobs import run_all, spread_devices, threads_per_worker
-from deepobs_runner.stored_records import reproducible
+from deepobs_runner.results.records import reproducible
 
 OPTIMIZERS = """
 import os, signal, sys, time

@@ -5,12 +5,12 @@ import pytest
 
 from deepobs_runner.analysis import Metric, curve_band, summarize_end
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
-from deepobs_runner.curves import settings_of
-from deepobs_runner.official import (
+from deepobs_runner.results.official import (
     official_learning_rate,
     official_problems,
     official_results,
 )
+from deepobs_runner.results.settings import settings_of
 
 # Mean and population standard deviation of the final test loss over seeds 42..51.
 PUBLISHED = {

@@ -8,8 +8,8 @@ import pytest
 
 from deepobs_runner import UsageError, load_original, load_results
 from deepobs_runner.cli import main
-from deepobs_runner.curves import settings_of
-from deepobs_runner.original_results import load_original_file
+from deepobs_runner.results.original import load_original_file
+from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Constant, Step
 
 EPOCHS = 4

@@ -10,9 +10,9 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.curves import settings_of
 from deepobs_runner.report import notes, settings_by_problem
-from deepobs_runner.results import save_result
+from deepobs_runner.results.result import save_result
+from deepobs_runner.results.settings import settings_of
 
 
 def make(objectives=(3.0, 2.0), *, status="done", problem="p", optimizer="SGD", **settings):

@@ -9,10 +9,10 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.curves import settings_of
 from deepobs_runner.report import notes, settings_by_problem
 from deepobs_runner.reporting.ends import settings_table
 from deepobs_runner.reporting.study import make_study
+from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Cosine
 from deepobs_runner.summary import summary_table
 
@@ -195,7 +195,7 @@ def test_nothing_is_said_where_no_official_results_are_shown():
 
 
 def test_the_range_of_epochs_in_the_csv(tmp_path):
-    from deepobs_runner.results import save_result
+    from deepobs_runner.results.result import save_result
 
     folder = tmp_path / "results"
     folder.mkdir()

@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from deepobs_runner import RunConfig, RunResult, cli, official_results
-from deepobs_runner.baselines import OFFICIAL_SET, all_results
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.reporting.assembly import assemble
@@ -32,7 +31,8 @@ from deepobs_runner.reporting.plain_text import (
 from deepobs_runner.reporting.study import make_study
 from deepobs_runner.reporting.tables import NOTHING
 from deepobs_runner.reporting.writing import FORMATS, LIST
-from deepobs_runner.results import save_result
+from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
+from deepobs_runner.results.result import save_result
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_2019.json").read_text())
 

@@ -23,7 +23,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
-from deepobs_runner.stored_records import reproducible
+from deepobs_runner.results.records import reproducible
 
 CPU = Execution(device="cpu")
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, train
-from deepobs_runner.clocks import CLOCKS
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
+from deepobs_runner.results.clocks import CLOCKS
+from deepobs_runner.results.records import reproducible
 from deepobs_runner.schedules import Cosine, Step
-from deepobs_runner.stored_records import reproducible
 
 CPU = Execution(device="cpu")
 

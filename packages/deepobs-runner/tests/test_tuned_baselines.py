@@ -4,7 +4,7 @@ import pytest
 
 from deepobs_runner import load_plan, resolve_config
 from deepobs_runner.analysis import contenders
-from deepobs_runner.baselines import baseline_results, baseline_sets, problems_of
+from deepobs_runner.results.baselines import baseline_results, baseline_sets, problems_of
 
 TRIALS = {
     "quadratic_deep": 32,

@@ -16,7 +16,7 @@ from deepobs_runner.attempts import Outcome
 from deepobs_runner.cli import main
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.study import make_study as make_report_study
-from deepobs_runner.results import write_bytes
+from deepobs_runner.results.result import write_bytes
 from deepobs_runner.tuning.ledger import (
     LEDGER,
     damaged_lines,

@@ -9,8 +9,8 @@ import pytest
 from deepobs_runner import UsageError, official_results
 from deepobs_runner.analysis.metrics import Metric
 from deepobs_runner.cli import build_parser
-from deepobs_runner.official import official_learning_rate, official_problems
 from deepobs_runner.optimizers import find_optimizer
+from deepobs_runner.results.official import official_learning_rate, official_problems
 from deepobs_runner.schedules import Exponential
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
 from deepobs_runner.tuning.rulesets import RULESETS

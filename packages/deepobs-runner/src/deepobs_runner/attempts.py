@@ -19,7 +19,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
 from deepobs_runner.execution import OnRecord, is_finished, run
-from deepobs_runner.results import FINISHED, RunResult, load_result, result_path, save_result
+from deepobs_runner.results.result import FINISHED, RunResult, load_result, result_path, save_result
 
 REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
 """Errors whose message says all there is to say; no traceback."""

@@ -7,9 +7,9 @@ from functools import cache
 
 from deepobs_problems import ProblemError, load_problem
 from deepobs_runner.config import RunConfig
-from deepobs_runner.curves import Setting
-from deepobs_runner.labels import show, show_schedule
-from deepobs_runner.official import official_config, official_problems
+from deepobs_runner.results.labels import show, show_schedule
+from deepobs_runner.results.official import official_config, official_problems
+from deepobs_runner.results.settings import Setting
 
 COMPARED = (
     "data", "l2", "l2_via", "batch_size", "schedule", "clip_norm", "precision", "valid_size",

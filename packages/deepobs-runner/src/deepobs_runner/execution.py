@@ -35,14 +35,14 @@ from deepobs_runner.errors import (
 )
 from deepobs_runner.graphing import check_graphs
 from deepobs_runner.memory import explain_out_of_memory, is_out_of_memory
-from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import (
     MakeOptimizer,
     make_optimizer,
     resolve_hyperparams,
     source_hash,
 )
-from deepobs_runner.results import (
+from deepobs_runner.results.official import official_learning_rate
+from deepobs_runner.results.result import (
     FINISHED,
     RunResult,
     Status,

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Column
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.labels import label_setting
+from deepobs_runner.results.labels import label_setting
 
 if TYPE_CHECKING:
     from deepobs_runner.training import Record

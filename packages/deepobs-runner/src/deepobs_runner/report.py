@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from deepobs_runner.analysis.metrics import is_diverged
-from deepobs_runner.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.comparability import (
     has_stand_in_data,
     notes_on_official,
     notes_on_stand_in_data,
 )
 from deepobs_runner.config import RunConfig
-from deepobs_runner.curves import Setting, counted, settings_of
 from deepobs_runner.errors import UsageError
-from deepobs_runner.labels import shared_hyperparams, show
-from deepobs_runner.provenance import ORIGINAL
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.baselines import BaselineSet, baseline_results, baseline_sets
+from deepobs_runner.results.labels import shared_hyperparams, show
+from deepobs_runner.results.provenance import ORIGINAL
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting, counted, settings_of
 
 
 def settings_by_problem(

@@ -22,7 +22,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.devices import choose_device, environment
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import resolve_config
-from deepobs_runner.results import write_atomically
+from deepobs_runner.results.result import write_atomically
 
 VARIABLE = "DEEPOBS_CALIBRATION"
 """Environment variable: the file, in place of one in the user's cache folder."""

@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from deepobs_runner.clocks import CLOCKS
 from deepobs_runner.devices import synchronize
+from deepobs_runner.results.clocks import CLOCKS
 
 
 class Stopwatch:

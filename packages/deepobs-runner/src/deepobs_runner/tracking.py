@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepobs_runner.results import RunResult, Status
+from deepobs_runner.results.result import RunResult, Status
 from deepobs_runner.trackers import Tracker, TrackerWarning, find_tracker, tracker_folder
 
 

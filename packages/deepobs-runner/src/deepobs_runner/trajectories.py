@@ -17,8 +17,8 @@ from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of
-from deepobs_runner.provenance import OFFICIAL, ORIGINAL, whose
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, whose
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.training import train
 
 Point = tuple[float, float]

@@ -29,7 +29,7 @@ from deepobs_runner.execution import (
     finished_result,
     optimizer_of,
 )
-from deepobs_runner.results import RunResult, check_writable, remove_leftovers
+from deepobs_runner.results.result import RunResult, check_writable, remove_leftovers
 from deepobs_runner.stacked_model import CannotStackError
 from deepobs_runner.stacked_optimizer import (
     ELEMENTWISE,

@@ -17,7 +17,7 @@ from deepobs_runner.analysis.resampling import (
     resample_counts,
 )
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from deepobs_runner.analysis.metrics import (
     value_of,
 )
 from deepobs_runner.analysis.resampling import check_level
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 EXACT = 60
 """Runs of both sides up to which the distribution of the rank sum is counted, not approximated."""

@@ -10,7 +10,7 @@ from scipy import stats
 
 from deepobs_runner.analysis.metrics import Row, is_diverged, is_finished
 from deepobs_runner.analysis.resampling import check_level
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.comparability import official_l2
-from deepobs_runner.labels import show_schedule
-from deepobs_runner.official import official_learning_rate
-from deepobs_runner.results import RunResult
-from deepobs_runner.wording import count, join
+from deepobs_runner.results.labels import show_schedule
+from deepobs_runner.results.official import official_learning_rate
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.text import count, join
 
 Describe = Callable[[Contender], str]
 Problems = Mapping[str, Sequence[Contender]]

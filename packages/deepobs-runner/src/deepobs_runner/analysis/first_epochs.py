@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from deepobs_runner.analysis.grouping import once
-from deepobs_runner.labels import show_schedule
-from deepobs_runner.provenance import YOURS, whose
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.labels import show_schedule
+from deepobs_runner.results.provenance import YOURS, whose
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.schedules import Constant
 
 FULL_LENGTH = "planned_epochs"

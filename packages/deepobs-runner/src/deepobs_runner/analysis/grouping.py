@@ -16,8 +16,8 @@ from deepobs_runner.analysis.metrics import (
     ranked,
 )
 from deepobs_runner.analysis.resampling import quantiles
-from deepobs_runner.provenance import OFFICIAL, YOURS, whose
-from deepobs_runner.results import RunResult, by_setting
+from deepobs_runner.results.provenance import OFFICIAL, YOURS, whose
+from deepobs_runner.results.result import RunResult, by_setting
 
 
 @dataclass(frozen=True, kw_only=True)

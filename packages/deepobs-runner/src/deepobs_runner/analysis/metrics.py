@@ -13,7 +13,7 @@ from scipy import stats
 
 from deepobs_runner.analysis.resampling import LEAST_SEEDS, check_level, check_resamples, quantiles
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import FINISHED, RunResult
+from deepobs_runner.results.result import FINISHED, RunResult
 
 Row = dict[str, Any]
 

@@ -19,7 +19,7 @@ from deepobs_runner.analysis.resampling import (
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.analysis.times import Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
-from deepobs_runner.wording import join
+from deepobs_runner.text import join
 
 LEAST_PROBLEMS = 2
 """A profile over one problem says no more than the times themselves."""

@@ -19,8 +19,8 @@ from deepobs_runner.analysis.metrics import (
 )
 from deepobs_runner.analysis.resampling import quantiles
 from deepobs_runner.errors import UsageError
-from deepobs_runner.labels import RATES
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.labels import RATES
+from deepobs_runner.results.result import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)

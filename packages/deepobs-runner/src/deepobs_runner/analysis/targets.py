@@ -12,9 +12,9 @@ import numpy as np
 from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.grouping import contenders, is_official, median_final
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
-from deepobs_runner.official import official_results
-from deepobs_runner.results import RunResult
-from deepobs_runner.wording import count
+from deepobs_runner.results.official import official_results
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.text import count
 
 OFFICIAL_SOURCE = "convergence value of the official baselines of 2019"
 

@@ -14,9 +14,9 @@ from deepobs_runner.analysis.metrics import Row, is_diverged
 from deepobs_runner.analysis.resampling import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.survival import resampled_medians, survival_median
 from deepobs_runner.analysis.targets import Target
-from deepobs_runner.clocks import training_seconds
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.clocks import training_seconds
+from deepobs_runner.results.result import RunResult
 
 Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
 """In what the time to a target is measured; seconds are those of training."""

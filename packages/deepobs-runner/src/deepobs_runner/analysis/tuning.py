@@ -10,7 +10,7 @@ import numpy as np
 
 from deepobs_runner.analysis.grouping import once, trials_of
 from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_finished
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)

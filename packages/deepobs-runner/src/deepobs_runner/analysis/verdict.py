@@ -13,8 +13,8 @@ from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
 from deepobs_runner.analysis.targets import Target, target_of
 from deepobs_runner.analysis.times import Unit
-from deepobs_runner.results import RunResult
-from deepobs_runner.wording import count, join
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.text import count, join
 
 
 @dataclass(frozen=True, kw_only=True)

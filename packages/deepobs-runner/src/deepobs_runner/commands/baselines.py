@@ -10,7 +10,9 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from deepobs_runner.baselines import (
+from deepobs_runner.commands.terminal import make_console, print_summary, say
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results.baselines import (
     FOLDERS_VARIABLE,
     BaselineSet,
     all_results,
@@ -20,11 +22,9 @@ from deepobs_runner.baselines import (
     pack_baselines,
     problems_of,
 )
-from deepobs_runner.commands.terminal import make_console, print_summary, say
-from deepobs_runner.curves import settings_of
-from deepobs_runner.errors import UsageError
-from deepobs_runner.results import RunResult, check_writable, result_path, write_bytes
-from deepobs_runner.wording import count
+from deepobs_runner.results.result import RunResult, check_writable, result_path, write_bytes
+from deepobs_runner.results.settings import settings_of
+from deepobs_runner.text import count
 
 
 def baselines(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.devices import choose_device
 from deepobs_runner.errors import UsageError
 from deepobs_runner.sgd_steps import OPTIMIZER, Calibration, keep, measure
-from deepobs_runner.wording import count
+from deepobs_runner.text import count
 
 
 def measure_and_keep(arguments: argparse.Namespace) -> int:

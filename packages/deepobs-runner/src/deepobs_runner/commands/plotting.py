@@ -16,7 +16,7 @@ from deepobs_runner.figures.saving import format_of
 from deepobs_runner.figures.terminal import WIDTH, to_text
 from deepobs_runner.reporting.pictures import drawings
 from deepobs_runner.reporting.study import Study
-from deepobs_runner.stored_records import collector_paused
+from deepobs_runner.results.records import collector_paused
 
 
 @collector_paused()

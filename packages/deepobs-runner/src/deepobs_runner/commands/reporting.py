@@ -10,14 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from deepobs_problems.errors import nearest
-from deepobs_runner.baselines import (
-    DESCRIPTION,
-    all_results,
-    baseline_results,
-    baseline_sets,
-    choose_sets,
-    unpacked_results,
-)
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.helpers import helpers
@@ -39,10 +31,18 @@ from deepobs_runner.reporting.writing import (
     save_figures,
     write_report,
 )
-from deepobs_runner.results import RunResult, load_results, write_bytes
-from deepobs_runner.stored_records import collector_paused
+from deepobs_runner.results.baselines import (
+    DESCRIPTION,
+    all_results,
+    baseline_results,
+    baseline_sets,
+    choose_sets,
+    unpacked_results,
+)
+from deepobs_runner.results.records import collector_paused
+from deepobs_runner.results.result import RunResult, load_results, write_bytes
+from deepobs_runner.text import count
 from deepobs_runner.tuning.ledger import what_is_damaged
-from deepobs_runner.wording import count
 
 WORTH_HELP = 20
 """Runs from which on processes help to draw."""

@@ -24,15 +24,15 @@ from deepobs_runner.executors.dispatch import executor_of
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.slurm_options import parse_slurm
 from deepobs_runner.graphing import check_graphs
-from deepobs_runner.official import official_learning_rate
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans import FIRST_SEED, load_plan
 from deepobs_runner.progress import evaluations_of, label_run, report_progress
-from deepobs_runner.results import check_writable, load_result, result_path
+from deepobs_runner.results.official import official_learning_rate
+from deepobs_runner.results.result import check_writable, load_result, result_path
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.sgd_steps import kept_paces, load_calibrations
+from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
-from deepobs_runner.wording import count
 
 PLAN_SUFFIXES = (".yaml", ".yml")
 

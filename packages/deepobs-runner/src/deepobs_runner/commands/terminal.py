@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from deepobs_runner.curves import Setting
+    from deepobs_runner.results.settings import Setting
 
 
 class PatientConsole(Console):

@@ -27,11 +27,12 @@ from deepobs_runner.devices import choose_device
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.dispatch import executor_of
 from deepobs_runner.graphing import check_graphs
-from deepobs_runner.labels import show
 from deepobs_runner.progress import evaluations_of, report_progress
 from deepobs_runner.report import settings_by_problem
-from deepobs_runner.results import check_writable, load_result, result_path
+from deepobs_runner.results.labels import show
+from deepobs_runner.results.result import check_writable, load_result, result_path
 from deepobs_runner.schedules import parse_schedule
+from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.tuning.ledger import (
     LEDGER,
@@ -51,7 +52,6 @@ from deepobs_runner.tuning.space_options import read_spaces
 from deepobs_runner.tuning.spaces import Choice
 from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
-from deepobs_runner.wording import count
 
 
 def tune(arguments: argparse.Namespace) -> int:

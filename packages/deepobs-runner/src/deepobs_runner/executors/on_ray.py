@@ -27,7 +27,7 @@ from deepobs_runner.executors.remote import (
 )
 from deepobs_runner.jobs import SECONDS_TO_STOP, usable_cores
 from deepobs_runner.progress import Reporter, Silent
-from deepobs_runner.results import check_writable
+from deepobs_runner.results.result import check_writable
 from deepobs_runner.worker import terminable
 
 SECONDS_BETWEEN_LOOKS = 1.0

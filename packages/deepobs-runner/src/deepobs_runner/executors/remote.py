@@ -27,7 +27,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import finished_result
 from deepobs_runner.progress import Reporter, epochs_reached, evaluations_of, label_run
-from deepobs_runner.results import load_result, result_path
+from deepobs_runner.results.result import load_result, result_path
 
 SECONDS_FOR_A_LOCK = 120.0
 """How long a run that is taken up again waits for the lock of its lost worker. An NFS 4 server

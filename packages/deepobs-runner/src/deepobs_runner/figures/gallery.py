@@ -26,7 +26,6 @@ from deepobs_runner.analysis import (
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.analysis.resampling import percent
-from deepobs_runner.curves import Setting
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
 from deepobs_runner.figures.drawing import Drawing
@@ -40,12 +39,13 @@ from deepobs_runner.figures.training_curves import plot_curves
 from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
 from deepobs_runner.helpers import Here
-from deepobs_runner.official import official_results
-from deepobs_runner.provenance import YOURS, whose
 from deepobs_runner.report import file_names
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.official import official_results
+from deepobs_runner.results.provenance import YOURS, whose
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
+from deepobs_runner.text import join
 from deepobs_runner.trajectories import Trajectory, names_code, try_to_follow
-from deepobs_runner.wording import join
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

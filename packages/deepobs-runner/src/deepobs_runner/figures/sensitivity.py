@@ -32,8 +32,8 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
-from deepobs_runner.labels import RATES
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.labels import RATES
+from deepobs_runner.results.result import RunResult
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deepobs_runner.analysis import Contender
 from deepobs_runner.figures.style import Look, Palette, Subject, looks_of
-from deepobs_runner.provenance import ORIGINAL, YOURS, whose
+from deepobs_runner.results.provenance import ORIGINAL, YOURS, whose
 
 
 def looks_of_contenders(

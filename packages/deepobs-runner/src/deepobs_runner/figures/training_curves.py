@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from deepobs_runner.analysis import Metric, contenders, curve_band, is_diverged
-from deepobs_runner.curves import PANELS, Setting
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
 from deepobs_runner.figures.style import (
@@ -21,7 +20,8 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
-from deepobs_runner.provenance import YOURS
+from deepobs_runner.results.provenance import YOURS
+from deepobs_runner.results.settings import PANELS, Setting
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -11,7 +11,7 @@ from deepobs_runner.analysis import Metric, TuningCurve, expected_best, metric_o
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import LOG_RATIO, metric_title, use_log_scale
 from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

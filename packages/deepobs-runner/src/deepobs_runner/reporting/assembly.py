@@ -14,7 +14,7 @@ from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.methods import Methods, write_methods
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, select
-from deepobs_runner.wording import count, join
+from deepobs_runner.text import count, join
 
 OF_A_PROBLEM = (
     "final", "times", "speedup", "paired", "sensitivity", "tuning", "trials", "seeds",

@@ -9,9 +9,6 @@ from deepobs_runner.analysis import Metric, metric_of, published_speed, summariz
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.clocks import training_seconds
-from deepobs_runner.curves import counted
-from deepobs_runner.labels import label_setting, show
 from deepobs_runner.report import describe_range, describe_statuses, steps_of
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import (
@@ -25,7 +22,10 @@ from deepobs_runner.reporting.tables import (
     spread_text,
     words,
 )
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.clocks import training_seconds
+from deepobs_runner.results.labels import label_setting, show
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import counted
 
 METRICS = {
     "test_objective": Metric("test", "objective", higher_is_better=False),

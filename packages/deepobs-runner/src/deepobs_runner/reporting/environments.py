@@ -7,7 +7,7 @@ from typing import Any
 
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import Table, make_table, number, words
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 NAMED = ("system", "python", "device", "device_name", "threads", "source")
 """Fields of an environment that have a column; others are shown together."""

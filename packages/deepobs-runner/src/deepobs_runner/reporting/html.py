@@ -18,7 +18,7 @@ from deepobs_runner.reporting.forest import interval_picture, reach_of, scale_pi
 from deepobs_runner.reporting.latex import latex_methods
 from deepobs_runner.reporting.markup import Content, Markup, element, render
 from deepobs_runner.reporting.tables import NOTHING, Column, Row, Table
-from deepobs_runner.wording import count, join
+from deepobs_runner.text import count, join
 
 OPEN_TABLES = ("final", "times", "speedup", "paired", "profiles")
 """Tables that are open; the others open with a click."""

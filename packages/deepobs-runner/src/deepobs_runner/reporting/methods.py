@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deepobs_runner.analysis import Contender
-from deepobs_runner.curves import Setting
-from deepobs_runner.labels import show_schedule
 from deepobs_runner.report import describe_range, describe_statuses
 from deepobs_runner.reporting.bibliography import WORKS
 from deepobs_runner.reporting.environments import versions_of
 from deepobs_runner.reporting.study import Study
-from deepobs_runner.results import RunResult
-from deepobs_runner.wording import count, join
+from deepobs_runner.results.labels import show_schedule
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
+from deepobs_runner.text import count, join
 
 CITATION = re.compile(r"\[@([a-z0-9]+)\]")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 
-from deepobs_runner.curves import Setting
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures import drawings as draw_settings
 from deepobs_runner.reporting.study import Study
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
 
 MOST_SETTINGS = 12
 """Settings of a problem that are all shown; of more, only those that stand for an optimizer."""

@@ -19,9 +19,9 @@ from rich.text import Text
 
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.clocks import training_seconds
 from deepobs_runner.reporting.tables import NOTHING, Table, longest_word
-from deepobs_runner.results import RunResult, jsonable
+from deepobs_runner.results.clocks import training_seconds
+from deepobs_runner.results.result import RunResult, jsonable
 
 
 def csv_table(table: Table) -> str:

@@ -19,9 +19,9 @@ from deepobs_runner.analysis import (
 from deepobs_runner.analysis.grouping import find
 from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.comparability import has_stand_in_data
-from deepobs_runner.curves import Setting, settings_of
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting, settings_of
 
 USUAL_REFERENCES = ("SGD", "Momentum", "Adam")
 """Optimizers that others are compared with; these themselves with the first that is there."""

@@ -31,7 +31,7 @@ from deepobs_runner.reporting.tables import (
     number_text,
     words,
 )
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 TRIALS = (1, 2, 4, 8, 16, 32)
 """Numbers of trials that the table of tuning shows, where there are so many."""

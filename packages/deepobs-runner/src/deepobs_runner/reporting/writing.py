@@ -11,7 +11,6 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
 from deepobs_runner.helpers import Here
-from deepobs_runner.provenance import whose
 from deepobs_runner.reporting.assembly import Report
 from deepobs_runner.reporting.bibliography import bibtex
 from deepobs_runner.reporting.html import html_report
@@ -19,6 +18,7 @@ from deepobs_runner.reporting.latex import latex_curves, latex_methods, latex_ta
 from deepobs_runner.reporting.pictures import shown_settings
 from deepobs_runner.reporting.plain_text import csv_table, write_evaluations
 from deepobs_runner.reporting.study import Study
+from deepobs_runner.results.provenance import whose
 
 FORMATS = ("html", "png", "pdf", "csv", "latex")
 """What can be written; `cli.REPORT_FORMATS` repeats them."""

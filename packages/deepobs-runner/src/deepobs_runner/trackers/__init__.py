@@ -18,7 +18,7 @@ import numpy as np
 from deepobs_problems.errors import nearest
 from deepobs_problems.user_code import import_location
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import RunResult, Status
+from deepobs_runner.results.result import RunResult, Status
 
 
 class TrackerWarning(UserWarning):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deepobs_runner.results import RunResult, Status
+from deepobs_runner.results.result import RunResult, Status
 from deepobs_runner.trackers.scalars import scalars
 
 EVENTS_KEPT = 10_000

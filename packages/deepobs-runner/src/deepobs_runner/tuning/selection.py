@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepobs_runner.analysis.metrics import Metric, final_value, metric_of
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.tuning.samplers import Point
 
 PRUNED = "pruned: "

@@ -22,7 +22,7 @@ from deepobs_runner.progress import (
     label_run,
     pass_on,
 )
-from deepobs_runner.results import load_result, result_path
+from deepobs_runner.results.result import load_result, result_path
 from deepobs_runner.training import Record
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.rulesets import ADAPTIVE

@@ -21,9 +21,9 @@ from typing import Any
 from deepobs_problems.errors import nearest
 from deepobs_runner.analysis.grouping import contenders
 from deepobs_runner.errors import UsageError
-from deepobs_runner.official import official_problems, official_results
-from deepobs_runner.provenance import OFFICIAL, ORIGINAL, YOURS
-from deepobs_runner.results import RunResult, load_results, read_result, write_bytes
+from deepobs_runner.results.official import official_problems, official_results
+from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, YOURS
+from deepobs_runner.results.result import RunResult, load_results, read_result, write_bytes
 
 FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
 """Environment variable: folders of further sets, separated as in `PATH`."""

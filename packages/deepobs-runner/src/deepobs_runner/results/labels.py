@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
 
 SETTINGS = (

@@ -16,7 +16,7 @@ from typing import Any, overload
 import orjson
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.stored_fields import check_records
+from deepobs_runner.results.schema import check_records
 
 MARK = b'"records": ['
 """Begins the last part of a result file. Quotes within a JSON text are escaped, so this is no

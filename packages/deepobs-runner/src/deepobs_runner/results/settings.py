@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from deepobs_runner.labels import label_results
-from deepobs_runner.provenance import OFFICIAL, ORIGINAL, YOURS, whose
-from deepobs_runner.results import RunResult, by_setting
+from deepobs_runner.results.labels import label_results
+from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, YOURS, whose
+from deepobs_runner.results.result import RunResult, by_setting
 
 PANELS = (
     ("train_eval", "objective"),

@@ -24,9 +24,9 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.provenance import whose
-from deepobs_runner.stored_fields import check_fields, check_records
-from deepobs_runner.stored_records import StoredRecords, parse_result
+from deepobs_runner.results.provenance import whose
+from deepobs_runner.results.records import StoredRecords, parse_result
+from deepobs_runner.results.schema import check_fields, check_records
 
 SCHEMA = 1
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
@@ -296,7 +296,7 @@ def load_results(
     Raises:
         UsageError: no such folder, or a file that is no result.
     """
-    from deepobs_runner.original_results import BESIDE_ORIGINALS, find_originals, load_original_file
+    from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original_file
 
     if not folder.is_dir():
         raise UsageError(

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results import RunResult, Status, jsonable
+from deepobs_runner.results.result import RunResult, Status, jsonable
 from deepobs_runner.schedules import Constant, Schedule, Step
 
 PATTERN = "random_seed__*.json"

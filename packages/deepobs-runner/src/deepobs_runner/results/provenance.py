@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deepobs_runner.results import RunResult
+    from deepobs_runner.results.result import RunResult
 
 YOURS = "yours"
 OFFICIAL = "official"

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.results import RunResult
+from deepobs_runner.results.result import RunResult
 
 _FOLDER = files("deepobs_runner") / "baselines_2019"
 _SPLITS = {"train": "train_eval", "test": "test"}
