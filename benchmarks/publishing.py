@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from deepobs_runner.machine import processor
+from deepobs_runner.backend.environment import processor
 
 DOCS = Path(__file__).parents[1] / "docs"
 

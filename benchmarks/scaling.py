@@ -144,7 +144,7 @@ from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 import subjects, torch
-from deepobs_runner import memory
+from deepobs_runner.backend import memory
 torch.set_num_threads(1)
 subject = subjects.prepare(sys.argv[1], 1, None, Path(sys.argv[3]))
 subjects.train_ours(subject, evaluated=4)

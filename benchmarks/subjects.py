@@ -30,7 +30,7 @@ from deepobs_runner import (
     run,
     stopwatch,
 )
-from deepobs_runner.devices import numerics
+from deepobs_runner.backend.devices import numerics
 from deepobs_runner.progress import label_run, report_progress
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.training import build_model, load_data

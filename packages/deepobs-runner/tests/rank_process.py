@@ -18,8 +18,8 @@ from deepobs_problems import Defaults, Problem, load_problem
 from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, train
+from deepobs_runner.backend.distributed import Ranks, joined
 from deepobs_runner.config import resolve
-from deepobs_runner.distributed import Ranks, joined
 from deepobs_runner.execution import optimizer_of, resolve_world, run
 
 CPU = torch.device("cpu")

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from deepobs_runner import allocation, keep_memory, load_results
-from deepobs_runner.allocation import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, VARIABLES
+from deepobs_runner import keep_memory, load_results
+from deepobs_runner.backend import allocation
+from deepobs_runner.backend.allocation import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, VARIABLES
 from deepobs_runner.sgd_steps import machine_of
 
 # Page faults of 20 tensors of 64 MB after 20 others, each freed before the next is made.
@@ -55,7 +56,7 @@ def test_pages_are_asked_for_once():
 @pytest.mark.parametrize("name", [*VARIABLES, "GLIBC_TUNABLES"])
 def test_the_user_has_decided(name):
     value = "glibc.malloc.mxfast=0" if name == "GLIBC_TUNABLES" else "131072"
-    code = f"{KEEP}; from deepobs_runner.allocation import memory_is_kept; print(memory_is_kept())"
+    code = f"{KEEP}; from deepobs_runner.backend.allocation import memory_is_kept; print(memory_is_kept())"
     assert printed(code, **{name: value}).split() == ["False", "False"]
 
 

@@ -10,9 +10,9 @@ import torch
 
 from deepobs_problems.losses import cross_entropy
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
+from deepobs_runner.backend.memory import peak_memory
 from deepobs_runner.checkpoints import load_checkpoint, save_checkpoint
 from deepobs_runner.execution import optimizer_of
-from deepobs_runner.memory import peak_memory
 from deepobs_runner.results.clocks import CLOCKS, training_seconds
 
 CPU = Execution(device="cpu")
@@ -137,7 +137,7 @@ def test_peak_memory_is_in_bytes():
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux hands the size of a process on")
 def test_the_peak_of_a_process_is_not_that_of_its_parent():
     large = torch.ones(200_000_000)  # 0.8 GB
-    child = "from deepobs_runner.memory import *; print(peak_memory(torch.device('cpu')))"
+    child = "from deepobs_runner.backend.memory import *; print(peak_memory(torch.device('cpu')))"
     printed = subprocess.run(
         [sys.executable, "-c", child], check=True, capture_output=True, text=True
     ).stdout

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from deepobs_runner import Execution, run, train
+from deepobs_runner.backend.devices import choose_device, numerics
 from deepobs_runner.checkpoints import load_checkpoint, save_checkpoint
 from deepobs_runner.closure import Closure
-from deepobs_runner.devices import choose_device, numerics
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
 from deepobs_runner.results.records import reproducible

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from deepobs_problems import CATALOG
+from deepobs_runner.backend.environment import has_bf16_instructions, processor
 from deepobs_runner.cli import main
 from deepobs_runner.diagnosis import data_sets, extras, is_writable
-from deepobs_runner.machine import has_bf16_instructions, processor
 from deepobs_runner.smoke import candidates, smoke_test
 
 
@@ -85,7 +85,7 @@ def test_a_folder_below_a_file_is_not_writable(tmp_path):
 )
 def test_bf16_instructions_are_read_from_the_processors_flags(tmp_path, monkeypatch, text, native):
     (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr("deepobs_runner.machine.CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("deepobs_runner.backend.environment.CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     assert has_bf16_instructions.__wrapped__() is native
     if "model name" in text:

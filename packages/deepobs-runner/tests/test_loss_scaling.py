@@ -11,11 +11,11 @@ from deepobs_data import Batch
 from deepobs_problems import Problem
 from deepobs_problems.losses import model_output
 from deepobs_runner import Execution, train
+from deepobs_runner.backend.precision import FIRST_SCALE, STEPS_TO_GROW, LossScale, SkippedStep
 from deepobs_runner.checkpoints import load_checkpoint, save_checkpoint
 from deepobs_runner.closure import Closure
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of
-from deepobs_runner.loss_scaling import FIRST_SCALE, STEPS_TO_GROW, LossScale, SkippedStep
 
 
 class Line(nn.Module):
@@ -52,7 +52,7 @@ VALUES = [math.inf, math.inf, 1.0, 2.0, -1.0, math.nan, 0.5, math.inf, 3.0, 1.0]
 
 def test_scales_and_weights_are_those_of_grad_scaler(monkeypatch):
     """With momentum and weight decay, which a step that is only zeroed would still apply."""
-    monkeypatch.setattr("deepobs_runner.loss_scaling.STEPS_TO_GROW", 3)
+    monkeypatch.setattr("deepobs_runner.backend.precision.STEPS_TO_GROW", 3)
     settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
     model, scale = Line(), LossScale()
     optimizer = torch.optim.SGD(model.parameters(), **settings)
@@ -141,8 +141,8 @@ def test_fp16_on_a_cpu_is_refused(problem, configure):
 
 def test_the_scale_is_part_of_a_checkpoint(problem, configure, tmp_path, monkeypatch):
     """Resumed equals uninterrupted, with overflows; on the CPU, where torch can autocast too."""
-    monkeypatch.setattr("deepobs_runner.devices.LACKING", {})
-    monkeypatch.setattr("deepobs_runner.loss_scaling.FIRST_SCALE", 2.0**22)
+    monkeypatch.setattr("deepobs_runner.backend.devices.LACKING", {})
+    monkeypatch.setattr("deepobs_runner.backend.precision.FIRST_SCALE", 2.0**22)
     config = configure("Adam", {"lr": 0.01}, precision="fp16", epochs=4)
     build, execution = optimizer_of(config, problem), Execution(device="cpu")
     whole = []

@@ -5,8 +5,8 @@ import torch
 
 from deepobs_problems import load_problem
 from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all
+from deepobs_runner.backend.memory import is_out_of_memory, tensor_bytes
 from deepobs_runner.errors import FailedRunError
-from deepobs_runner.memory import is_out_of_memory, tensor_bytes
 
 GREEDY = """
 import torch

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from deepobs_runner import Execution, RunConfig, UsageError, run
+from deepobs_runner.backend.devices import environment
 from deepobs_runner.calibration import Pace, kind_of
 from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
-from deepobs_runner.devices import environment
 from deepobs_runner.execution import resolve_config
 from deepobs_runner.sgd_steps import (
     Calibration,

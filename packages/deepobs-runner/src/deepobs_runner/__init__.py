@@ -22,7 +22,7 @@ _HOME = {
     "UsageError": "errors",
     "Warmup": "schedules",
     "executor_of": "executors.dispatch",
-    "keep_memory": "allocation",
+    "keep_memory": "backend.allocation",
     "load_original": "results.original",
     "load_plan": "plans",
     "load_result": "results.result",

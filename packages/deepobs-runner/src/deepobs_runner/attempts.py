@@ -15,8 +15,8 @@ import numpy as np
 
 from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_problems import ProblemError
+from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
 from deepobs_runner.execution import OnRecord, is_finished, run
 from deepobs_runner.results.result import FINISHED, RunResult, load_result, result_path, save_result

@@ -489,7 +489,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # this when it is imported, which happens below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from deepobs_runner import commands
-    from deepobs_runner.allocation import keep_memory
+    from deepobs_runner.backend.allocation import keep_memory
     from deepobs_runner.errors import LostProcessError, ToldError
 
     keep_memory()

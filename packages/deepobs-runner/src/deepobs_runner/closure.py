@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
-from deepobs_runner.compiling import compilation, compile_objective
-from deepobs_runner.distributed import ALONE, Ranks
+from deepobs_runner.backend.compile import compilation, compile_objective
+from deepobs_runner.backend.cuda_graphs import GraphedStep, capturing, map_state
+from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.precision import LossScale, SkippedStep
+from deepobs_runner.backend.shared_draws import SharedDraws
 from deepobs_runner.errors import UsageError
-from deepobs_runner.graphing import GraphedStep, capturing, map_state
-from deepobs_runner.loss_scaling import LossScale, SkippedStep
-from deepobs_runner.shared_draws import SharedDraws
 
 Context = Callable[[], AbstractContextManager[object]]
 

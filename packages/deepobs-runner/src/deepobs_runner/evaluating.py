@@ -11,10 +11,10 @@ from torch import nn
 from deepobs_data import Dataset, Split
 from deepobs_problems import Problem, evaluate, evaluation_order
 from deepobs_problems.evaluation import prepare
+from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.closure import Context
 from deepobs_runner.config import RunConfig
 from deepobs_runner.data_order import Order, training_order, whole_batches
-from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
 
 RECALIBRATION_BATCHES = 50

@@ -17,6 +17,11 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from deepobs_problems import Problem, load_problem
+from deepobs_runner.backend.cuda_graphs import check_graphs
+from deepobs_runner.backend.devices import environment
+from deepobs_runner.backend.distributed import ALONE, Ranks, joined
+from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
+from deepobs_runner.backend.shared_draws import divides
 from deepobs_runner.checkpoints import (
     Checkpoint,
     checkpoint_path,
@@ -24,8 +29,6 @@ from deepobs_runner.checkpoints import (
     save_checkpoint,
 )
 from deepobs_runner.config import Execution, RunConfig, resolve
-from deepobs_runner.devices import environment
-from deepobs_runner.distributed import ALONE, Ranks, joined
 from deepobs_runner.errors import (
     DivergedError,
     FailedRunError,
@@ -33,8 +36,6 @@ from deepobs_runner.errors import (
     RunLockedError,
     UsageError,
 )
-from deepobs_runner.graphing import check_graphs
-from deepobs_runner.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.optimizers import (
     MakeOptimizer,
     make_optimizer,
@@ -53,7 +54,6 @@ from deepobs_runner.results.result import (
     save_result,
 )
 from deepobs_runner.seeds import global_stream
-from deepobs_runner.shared_draws import divides
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.tracking import Tracking
 from deepobs_runner.training import Record, train

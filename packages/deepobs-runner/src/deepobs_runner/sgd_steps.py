@@ -17,9 +17,9 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from deepobs_problems import load_problem
+from deepobs_runner.backend.devices import choose_device, environment
 from deepobs_runner.calibration import Pace, calibrate, kind_of, threads_among
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.devices import choose_device, environment
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import resolve_config
 from deepobs_runner.results.result import write_atomically

@@ -19,12 +19,12 @@ from torch import Tensor
 from deepobs_data import Batch, Dataset, Split
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast, evaluation_mode
+from deepobs_runner.backend.devices import choose_device, compute_dtype, numerics
+from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.data_order import Order, check_batch_size, training_order, whole_batches
-from deepobs_runner.devices import choose_device, compute_dtype, numerics
 from deepobs_runner.evaluating import Evaluator
-from deepobs_runner.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.optimizers import MakeOptimizer
 from deepobs_runner.stacked_model import CannotStackError, StackedModel
 from deepobs_runner.stacked_optimizer import StackedOptimizer

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from deepobs_runner.devices import synchronize
+from deepobs_runner.backend.devices import synchronize
 from deepobs_runner.results.clocks import CLOCKS
 
 

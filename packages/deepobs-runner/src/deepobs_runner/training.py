@@ -15,21 +15,21 @@ from torch import Tensor, nn
 from deepobs_data import Batch, Dataset
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import prepare
+from deepobs_runner.backend.cuda_graphs import check_graphs
+from deepobs_runner.backend.devices import autocast_dtype, compute_dtype, numerics, synchronize
+from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
+from deepobs_runner.backend.precision import LossScale, SkippedStep
+from deepobs_runner.backend.shared_draws import batch_statistics
 from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.closure import Closure, Context
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.data_order import Order, check_batch_size, training_order
-from deepobs_runner.devices import autocast_dtype, compute_dtype, numerics, synchronize
-from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import DivergedError, UsageError
 from deepobs_runner.evaluating import Evaluator
-from deepobs_runner.graphing import check_graphs
-from deepobs_runner.loss_scaling import LossScale, SkippedStep
-from deepobs_runner.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.optimizers import MakeOptimizer, set_mode
 from deepobs_runner.schedules import Constant
 from deepobs_runner.seeds import global_stream
-from deepobs_runner.shared_draws import batch_statistics
 from deepobs_runner.stopwatch import Stopwatch, start_stopwatch
 from deepobs_runner.telemetry import Telemetry
 

@@ -17,9 +17,9 @@ from itertools import count
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.attempts import Outcome
+from deepobs_runner.backend.devices import choose_device, environment
 from deepobs_runner.checkpoints import checkpoint_path
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.devices import choose_device, environment
 from deepobs_runner.errors import RunLockedError
 from deepobs_runner.execution import (
     DoubleDecayWarning,

@@ -35,8 +35,8 @@ def serve(start: Mapping[str, Any]) -> None:
     os.dup2(2, 1)
     import torch
 
-    from deepobs_runner.allocation import keep_memory
     from deepobs_runner.attempts import Outcome, attempt
+    from deepobs_runner.backend.allocation import keep_memory
     from deepobs_runner.progress import epochs_reached
     from deepobs_runner.training import Record
 

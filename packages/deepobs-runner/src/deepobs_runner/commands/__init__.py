@@ -46,7 +46,7 @@ def print_versions() -> int:
     """Print the versions that results record."""
     import torch
 
-    from deepobs_runner.devices import environment
+    from deepobs_runner.backend.devices import environment
 
     packages = environment(torch.device("cpu"))["packages"]
     print("\n".join(f"{name} {number}" for name, number in packages.items()))

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.commands.terminal import make_console, say
-from deepobs_runner.devices import choose_device
 from deepobs_runner.diagnosis import diagnose
 from deepobs_runner.errors import UsageError
 from deepobs_runner.smoke import Smoke, candidates, smoke_test

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from deepobs_problems import SUITES, problems_with
 from deepobs_runner.attempts import Outcome
+from deepobs_runner.backend.cuda_graphs import check_graphs
+from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.calibration import calibrate, describe_duration, predict
 from deepobs_runner.commands.running import (
     SETTING_OPTIONS,
@@ -23,10 +25,8 @@ from deepobs_runner.commands.running import (
 )
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import RunConfig
-from deepobs_runner.devices import choose_device
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.dispatch import executor_of
-from deepobs_runner.graphing import check_graphs
 from deepobs_runner.progress import evaluations_of, report_progress
 from deepobs_runner.report import settings_by_problem
 from deepobs_runner.results.labels import show

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from deepobs_runner.attempts import Outcome
+from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.distributed import ALONE, Ranks
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.jobs import run_all

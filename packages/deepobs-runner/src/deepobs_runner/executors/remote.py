@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from deepobs_runner.allocation import keep_memory
 from deepobs_runner.attempts import Outcome, attempt, keep_failure
+from deepobs_runner.backend.allocation import keep_memory
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import finished_result

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from deepobs_runner.allocation import memory_is_kept
+from deepobs_runner.backend.allocation import memory_is_kept
+from deepobs_runner.backend.environment import processor
 from deepobs_runner.config import Execution, Precision
 from deepobs_runner.errors import UsageError
-from deepobs_runner.machine import processor
 
 RECORDED_PACKAGES = (
     "deepobs-data",

@@ -24,8 +24,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.config import Precision
-from deepobs_runner.devices import choose_device
 from deepobs_runner.errors import FailedRunError, LostProcessError, ToldError, UsageError
 
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
+from deepobs_runner.backend.memory import is_out_of_memory
 from deepobs_runner.config import Precision
 from deepobs_runner.errors import UsageError
-from deepobs_runner.memory import is_out_of_memory
 
 Compute = Callable[[Batch, State], tuple[Tensor, State]]
 """The objective of a batch and the state that the next one begins with."""
