@@ -42,7 +42,7 @@ from subjects import Subject, prepare, ready_batches, step_seconds, train_ours, 
 
 from deepobs_data import Batch
 from deepobs_problems import evaluate
-from deepobs_runner.training import build_model
+from deepobs_runner.training.loop import build_model
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from torch import nn
 
 from deepobs_data import Batch
 from deepobs_problems import Problem
-from deepobs_runner.closure import Closure
+from deepobs_runner.training.closure import Closure
 
 
 @pytest.fixture

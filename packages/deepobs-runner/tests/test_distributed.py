@@ -25,10 +25,10 @@ from torch import nn
 from deepobs_runner import RunConfig, load_result, load_results
 from deepobs_runner.backend.distributed import ALONE, Ranks, launched
 from deepobs_runner.backend.shared_draws import SharedDraws, divides
-from deepobs_runner.data_order import Order
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import resolve_config, resolve_world
 from deepobs_runner.jobs import run_all
+from deepobs_runner.training.data_order import Order
 
 pytestmark = pytest.mark.skipif(
     not dist.is_available() or "forkserver" not in multiprocessing.get_all_start_methods(),

@@ -61,7 +61,7 @@ def test_the_other_runs_of_a_plan_go_on(greedy, execution):
 def test_out_of_memory_before_the_first_record_is_stored(execution, monkeypatch):
     """While data or model are put on the device."""
     config = configuration("SGD")
-    monkeypatch.setattr("deepobs_runner.training.build_model", lambda *_: torch.empty(2**50))
+    monkeypatch.setattr("deepobs_runner.training.loop.build_model", lambda *_: torch.empty(2**50))
     (outcome,) = run_all([config], execution)
     assert outcome.status == "failed"
     assert "Out of memory" in load_result(execution.out / f"{config.id}.json").error

@@ -121,7 +121,7 @@ def test_batch_norm_is_recalibrated_for_exchanged_weights(problem, configure):
     with torch.no_grad():
         for p, start in zip(by_hand.parameters(), optimizer_start.parameters(), strict=True):
             p.lerp_(start, 0.5)
-    from deepobs_runner.evaluating import first_order
+    from deepobs_runner.training.evaluation import first_order
 
     by_hand[1].reset_running_stats()
     by_hand[1].momentum = None

@@ -18,12 +18,12 @@ from deepobs_problems import Defaults, Problem
 from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, load_result, run, train
-from deepobs_runner.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of, record_to_json
 from deepobs_runner.results.records import reproducible
+from deepobs_runner.training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
 
 CPU = Execution(device="cpu")
 

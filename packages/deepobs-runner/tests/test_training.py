@@ -99,8 +99,8 @@ def test_first_step_is_plain_sgd(problem, configure):
     config = configure(precision="fp64", steps=1)
     recorded = records(problem, replace(config, epochs=None))
 
-    from deepobs_runner.data_order import training_order
     from deepobs_runner.seeds import global_stream
+    from deepobs_runner.training.data_order import training_order
 
     with global_stream(42, "init"):
         model = problem.model().double()
@@ -141,8 +141,8 @@ def test_2019_evaluates_the_start_of_the_training_order(problem, configure):
     config = configure(recipe="2019", epochs=0)
     recorded = records(problem, config)
 
-    from deepobs_runner.data_order import training_order
     from deepobs_runner.seeds import global_stream
+    from deepobs_runner.training.data_order import training_order
 
     with global_stream(42, "init"):
         model = problem.model().eval()

@@ -15,7 +15,7 @@ _HOME = {
     "Execution": "config",
     "ExecutorOptions": "executors.options",
     "Exponential": "schedules",
-    "Record": "training",
+    "Record": "training.loop",
     "RunConfig": "config",
     "RunResult": "results.result",
     "Step": "schedules",
@@ -31,7 +31,7 @@ _HOME = {
     "resolve_config": "execution",
     "run": "execution",
     "run_all": "jobs",
-    "train": "training",
+    "train": "training.loop",
 }
 
 __all__ = sorted(_HOME)

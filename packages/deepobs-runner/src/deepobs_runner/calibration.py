@@ -21,7 +21,7 @@ from deepobs_runner.execution import optimizer_of
 from deepobs_runner.jobs import threads_per_worker
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.schedules import Constant
-from deepobs_runner.training import load_data, train
+from deepobs_runner.training.loop import load_data, train
 
 SECONDS = 1.0
 """Timings of a kind of run are repeated for about so long; a single step may take longer."""

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from deepobs_data import Batch
 from deepobs_problems import Problem
-from deepobs_runner.checkpoints import on_cpu
-from deepobs_runner.closure import Closure
 from deepobs_runner.optimizers import MakeOptimizer, make_optimizer, set_mode, takes_model
 from deepobs_runner.seeds import generator, global_stream
+from deepobs_runner.training.checkpoint import on_cpu
+from deepobs_runner.training.closure import Closure
 
 STEPS = 5
 Verdict = Literal["ok", "no", "info"]

@@ -22,12 +22,6 @@ from deepobs_runner.backend.devices import environment
 from deepobs_runner.backend.distributed import ALONE, Ranks, joined
 from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.backend.shared_draws import divides
-from deepobs_runner.checkpoints import (
-    Checkpoint,
-    checkpoint_path,
-    load_checkpoint,
-    save_checkpoint,
-)
 from deepobs_runner.config import Execution, RunConfig, resolve
 from deepobs_runner.errors import (
     DivergedError,
@@ -56,7 +50,13 @@ from deepobs_runner.results.result import (
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.tracking import Tracking
-from deepobs_runner.training import Record, train
+from deepobs_runner.training.checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    load_checkpoint,
+    save_checkpoint,
+)
+from deepobs_runner.training.loop import Record, train
 
 SECONDS_BETWEEN_SAVES = 0.2
 """The file of a run is not rewritten more often: an epoch may take less time than its file."""

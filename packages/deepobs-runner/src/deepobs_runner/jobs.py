@@ -22,7 +22,7 @@ from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.progress import Reporter, Silent, evaluations_of, label_run, pass_on
 from deepobs_runner.together import run_together
-from deepobs_runner.training import Record
+from deepobs_runner.training.loop import Record
 from deepobs_runner.worker import terminable
 from deepobs_runner.worker_process import WorkerProcess
 

@@ -22,7 +22,7 @@ from deepobs_runner.config import RunConfig
 from deepobs_runner.results.labels import label_setting
 
 if TYPE_CHECKING:
-    from deepobs_runner.training import Record
+    from deepobs_runner.training.loop import Record
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -21,15 +21,20 @@ from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast, evaluation_mode
 from deepobs_runner.backend.devices import choose_device, compute_dtype, numerics
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
-from deepobs_runner.checkpoints import Checkpoint, on_cpu
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.data_order import Order, check_batch_size, training_order, whole_batches
-from deepobs_runner.evaluating import Evaluator
 from deepobs_runner.optimizers import MakeOptimizer
 from deepobs_runner.stacked_model import CannotStackError, StackedModel
 from deepobs_runner.stacked_optimizer import StackedOptimizer
-from deepobs_runner.stopwatch import start_stopwatch
-from deepobs_runner.training import Record, build_model, load_data, rate_factor
+from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
+from deepobs_runner.training.data_order import (
+    Order,
+    check_batch_size,
+    training_order,
+    whole_batches,
+)
+from deepobs_runner.training.evaluation import Evaluator
+from deepobs_runner.training.loop import Record, build_model, load_data, rate_factor
+from deepobs_runner.training.stopwatch import start_stopwatch
 
 Grid = Sequence[Sequence[RunConfig]]
 """A row for each seed with the same settings in each; settings of equal `other_options` beside

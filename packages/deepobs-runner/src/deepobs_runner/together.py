@@ -13,7 +13,7 @@ from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.progress import Reporter, evaluations_of, label_run, pass_on
 from deepobs_runner.seeds import global_stream
-from deepobs_runner.training import Record
+from deepobs_runner.training.loop import Record
 from deepobs_runner.vectorized import cut, grids_of, run_vectorized, why_not
 
 PAYS_UP_TO = 10_000

@@ -19,7 +19,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.execution import optimizer_of
 from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, whose
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.training import train
+from deepobs_runner.training.loop import train
 
 Point = tuple[float, float]
 

@@ -18,7 +18,6 @@ from itertools import count
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.attempts import Outcome
 from deepobs_runner.backend.devices import choose_device, environment
-from deepobs_runner.checkpoints import checkpoint_path
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import RunLockedError
 from deepobs_runner.execution import (
@@ -38,7 +37,8 @@ from deepobs_runner.stacked_optimizer import (
     other_options,
 )
 from deepobs_runner.stacked_training import Grid, StackedRuns
-from deepobs_runner.training import Record
+from deepobs_runner.training.checkpoint import checkpoint_path
+from deepobs_runner.training.loop import Record
 
 SECONDS_BETWEEN_SAVES = 30.0
 """As `execution.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""

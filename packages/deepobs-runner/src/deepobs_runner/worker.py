@@ -38,7 +38,7 @@ def serve(start: Mapping[str, Any]) -> None:
     from deepobs_runner.attempts import Outcome, attempt
     from deepobs_runner.backend.allocation import keep_memory
     from deepobs_runner.progress import epochs_reached
-    from deepobs_runner.training import Record
+    from deepobs_runner.training.loop import Record
 
     def tell(**event: Any) -> None:
         try:

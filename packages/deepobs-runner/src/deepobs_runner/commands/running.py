@@ -16,7 +16,6 @@ from deepobs_runner.attempts import Outcome, Survey, survey
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.distributed import joined, launched
 from deepobs_runner.calibration import Pace, calibrate, describe_duration, kind_of, predict
-from deepobs_runner.checkpoints import checkpoint_path
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -33,6 +32,7 @@ from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.sgd_steps import kept_paces, load_calibrations
 from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
+from deepobs_runner.training.checkpoint import checkpoint_path
 
 PLAN_SUFFIXES = (".yaml", ".yml")
 

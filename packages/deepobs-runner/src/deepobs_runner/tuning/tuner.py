@@ -23,7 +23,7 @@ from deepobs_runner.progress import (
     pass_on,
 )
 from deepobs_runner.results.result import load_result, result_path
-from deepobs_runner.training import Record
+from deepobs_runner.training.loop import Record
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.rulesets import ADAPTIVE
 from deepobs_runner.tuning.samplers import Point, Sampler

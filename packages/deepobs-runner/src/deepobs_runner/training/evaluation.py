@@ -12,10 +12,10 @@ from deepobs_data import Dataset, Split
 from deepobs_problems import Problem, evaluate, evaluation_order
 from deepobs_problems.evaluation import prepare
 from deepobs_runner.backend.distributed import ALONE, Ranks
-from deepobs_runner.closure import Context
 from deepobs_runner.config import RunConfig
-from deepobs_runner.data_order import Order, training_order, whole_batches
 from deepobs_runner.errors import UsageError
+from deepobs_runner.training.closure import Context
+from deepobs_runner.training.data_order import Order, training_order, whole_batches
 
 RECALIBRATION_BATCHES = 50
 """Training batches that batch-norm statistics are estimated from when weights were exchanged."""

@@ -21,17 +21,17 @@ from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.backend.precision import LossScale, SkippedStep
 from deepobs_runner.backend.shared_draws import batch_statistics
-from deepobs_runner.checkpoints import Checkpoint, on_cpu
-from deepobs_runner.closure import Closure, Context
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.data_order import Order, check_batch_size, training_order
 from deepobs_runner.errors import DivergedError, UsageError
-from deepobs_runner.evaluating import Evaluator
 from deepobs_runner.optimizers import MakeOptimizer, set_mode
 from deepobs_runner.schedules import Constant
 from deepobs_runner.seeds import global_stream
-from deepobs_runner.stopwatch import Stopwatch, start_stopwatch
-from deepobs_runner.telemetry import Telemetry
+from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
+from deepobs_runner.training.closure import Closure, Context
+from deepobs_runner.training.data_order import Order, check_batch_size, training_order
+from deepobs_runner.training.evaluation import Evaluator
+from deepobs_runner.training.stopwatch import Stopwatch, start_stopwatch
+from deepobs_runner.training.telemetry import Telemetry
 
 OVERFLOW = "without overflow"
 """In torch's RuntimeError about a factor, such as the size of a step, that float32 cannot hold."""
