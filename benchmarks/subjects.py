@@ -31,8 +31,8 @@ from deepobs_runner import (
     stopwatch,
 )
 from deepobs_runner.backend.devices import numerics
-from deepobs_runner.progress import label_run, report_progress
 from deepobs_runner.results.clocks import training_seconds
+from deepobs_runner.runs.progress import label_run, report_progress
 from deepobs_runner.training.loop import build_model, load_data
 
 keep_memory()  # as `deepobs` does, here for the plain loops, too

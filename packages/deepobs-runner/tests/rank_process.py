@@ -20,7 +20,7 @@ from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, train
 from deepobs_runner.backend.distributed import Ranks, joined
 from deepobs_runner.config import resolve
-from deepobs_runner.execution import optimizer_of, resolve_world, run
+from deepobs_runner.runs.run import optimizer_of, resolve_world, run
 
 CPU = torch.device("cpu")
 
@@ -237,7 +237,7 @@ def stored(ranks, out, *runs):
 
 
 def _stored(ranks, out, resume=False, time_limit=None, interrupt=None, lr=0.1, **ends):
-    import deepobs_runner.execution as module
+    import deepobs_runner.runs.run as module
 
     problem = named("blobs")
     config = RunConfig(

@@ -26,8 +26,8 @@ from deepobs_runner import RunConfig, load_result, load_results
 from deepobs_runner.backend.distributed import ALONE, Ranks, launched
 from deepobs_runner.backend.shared_draws import SharedDraws, divides
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import resolve_config, resolve_world
 from deepobs_runner.jobs import run_all
+from deepobs_runner.runs.run import resolve_config, resolve_world
 from deepobs_runner.training.data_order import Order
 
 pytestmark = pytest.mark.skipif(
@@ -53,7 +53,7 @@ def together():
     """
     context = multiprocessing.get_context("forkserver")
     # torch imports its compiler with the first optimizer.
-    context.set_forkserver_preload(["deepobs_runner.execution", "torch._dynamo"])
+    context.set_forkserver_preload(["deepobs_runner.runs.run", "torch._dynamo"])
 
     def start(job, *arguments, size=2, **settings):
         store = dist.TCPStore("127.0.0.1", 0, is_master=True)

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from deepobs_runner import Execution, ExecutorOptions, RunConfig, executor_of, load_results, run_all
-from deepobs_runner.attempts import attempt
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import resolve_config
 from deepobs_runner.executors.on_slurm import Job
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
 from deepobs_runner.executors.slurm_options import minutes_of, parse_slurm, submitit_parameters
 from deepobs_runner.results.records import reproducible
 from deepobs_runner.results.result import result_path
+from deepobs_runner.runs.outcome import attempt
+from deepobs_runner.runs.run import resolve_config
 
 OPTIMIZERS = """
 import os, signal, time
@@ -204,8 +204,8 @@ def test_a_full_disk_fails_the_run_with_a_sentence(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("deepobs_runner.execution.save_result", full)
-    monkeypatch.setattr("deepobs_runner.execution.save_checkpoint", full)
+    monkeypatch.setattr("deepobs_runner.runs.run.save_result", full)
+    monkeypatch.setattr("deepobs_runner.runs.run.save_checkpoint", full)
     outcome = perform(task_of(configure(), tmp_path))
     assert outcome.status == "failed"
     assert outcome.reason.startswith(f"A disk of {socket.gethostname()} is full")

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from deepobs_runner import Execution, RunConfig, load_plan, load_result, load_results, run
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.errors import RunLockedError, UsageError
-from deepobs_runner.execution import resolve_config
 from deepobs_runner.jobs import run_all, spread_devices, threads_per_worker
 from deepobs_runner.results.records import reproducible
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.run import resolve_config
 
 OPTIMIZERS = """
 import os, signal, sys, time
@@ -128,7 +128,7 @@ def test_a_locked_run_is_tried_again_and_said(tmp_path, monkeypatch):
     def locked(*_, **__):
         raise RunLockedError("Another process is running it.")
 
-    monkeypatch.setattr("deepobs_runner.attempts.run", locked)
+    monkeypatch.setattr("deepobs_runner.runs.outcome.run", locked)
     (outcome,) = run_all([configure()], Execution(device="cpu", out=tmp_path))
     assert outcome == Outcome(
         config=configure(), status="locked", message="Another process is running it."

@@ -31,7 +31,7 @@ def read_strictly(path):
 @pytest.mark.parametrize("pause", [0.0, 1000.0])
 def test_a_run_writes_its_result_as_it_goes_on(problem, configure, execution, monkeypatch, pause):
     """After every epoch, or after the first and the last where epochs are short."""
-    monkeypatch.setattr("deepobs_runner.execution.SECONDS_BETWEEN_SAVES", pause)
+    monkeypatch.setattr("deepobs_runner.runs.run.SECONDS_BETWEEN_SAVES", pause)
     seen = []
 
     def look(record):

@@ -10,7 +10,7 @@ from deepobs_runner.backend.devices import environment
 from deepobs_runner.calibration import Pace, kind_of
 from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
-from deepobs_runner.execution import resolve_config
+from deepobs_runner.runs.run import resolve_config
 from deepobs_runner.sgd_steps import (
     Calibration,
     calibration_for,

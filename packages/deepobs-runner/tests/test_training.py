@@ -11,9 +11,9 @@ from torch import nn
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, train
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import optimizer_of, record_to_json
 from deepobs_runner.results.clocks import CLOCKS
 from deepobs_runner.results.records import reproducible
+from deepobs_runner.runs.run import optimizer_of, record_to_json
 from deepobs_runner.schedules import Cosine, Step
 
 CPU = Execution(device="cpu")
@@ -210,7 +210,7 @@ def test_an_exception_is_divergence_only_if_numbers_are_not_finite(
             raise torch.linalg.LinAlgError("the matrix is singular")
 
     monkeypatch.setattr(
-        "deepobs_runner.execution.optimizer_of",
+        "deepobs_runner.runs.run.optimizer_of",
         lambda *_: lambda model: Decomposing(model.parameters(), lr=0.1),
     )
     expected = nullcontext() if status == "diverged" else pytest.raises(torch.linalg.LinAlgError)

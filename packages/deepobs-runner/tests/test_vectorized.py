@@ -23,8 +23,8 @@ from deepobs_runner import (
     vectorized,
 )
 from deepobs_runner.cli import main
-from deepobs_runner.execution import DoubleDecayWarning
 from deepobs_runner.results.clocks import training_seconds
+from deepobs_runner.runs.run import DoubleDecayWarning
 from deepobs_runner.schedules import Cosine
 from deepobs_runner.stacked_model import CannotStackError, StackedModel
 from deepobs_runner.stacked_optimizer import ELEMENTWISE, StackedOptimizer, agrees_with_torch

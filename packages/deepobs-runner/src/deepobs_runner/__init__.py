@@ -28,8 +28,8 @@ _HOME = {
     "load_result": "results.result",
     "load_results": "results.result",
     "official_results": "results.official",
-    "resolve_config": "execution",
-    "run": "execution",
+    "resolve_config": "runs.run",
+    "run": "runs.run",
     "run_all": "jobs",
     "train": "training.loop",
 }

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from deepobs_runner.attempts import Outcome, attempt
 from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
-from deepobs_runner.progress import Reporter, Silent, evaluations_of, label_run, pass_on
+from deepobs_runner.runs.outcome import Outcome, attempt
+from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, label_run, pass_on
 from deepobs_runner.together import run_together
 from deepobs_runner.training.loop import Record
 from deepobs_runner.worker import terminable

@@ -21,8 +21,8 @@ from deepobs_runner.backend.devices import choose_device, environment
 from deepobs_runner.calibration import Pace, calibrate, kind_of, threads_among
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import resolve_config
 from deepobs_runner.results.result import write_atomically
+from deepobs_runner.runs.run import resolve_config
 
 VARIABLE = "DEEPOBS_CALIBRATION"
 """Environment variable: the file, in place of one in the user's cache folder."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from deepobs_problems import load_problem
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig, Vectorize
-from deepobs_runner.progress import Reporter, evaluations_of, label_run, pass_on
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.progress import Reporter, evaluations_of, label_run, pass_on
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.training.loop import Record
 from deepobs_runner.vectorized import cut, grids_of, run_vectorized, why_not

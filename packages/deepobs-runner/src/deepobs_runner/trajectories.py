@@ -16,9 +16,9 @@ from deepobs_runner.analysis import final_value
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import optimizer_of
 from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, whose
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.runs.run import optimizer_of
 from deepobs_runner.training.loop import train
 
 Point = tuple[float, float]

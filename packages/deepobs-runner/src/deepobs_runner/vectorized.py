@@ -16,11 +16,12 @@ from functools import partial
 from itertools import count
 
 from deepobs_problems import Problem, load_problem
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.backend.devices import choose_device, environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import RunLockedError
-from deepobs_runner.execution import (
+from deepobs_runner.results.result import RunResult, check_writable, remove_leftovers
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.run import (
     DoubleDecayWarning,
     Follower,
     alone,
@@ -28,7 +29,6 @@ from deepobs_runner.execution import (
     finished_result,
     optimizer_of,
 )
-from deepobs_runner.results.result import RunResult, check_writable, remove_leftovers
 from deepobs_runner.stacked_model import CannotStackError
 from deepobs_runner.stacked_optimizer import (
     ELEMENTWISE,

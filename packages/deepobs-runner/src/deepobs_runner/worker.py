@@ -35,9 +35,9 @@ def serve(start: Mapping[str, Any]) -> None:
     os.dup2(2, 1)
     import torch
 
-    from deepobs_runner.attempts import Outcome, attempt
     from deepobs_runner.backend.allocation import keep_memory
-    from deepobs_runner.progress import epochs_reached
+    from deepobs_runner.runs.outcome import Outcome, attempt
+    from deepobs_runner.runs.progress import epochs_reached
     from deepobs_runner.training.loop import Record
 
     def tell(**event: Any) -> None:

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from deepobs_problems import SUITES, problems_with
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.calibration import calibrate, describe_duration, predict
@@ -27,10 +26,11 @@ from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.dispatch import executor_of
-from deepobs_runner.progress import evaluations_of, report_progress
 from deepobs_runner.report import settings_by_problem
 from deepobs_runner.results.labels import show
 from deepobs_runner.results.result import check_writable, load_result, result_path
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers

@@ -7,13 +7,13 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Protocol
 
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.jobs import run_all
-from deepobs_runner.progress import Reporter
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.progress import Reporter
 
 NEEDS = {"ray": ("ray", "ray"), "slurm": ("submitit", "slurm")}
 """Module and extra of the executors that need one."""

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
@@ -26,8 +25,9 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.jobs import SECONDS_TO_STOP, usable_cores
-from deepobs_runner.progress import Reporter, Silent
 from deepobs_runner.results.result import check_writable
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.progress import Reporter, Silent
 from deepobs_runner.worker import terminable
 
 SECONDS_BETWEEN_LOOKS = 1.0

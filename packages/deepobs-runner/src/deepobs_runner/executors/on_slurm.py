@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner.attempts import Outcome
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
@@ -28,7 +27,8 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.executors.slurm_options import submitit_parameters
-from deepobs_runner.progress import Reporter, Silent
+from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.progress import Reporter, Silent
 from deepobs_runner.worker import terminable
 
 JOBS_IN_AN_ARRAY = 1000

@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 
-from deepobs_runner.attempts import Outcome, attempt, keep_failure
 from deepobs_runner.backend.allocation import keep_memory
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import finished_result
-from deepobs_runner.progress import Reporter, epochs_reached, evaluations_of, label_run
 from deepobs_runner.results.result import load_result, result_path
+from deepobs_runner.runs.outcome import Outcome, attempt, keep_failure
+from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_of, label_run
+from deepobs_runner.runs.run import finished_result
 
 SECONDS_FOR_A_LOCK = 120.0
 """How long a run that is taken up again waits for the lock of its lost worker. An NFS 4 server

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from deepobs_runner.progress import label_run
 from deepobs_runner.results.result import RunResult, Status
+from deepobs_runner.runs.progress import label_run
 from deepobs_runner.trackers import TrackerWarning
 from deepobs_runner.trackers.scalars import scalars
 

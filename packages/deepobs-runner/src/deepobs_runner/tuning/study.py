@@ -14,7 +14,6 @@ from deepobs_problems import load_problem
 from deepobs_problems.errors import nearest
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.execution import resolve_config
 from deepobs_runner.optimizers import (
     find_optimizer,
     hyperparameters_of,
@@ -22,6 +21,7 @@ from deepobs_runner.optimizers import (
     resolve_hyperparams,
 )
 from deepobs_runner.plans import FIRST_SEED
+from deepobs_runner.runs.run import resolve_config
 from deepobs_runner.schedules import schedule_from_json, schedule_to_json
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
 from deepobs_runner.tuning.rulesets import ADAPTIVE, RULESETS, Ruleset

@@ -8,13 +8,14 @@ from typing import Any
 
 from deepobs_data import list_datasets
 from deepobs_problems import load_problem
-from deepobs_runner.attempts import Outcome, attempt, survey
 from deepobs_runner.calibration import data_and_sizes
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.dispatch import Execute
 from deepobs_runner.jobs import run_all
-from deepobs_runner.progress import (
+from deepobs_runner.results.result import load_result, result_path
+from deepobs_runner.runs.outcome import Outcome, attempt, survey
+from deepobs_runner.runs.progress import (
     Metrics,
     Reporter,
     Silent,
@@ -22,7 +23,6 @@ from deepobs_runner.progress import (
     label_run,
     pass_on,
 )
-from deepobs_runner.results.result import load_result, result_path
 from deepobs_runner.training.loop import Record
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.rulesets import ADAPTIVE
