@@ -49,7 +49,7 @@ from deepobs_runner.results.result import (
 )
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.trackers import check_trackers
-from deepobs_runner.tracking import Tracking
+from deepobs_runner.trackers.tracking import Tracking
 from deepobs_runner.training.checkpoint import (
     Checkpoint,
     checkpoint_path,

@@ -73,10 +73,10 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
-    "tensorboard": Kind("event_files", "EventFiles", "tensorboard"),
-    "wandb": Kind("weights_and_biases", "WeightsAndBiases", "wandb"),
-    "csv": Kind("tables", "CsvTable"),
-    "jsonl": Kind("tables", "JsonLines"),
+    "tensorboard": Kind("tensorboard", "EventFiles", "tensorboard"),
+    "wandb": Kind("wandb", "WeightsAndBiases", "wandb"),
+    "csv": Kind("files", "CsvTable"),
+    "jsonl": Kind("files", "JsonLines"),
 }
 
 
