@@ -26,7 +26,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from ray.cluster_utils import Cluster
 
 from deepobs_runner import Execution, ExecutorOptions, RunConfig, executor_of, load_results
-from deepobs_runner.executors.dispatch import Execute
+from deepobs_runner.executors.registry import Execute
 from deepobs_runner.results.records import reproducible
 from deepobs_runner.results.result import result_path
 

@@ -26,7 +26,7 @@ from deepobs_runner import RunConfig, load_result, load_results
 from deepobs_runner.backend.distributed import ALONE, Ranks, launched
 from deepobs_runner.backend.shared_draws import SharedDraws, divides
 from deepobs_runner.errors import UsageError
-from deepobs_runner.jobs import run_all
+from deepobs_runner.executors.local import run_all
 from deepobs_runner.runs.run import resolve_config, resolve_world
 from deepobs_runner.training.data_order import Order
 

@@ -16,8 +16,8 @@ import pytest
 from deepobs_runner import Execution, ExecutorOptions, RunConfig, executor_of, load_results, run_all
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.on_slurm import Job
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
+from deepobs_runner.executors.slurm import Job
 from deepobs_runner.executors.slurm_options import minutes_of, parse_slurm, submitit_parameters
 from deepobs_runner.results.records import reproducible
 from deepobs_runner.results.result import result_path
@@ -133,7 +133,7 @@ def test_a_missing_extra_is_said_before_anything_is_trained(
 ):
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        "deepobs_runner.executors.dispatch.find_spec",
+        "deepobs_runner.executors.registry.find_spec",
         lambda asked: None if asked == module else real(asked),
     )
     words = ["bench", "SGD", "lr=1", "--problem", "two_d_branin", "--out", str(tmp_path / "out")]

@@ -15,7 +15,7 @@ import torch
 
 from deepobs_runner import Execution, RunConfig, load_plan, load_result, load_results, run
 from deepobs_runner.errors import RunLockedError, UsageError
-from deepobs_runner.jobs import run_all, spread_devices, threads_per_worker
+from deepobs_runner.executors.local import run_all, spread_devices, threads_per_worker
 from deepobs_runner.results.records import reproducible
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.run import resolve_config
@@ -80,7 +80,7 @@ class Listener:
 def test_whatever_happens_to_one_run_the_others_go_on(tmp_path, optimizers, capfd, monkeypatch):
     monkeypatch.setenv("DEEPOBS_OFFLINE", "1")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("deepobs_runner.jobs.usable_cores", lambda: 6)
+    monkeypatch.setattr("deepobs_runner.executors.local.usable_cores", lambda: 6)
     configs = [
         configure(seed=1),
         configure(f"{optimizers}:Failing"),

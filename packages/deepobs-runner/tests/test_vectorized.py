@@ -23,13 +23,17 @@ from deepobs_runner import (
     vectorized,
 )
 from deepobs_runner.cli import main
+from deepobs_runner.executors.vectorized.batching import VectorizeWarning, sets_of
+from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
+from deepobs_runner.executors.vectorized.optimizer import (
+    ELEMENTWISE,
+    StackedOptimizer,
+    agrees_with_torch,
+)
+from deepobs_runner.executors.vectorized.run import cut, grids_of, run_vectorized
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.runs.run import DoubleDecayWarning
 from deepobs_runner.schedules import Cosine
-from deepobs_runner.stacked_model import CannotStackError, StackedModel
-from deepobs_runner.stacked_optimizer import ELEMENTWISE, StackedOptimizer, agrees_with_torch
-from deepobs_runner.together import VectorizeWarning, sets_of
-from deepobs_runner.vectorized import cut, grids_of, run_vectorized
 
 OPTIONS = {
     "Adagrad": {"lr_decay": 0.1},

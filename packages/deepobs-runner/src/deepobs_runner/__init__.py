@@ -21,7 +21,7 @@ _HOME = {
     "Step": "schedules",
     "UsageError": "errors",
     "Warmup": "schedules",
-    "executor_of": "executors.dispatch",
+    "executor_of": "executors.registry",
     "keep_memory": "backend.allocation",
     "load_original": "results.original",
     "load_plan": "plans",
@@ -30,7 +30,7 @@ _HOME = {
     "official_results": "results.official",
     "resolve_config": "runs.run",
     "run": "runs.run",
-    "run_all": "jobs",
+    "run_all": "executors.local",
     "train": "training.loop",
 }
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from deepobs_problems.errors import nearest
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
-from deepobs_runner.helpers import helpers
+from deepobs_runner.executors.worker_pool import helpers
 from deepobs_runner.reporting.assembly import assemble
 from deepobs_runner.reporting.kinds import TABLES
 from deepobs_runner.reporting.latex import latex_table

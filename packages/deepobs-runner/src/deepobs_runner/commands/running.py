@@ -18,8 +18,8 @@ from deepobs_runner.calibration import Pace, calibrate, describe_duration, kind_
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.dispatch import executor_of
 from deepobs_runner.executors.options import ExecutorOptions
+from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.executors.slurm_options import parse_slurm
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans import FIRST_SEED, load_plan

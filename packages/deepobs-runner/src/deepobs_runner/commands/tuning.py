@@ -25,7 +25,7 @@ from deepobs_runner.commands.running import (
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.dispatch import executor_of
+from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.report import settings_by_problem
 from deepobs_runner.results.labels import show
 from deepobs_runner.results.result import check_writable, load_result, result_path

@@ -27,6 +27,7 @@ from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.analysis.profiles import compared_labels
 from deepobs_runner.analysis.resampling import percent
 from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.worker_pool import Here
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
 from deepobs_runner.figures.drawing import Drawing
 from deepobs_runner.figures.lines import metric_at
@@ -38,7 +39,6 @@ from deepobs_runner.figures.subjects import looks_of_contenders
 from deepobs_runner.figures.training_curves import plot_curves
 from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
-from deepobs_runner.helpers import Here
 from deepobs_runner.report import file_names
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.provenance import YOURS, whose

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.worker_pool import Here
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
-from deepobs_runner.helpers import Here
 from deepobs_runner.reporting.assembly import Report
 from deepobs_runner.reporting.bibliography import bibtex
 from deepobs_runner.reporting.html import html_report

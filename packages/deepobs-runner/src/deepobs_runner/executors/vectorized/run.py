@@ -19,6 +19,14 @@ from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.devices import choose_device, environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import RunLockedError
+from deepobs_runner.executors.vectorized.model import CannotStackError
+from deepobs_runner.executors.vectorized.optimizer import (
+    ELEMENTWISE,
+    NOT_STACKED,
+    agrees_with_torch,
+    other_options,
+)
+from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
 from deepobs_runner.results.result import RunResult, check_writable, remove_leftovers
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.run import (
@@ -29,14 +37,6 @@ from deepobs_runner.runs.run import (
     finished_result,
     optimizer_of,
 )
-from deepobs_runner.stacked_model import CannotStackError
-from deepobs_runner.stacked_optimizer import (
-    ELEMENTWISE,
-    NOT_STACKED,
-    agrees_with_torch,
-    other_options,
-)
-from deepobs_runner.stacked_training import Grid, StackedRuns
 from deepobs_runner.training.checkpoint import checkpoint_path
 from deepobs_runner.training.loop import Record
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 BOOT = (
     "import sys, pickle; start = pickle.load(sys.stdin.buffer); sys.path[:] = start['path']; "
-    "from deepobs_runner.worker import serve; serve(start)"
+    "from deepobs_runner.executors.worker import serve; serve(start)"
 )
 """Run by the worker's `python -c`; the modules are then found where the parent finds them."""
 

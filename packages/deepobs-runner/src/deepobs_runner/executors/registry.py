@@ -10,8 +10,8 @@ from typing import Protocol
 from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.options import ExecutorOptions
-from deepobs_runner.jobs import run_all
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter
 
@@ -56,11 +56,11 @@ def executor_of(options: ExecutorOptions, ranks: Ranks = ALONE) -> Execute:
             f'pip install "deepobs-runner[{extra}]".'
         )
     if options.name == "ray":
-        from deepobs_runner.executors.on_ray import run_on_ray
+        from deepobs_runner.executors.ray import run_on_ray
 
         return partial(run_on_ray, options=options)
     if options.name == "slurm":
-        from deepobs_runner.executors.on_slurm import run_on_slurm
+        from deepobs_runner.executors.slurm import run_on_slurm
         from deepobs_runner.executors.slurm_options import submitit_parameters
 
         submitit_parameters(options)  # refused here, before anything is trained

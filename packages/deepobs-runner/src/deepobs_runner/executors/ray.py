@@ -16,6 +16,7 @@ from typing import Any
 
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.local import SECONDS_TO_STOP, usable_cores
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.remote import (
     Follower,
@@ -24,11 +25,10 @@ from deepobs_runner.executors.remote import (
     perform,
     worker_environment,
 )
-from deepobs_runner.jobs import SECONDS_TO_STOP, usable_cores
+from deepobs_runner.executors.worker import terminable
 from deepobs_runner.results.result import check_writable
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
-from deepobs_runner.worker import terminable
 
 SECONDS_BETWEEN_LOOKS = 1.0
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from deepobs_problems import load_problem
 from deepobs_runner.config import Execution, RunConfig, Vectorize
+from deepobs_runner.executors.vectorized.run import cut, grids_of, run_vectorized, why_not
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, evaluations_of, label_run, pass_on
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.training.loop import Record
-from deepobs_runner.vectorized import cut, grids_of, run_vectorized, why_not
 
 PAYS_UP_TO = 10_000
 """Trained numbers of a network up to which `auto` trains runs together. Of the catalog, these are

@@ -27,9 +27,9 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.executors.slurm_options import submitit_parameters
+from deepobs_runner.executors.worker import terminable
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
-from deepobs_runner.worker import terminable
 
 JOBS_IN_AN_ARRAY = 1000
 """SLURM's `MaxArraySize` is 1001 if a site has not changed it."""

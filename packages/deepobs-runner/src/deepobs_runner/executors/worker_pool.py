@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.jobs import usable_cores
+from deepobs_runner.executors.local import usable_cores
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -22,9 +22,9 @@ from deepobs_problems.evaluation import cast, evaluation_mode
 from deepobs_runner.backend.devices import choose_device, compute_dtype, numerics
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
+from deepobs_runner.executors.vectorized.optimizer import StackedOptimizer
 from deepobs_runner.optimizers import MakeOptimizer
-from deepobs_runner.stacked_model import CannotStackError, StackedModel
-from deepobs_runner.stacked_optimizer import StackedOptimizer
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.data_order import (
     Order,

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import IO, Any, cast
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.worker import BOOT
+from deepobs_runner.executors.worker import BOOT
 
 TEXT_KEPT = 20_000
 """Characters of what a worker prints that are kept until the run ends."""

@@ -1,0 +1,1 @@
+"""Many runs of one small problem, trained together in one process."""
