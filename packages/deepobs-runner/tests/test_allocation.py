@@ -11,7 +11,7 @@ import pytest
 from deepobs_runner import keep_memory, load_results
 from deepobs_runner.backend import allocation
 from deepobs_runner.backend.allocation import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, VARIABLES
-from deepobs_runner.sgd_steps import machine_of
+from deepobs_runner.plans.calibration import machine_of
 
 # Page faults of 20 tensors of 64 MB after 20 others, each freed before the next is made.
 PAGES = """

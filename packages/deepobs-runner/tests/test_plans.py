@@ -7,8 +7,8 @@ import pytest
 
 from deepobs_data import DataNotFoundError
 from deepobs_runner import Execution, UsageError, load_plan
-from deepobs_runner.calibration import Pace, calibrate, kind_of, predict
 from deepobs_runner.cli import main
+from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, predict
 from deepobs_runner.schedules import Cosine, Warmup
 
 
@@ -376,7 +376,7 @@ settings: {epochs: 1, valid_size: 5000}
     from deepobs_problems import load_problem
 
     problem = replace(load_problem("fmnist_logreg"), data=absent)
-    monkeypatch.setattr("deepobs_runner.calibration.load_problem", lambda name: problem)
+    monkeypatch.setattr("deepobs_runner.plans.estimate.load_problem", lambda name: problem)
     (pace,) = calibrate([config], Execution(device="cpu", data_dir=tmp_path / "data")).values()
     assert pace.steps_per_epoch == 55_000 // 128
     assert pace.step > 0
@@ -389,6 +389,6 @@ def test_a_calibration_that_fails_is_a_sentence(plan, monkeypatch):
         raise ValueError("no such preconditioner")
 
     configs = plan(SMALL)
-    monkeypatch.setattr("deepobs_runner.calibration.optimizer_of", broken)
+    monkeypatch.setattr("deepobs_runner.plans.estimate.optimizer_of", broken)
     (reason,) = calibrate(configs, Execution(device="cpu")).values()
     assert reason == "SGD on quadratic_deep: ValueError: no such preconditioner"

@@ -7,11 +7,9 @@ import torch
 
 from deepobs_runner import Execution, RunConfig, UsageError, run
 from deepobs_runner.backend.devices import environment
-from deepobs_runner.calibration import Pace, kind_of
 from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
-from deepobs_runner.runs.run import resolve_config
-from deepobs_runner.sgd_steps import (
+from deepobs_runner.plans.calibration import (
     Calibration,
     calibration_for,
     keep,
@@ -22,6 +20,8 @@ from deepobs_runner.sgd_steps import (
     measure,
     sgd_step_equivalents,
 )
+from deepobs_runner.plans.estimate import Pace, kind_of
+from deepobs_runner.runs.run import resolve_config
 
 CPU = Execution(device="cpu")
 PACE = Pace(start=1.0, step=0.002, evaluation=0.5, steps_per_epoch=8)

@@ -209,7 +209,7 @@ def test_a_full_disk_is_said_and_gone_on_from(name, execution, capsys, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr("deepobs_runner.tuning.ledger.write_bytes", full)
-        patch.setattr("deepobs_runner.tuning.plan_writing.write_bytes", full)
+        patch.setattr("deepobs_runner.plans.write.write_bytes", full)
         if name == "ledger.jsonl":
             own = SimpleNamespace(**{**vars(os), "fsync": lambda _: full(Path(name), b"")})
             patch.setattr("deepobs_runner.tuning.ledger.os", own)

@@ -24,7 +24,7 @@ _HOME = {
     "executor_of": "executors.registry",
     "keep_memory": "backend.allocation",
     "load_original": "results.original",
-    "load_plan": "plans",
+    "load_plan": "plans.plan",
     "load_result": "results.result",
     "load_results": "results.result",
     "official_results": "results.official",

@@ -14,7 +14,6 @@ from rich.console import Console
 from deepobs_problems import problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.distributed import joined, launched
-from deepobs_runner.calibration import Pace, calibrate, describe_duration, kind_of, predict
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -22,14 +21,15 @@ from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.executors.slurm_options import parse_slurm
 from deepobs_runner.optimizers import parse_hyperparams
-from deepobs_runner.plans import FIRST_SEED, load_plan
+from deepobs_runner.plans.calibration import kept_paces, load_calibrations
+from deepobs_runner.plans.estimate import Pace, calibrate, describe_duration, kind_of, predict
+from deepobs_runner.plans.plan import FIRST_SEED, load_plan
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.results.result import check_writable, load_result, result_path
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, label_run, report_progress
 from deepobs_runner.runs.run import resolve_config, resolve_world
 from deepobs_runner.schedules import parse_schedule
-from deepobs_runner.sgd_steps import kept_paces, load_calibrations
 from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.training.checkpoint import checkpoint_path

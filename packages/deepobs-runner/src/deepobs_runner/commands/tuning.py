@@ -14,7 +14,6 @@ from rich.table import Table
 from deepobs_problems import SUITES, problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import choose_device
-from deepobs_runner.calibration import calibrate, describe_duration, predict
 from deepobs_runner.commands.running import (
     SETTING_OPTIONS,
     execution_of,
@@ -26,6 +25,8 @@ from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of
+from deepobs_runner.plans.estimate import calibrate, describe_duration, predict
+from deepobs_runner.plans.write import Winners, write_plans
 from deepobs_runner.report import settings_by_problem
 from deepobs_runner.results.labels import show
 from deepobs_runner.results.result import check_writable, load_result, result_path
@@ -45,7 +46,6 @@ from deepobs_runner.tuning.ledger import (
     stored_study,
     study_folder,
 )
-from deepobs_runner.tuning.plan_writing import Winners, write_plans
 from deepobs_runner.tuning.samplers import predrawn
 from deepobs_runner.tuning.selection import Trial
 from deepobs_runner.tuning.space_options import read_spaces

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.plan_reading import Item, read_yaml
+from deepobs_runner.plans.strict_yaml import Item, read_yaml
 from deepobs_runner.tuning.spaces import Dimension, Space, dimension_from_json, parse_dimension
 
 SUFFIXES = (".yaml", ".yml")

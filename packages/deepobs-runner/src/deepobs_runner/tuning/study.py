@@ -20,7 +20,7 @@ from deepobs_runner.optimizers import (
     make_optimizer,
     resolve_hyperparams,
 )
-from deepobs_runner.plans import FIRST_SEED
+from deepobs_runner.plans.plan import FIRST_SEED
 from deepobs_runner.runs.run import resolve_config
 from deepobs_runner.schedules import schedule_from_json, schedule_to_json
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS

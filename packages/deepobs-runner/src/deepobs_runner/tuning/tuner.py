@@ -8,11 +8,11 @@ from typing import Any
 
 from deepobs_data import list_datasets
 from deepobs_problems import load_problem
-from deepobs_runner.calibration import data_and_sizes
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.registry import Execute
+from deepobs_runner.plans.estimate import data_and_sizes
 from deepobs_runner.results.result import load_result, result_path
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
 from deepobs_runner.runs.progress import (

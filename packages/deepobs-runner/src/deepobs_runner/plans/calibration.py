@@ -18,9 +18,9 @@ from platformdirs import user_cache_path
 
 from deepobs_problems import load_problem
 from deepobs_runner.backend.devices import choose_device, environment
-from deepobs_runner.calibration import Pace, calibrate, kind_of, threads_among
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among
 from deepobs_runner.results.result import write_atomically
 from deepobs_runner.runs.run import resolve_config
 

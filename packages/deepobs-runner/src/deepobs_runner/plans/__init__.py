@@ -1,0 +1,1 @@
+"""Plans: YAML files that list runs, and how long the runs will take."""
