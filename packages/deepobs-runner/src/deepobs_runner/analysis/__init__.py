@@ -4,7 +4,6 @@ Everything takes ordinary `RunResult`s, loaded from a folder or shipped, and ret
 dataclasses with `rows()`. docs/statistics.md says what each number means and what it does not.
 """
 
-from deepobs_runner.analysis.bands import Band, curve_band
 from deepobs_runner.analysis.comparison import (
     Paired,
     compare_paired,
@@ -12,10 +11,11 @@ from deepobs_runner.analysis.comparison import (
     holm,
     signed_rank_p,
 )
+from deepobs_runner.analysis.contenders import Contender, candidates, contenders, labels_of
+from deepobs_runner.analysis.curves import Band, curve_band
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
 from deepobs_runner.analysis.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.analysis.first_epochs import first_epochs
-from deepobs_runner.analysis.grouping import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.metrics import (
     End,
     Metric,
@@ -25,8 +25,8 @@ from deepobs_runner.analysis.metrics import (
     metric_of,
     summarize_end,
 )
-from deepobs_runner.analysis.planning import seeds_for_mean, seeds_for_ratio
 from deepobs_runner.analysis.profiles import Profile, Profiles, performance_profiles
+from deepobs_runner.analysis.sample_size import seeds_for_mean, seeds_for_ratio
 from deepobs_runner.analysis.sensitivity import (
     Sensitivity,
     Window,
@@ -49,7 +49,7 @@ from deepobs_runner.analysis.times import (
     published_speed,
     times_to_target,
 )
-from deepobs_runner.analysis.tuning import TuningCurve, expected_best
+from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best
 from deepobs_runner.analysis.verdict import (
     Verdict,
     judge,

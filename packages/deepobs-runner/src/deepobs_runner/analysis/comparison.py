@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from deepobs_runner.analysis.grouping import Contender, find
+from deepobs_runner.analysis.bootstrap import check_level
+from deepobs_runner.analysis.contenders import Contender, find
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
@@ -23,7 +24,6 @@ from deepobs_runner.analysis.metrics import (
     ranked,
     value_of,
 )
-from deepobs_runner.analysis.resampling import check_level
 from deepobs_runner.results.result import RunResult
 
 EXACT = 60

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.analysis.metrics import Row, is_diverged, is_finished
-from deepobs_runner.analysis.resampling import check_level
 from deepobs_runner.results.result import RunResult
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from scipy import stats
 
-from deepobs_runner.analysis.resampling import LEAST_SEEDS, check_level, check_resamples, quantiles
+from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, check_level, check_resamples, quantiles
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import FINISHED, RunResult
 

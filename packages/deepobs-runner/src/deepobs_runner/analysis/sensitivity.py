@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from deepobs_runner.analysis.bootstrap import quantiles
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
@@ -17,7 +18,6 @@ from deepobs_runner.analysis.metrics import (
     ranked,
     value_of,
 )
-from deepobs_runner.analysis.resampling import quantiles
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.labels import RATES
 from deepobs_runner.results.result import RunResult

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepobs_runner.analysis.grouping import Contender, find
-from deepobs_runner.analysis.metrics import Row
-from deepobs_runner.analysis.planning import seeds_for_ratio
-from deepobs_runner.analysis.resampling import (
+from deepobs_runner.analysis.bootstrap import (
     LEAST_SEEDS,
     check_level,
     check_resamples,
     interval,
 )
+from deepobs_runner.analysis.contenders import Contender, find
+from deepobs_runner.analysis.metrics import Row
+from deepobs_runner.analysis.sample_size import seeds_for_ratio
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.analysis.times import Times, Unit, times_to_target
 

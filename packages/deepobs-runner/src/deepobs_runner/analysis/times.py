@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Row, is_diverged
-from deepobs_runner.analysis.resampling import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.survival import resampled_medians, survival_median
 from deepobs_runner.analysis.targets import Target
 from deepobs_runner.errors import UsageError

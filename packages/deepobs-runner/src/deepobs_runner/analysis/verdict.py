@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis.comparison import Paired, compare_paired
+from deepobs_runner.analysis.contenders import Contender, contenders, labels_of
 from deepobs_runner.analysis.fairness import Agreement, agreement, foreign_targets, unequal
-from deepobs_runner.analysis.grouping import Contender, contenders, labels_of
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
 from deepobs_runner.analysis.targets import Target, target_of

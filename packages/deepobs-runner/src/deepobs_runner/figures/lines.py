@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from deepobs_runner.analysis import Band, Metric
-from deepobs_runner.analysis.resampling import percent
+from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.figures.style import Look, mark
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from deepobs_runner.analysis import (
     summarize_end,
     times_to_target,
 )
-from deepobs_runner.analysis.resampling import percent
+from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import metric_title
 from deepobs_runner.figures.style import (

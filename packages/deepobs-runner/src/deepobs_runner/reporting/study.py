@@ -16,8 +16,8 @@ from deepobs_runner.analysis import (
     labels_of,
     target_of,
 )
-from deepobs_runner.analysis.grouping import find
-from deepobs_runner.analysis.resampling import percent
+from deepobs_runner.analysis.bootstrap import percent
+from deepobs_runner.analysis.contenders import find
 from deepobs_runner.comparability import has_stand_in_data
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult

@@ -18,7 +18,7 @@ from deepobs_runner.analysis import (
     seeds_for_mean,
     sensitivity_of,
 )
-from deepobs_runner.analysis.grouping import families_of, trials_of
+from deepobs_runner.analysis.contenders import families_of, trials_of
 from deepobs_runner.analysis.metrics import is_diverged, is_finished
 from deepobs_runner.reporting.study import Study
 from deepobs_runner.reporting.tables import (

@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from deepobs_runner.analysis.metrics import Metric, Row, is_diverged
-from deepobs_runner.analysis.resampling import (
+from deepobs_runner.analysis.bootstrap import (
     LEAST_SEEDS,
     check_level,
     check_resamples,
     quantiles,
     resample_counts,
 )
+from deepobs_runner.analysis.metrics import Metric, Row, is_diverged
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from deepobs_runner.analysis.resampling import check_level
+from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.errors import UsageError
 
 MOST_SEEDS = 100_000

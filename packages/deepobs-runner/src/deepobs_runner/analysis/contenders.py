@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepobs_runner.analysis.bootstrap import quantiles
 from deepobs_runner.analysis.metrics import (
     Metric,
     final_value,
@@ -15,7 +16,6 @@ from deepobs_runner.analysis.metrics import (
     metric_of,
     ranked,
 )
-from deepobs_runner.analysis.resampling import quantiles
 from deepobs_runner.results.provenance import OFFICIAL, YOURS, whose
 from deepobs_runner.results.result import RunResult, by_setting
 
