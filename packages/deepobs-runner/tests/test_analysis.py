@@ -44,12 +44,12 @@ from deepobs_runner.analysis import (
     unequal,
 )
 from deepobs_runner.analysis.bootstrap import interval, quantiles
-from deepobs_runner.analysis.comparison import rank_sum_p, shift_of
-from deepobs_runner.analysis.fairness import agreement
-from deepobs_runner.analysis.profiles import profile_integral, profile_ratios, profile_steps
-from deepobs_runner.analysis.survival import resampled_medians
 from deepobs_runner.analysis.tuning_curve import best_of
-from deepobs_runner.analysis.verdict import ratio_bracket
+from deepobs_runner.comparison.fairness import agreement
+from deepobs_runner.comparison.paired import rank_sum_p, shift_of
+from deepobs_runner.comparison.profiles import profile_integral, profile_ratios, profile_steps
+from deepobs_runner.comparison.survival import resampled_medians
+from deepobs_runner.comparison.verdict import ratio_bracket
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.schedules import Cosine
 

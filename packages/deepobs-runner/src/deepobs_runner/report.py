@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from deepobs_runner.analysis.metrics import is_diverged
-from deepobs_runner.comparability import (
+from deepobs_runner.comparison.comparability import (
     has_stand_in_data,
     notes_on_official,
     notes_on_stand_in_data,

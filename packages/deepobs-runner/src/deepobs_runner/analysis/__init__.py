@@ -4,17 +4,9 @@ Everything takes ordinary `RunResult`s, loaded from a folder or shipped, and ret
 dataclasses with `rows()`. docs/statistics.md says what each number means and what it does not.
 """
 
-from deepobs_runner.analysis.comparison import (
-    Paired,
-    compare_paired,
-    hodges_lehmann,
-    holm,
-    signed_rank_p,
-)
 from deepobs_runner.analysis.contenders import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.curves import Band, curve_band
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
-from deepobs_runner.analysis.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.metrics import (
     End,
@@ -25,7 +17,6 @@ from deepobs_runner.analysis.metrics import (
     metric_of,
     summarize_end,
 )
-from deepobs_runner.analysis.profiles import Profile, Profiles, performance_profiles
 from deepobs_runner.analysis.sample_size import seeds_for_mean, seeds_for_ratio
 from deepobs_runner.analysis.sensitivity import (
     Sensitivity,
@@ -34,23 +25,32 @@ from deepobs_runner.analysis.sensitivity import (
     near_best,
     sensitivity_of,
 )
-from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
-from deepobs_runner.analysis.survival import survival_curve, survival_median
-from deepobs_runner.analysis.targets import (
+from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best
+from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
+from deepobs_runner.comparison.paired import (
+    Paired,
+    compare_paired,
+    hodges_lehmann,
+    holm,
+    signed_rank_p,
+)
+from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
+from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
+from deepobs_runner.comparison.survival import survival_curve, survival_median
+from deepobs_runner.comparison.targets import (
     CONVERGENCE,
     Target,
     convergence_target,
     target_of,
 )
-from deepobs_runner.analysis.times import (
+from deepobs_runner.comparison.time_to_target import (
     Speed,
     Times,
     Unit,
     published_speed,
     times_to_target,
 )
-from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best
-from deepobs_runner.analysis.verdict import (
+from deepobs_runner.comparison.verdict import (
     Verdict,
     judge,
     judge_contenders,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepobs_runner.analysis import Verdict
-from deepobs_runner.analysis.verdict import paired_sentence, speed_sentence
+from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report import file_names, notes
 from deepobs_runner.reporting.kinds import TABLES

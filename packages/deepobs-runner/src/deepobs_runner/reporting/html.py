@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from deepobs_runner.analysis import Verdict
-from deepobs_runner.analysis.verdict import paired_sentence, speed_sentence
+from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.reporting.assembly import OVER_PROBLEMS, Report, Section
 from deepobs_runner.reporting.bibliography import bibtex

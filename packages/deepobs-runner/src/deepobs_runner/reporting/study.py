@@ -18,7 +18,7 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.contenders import find
-from deepobs_runner.comparability import has_stand_in_data
+from deepobs_runner.comparison.comparability import has_stand_in_data
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting, settings_of

@@ -12,8 +12,8 @@ import numpy as np
 
 from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Row, is_diverged
-from deepobs_runner.analysis.survival import resampled_medians, survival_median
-from deepobs_runner.analysis.targets import Target
+from deepobs_runner.comparison.survival import resampled_medians, survival_median
+from deepobs_runner.comparison.targets import Target
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult

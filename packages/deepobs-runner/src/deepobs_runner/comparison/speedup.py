@@ -17,8 +17,8 @@ from deepobs_runner.analysis.bootstrap import (
 from deepobs_runner.analysis.contenders import Contender, find
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.sample_size import seeds_for_ratio
-from deepobs_runner.analysis.targets import Target
-from deepobs_runner.analysis.times import Times, Unit, times_to_target
+from deepobs_runner.comparison.targets import Target
+from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
 
 
 @dataclass(frozen=True, kw_only=True)

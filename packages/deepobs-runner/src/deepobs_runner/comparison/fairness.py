@@ -9,8 +9,8 @@ from deepobs_runner.analysis.contenders import Contender, is_official
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.analysis.targets import Target
-from deepobs_runner.comparability import official_l2
+from deepobs_runner.comparison.comparability import official_l2
+from deepobs_runner.comparison.targets import Target
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.results.result import RunResult

@@ -16,8 +16,8 @@ from deepobs_runner.analysis.bootstrap import (
 )
 from deepobs_runner.analysis.contenders import Contender, find, labels_of
 from deepobs_runner.analysis.metrics import Row
-from deepobs_runner.analysis.targets import Target
-from deepobs_runner.analysis.times import Times, Unit, times_to_target
+from deepobs_runner.comparison.targets import Target
+from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
 from deepobs_runner.text import join
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepobs_runner.analysis.comparison import Paired, compare_paired
 from deepobs_runner.analysis.contenders import Contender, contenders, labels_of
-from deepobs_runner.analysis.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.analysis.metrics import Row
-from deepobs_runner.analysis.speedup import ProblemSpeedup, Speedup, speedup
-from deepobs_runner.analysis.targets import Target, target_of
-from deepobs_runner.analysis.times import Unit
+from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
+from deepobs_runner.comparison.paired import Paired, compare_paired
+from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
+from deepobs_runner.comparison.targets import Target, target_of
+from deepobs_runner.comparison.time_to_target import Unit
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.text import count, join
 

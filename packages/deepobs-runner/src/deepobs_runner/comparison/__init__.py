@@ -1,0 +1,1 @@
+"""The comparison of optimizers: targets, times, speedups, tests and verdicts, as numbers."""
