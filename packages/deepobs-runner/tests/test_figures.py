@@ -47,9 +47,9 @@ from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
 from deepobs_runner.figures.subjects import looks_of_contenders
 from deepobs_runner.figures.terminal import series_of, to_text
+from deepobs_runner.figures.trajectories import MINIMA, follow
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.settings import settings_of
-from deepobs_runner.trajectories import MINIMA, follow
 
 
 def make(losses, optimizer="SGD", *, seed=1, status="done", lr=0.1, problem="p", accuracy=None):

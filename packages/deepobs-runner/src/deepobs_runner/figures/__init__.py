@@ -5,6 +5,7 @@ drawn. docs/figures.md shows what there is.
 """
 
 from deepobs_runner.figures.comparison import plot_comparison
+from deepobs_runner.figures.curves import plot_curves
 from deepobs_runner.figures.drawing import Drawing
 from deepobs_runner.figures.gallery import KINDS, drawings
 from deepobs_runner.figures.profile import plot_profile
@@ -12,7 +13,6 @@ from deepobs_runner.figures.saving import FORMATS, save, save_pages, to_svg
 from deepobs_runner.figures.sensitivity import plot_sensitivity
 from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, palette_of
-from deepobs_runner.figures.training_curves import plot_curves
 from deepobs_runner.figures.trajectory import plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
 

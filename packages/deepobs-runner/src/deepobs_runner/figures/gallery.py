@@ -29,6 +29,7 @@ from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.worker_pool import Here
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
+from deepobs_runner.figures.curves import plot_curves
 from deepobs_runner.figures.drawing import Drawing
 from deepobs_runner.figures.lines import metric_at
 from deepobs_runner.figures.profile import plot_profile
@@ -36,7 +37,7 @@ from deepobs_runner.figures.sensitivity import grid_of, plot_sensitivity
 from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import Look, Palette, palette_of
 from deepobs_runner.figures.subjects import looks_of_contenders
-from deepobs_runner.figures.training_curves import plot_curves
+from deepobs_runner.figures.trajectories import Trajectory, names_code, try_to_follow
 from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
 from deepobs_runner.report import file_names
@@ -45,7 +46,6 @@ from deepobs_runner.results.provenance import YOURS, whose
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import join
-from deepobs_runner.trajectories import Trajectory, names_code, try_to_follow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
-from deepobs_runner.trajectories import MINIMA, Trajectory, surface
+from deepobs_runner.figures.trajectories import MINIMA, Trajectory, surface
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
