@@ -9,11 +9,11 @@ pytest.importorskip("optuna")
 
 from deepobs_runner import load_result
 from deepobs_runner.analysis.metrics import Metric
-from deepobs_runner.tuning.adaptive import OptunaSampler
 from deepobs_runner.tuning.ledger import opened, read_ledger, tuning_cost
-from deepobs_runner.tuning.selection import Trial
+from deepobs_runner.tuning.optuna import OptunaSampler
 from deepobs_runner.tuning.spaces import Choice, LogUniform, Space
 from deepobs_runner.tuning.study import make_study
+from deepobs_runner.tuning.trials import Trial
 from deepobs_runner.tuning.tuner import choose_valid_sizes, make_trials
 
 SPACE = Space({"lr": LogUniform(1e-6, 1.0), "nesterov": Choice((True, False))})

@@ -15,7 +15,6 @@ from deepobs_runner.schedules import Exponential
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
 from deepobs_runner.tuning.rulesets import RULESETS
 from deepobs_runner.tuning.samplers import predrawn
-from deepobs_runner.tuning.selection import Trial, best_of, judge, shares_of_progress
 from deepobs_runner.tuning.space_options import read_spaces
 from deepobs_runner.tuning.spaces import (
     Choice,
@@ -28,6 +27,7 @@ from deepobs_runner.tuning.spaces import (
     show_dimension,
 )
 from deepobs_runner.tuning.study import Study, make_study
+from deepobs_runner.tuning.trials import Trial, best_of, judge, shares_of_progress
 
 ONE_OF_EACH = Space(
     {

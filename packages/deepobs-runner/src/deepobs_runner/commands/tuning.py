@@ -47,10 +47,10 @@ from deepobs_runner.tuning.ledger import (
     study_folder,
 )
 from deepobs_runner.tuning.samplers import predrawn
-from deepobs_runner.tuning.selection import Trial
 from deepobs_runner.tuning.space_options import read_spaces
 from deepobs_runner.tuning.spaces import Choice
 from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
+from deepobs_runner.tuning.trials import Trial
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
 
 

@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 
 from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.results.result import check_writable, write_bytes
-from deepobs_runner.tuning.selection import Trial
 from deepobs_runner.tuning.study import Study
+from deepobs_runner.tuning.trials import Trial
 
 FOLDER = "tuning"
 STUDY = "study.json"

@@ -20,7 +20,7 @@ from deepobs_runner.tuning.rulesets import PREDRAWN
 from deepobs_runner.tuning.spaces import Choice, Space
 
 if TYPE_CHECKING:
-    from deepobs_runner.tuning.selection import Trial
+    from deepobs_runner.tuning.trials import Trial
 
 Point = dict[str, Any]
 

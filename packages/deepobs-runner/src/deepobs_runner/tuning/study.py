@@ -182,7 +182,7 @@ class Study:
         if self.one_shot:
             return Predrawn([{}])
         if self.sampler in ADAPTIVE:
-            from deepobs_runner.tuning.adaptive import OptunaSampler
+            from deepobs_runner.tuning.optuna import OptunaSampler
 
             return OptunaSampler(
                 self.sampler, candidate.space, self.seed, epochs if self.prune else None

@@ -27,14 +27,14 @@ from deepobs_runner.training.loop import Record
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.rulesets import ADAPTIVE
 from deepobs_runner.tuning.samplers import Point, Sampler
-from deepobs_runner.tuning.selection import (
+from deepobs_runner.tuning.study import Candidate, Study
+from deepobs_runner.tuning.trials import (
     PRUNED,
     Trial,
     best_of,
     judge,
     shares_of_progress,
 )
-from deepobs_runner.tuning.study import Candidate, Study
 
 GENERATED = frozenset(entry.name for entry in list_datasets() if entry.kind == "synthetic")
 """Data sets that are made of random numbers."""
@@ -289,7 +289,7 @@ def _follow_pruned(
     arm: _Arm, ledger: Ledger, execution: Execution, retry_failed: bool, reporter: Reporter
 ) -> None:
     """Make the trials of an arm one after another; the pruner may end each after any epoch."""
-    from deepobs_runner.tuning.adaptive import OptunaSampler
+    from deepobs_runner.tuning.optuna import OptunaSampler
 
     study, sampler = ledger.study, arm.sampler
     assert isinstance(sampler, OptunaSampler)

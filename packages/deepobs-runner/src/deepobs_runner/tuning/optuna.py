@@ -19,8 +19,8 @@ from typing import Any
 from deepobs_runner.errors import UsageError
 from deepobs_runner.seeds import seed_of
 from deepobs_runner.tuning.samplers import Point
-from deepobs_runner.tuning.selection import Trial
 from deepobs_runner.tuning.spaces import Choice, Space
+from deepobs_runner.tuning.trials import Trial
 
 
 class OptunaSampler:
