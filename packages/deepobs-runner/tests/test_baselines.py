@@ -10,7 +10,7 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import contenders
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
-from deepobs_runner.report import settings_by_problem
+from deepobs_runner.report.notes import settings_by_problem
 from deepobs_runner.results.baselines import (
     FOLDERS_VARIABLE,
     all_results,

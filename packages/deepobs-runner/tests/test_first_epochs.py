@@ -10,8 +10,8 @@ from deepobs_runner import RunConfig, RunResult, UsageError, official_results
 from deepobs_runner.analysis import first_epochs, target_of
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.cli import main
-from deepobs_runner.reporting.assembly import assemble
-from deepobs_runner.reporting.study import make_study
+from deepobs_runner.report.data import make_study
+from deepobs_runner.report.sections import assemble
 from deepobs_runner.results.result import save_result
 from deepobs_runner.schedules import Cosine
 

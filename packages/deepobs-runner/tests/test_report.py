@@ -10,7 +10,7 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.report import notes, settings_by_problem
+from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.results.result import save_result
 from deepobs_runner.results.settings import settings_of
 

@@ -9,12 +9,12 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.report import notes, settings_by_problem
-from deepobs_runner.reporting.ends import settings_table
-from deepobs_runner.reporting.study import make_study
+from deepobs_runner.report.data import make_study
+from deepobs_runner.report.notes import notes, settings_by_problem
+from deepobs_runner.report.summary import summary_table
+from deepobs_runner.report.tables.final import settings_table
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Cosine
-from deepobs_runner.summary import summary_table
 
 
 def make(values=(3.0, 2.0, 1.0), *, status="done", steps=None, per_epoch=7, **settings):

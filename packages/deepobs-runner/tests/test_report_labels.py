@@ -6,7 +6,7 @@ import pytest
 
 from deepobs_runner import RunConfig, RunResult, resolve_config
 from deepobs_runner.cli import main
-from deepobs_runner.report import notes, settings_by_problem
+from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.results.labels import label_setting
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.settings import settings_of
@@ -170,7 +170,7 @@ def test_what_all_settings_of_a_users_optimizer_share_is_said_once():
 def test_the_summary_fits(width, mixed):
     from rich.console import Console
 
-    from deepobs_runner.summary import summary_table
+    from deepobs_runner.report.summary import summary_table
 
     given = {"lr": 25.11886431509579, "eps": 1e-8, "power": 2}
     runs = [

@@ -17,20 +17,20 @@ from rich.console import Console
 from deepobs_runner import RunConfig, RunResult, cli, official_results
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
-from deepobs_runner.reporting.assembly import assemble
-from deepobs_runner.reporting.html import html_report, unbroken
-from deepobs_runner.reporting.kinds import TABLES
-from deepobs_runner.reporting.latex import escape, latex_curves, latex_table
-from deepobs_runner.reporting.pictures import drawings
-from deepobs_runner.reporting.plain_text import (
+from deepobs_runner.report.data import make_study
+from deepobs_runner.report.figures import drawings
+from deepobs_runner.report.html import html_report, unbroken
+from deepobs_runner.report.latex import escape, latex_curves, latex_table
+from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.tables.registry import TABLES
+from deepobs_runner.report.tables.table import NOTHING
+from deepobs_runner.report.text import (
     csv_table,
     json_table,
     markdown_table,
     terminal_table,
 )
-from deepobs_runner.reporting.study import make_study
-from deepobs_runner.reporting.tables import NOTHING
-from deepobs_runner.reporting.writing import FORMATS, LIST
+from deepobs_runner.report.write import FORMATS, LIST
 from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
 from deepobs_runner.results.result import save_result
 

@@ -14,8 +14,8 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing, save, save_pages
 from deepobs_runner.figures.saving import format_of
 from deepobs_runner.figures.terminal import WIDTH, to_text
-from deepobs_runner.reporting.pictures import drawings
-from deepobs_runner.reporting.study import Study
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.figures import drawings
 from deepobs_runner.results.records import collector_paused
 
 

@@ -13,19 +13,19 @@ from deepobs_problems.errors import nearest
 from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.worker_pool import helpers
-from deepobs_runner.reporting.assembly import assemble
-from deepobs_runner.reporting.kinds import TABLES
-from deepobs_runner.reporting.latex import latex_table
-from deepobs_runner.reporting.pictures import drawings, shown_settings
-from deepobs_runner.reporting.plain_text import (
+from deepobs_runner.report.data import Study, make_study
+from deepobs_runner.report.figures import drawings, shown_settings
+from deepobs_runner.report.latex import latex_table
+from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.tables.registry import TABLES
+from deepobs_runner.report.tables.table import Table
+from deepobs_runner.report.text import (
     csv_table,
     json_table,
     markdown_table,
     terminal_table,
 )
-from deepobs_runner.reporting.study import Study, make_study
-from deepobs_runner.reporting.tables import Table
-from deepobs_runner.reporting.writing import (
+from deepobs_runner.report.write import (
     check_formats,
     make_folder,
     save_figures,

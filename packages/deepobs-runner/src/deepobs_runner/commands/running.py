@@ -260,7 +260,7 @@ def _summarize(
         if len(configs) == 1:  # a table may have to break the label
             say(console, label_run(configs[0]))
         # Brings scipy.stats, a second of imports that training need not wait for.
-        from deepobs_runner.report import settings_by_problem
+        from deepobs_runner.report.notes import settings_by_problem
 
         print_summary(console, settings_by_problem(results, baselines=[]))
     together = sum("vectorized" in result.environment for result in results)

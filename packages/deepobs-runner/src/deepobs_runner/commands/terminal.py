@@ -40,8 +40,8 @@ def say(console: Console, text: str) -> None:
 
 def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
     """Print the table of settings and what a reader must know before comparing them."""
-    from deepobs_runner.report import notes  # torch comes with these
-    from deepobs_runner.summary import summary_table
+    from deepobs_runner.report.notes import notes  # torch comes with these
+    from deepobs_runner.report.summary import summary_table
 
     console.print(summary_table(problems, console.width), crop=False)
     for note in notes(problems):

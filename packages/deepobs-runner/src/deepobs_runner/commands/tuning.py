@@ -27,7 +27,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.plans.estimate import calibrate, describe_duration, predict
 from deepobs_runner.plans.write import Winners, write_plans
-from deepobs_runner.report import settings_by_problem
+from deepobs_runner.report.notes import settings_by_problem
 from deepobs_runner.results.labels import show
 from deepobs_runner.results.result import check_writable, load_result, result_path
 from deepobs_runner.runs.outcome import Outcome

@@ -40,7 +40,7 @@ from deepobs_runner.figures.subjects import looks_of_contenders
 from deepobs_runner.figures.trajectories import Trajectory, names_code, try_to_follow
 from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
-from deepobs_runner.report import file_names
+from deepobs_runner.report.notes import file_names
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.provenance import YOURS, whose
 from deepobs_runner.results.result import RunResult

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from deepobs_runner.analysis import Metric, curve_band, metric_of
-from deepobs_runner.reporting.methods import Methods, cite
-from deepobs_runner.reporting.tables import Table
+from deepobs_runner.report.methods import Methods, cite
+from deepobs_runner.report.tables.table import Table
 from deepobs_runner.results.settings import Setting
 
 SPECIAL = {

@@ -20,8 +20,8 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.analysis.contenders import families_of, trials_of
 from deepobs_runner.analysis.metrics import is_diverged, is_finished
-from deepobs_runner.reporting.study import Study
-from deepobs_runner.reporting.tables import (
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.tables.table import (
     NOTHING,
     Row,
     Table,

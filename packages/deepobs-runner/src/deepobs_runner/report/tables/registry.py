@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from deepobs_runner.reporting import comparing, ends, ledgers, tuning
-from deepobs_runner.reporting.environments import environment_table
-from deepobs_runner.reporting.study import Study
-from deepobs_runner.reporting.tables import Table
+from deepobs_runner.report import comparing, ends, ledgers, tuning
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.tables.environment import environment_table
+from deepobs_runner.report.tables.table import Table
 
 TABLES: Mapping[str, Callable[[Study], Table]] = MappingProxyType(
     {

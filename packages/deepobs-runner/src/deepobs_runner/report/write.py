@@ -11,13 +11,13 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.worker_pool import Here
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
-from deepobs_runner.reporting.assembly import Report
-from deepobs_runner.reporting.bibliography import bibtex
-from deepobs_runner.reporting.html import html_report
-from deepobs_runner.reporting.latex import latex_curves, latex_methods, latex_table
-from deepobs_runner.reporting.pictures import shown_settings
-from deepobs_runner.reporting.plain_text import csv_table, write_evaluations
-from deepobs_runner.reporting.study import Study
+from deepobs_runner.report.bibliography import bibtex
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.figures import shown_settings
+from deepobs_runner.report.html import html_report
+from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
+from deepobs_runner.report.sections import Report
+from deepobs_runner.report.text import csv_table, write_evaluations
 from deepobs_runner.results.provenance import whose
 
 FORMATS = ("html", "png", "pdf", "csv", "latex")

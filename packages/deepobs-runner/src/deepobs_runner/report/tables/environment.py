@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deepobs_runner.reporting.study import Study
-from deepobs_runner.reporting.tables import Table, make_table, number, words
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.tables.table import Table, make_table, number, words
 from deepobs_runner.results.result import RunResult
 
 NAMED = ("system", "python", "device", "device_name", "threads", "source")

@@ -9,9 +9,9 @@ from deepobs_runner.analysis import Metric, metric_of, published_speed, summariz
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.report import describe_range, describe_statuses, steps_of
-from deepobs_runner.reporting.study import Study
-from deepobs_runner.reporting.tables import (
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
+from deepobs_runner.report.tables.table import (
     Column,
     Row,
     Table,

@@ -9,11 +9,11 @@ from pathlib import Path
 from deepobs_runner.analysis import Verdict
 from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
-from deepobs_runner.report import file_names, notes
-from deepobs_runner.reporting.kinds import TABLES
-from deepobs_runner.reporting.methods import Methods, write_methods
-from deepobs_runner.reporting.study import Study
-from deepobs_runner.reporting.tables import Table, select
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.methods import Methods, write_methods
+from deepobs_runner.report.notes import file_names, notes
+from deepobs_runner.report.tables.registry import TABLES
+from deepobs_runner.report.tables.table import Table, select
 from deepobs_runner.text import count, join
 
 OF_A_PROBLEM = (

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures import drawings as draw_settings
-from deepobs_runner.reporting.study import Study
+from deepobs_runner.report.data import Study
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from deepobs_runner.analysis import Metric, summarize_end
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE
-from deepobs_runner.report import describe_range, describe_statuses, steps_of
-from deepobs_runner.reporting.tables import NOTHING, longest_word, spread_text
+from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
+from deepobs_runner.report.tables.table import NOTHING, longest_word, spread_text
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting, counted
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deepobs_runner.analysis import Contender
-from deepobs_runner.report import describe_range, describe_statuses
-from deepobs_runner.reporting.bibliography import WORKS
-from deepobs_runner.reporting.environments import versions_of
-from deepobs_runner.reporting.study import Study
+from deepobs_runner.report.bibliography import WORKS
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.notes import describe_range, describe_statuses
+from deepobs_runner.report.tables.environment import versions_of
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting

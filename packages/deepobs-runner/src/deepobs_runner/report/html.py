@@ -12,12 +12,12 @@ from typing import Any
 from deepobs_runner.analysis import Verdict
 from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
-from deepobs_runner.reporting.assembly import OVER_PROBLEMS, Report, Section
-from deepobs_runner.reporting.bibliography import bibtex
-from deepobs_runner.reporting.forest import interval_picture, reach_of, scale_picture
-from deepobs_runner.reporting.latex import latex_methods
-from deepobs_runner.reporting.markup import Content, Markup, element, render
-from deepobs_runner.reporting.tables import NOTHING, Column, Row, Table
+from deepobs_runner.report.bibliography import bibtex
+from deepobs_runner.report.forest import interval_picture, reach_of, scale_picture
+from deepobs_runner.report.latex import latex_methods
+from deepobs_runner.report.markup import Content, Markup, element, render
+from deepobs_runner.report.sections import OVER_PROBLEMS, Report, Section
+from deepobs_runner.report.tables.table import NOTHING, Column, Row, Table
 from deepobs_runner.text import count, join
 
 OPEN_TABLES = ("final", "times", "speedup", "paired", "profiles")
@@ -34,7 +34,7 @@ def html_report(report: Report, pictures: Mapping[str, str]) -> str:
         report: what it shows.
         pictures: an `<svg>` element for each drawing, by its name.
     """
-    folder = files("deepobs_runner.reporting") / "page"
+    folder = files("deepobs_runner.report") / "page"
     page = Template((folder / "page.html").read_text("utf-8"))
     return page.substitute(
         title=render(f"{report.title} - DeepOBS report"),

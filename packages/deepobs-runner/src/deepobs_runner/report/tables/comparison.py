@@ -8,8 +8,8 @@ from typing import Any
 from deepobs_runner.analysis import Profiles, performance_profiles, times_to_target
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.comparison.verdict import beside_one, p_number
-from deepobs_runner.reporting.study import Study
-from deepobs_runner.reporting.tables import (
+from deepobs_runner.report.data import Study
+from deepobs_runner.report.tables.table import (
     NOTHING,
     Row,
     Table,
