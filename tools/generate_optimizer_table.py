@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from deepobs_runner import Execution, RunConfig, resolve_config, run
-from deepobs_runner.conformance import check_optimizer
+from deepobs_runner.checks.optimizer import check_optimizer
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import known_optimizers
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from deepobs_runner.conformance import check_optimizer
+from deepobs_runner.checks.optimizer import check_optimizer
 from deepobs_runner.optimizers import known_optimizers, resolve_hyperparams
 
 RATES = {"SGD": 0.1, "Momentum": 0.01, "Adadelta": 1.0, "ASGD": 0.1, "LBFGS": 0.05, "Adagrad": 0.1}

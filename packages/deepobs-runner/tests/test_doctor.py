@@ -7,9 +7,9 @@ import pytest
 
 from deepobs_problems import CATALOG
 from deepobs_runner.backend.environment import has_bf16_instructions, processor
+from deepobs_runner.checks.installation import data_sets, extras, is_writable
+from deepobs_runner.checks.smoke import candidates, smoke_test
 from deepobs_runner.cli import main
-from deepobs_runner.diagnosis import data_sets, extras, is_writable
-from deepobs_runner.smoke import candidates, smoke_test
 
 
 def test_doctor_says_it_in_json_and_writes_nothing(tmp_path, monkeypatch, capsys):

@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.checks.installation import diagnose
+from deepobs_runner.checks.smoke import Smoke, candidates, smoke_test
 from deepobs_runner.commands.terminal import make_console, say
-from deepobs_runner.diagnosis import diagnose
 from deepobs_runner.errors import UsageError
-from deepobs_runner.smoke import Smoke, candidates, smoke_test
 
 SLOW_BF16 = "no bf16 instructions: --precision bf16 works, but is slower than fp32"
 NO_COMPILER = "none found: torch.compile will not work on the CPU; install g++ or clang"
