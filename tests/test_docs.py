@@ -24,8 +24,8 @@ import pytest
 import yaml
 
 from deepobs_data import cli as data_cli
-from deepobs_runner import cli
-from deepobs_runner.commands.running import parse_optimizers
+from deepobs_runner.cli import parser as cli
+from deepobs_runner.cli.run import parse_optimizers
 from deepobs_runner.optimizers import parse_hyperparams
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -56,7 +56,10 @@ def test_pages_are_asked_for_once():
 @pytest.mark.parametrize("name", [*VARIABLES, "GLIBC_TUNABLES"])
 def test_the_user_has_decided(name):
     value = "glibc.malloc.mxfast=0" if name == "GLIBC_TUNABLES" else "131072"
-    code = f"{KEEP}; from deepobs_runner.backend.allocation import memory_is_kept; print(memory_is_kept())"
+    code = (
+        f"{KEEP}; from deepobs_runner.backend.allocation import memory_is_kept; "
+        "print(memory_is_kept())"
+    )
     assert printed(code, **{name: value}).split() == ["False", "False"]
 
 

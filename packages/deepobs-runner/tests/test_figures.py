@@ -25,7 +25,8 @@ from deepobs_runner.analysis import (
     sensitivity_of,
     target_of,
 )
-from deepobs_runner.cli import FIGURES, TIME_UNITS, main
+from deepobs_runner.cli import main
+from deepobs_runner.cli.parser import FIGURES, TIME_UNITS
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.figures import (
     KINDS,

@@ -6,7 +6,7 @@ import pytest
 
 from deepobs_runner import load_results
 from deepobs_runner.cli import main
-from deepobs_runner.commands.terminal import PatientConsole
+from deepobs_runner.cli.console import PatientConsole
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.worker_pool import Here, helpers
 
@@ -82,7 +82,7 @@ def test_a_report_is_the_same_with_and_without_helpers(tmp_path):
     command = [sys.executable, "-c", COMMAND, *ask, str(tmp_path / "helped")]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepobs_runner.commands.reporting.WORTH_HELP", 10**9)
+        patch.setattr("deepobs_runner.cli.report.WORTH_HELP", 10**9)
         assert main([*ask, str(tmp_path / "alone")]) == 0
     files = sorted(p.relative_to(tmp_path / "alone") for p in (tmp_path / "alone").rglob("*.*"))
     assert {path.suffix for path in files} >= {".html", ".png", ".pdf", ".csv", ".tex"}

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from deepobs_runner import RunConfig, RunResult, cli, official_results
+from deepobs_runner import RunConfig, RunResult, official_results
 from deepobs_runner.cli import main
+from deepobs_runner.cli import parser as cli
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import make_study
 from deepobs_runner.report.figures import drawings

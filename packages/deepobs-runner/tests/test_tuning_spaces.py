@@ -8,7 +8,7 @@ import pytest
 
 from deepobs_runner import UsageError, official_results
 from deepobs_runner.analysis.metrics import Metric
-from deepobs_runner.cli import build_parser
+from deepobs_runner.cli.parser import build_parser
 from deepobs_runner.optimizers import find_optimizer
 from deepobs_runner.results.official import official_learning_rate, official_problems
 from deepobs_runner.schedules import Exponential

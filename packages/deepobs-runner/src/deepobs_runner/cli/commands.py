@@ -1,4 +1,4 @@
-"""What the commands of `cli.py` do: a module for each."""
+"""What each command does: a module for each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from importlib import import_module
 
 ACTIONS: Mapping[str, tuple[str, str]] = {
-    "list": ("listing", "list_problems"),
-    "run": ("running", "run_one"),
-    "bench": ("running", "run_many"),
-    "tune": ("tuning", "tune"),
-    "report": ("reporting", "make_report"),
-    "table": ("reporting", "print_table"),
-    "plot": ("plotting", "plot"),
+    "list": ("list", "list_problems"),
+    "run": ("run", "run_one"),
+    "bench": ("run", "run_many"),
+    "tune": ("tune", "tune"),
+    "report": ("report", "make_report"),
+    "table": ("report", "print_table"),
+    "plot": ("plot", "plot"),
     "baselines": ("baselines", "baselines"),
-    "check": ("checking", "check"),
-    "calibrate": ("calibrating", "measure_and_keep"),
+    "check": ("check", "check"),
+    "calibrate": ("calibrate", "measure_and_keep"),
     "doctor": ("doctor", "examine"),
 }
 """Module in this package and function of each command; a module is imported when it is needed."""
@@ -38,7 +38,7 @@ def execute(arguments: argparse.Namespace) -> int:
         for name in THREADS:
             os.environ.setdefault(name, "1")
     module, function = ACTIONS[arguments.command]
-    action = getattr(import_module(f"deepobs_runner.commands.{module}"), function)
+    action = getattr(import_module(f"deepobs_runner.cli.{module}"), function)
     return int(action(arguments))
 
 

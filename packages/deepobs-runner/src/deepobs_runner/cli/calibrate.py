@@ -9,7 +9,7 @@ from rich.table import Table
 
 from deepobs_problems import load_problem, problems_with
 from deepobs_runner.backend.devices import choose_device
-from deepobs_runner.commands.terminal import make_console, say
+from deepobs_runner.cli.console import make_console, say
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.plans.calibration import OPTIMIZER, Calibration, keep, measure

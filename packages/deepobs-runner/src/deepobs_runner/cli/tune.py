@@ -14,14 +14,14 @@ from rich.table import Table
 from deepobs_problems import SUITES, problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import choose_device
-from deepobs_runner.commands.running import (
+from deepobs_runner.cli.console import make_console, print_summary, say
+from deepobs_runner.cli.run import (
     SETTING_OPTIONS,
     execution_of,
     executor_options,
     parse_optimizers,
     say_why,
 )
-from deepobs_runner.commands.terminal import make_console, print_summary, say
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from deepobs_runner.commands.terminal import make_console, print_summary, say
+from deepobs_runner.cli.console import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import (
     FOLDERS_VARIABLE,

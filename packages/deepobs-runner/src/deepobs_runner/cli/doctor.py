@@ -13,7 +13,7 @@ from rich.console import Console
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.checks.installation import diagnose
 from deepobs_runner.checks.smoke import Smoke, candidates, smoke_test
-from deepobs_runner.commands.terminal import make_console, say
+from deepobs_runner.cli.console import make_console, say
 from deepobs_runner.errors import UsageError
 
 SLOW_BF16 = "no bf16 instructions: --precision bf16 works, but is slower than fp32"

@@ -14,7 +14,7 @@ from rich.console import Console
 from deepobs_problems import problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.distributed import joined, launched
-from deepobs_runner.commands.terminal import make_console, print_summary, say
+from deepobs_runner.cli.console import make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions

@@ -12,7 +12,7 @@ from deepobs_problems.lookup import installed_problems
 from deepobs_problems.testing import check_problem
 from deepobs_problems.user_code import import_location
 from deepobs_runner.checks.optimizer import Finding, check_optimizer
-from deepobs_runner.commands.terminal import make_console
+from deepobs_runner.cli.console import make_console
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import known_optimizers, parse_hyperparams, resolve_hyperparams
 

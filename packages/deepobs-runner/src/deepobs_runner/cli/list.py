@@ -12,8 +12,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from deepobs_runner.commands.terminal import make_console
-from deepobs_runner.problem_rows import Row, catalog_rows, problem_row, shipped_rows
+from deepobs_runner.cli.console import make_console
+from deepobs_runner.cli.problem_rows import Row, catalog_rows, problem_row, shipped_rows
 
 RIGHT = ("parameters", "batch size", "epochs", "l2")
 ENTRY_POINT_GROUP = "deepobs.problems"

@@ -1,6 +1,6 @@
 """The `deepobs` command: its arguments, parsed without importing torch.
 
-What each command does is in `commands/`.
+What each command does is in a module of its name.
 """
 
 from __future__ import annotations
@@ -488,8 +488,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Spinning OpenMP threads make small steps many times slower on a busy machine; torch reads
     # this when it is imported, which happens below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from deepobs_runner import commands
     from deepobs_runner.backend.allocation import keep_memory
+    from deepobs_runner.cli import commands
     from deepobs_runner.errors import LostProcessError, ToldError
 
     keep_memory()
@@ -531,7 +531,3 @@ def _says_all(error: Exception) -> bool:
     return isinstance(
         error, UsageError | ProblemError | DataNotFoundError | DamagedFileError | DownloadError
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,5 @@
+"""The `deepobs` command."""
+
+from deepobs_runner.cli.parser import main
+
+__all__ = ["main"]
