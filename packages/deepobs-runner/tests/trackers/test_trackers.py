@@ -216,7 +216,7 @@ def test_unknown_trackers_are_refused_before_anything_is_trained(tmp_path, users
 
 
 def test_the_extras_are_declared():
-    path = Path(__file__).parent.parent / "pyproject.toml"
+    path = Path(__file__).parents[2] / "pyproject.toml"
     extras = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
     assert {kind.package for kind in KINDS.values()} - {""} <= set(extras)
 
