@@ -333,7 +333,7 @@ def test_hooks_are_refused(problem, configure, stand_in):
         model[0].register_forward_hook(lambda *_: None)
         return torch.optim.SGD(model.parameters(), lr=0.1)
 
-    with pytest.raises(UsageError, match=r"a hook .*test_graphing.*lambda"):
+    with pytest.raises(UsageError, match=r"a hook .*test_cuda_graphs.*lambda"):
         records(problem, configure(), build=build, cuda_graphs=True)
 
 
