@@ -34,7 +34,7 @@ from subjects import Subject, prepare, step_seconds, train_ours
 
 from deepobs_data import Batch
 from deepobs_runner import Execution, run
-from deepobs_runner.backend.devices import numerics
+from deepobs_runner.backend.precision import numerics
 
 
 @dataclass(frozen=True)

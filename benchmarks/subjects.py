@@ -25,14 +25,14 @@ from deepobs_runner import (
     Execution,
     Record,
     RunConfig,
-    keep_memory,
     resolve_config,
     run,
-    stopwatch,
 )
-from deepobs_runner.backend.devices import numerics
+from deepobs_runner.backend.memory import keep_memory
+from deepobs_runner.backend.precision import numerics
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.runs.progress import label_run, report_progress
+from deepobs_runner.training import stopwatch
 from deepobs_runner.training.loop import build_model, load_data
 
 keep_memory()  # as `deepobs` does, here for the plain loops, too

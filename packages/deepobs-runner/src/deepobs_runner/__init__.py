@@ -22,7 +22,6 @@ _HOME = {
     "UsageError": "errors",
     "Warmup": "schedules",
     "executor_of": "executors.registry",
-    "keep_memory": "backend.allocation",
     "load_original": "results.original",
     "load_plan": "plans.plan",
     "load_result": "results.result",

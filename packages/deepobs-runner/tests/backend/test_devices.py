@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from deepobs_runner import Execution, run, train
-from deepobs_runner.backend.devices import choose_device, numerics
+from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.backend.precision import numerics
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.records import reproducible
 from deepobs_runner.runs.run import optimizer_of, record_to_json

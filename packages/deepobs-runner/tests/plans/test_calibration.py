@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepobs_runner import Execution, RunConfig, UsageError, run
-from deepobs_runner.backend.devices import environment
+from deepobs_runner.backend.environment import environment
 from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
 from deepobs_runner.plans.calibration import (

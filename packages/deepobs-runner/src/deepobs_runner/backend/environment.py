@@ -1,4 +1,4 @@
-"""The machine: its processor, what that can compute with, its memory."""
+"""The machine and the software that a result was made with."""
 
 from __future__ import annotations
 
@@ -6,11 +6,53 @@ import os
 import platform
 import subprocess
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepobs_runner.backend.memory import memory_is_kept
+from deepobs_runner.config import Execution
+
+RECORDED_PACKAGES = (
+    "deepobs-data",
+    "deepobs-models",
+    "deepobs-problems",
+    "deepobs-runner",
+    "torch",
+    "torchvision",
+    "numpy",
+)
 
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """What Linux calls bfloat16 instructions, on x86 (AVX-512, AMX) and on ARM."""
+
+
+def environment(device: torch.device, execution: Execution | None = None) -> dict[str, Any]:
+    """Return what a result says about the machine and the software it was made with."""
+    execution = execution or Execution()
+    versions = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "packages": versions,
+        "device": str(device),
+        "device_name": name,
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "memory_kept": memory_is_kept(),
+        "compile": execution.compile,
+        "cuda_graphs": execution.cuda_graphs,
+        "deterministic": execution.deterministic,
+    }
 
 
 @cache

@@ -1,18 +1,16 @@
-"""Loss scaling for fp16: gradients are computed of a multiple of the loss, so that few underflow.
-
-Float16 ends at 65,504 and has nothing between 0 and 6e-8. The scale grows while gradients are
-finite and shrinks when one is not, whose step is then left out (Micikevicius et al., Mixed
-Precision Training, ICLR 2018). Constants are those of `torch.amp.GradScaler`, whose `step` takes no
-closure.
-"""
+"""How precisely a run computes: dtypes, torch's global switches, and loss scaling for fp16."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from deepobs_runner.config import Precision
 
 FIRST_SCALE = 2.0**16
 GROWTH = 2.0
@@ -20,12 +18,58 @@ BACKOFF = 0.5
 STEPS_TO_GROW = 2000
 
 
+def compute_dtype(precision: Precision) -> torch.dtype:
+    """Return the dtype of parameters and inputs."""
+    return torch.float64 if precision == "fp64" else torch.float32
+
+
+def autocast_dtype(precision: Precision) -> torch.dtype | None:
+    """Return the dtype that forward passes cast to where it is safe; None: they do not."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+
+@contextmanager
+def numerics(precision: Precision, deterministic: bool) -> Iterator[None]:
+    """Set torch's global arithmetic switches, and put them back."""
+    cudnn = torch.backends.cudnn
+    memory: Any = torch.utils.deterministic
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_float32_matmul_precision(),
+        cudnn.allow_tf32,
+        cudnn.benchmark,
+        memory.fill_uninitialized_memory,
+    )
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic or before[0], warn_only=True)
+    if deterministic:  # nothing here reads what it did not write, and filling takes its time
+        memory.fill_uninitialized_memory = False
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    cudnn.allow_tf32 = precision == "tf32"
+    cudnn.benchmark = not deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_float32_matmul_precision(before[2])
+        cudnn.allow_tf32 = before[3]
+        cudnn.benchmark = before[4]
+        memory.fill_uninitialized_memory = before[5]
+
+
 class SkippedStep(Exception):
     """The gradient overflowed, so the optimizer must not take its step."""
 
 
 class LossScale:
-    """The factor of the loss.
+    """Factor of the loss in fp16: gradients are those of a multiple, so that few underflow.
+
+    Float16 ends at 65,504 and has nothing between 0 and 6e-8. The scale grows while gradients are
+    finite and shrinks when one is not, whose step is then left out (Micikevicius et al., Mixed
+    Precision Training, ICLR 2018). Constants are those of `torch.amp.GradScaler`, whose `step`
+    takes no closure.
 
     Attributes:
         scale: the factor.

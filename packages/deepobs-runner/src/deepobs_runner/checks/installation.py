@@ -21,9 +21,13 @@ from deepobs_data.files.imagenet_folder import find_imagenet
 from deepobs_data.files.roots import resolve_root
 from deepobs_data.files.sources import SOURCES
 from deepobs_data.files.verify import verify
-from deepobs_runner.backend.allocation import memory_is_kept
-from deepobs_runner.backend.devices import environment
-from deepobs_runner.backend.environment import has_bf16_instructions, memory_bytes, processor
+from deepobs_runner.backend.environment import (
+    environment,
+    has_bf16_instructions,
+    memory_bytes,
+    processor,
+)
+from deepobs_runner.backend.memory import memory_is_kept
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import usable_cores
 from deepobs_runner.results.baselines import baseline_sets

@@ -25,6 +25,9 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
 ANALYSES = ("report", "table", "plot")
 """Commands that compute with many small matrices."""
 
+TRAINING = ("run", "bench", "tune", "check", "calibrate", "doctor")
+"""Commands that train, and the one that says what those do."""
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What numpy's and torch's libraries read when they are loaded."""
 
@@ -37,6 +40,10 @@ def execute(arguments: argparse.Namespace) -> int:
         # Threads that wait for each other would take what the helping processes need.
         for name in THREADS:
             os.environ.setdefault(name, "1")
+    if arguments.command in TRAINING:
+        from deepobs_runner.backend.memory import keep_memory  # imports torch
+
+        keep_memory()
     module, function = ACTIONS[arguments.command]
     action = getattr(import_module(f"deepobs_runner.cli.{module}"), function)
     return int(action(arguments))
@@ -46,7 +53,7 @@ def print_versions() -> int:
     """Print the versions that results record."""
     import torch
 
-    from deepobs_runner.backend.devices import environment
+    from deepobs_runner.backend.environment import environment
 
     packages = environment(torch.device("cpu"))["packages"]
     print("\n".join(f"{name} {number}" for name, number in packages.items()))

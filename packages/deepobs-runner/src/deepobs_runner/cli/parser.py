@@ -488,11 +488,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Spinning OpenMP threads make small steps many times slower on a busy machine; torch reads
     # this when it is imported, which happens below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from deepobs_runner.backend.allocation import keep_memory
     from deepobs_runner.cli import commands
     from deepobs_runner.errors import LostProcessError, ToldError
 
-    keep_memory()
     try:
         return commands.execute(arguments)
     except ToldError:  # the first process says it

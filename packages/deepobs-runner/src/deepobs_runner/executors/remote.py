@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from deepobs_runner.backend.allocation import keep_memory
+from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import load_result, result_path

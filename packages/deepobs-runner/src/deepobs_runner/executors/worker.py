@@ -35,7 +35,7 @@ def serve(start: Mapping[str, Any]) -> None:
     os.dup2(2, 1)
     import torch
 
-    from deepobs_runner.backend.allocation import keep_memory
+    from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.runs.outcome import Outcome, attempt
     from deepobs_runner.runs.progress import epochs_reached
     from deepobs_runner.training.loop import Record

@@ -17,7 +17,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from deepobs_problems import load_problem
-from deepobs_runner.backend.devices import choose_device, environment
+from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among

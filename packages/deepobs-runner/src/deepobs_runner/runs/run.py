@@ -18,8 +18,8 @@ from torch import nn
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.cuda_graphs import check_graphs
-from deepobs_runner.backend.devices import environment
 from deepobs_runner.backend.distributed import ALONE, Ranks, joined
+from deepobs_runner.backend.environment import environment
 from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.backend.shared_draws import divides
 from deepobs_runner.config import Execution, RunConfig, resolve

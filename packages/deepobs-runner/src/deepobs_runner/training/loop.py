@@ -16,10 +16,16 @@ from deepobs_data import Batch, Dataset
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import prepare
 from deepobs_runner.backend.cuda_graphs import check_graphs
-from deepobs_runner.backend.devices import autocast_dtype, compute_dtype, numerics, synchronize
+from deepobs_runner.backend.devices import synchronize
 from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
-from deepobs_runner.backend.precision import LossScale, SkippedStep
+from deepobs_runner.backend.precision import (
+    LossScale,
+    SkippedStep,
+    autocast_dtype,
+    compute_dtype,
+    numerics,
+)
 from deepobs_runner.backend.shared_draws import batch_statistics
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import DivergedError, UsageError

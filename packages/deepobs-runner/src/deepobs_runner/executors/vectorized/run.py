@@ -16,7 +16,8 @@ from functools import partial
 from itertools import count
 
 from deepobs_problems import Problem, load_problem
-from deepobs_runner.backend.devices import choose_device, environment
+from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import RunLockedError
 from deepobs_runner.executors.vectorized.model import CannotStackError

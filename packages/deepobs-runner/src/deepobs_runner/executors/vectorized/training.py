@@ -19,8 +19,9 @@ from torch import Tensor
 from deepobs_data import Batch, Dataset, Split
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast, evaluation_mode
-from deepobs_runner.backend.devices import choose_device, compute_dtype, numerics
+from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
+from deepobs_runner.backend.precision import compute_dtype, numerics
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
 from deepobs_runner.executors.vectorized.optimizer import StackedOptimizer
