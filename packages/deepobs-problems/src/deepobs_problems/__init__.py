@@ -7,11 +7,11 @@
 
 from deepobs_data import Batch, Dataset
 from deepobs_problems.catalog import CATALOG
-from deepobs_problems.data import stand_in
 from deepobs_problems.errors import ProblemError, UnknownProblemError
 from deepobs_problems.evaluation import evaluate, evaluation_order
 from deepobs_problems.lookup import load_problem
 from deepobs_problems.losses import accuracy, cross_entropy
+from deepobs_problems.noise import stand_in
 from deepobs_problems.problem import (
     ACCURACY,
     NO_METRICS,
@@ -22,7 +22,7 @@ from deepobs_problems.problem import (
     variational,
     weights_not_biases,
 )
-from deepobs_problems.selection import SUITES, TAGS, problems_with
+from deepobs_problems.suites import SUITES, TAGS, problems_with
 
 __all__ = [
     "ACCURACY",

@@ -2,7 +2,7 @@
 
 Data, network, L2, batch size and epochs are those of DeepOBS 1.1.2. Where it has no batch size or
 number of epochs, they come from the paper of the network or the closest sibling, as the remark at
-the entry says. Tags are described in `selection.py`.
+the entry says. Tags are described in `suites.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from deepobs_models import (
     Rosenbrock,
     WideResNet,
 )
-from deepobs_problems.data import stand_in, with_latent_noise
 from deepobs_problems.hessian import quadratic_deep_hessian
 from deepobs_problems.losses import (
     inception_accuracy,
@@ -50,6 +49,7 @@ from deepobs_problems.losses import (
     sequence_cross_entropy,
     vae_loss,
 )
+from deepobs_problems.noise import stand_in, with_latent_noise
 from deepobs_problems.problem import (
     NO_METRICS,
     Defaults,

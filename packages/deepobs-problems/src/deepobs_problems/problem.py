@@ -113,7 +113,7 @@ class Problem:
         channels_last: hand images to the model in `torch.channels_last` on CPUs, where most
             convolutions are faster with it; the same numbers up to rounding. A model that flattens
             with `view` does not take it, `flatten` and `reshape` do.
-        tags: words to select problems by; those of the catalog are `selection.TAGS`.
+        tags: words to select problems by; those of the catalog are `suites.TAGS`.
         source: sha256 of the file a user's problem was loaded from; "" in the catalog.
     """
 

@@ -16,10 +16,11 @@ from typing import NamedTuple
 import torch
 
 from deepobs_data import Dataset
-from deepobs_problems.conformance import CHECKS, NEEDED, Case, FailedCheckError
 from deepobs_problems.errors import ProblemError
 from deepobs_problems.lookup import load_problem
 from deepobs_problems.problem import Problem
+from deepobs_problems.testing.case import Case, FailedCheckError
+from deepobs_problems.testing.checks import CHECKS, NEEDED
 
 
 class Check(NamedTuple):

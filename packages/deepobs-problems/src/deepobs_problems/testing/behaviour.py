@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from deepobs_data import Batch
-from deepobs_problems.conformance.case import Case, FailedCheckError, arrow, close, listed, rows_of
 from deepobs_problems.evaluation import evaluate, evaluation_mode, evaluation_order
+from deepobs_problems.testing.case import Case, FailedCheckError, arrow, close, listed, rows_of
 
 
 def check_evaluation(case: Case) -> str:

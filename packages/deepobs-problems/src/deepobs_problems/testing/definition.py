@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_data import Dataset
-from deepobs_problems.conformance.case import Case, FailedCheckError, listed, shape
 from deepobs_problems.fingerprints import describe
+from deepobs_problems.testing.case import Case, FailedCheckError, listed, shape
 
 
 def check_data(case: Case) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from deepobs_problems.conformance import behaviour, definition
-from deepobs_problems.conformance.case import Case, FailedCheckError
+from deepobs_problems.testing import behaviour, definition
+from deepobs_problems.testing.case import Case, FailedCheckError
 
 CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
     {
