@@ -12,7 +12,7 @@ from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.cli import main
 from deepobs_runner.report.data import make_study
 from deepobs_runner.report.sections import assemble
-from deepobs_runner.results.result import save_result
+from deepobs_runner.results.store import save_result
 from deepobs_runner.schedules import Cosine
 
 

@@ -11,8 +11,8 @@ from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
 from deepobs_runner.report.notes import notes, settings_by_problem
-from deepobs_runner.results.result import save_result
 from deepobs_runner.results.settings import settings_of
+from deepobs_runner.results.store import save_result
 
 
 def make(objectives=(3.0, 2.0), *, status="done", problem="p", optimizer="SGD", **settings):

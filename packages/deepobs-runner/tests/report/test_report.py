@@ -33,7 +33,7 @@ from deepobs_runner.report.text import (
 )
 from deepobs_runner.report.write import FORMATS, LIST
 from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
-from deepobs_runner.results.result import save_result
+from deepobs_runner.results.store import save_result
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_2019.json").read_text())
 

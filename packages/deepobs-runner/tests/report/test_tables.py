@@ -195,7 +195,7 @@ def test_nothing_is_said_where_no_official_results_are_shown():
 
 
 def test_the_range_of_epochs_in_the_csv(tmp_path):
-    from deepobs_runner.results.result import save_result
+    from deepobs_runner.results.store import save_result
 
     folder = tmp_path / "results"
     folder.mkdir()

@@ -22,7 +22,7 @@ from deepobs_runner.results.baselines import (
     read_set,
 )
 from deepobs_runner.results.official import official_problems, official_results
-from deepobs_runner.results.result import save_result
+from deepobs_runner.results.store import save_result
 
 
 def make(lr=0.1, *, optimizer="SGD", seed=42, problem="quadratic_deep", status="done"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepobs_runner import load_result, run
-from deepobs_runner.results.result import save_result
+from deepobs_runner.results.store import save_result
 from deepobs_runner.schedules import Constant, Cosine, Step, Warmup
 
 GOLDEN = Path(__file__).parent / "golden"

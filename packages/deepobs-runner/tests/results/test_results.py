@@ -11,14 +11,10 @@ import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_result, load_results, resolve_config, run
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.files import write_atomically
 from deepobs_runner.results.records import reproducible
-from deepobs_runner.results.result import (
-    by_setting,
-    migrate,
-    remove_leftovers,
-    save_result,
-    write_atomically,
-)
+from deepobs_runner.results.result import by_setting
+from deepobs_runner.results.store import migrate, remove_leftovers, save_result
 
 
 def read_strictly(path):
@@ -262,7 +258,7 @@ def test_an_older_file_is_read_through_its_migration(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="has schema 0; this version reads 1"):
         load_result(path)
     monkeypatch.setattr(
-        "deepobs_runner.results.result.MIGRATIONS", {0: lambda old: {**old, "status": old["state"]}}
+        "deepobs_runner.results.store.MIGRATIONS", {0: lambda old: {**old, "status": old["state"]}}
     )
     assert load_result(path) == expected
 
@@ -358,7 +354,7 @@ def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
         return {**old, "config": {**old["config"], "epochs": int(old["config"]["epochs"])}}
 
     path.write_text(json.dumps(data))
-    monkeypatch.setattr("deepobs_runner.results.result.MIGRATIONS", {0: change})
+    monkeypatch.setattr("deepobs_runner.results.store.MIGRATIONS", {0: change})
     assert load_result(path).config.epochs == 1
 
 

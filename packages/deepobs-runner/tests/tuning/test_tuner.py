@@ -15,7 +15,7 @@ from deepobs_runner.analysis import contenders
 from deepobs_runner.cli import main
 from deepobs_runner.report.data import make_study as make_report_study
 from deepobs_runner.report.tables.registry import TABLES
-from deepobs_runner.results.result import write_bytes
+from deepobs_runner.results.files import write_bytes
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.tuning.ledger import (
     LEDGER,

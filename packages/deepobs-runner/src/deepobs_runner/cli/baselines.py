@@ -22,7 +22,8 @@ from deepobs_runner.results.baselines import (
     pack_baselines,
     problems_of,
 )
-from deepobs_runner.results.result import RunResult, check_writable, result_path, write_bytes
+from deepobs_runner.results.files import check_writable, write_bytes
+from deepobs_runner.results.result import RunResult, result_path
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.text import count
 

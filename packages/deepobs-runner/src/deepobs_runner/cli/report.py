@@ -39,8 +39,10 @@ from deepobs_runner.results.baselines import (
     choose_sets,
     unpacked_results,
 )
+from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.records import collector_paused
-from deepobs_runner.results.result import RunResult, load_results, write_bytes
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.store import load_results
 from deepobs_runner.text import count
 from deepobs_runner.tuning.ledger import what_is_damaged
 

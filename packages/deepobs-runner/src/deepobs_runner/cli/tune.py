@@ -28,8 +28,10 @@ from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.plans.estimate import calibrate, describe_duration, predict
 from deepobs_runner.plans.write import Winners, write_plans
 from deepobs_runner.report.notes import settings_by_problem
+from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import show
-from deepobs_runner.results.result import check_writable, load_result, result_path
+from deepobs_runner.results.result import result_path
+from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.schedules import parse_schedule

@@ -26,7 +26,7 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.executors.worker import terminable
-from deepobs_runner.results.result import check_writable
+from deepobs_runner.results.files import check_writable
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
 

@@ -22,7 +22,7 @@ from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among
-from deepobs_runner.results.result import write_atomically
+from deepobs_runner.results.files import write_atomically
 from deepobs_runner.runs.run import resolve_config
 
 VARIABLE = "DEEPOBS_CALIBRATION"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deepobs_runner.config import RunConfig
+from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.labels import show_schedule
-from deepobs_runner.results.result import write_bytes
 from deepobs_runner.schedules import schedule_from_json
 from deepobs_runner.tuning.ledger import cannot_write
 

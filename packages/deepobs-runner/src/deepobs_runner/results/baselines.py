@@ -21,9 +21,11 @@ from typing import Any
 from deepobs_problems.errors import nearest
 from deepobs_runner.analysis.contenders import contenders
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.official import official_problems, official_results
 from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, YOURS
-from deepobs_runner.results.result import RunResult, load_results, read_result, write_bytes
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.store import load_results, read_result
 
 FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
 """Environment variable: folders of further sets, separated as in `PATH`."""

@@ -1,42 +1,26 @@
-"""Results on disk: one JSON file a run, valid whenever the process dies.
-
-`<id>.json` holds configuration, status, environment and records; `<id>.steps.npy` the objective of
-every step. Both are replaced atomically as the run goes on; the steps file first, so it is never
-shorter than its JSON says. docs/results.md describes the schema.
-"""
+"""Result of a run, its paths, and what tells two results apart."""
 
 from __future__ import annotations
 
-import glob
-import json
 import math
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.provenance import whose
-from deepobs_runner.results.records import StoredRecords, parse_result
-from deepobs_runner.results.schema import check_fields, check_records
 
 SCHEMA = 1
+
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
+
 FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
-
-Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Turns the content of a result file of one schema into that of the next."""
-
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
-"""By the schema they start from; there is no older schema yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,170 +144,8 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray) -> Path:
-    """Write a result and its step objectives atomically; return the JSON file's path."""
-    path = result_path(result.config, folder)
-    write_atomically(steps_path(path), lambda file: np.save(file, step_objectives))
-    text = json.dumps(result.to_json(), allow_nan=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
-    return path
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a temporary name beside `path`, then move it there."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file atomically."""
-    write_atomically(path, lambda file: file.write(content))
-
-
-def remove_leftovers(config: RunConfig, folder: Path) -> None:
-    """Remove temporary files that a killed process left of a run; to be called under its lock."""
-    for path in folder.glob(f".{glob.escape(config.id)}.*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def load_result(path: Path) -> RunResult:
-    """Read one result file.
-
-    Raises:
-        UsageError: the file is no result, or of a schema this version does not know.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
-    return replace(read_result(content, path), path=path)
-
-
-def read_result(content: bytes, path: Path) -> RunResult:
-    """Read one result from the content of a file, or from a part of it.
-
-    Args:
-        content: the JSON text of the result.
-        path: where it is from, for errors.
-
-    Raises:
-        UsageError: the content is no result, or of a schema this version does not know.
-    """
-    try:
-        data = parse_result(content, path)
-        data["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
-    try:
-        current = migrate(data, MIGRATIONS)
-        check_fields(current, get_args(Status))
-        records = current["records"]
-        config = RunConfig.from_json(current["config"])
-        # A migration may change the configuration, and with it the id; the file keeps its own.
-        if data["schema"] == SCHEMA and config.id != current["id"]:
-            raise UsageError(
-                f"The field id is {current['id']!r}, but the configuration is that of "
-                f"{config.id!r}: one of them was changed by hand, or by another version."
-            )
-        return RunResult(
-            config=config,
-            status=current["status"],
-            records=records if isinstance(records, StoredRecords) else check_records(records),
-            environment=current["environment"],
-            error=current["error"],
-        )
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
-        ) from None
-
-
-def migrate(
-    data: Mapping[str, Any],
-    migrations: Mapping[int, Migration] = MIGRATIONS,
-    *,
-    schema: int = SCHEMA,
-) -> Mapping[str, Any]:
-    """Return the content of a result file in the current schema.
-
-    Args:
-        data: of a schema up to the current one.
-        migrations: by the schema they start from.
-        schema: the current one.
-
-    Raises:
-        UsageError: a newer schema, or an older one without a migration.
-    """
-    found = data["schema"]
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise UsageError(f"The field schema is {found!r}; it must be a whole number.")
-    readable = sorted({schema, *migrations})
-    while data["schema"] != schema:
-        step = migrations.get(data["schema"])
-        if step is None:
-            raise UsageError(
-                f"This result has schema {found!r}; this version reads "
-                f"{', '.join(map(str, readable))}. Use the deepobs-runner that wrote it, or a "
-                "newer one."
-            )
-        data = {**step(data), "schema": data["schema"] + 1}
-    return data
-
-
-def load_results(
-    folder: Path, *, on_error: Callable[[UsageError], object] | None = None
-) -> list[RunResult]:
-    """Read all results in a folder, sorted by file name; then those of the original DeepOBS.
-
-    The latter are found at any depth below the folder, see `load_original`.
-
-    Args:
-        folder: of results.
-        on_error: called with what is wrong with a file, which is then left out, the records
-            included; None raises it, that of the records when they are looked at. A copy of a
-            result is left out in any case, without `on_error` with a warning.
-
-    Raises:
-        UsageError: no such folder, or a file that is no result.
-    """
-    from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original_file
-
-    if not folder.is_dir():
-        raise UsageError(
-            f'There is no folder {folder}. "deepobs run" and "deepobs bench" make one.'
-        )
-    originals = find_originals(folder)
-    ours = [
-        path
-        for path in sorted(folder.glob("*.json"))
-        if path not in originals and not (originals and path.name in BESIDE_ORIGINALS)
-    ]
-    results = []
-    for read, paths in ((load_result, ours), (load_original_file, originals)):
-        for path in paths:
-            try:
-                result = read(path)
-                if on_error is not None:
-                    len(result.records)
-                results.append(result)
-            except UsageError as error:
-                if on_error is None:
-                    raise
-                on_error(error)
-    return _without_copies(results, on_error or _warn)
-
-
-def _warn(error: UsageError) -> None:
+def warn_of(error: UsageError) -> None:
+    """Issue the warning of a result that is left out, at the caller of who leaves it out."""
     warnings.warn(str(error), stacklevel=4)
 
 
@@ -332,7 +154,7 @@ def _origin(result: RunResult) -> tuple[str, str, str]:
     return result.config.id, whose(result), str(result.environment.get("source"))
 
 
-def _without_copies(
+def without_copies(
     results: Iterable[RunResult], on_copy: Callable[[UsageError], object]
 ) -> list[RunResult]:
     """Return the results with each run once: it would count as another seed.
@@ -366,30 +188,13 @@ def _rank(result: RunResult) -> tuple[bool, bool]:
     return result.status in FINISHED, named
 
 
-def check_writable(folder: Path) -> None:
-    """Create the folder of the results and try to write there.
-
-    Raises:
-        UsageError: if that is not possible.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write results to {folder}: {error.strerror or error}. Choose another folder "
-            "with --out."
-        ) from None
-
-
 def by_setting(results: Iterable[RunResult]) -> list[list[RunResult]]:
     """Group results that differ in nothing but the seed; each group is sorted by seed.
 
     Of two results of one run the second is left out, with a warning.
     """
     groups: dict[tuple[str, str, str], list[RunResult]] = {}
-    for result in _without_copies(results, _warn):
+    for result in without_copies(results, warn_of):
         key = (result.config.setting_id, *_origin(result)[1:])
         groups.setdefault(key, []).append(result)
     return [sorted(runs, key=lambda run: run.config.seed) for runs in groups.values()]

@@ -18,7 +18,8 @@ from deepobs_problems import ProblemError
 from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
-from deepobs_runner.results.result import FINISHED, RunResult, load_result, result_path, save_result
+from deepobs_runner.results.result import FINISHED, RunResult, result_path
+from deepobs_runner.results.store import load_result, save_result
 from deepobs_runner.runs.run import OnRecord, is_finished, run
 
 REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)

@@ -36,17 +36,10 @@ from deepobs_runner.optimizers import (
     resolve_hyperparams,
     source_hash,
 )
+from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.official import official_learning_rate
-from deepobs_runner.results.result import (
-    FINISHED,
-    RunResult,
-    Status,
-    check_writable,
-    jsonable,
-    load_result,
-    remove_leftovers,
-    save_result,
-)
+from deepobs_runner.results.result import FINISHED, RunResult, Status, jsonable
+from deepobs_runner.results.store import load_result, remove_leftovers, save_result
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.trackers.tracking import Tracking

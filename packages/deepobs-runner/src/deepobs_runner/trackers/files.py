@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from deepobs_runner.results.result import RunResult, Status, jsonable, write_atomically
+from deepobs_runner.results.files import write_atomically
+from deepobs_runner.results.result import RunResult, Status, jsonable
 from deepobs_runner.trackers.scalars import scalars
 
 

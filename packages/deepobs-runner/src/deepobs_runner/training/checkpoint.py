@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.result import write_atomically
+from deepobs_runner.results.files import write_atomically
 
 CHECKPOINT_SCHEMA = 2
 

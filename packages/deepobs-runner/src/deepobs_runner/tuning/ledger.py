@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deepobs_runner.errors import RunLockedError, UsageError
-from deepobs_runner.results.result import check_writable, write_bytes
+from deepobs_runner.results.files import check_writable, write_bytes
 from deepobs_runner.tuning.study import Study
 from deepobs_runner.tuning.trials import Trial
 

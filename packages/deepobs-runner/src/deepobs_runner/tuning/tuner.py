@@ -13,7 +13,8 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
-from deepobs_runner.results.result import load_result, result_path
+from deepobs_runner.results.result import result_path
+from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
 from deepobs_runner.runs.progress import (
     Metrics,

@@ -28,7 +28,9 @@ from deepobs_runner.executors.vectorized.optimizer import (
     other_options,
 )
 from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
-from deepobs_runner.results.result import RunResult, check_writable, remove_leftovers
+from deepobs_runner.results.files import check_writable
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.store import remove_leftovers
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.run import (
     DoubleDecayWarning,
