@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepobs_runner.cli.problem_rows import TABLE, table_text
+from deepobs_runner.plans.problem_table import TABLE, table_text
 
 if __name__ == "__main__":
     Path(str(TABLE)).write_text(table_text(), encoding="utf-8")

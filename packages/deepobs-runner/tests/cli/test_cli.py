@@ -12,7 +12,7 @@ from rich.console import Console
 from deepobs_problems import CATALOG
 from deepobs_runner.cli import main
 from deepobs_runner.cli.list import problem_table
-from deepobs_runner.cli.problem_rows import TABLE, problem_row, shipped_rows, table_text
+from deepobs_runner.plans.problem_table import TABLE, problem_row, shipped_rows, table_text
 
 
 def deepobs(*arguments, **options):
@@ -114,7 +114,7 @@ def test_the_table_of_the_list_is_current():
 
 def test_a_table_of_another_version_is_not_read(monkeypatch):
     assert len(shipped_rows()) == 26
-    monkeypatch.setattr("deepobs_runner.cli.problem_rows.version", lambda name: "99")
+    monkeypatch.setattr("deepobs_runner.plans.problem_table.version", lambda name: "99")
     assert shipped_rows() is None
 
 

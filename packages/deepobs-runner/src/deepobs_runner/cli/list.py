@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 
 from deepobs_runner.cli.console import make_console
-from deepobs_runner.cli.problem_rows import Row, catalog_rows, problem_row, shipped_rows
+from deepobs_runner.plans.problem_table import Row, catalog_rows, problem_row, shipped_rows
 
 RIGHT = ("parameters", "batch size", "epochs", "l2")
 ENTRY_POINT_GROUP = "deepobs.problems"

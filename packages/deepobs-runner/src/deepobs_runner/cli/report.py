@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from deepobs_problems.errors import nearest
+from deepobs_runner.backend.worker_pool import helpers
 from deepobs_runner.cli.console import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.worker_pool import helpers
 from deepobs_runner.report.data import Study, make_study
 from deepobs_runner.report.figures import drawings, shown_settings
 from deepobs_runner.report.latex import latex_table

@@ -25,9 +25,9 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
+from deepobs_runner.backend.worker_pool import Here
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.worker_pool import Here
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
 from deepobs_runner.figures.curves import plot_curves
 from deepobs_runner.figures.drawing import Drawing

@@ -7,8 +7,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepobs_runner.backend.worker_pool import Here
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.worker_pool import Here
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
 from deepobs_runner.report.bibliography import bibtex

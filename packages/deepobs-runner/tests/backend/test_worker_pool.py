@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from deepobs_runner import load_results
+from deepobs_runner.backend.worker_pool import Here, helpers
 from deepobs_runner.cli import main
 from deepobs_runner.cli.console import PatientConsole
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.worker_pool import Here, helpers
 
 COMMAND = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
 
@@ -55,7 +55,7 @@ def test_a_run_goes_on_when_its_reader_goes_away(tmp_path):
 def test_a_main_module_that_cannot_be_imported_again_is_said(tmp_path):
     program = tmp_path / "unguarded.py"
     program.write_text(
-        "import os\nfrom deepobs_runner.executors.worker_pool import helpers\n"
+        "import os\nfrom deepobs_runner.backend.worker_pool import helpers\n"
         "with helpers(2) as executor:\n    executor.submit(os.getpid).result()\n"
     )
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
