@@ -17,8 +17,7 @@ from deepobs_runner import Execution, ExecutorOptions, RunConfig, executor_of, l
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
-from deepobs_runner.executors.slurm import Job
-from deepobs_runner.executors.slurm_options import minutes_of, parse_slurm, submitit_parameters
+from deepobs_runner.executors.slurm import Job, minutes_of, parse_slurm, submitit_parameters
 from deepobs_runner.results.records import reproducible
 from deepobs_runner.results.result import result_path
 from deepobs_runner.runs.outcome import attempt

@@ -9,7 +9,8 @@ pytest.importorskip("optuna")
 
 from deepobs_runner import load_result
 from deepobs_runner.analysis.metrics import Metric
-from deepobs_runner.tuning.ledger import opened, read_ledger, tuning_cost
+from deepobs_runner.tuning.cost import tuning_cost
+from deepobs_runner.tuning.ledger import opened, read_ledger
 from deepobs_runner.tuning.optuna import OptunaSampler
 from deepobs_runner.tuning.spaces import Choice, LogUniform, Space
 from deepobs_runner.tuning.study import make_study

@@ -15,7 +15,6 @@ from deepobs_runner.schedules import Exponential
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
 from deepobs_runner.tuning.rulesets import RULESETS
 from deepobs_runner.tuning.samplers import predrawn
-from deepobs_runner.tuning.space_options import read_spaces
 from deepobs_runner.tuning.spaces import (
     Choice,
     IntUniform,
@@ -24,6 +23,7 @@ from deepobs_runner.tuning.spaces import (
     Space,
     Uniform,
     parse_dimension,
+    read_spaces,
     show_dimension,
 )
 from deepobs_runner.tuning.study import Study, make_study

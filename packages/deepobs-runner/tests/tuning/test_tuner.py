@@ -17,13 +17,13 @@ from deepobs_runner.report.data import make_study as make_report_study
 from deepobs_runner.report.tables.registry import TABLES
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import (
     LEDGER,
     damaged_lines,
     opened,
     read_ledger,
     study_folder,
-    tuning_cost,
 )
 from deepobs_runner.tuning.spaces import Choice, LogUniform, Space
 from deepobs_runner.tuning.study import make_study

@@ -19,7 +19,7 @@ from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import executor_of
-from deepobs_runner.executors.slurm_options import parse_slurm
+from deepobs_runner.executors.slurm import parse_slurm
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans.calibration import kept_paces, load_calibrations
 from deepobs_runner.plans.estimate import Pace, calibrate, describe_duration, kind_of, predict

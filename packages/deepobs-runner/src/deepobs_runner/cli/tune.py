@@ -37,20 +37,19 @@ from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
+from deepobs_runner.tuning.cost import cost_of
 from deepobs_runner.tuning.ledger import (
     LEDGER,
     PLAN,
     Ledger,
     check_same,
-    cost_of,
     damaged_lines,
     opened,
     stored_study,
     study_folder,
 )
 from deepobs_runner.tuning.samplers import predrawn
-from deepobs_runner.tuning.space_options import read_spaces
-from deepobs_runner.tuning.spaces import Choice
+from deepobs_runner.tuning.spaces import Choice, read_spaces
 from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
 from deepobs_runner.tuning.trials import Trial
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials

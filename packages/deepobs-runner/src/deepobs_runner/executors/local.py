@@ -20,8 +20,7 @@ from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.vectorized.batching import run_together
-from deepobs_runner.executors.worker import terminable
-from deepobs_runner.executors.worker_process import WorkerProcess
+from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.runs.outcome import Outcome, attempt
 from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, label_run, pass_on
 from deepobs_runner.training.loop import Record

@@ -60,8 +60,7 @@ def executor_of(options: ExecutorOptions, ranks: Ranks = ALONE) -> Execute:
 
         return partial(run_on_ray, options=options)
     if options.name == "slurm":
-        from deepobs_runner.executors.slurm import run_on_slurm
-        from deepobs_runner.executors.slurm_options import submitit_parameters
+        from deepobs_runner.executors.slurm import run_on_slurm, submitit_parameters
 
         submitit_parameters(options)  # refused here, before anything is trained
         return partial(run_on_slurm, options=options)

@@ -1,4 +1,4 @@
-"""A worker process of `jobs`: takes runs from its standard input, tells what happens.
+"""A worker process of `jobs`, from both sides: what it does, and how its parent sees it.
 
 Commands come pickled from the parent on standard input, events go back as JSON lines on what was
 standard output. What the user's code prints goes to standard error.
@@ -11,10 +11,15 @@ import os
 import pickle
 import queue
 import signal
+import subprocess
+import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import IO, Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
+
+from deepobs_runner.config import RunConfig
 
 BOOT = (
     "import sys, pickle; start = pickle.load(sys.stdin.buffer); sys.path[:] = start['path']; "
@@ -91,3 +96,93 @@ def _listen(source: IO[bytes], commands: queue.SimpleQueue[Mapping[str, Any]]) -
             commands.put(pickle.load(source))
         except (EOFError, OSError, pickle.UnpicklingError):  # the parent is gone or done with us
             os._exit(0)
+
+
+TEXT_KEPT = 20_000
+"""Characters of what a worker prints that are kept until the run ends."""
+
+
+class WorkerProcess:
+    """A process, what it was told to run, and threads that read what it says."""
+
+    def __init__(self, number: int, threads: int, said: queue.SimpleQueue[Any]) -> None:
+        self.number = number
+        self.config: RunConfig | None = None
+        self.ready = False
+        self._text: deque[str] = deque(maxlen=TEXT_KEPT)
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        threads = min(threads, int(given)) if given.isdecimal() and int(given) else threads
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # workers must not spin on each other's cores
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", BOOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        )
+        self._input = cast(IO[bytes], self.process.stdin)
+        self._output = cast(IO[bytes], self.process.stdout)
+        self._errors = cast(IO[bytes], self.process.stderr)
+        self._readers = [
+            threading.Thread(target=self._read_events, args=(said,), daemon=True),
+            threading.Thread(target=self._read_text, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.tell({"path": sys.path, "threads": threads})
+
+    def tell(self, command: Any) -> None:
+        """Send a command; a process that is gone is noticed by its reader."""
+        with suppress(OSError):
+            pickle.dump(command, self._input)
+            self._input.flush()
+
+    def _read_events(self, said: queue.SimpleQueue[Any]) -> None:
+        for line in self._output:
+            with suppress(ValueError):  # cut off when the process was killed
+                said.put((self, json.loads(line)))
+        said.put((self, None))
+
+    def _read_text(self) -> None:
+        for line in self._errors:
+            self._text.extend(line.decode(errors="replace"))
+
+    def take_text(self) -> str:
+        """Return what the process has printed since the last time."""
+        taken = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._text.popleft())
+        return "".join(taken)
+
+    def describe_end(self) -> str:
+        """Return how the process ended; waits for it."""
+        code = self.process.wait()
+        self._readers[1].join(timeout=1.0)
+        if code >= 0:
+            return f"its worker process ended with exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        hint = " (by the kernel, perhaps: is memory short?)" if name == "SIGKILL" else ""
+        return f"its worker process was killed with {name}{hint}"
+
+    def close(self) -> None:
+        """Close the pipes, which ends the process, and kill it if that does not."""
+        with suppress(OSError):
+            self._input.close()
+        try:
+            self.process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        self._output.close()
+        self._errors.close()

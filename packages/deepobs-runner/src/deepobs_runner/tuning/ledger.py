@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,77 +248,6 @@ def _line(text: bytes) -> Line | None:
     return line if whole else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TuningCost:
-    """What tuning an optimizer on a problem took, the runs of the winner not included.
-
-    Attributes:
-        study: its name.
-        ruleset: its name.
-        sampler: its name.
-        problem: its name.
-        optimizer: its name.
-        budget: trials that were planned.
-        trials: trials that were made.
-        diverged: of them.
-        pruned: of them.
-        failed: of them: those that failed, were refused, locked or killed.
-        epochs: of all trials together; so are the following.
-        steps: optimizer steps.
-        seconds: by the clocks of the runs, training and evaluation.
-    """
-
-    study: str
-    ruleset: str
-    sampler: str
-    problem: str
-    optimizer: str
-    budget: int
-    trials: int
-    diverged: int
-    pruned: int
-    failed: int
-    epochs: int
-    steps: int
-    seconds: float
-
-
-def tuning_cost(
-    out: Path, *, on_error: Callable[[UsageError], object] | None = None
-) -> list[TuningCost]:
-    """Return the cost of every study below a folder of results, a row a problem and optimizer.
-
-    Args:
-        out: folder of results.
-        on_error: see `stored_studies`.
-
-    Raises:
-        UsageError: a study that cannot be read.
-    """
-    studies = stored_studies(out, on_error=on_error)
-    return [cost for folder, study in studies.items() for cost in cost_of(study, folder)]
-
-
-def cost_of(study: Study, folder: Path) -> list[TuningCost]:
-    """Return the cost of a study that lies in a folder, a row a problem and optimizer."""
-    lines = read_ledger(folder)
-    return [
-        _cost(
-            study,
-            folder.name,
-            problem,
-            candidate.optimizer,
-            [
-                line
-                for line in lines
-                if (line["problem"], line["optimizer"]) == (problem, candidate.optimizer)
-            ],
-        )
-        for problem in study.problems
-        for candidate in study.candidates
-    ]
-
-
 def what_is_damaged(out: Path) -> list[str]:
     """Return a sentence for every study below a folder of results that cannot be read whole."""
     sentences: list[str] = []
@@ -334,25 +263,4 @@ def _damage(folder: Path, numbers: Sequence[int]) -> str:
     return (
         f"{folder / LEDGER}: what is in line {shown} is no trial. Give the command of the study "
         "again: it notes every trial that is missing."
-    )
-
-
-def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Line]) -> TuningCost:
-    states = [line["status"] for line in lines]
-    ended = sum(state in ("done", "stopped", "running") for state in states)
-    diverged, pruned = states.count("diverged"), states.count("pruned")
-    return TuningCost(
-        study=name,
-        ruleset=study.ruleset,
-        sampler=study.sampler,
-        problem=problem,
-        optimizer=optimizer,
-        budget=study.budget,
-        trials=len(lines),
-        diverged=diverged,
-        pruned=pruned,
-        failed=len(lines) - ended - diverged - pruned,
-        epochs=sum(line["epochs"] for line in lines),
-        steps=sum(line["steps"] for line in lines),
-        seconds=sum(line["seconds"] for line in lines),
     )

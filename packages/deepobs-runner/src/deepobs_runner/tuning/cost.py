@@ -1,0 +1,103 @@
+"""What tuning took: the cost of every study, a row for each problem and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepobs_runner.errors import UsageError
+from deepobs_runner.tuning.ledger import Line, read_ledger, stored_studies
+from deepobs_runner.tuning.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningCost:
+    """What tuning an optimizer on a problem took, the runs of the winner not included.
+
+    Attributes:
+        study: its name.
+        ruleset: its name.
+        sampler: its name.
+        problem: its name.
+        optimizer: its name.
+        budget: trials that were planned.
+        trials: trials that were made.
+        diverged: of them.
+        pruned: of them.
+        failed: of them: those that failed, were refused, locked or killed.
+        epochs: of all trials together; so are the following.
+        steps: optimizer steps.
+        seconds: by the clocks of the runs, training and evaluation.
+    """
+
+    study: str
+    ruleset: str
+    sampler: str
+    problem: str
+    optimizer: str
+    budget: int
+    trials: int
+    diverged: int
+    pruned: int
+    failed: int
+    epochs: int
+    steps: int
+    seconds: float
+
+
+def tuning_cost(
+    out: Path, *, on_error: Callable[[UsageError], object] | None = None
+) -> list[TuningCost]:
+    """Return the cost of every study below a folder of results, a row a problem and optimizer.
+
+    Args:
+        out: folder of results.
+        on_error: see `stored_studies`.
+
+    Raises:
+        UsageError: a study that cannot be read.
+    """
+    studies = stored_studies(out, on_error=on_error)
+    return [cost for folder, study in studies.items() for cost in cost_of(study, folder)]
+
+
+def cost_of(study: Study, folder: Path) -> list[TuningCost]:
+    """Return the cost of a study that lies in a folder, a row a problem and optimizer."""
+    lines = read_ledger(folder)
+    return [
+        _cost(
+            study,
+            folder.name,
+            problem,
+            candidate.optimizer,
+            [
+                line
+                for line in lines
+                if (line["problem"], line["optimizer"]) == (problem, candidate.optimizer)
+            ],
+        )
+        for problem in study.problems
+        for candidate in study.candidates
+    ]
+
+
+def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Line]) -> TuningCost:
+    states = [line["status"] for line in lines]
+    ended = sum(state in ("done", "stopped", "running") for state in states)
+    diverged, pruned = states.count("diverged"), states.count("pruned")
+    return TuningCost(
+        study=name,
+        ruleset=study.ruleset,
+        sampler=study.sampler,
+        problem=problem,
+        optimizer=optimizer,
+        budget=study.budget,
+        trials=len(lines),
+        diverged=diverged,
+        pruned=pruned,
+        failed=len(lines) - ended - diverged - pruned,
+        epochs=sum(line["epochs"] for line in lines),
+        steps=sum(line["steps"] for line in lines),
+        seconds=sum(line["seconds"] for line in lines),
+    )
