@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class UsageError(ValueError):
     """What was asked for does not exist or makes no sense; the message says what would."""
@@ -25,3 +27,8 @@ class ToldError(UsageError):
 
 class LostProcessError(RuntimeError):
     """Of several processes that train together, another one is gone; no fault of the run."""
+
+
+def cannot_write(path: Path, error: OSError, advice: str = "") -> UsageError:
+    """Return the error to raise if a file cannot be written."""
+    return UsageError(f"Cannot write {path}: {error.strerror or error}. {advice}".rstrip())

@@ -15,6 +15,22 @@ def count(number: float, noun: str) -> str:
     return f"{shown} {noun}{'' if number == 1 else 's'}"
 
 
+def last_line(text: str | None) -> str:
+    r"""Return the last line that is not blank: of a traceback, what went wrong.
+
+    >>> last_line("Traceback ...\n  File ...\nValueError: no\n\n")
+    'ValueError: no'
+    """
+    lines = (text or "").strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of an error, its class if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
+
+
 def join(words: Sequence[str]) -> str:
     """Return words as a list in a sentence.
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from deepobs_runner import load_results
-from deepobs_runner.backend.worker_pool import Here, helpers
+from deepobs_runner.backend.worker_pool import InlineExecutor, worker_pool
 from deepobs_runner.cli import main
 from deepobs_runner.cli.console import PatientConsole
 from deepobs_runner.errors import UsageError
@@ -13,19 +13,19 @@ from deepobs_runner.errors import UsageError
 COMMAND = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
 
 
-def test_here_is_this_process_and_keeps_exceptions_for_the_future():
-    assert Here().submit(os.getpid).result() == os.getpid()
-    future = Here().submit(int, "x")
+def test_an_inline_executor_uses_this_process_and_keeps_exceptions_for_the_future():
+    assert InlineExecutor().submit(os.getpid).result() == os.getpid()
+    future = InlineExecutor().submit(int, "x")
     with pytest.raises(ValueError, match="invalid literal"):
         future.result()
-    with helpers(1) as executor:
-        assert isinstance(executor, Here)
+    with worker_pool(1) as executor:
+        assert isinstance(executor, InlineExecutor)
 
 
-def test_without_a_main_module_to_import_there_are_no_helpers(monkeypatch):
+def test_without_a_main_module_to_import_there_is_no_pool(monkeypatch):
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "/nowhere/<stdin>", raising=False)
-    with helpers(2) as executor:
-        assert isinstance(executor, Here)
+    with worker_pool(2) as executor:
+        assert isinstance(executor, InlineExecutor)
 
 
 def test_a_reader_that_goes_away_ends_no_work(capfd):
@@ -55,8 +55,8 @@ def test_a_run_goes_on_when_its_reader_goes_away(tmp_path):
 def test_a_main_module_that_cannot_be_imported_again_is_said(tmp_path):
     program = tmp_path / "unguarded.py"
     program.write_text(
-        "import os\nfrom deepobs_runner.backend.worker_pool import helpers\n"
-        "with helpers(2) as executor:\n    executor.submit(os.getpid).result()\n"
+        "import os\nfrom deepobs_runner.backend.worker_pool import worker_pool\n"
+        "with worker_pool(2) as executor:\n    executor.submit(os.getpid).result()\n"
     )
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
     assert "could not be started" in ended.stderr
@@ -64,27 +64,27 @@ def test_a_main_module_that_cannot_be_imported_again_is_said(tmp_path):
 
 
 @pytest.mark.slow
-def test_helpers_are_other_processes_and_a_killed_one_is_a_sentence():
-    with helpers(2) as executor:
+def test_a_pool_has_other_processes_and_a_killed_one_is_an_error():
+    with worker_pool(2) as executor:
         assert executor.submit(os.getpid).result() != os.getpid()
-    with pytest.raises(UsageError, match="was killed; is memory short"), helpers(2) as executor:
+    with pytest.raises(UsageError, match="was killed; is memory short"), worker_pool(2) as executor:
         executor.submit(os._exit, 9).result()
 
 
 @pytest.mark.slow
-def test_a_report_is_the_same_with_and_without_helpers(tmp_path):
+def test_a_report_is_the_same_with_and_without_a_pool(tmp_path):
     words = ["bench", "SGD", "lr=1e-4", "Adam", "lr=0.1", "--problem", "two_d_branin",
              "--seeds", "10", "--steps", "30"]  # fmt: skip
     results = tmp_path / "results"
     assert main([*words, "--quiet", "--out", str(results)]) == 0
     ask = ["report", str(results), "--out"]
-    # In a process of its own, because helpers import the main module again.
-    command = [sys.executable, "-c", COMMAND, *ask, str(tmp_path / "helped")]
+    # In a process of its own, because workers import the main module again.
+    command = [sys.executable, "-c", COMMAND, *ask, str(tmp_path / "pool")]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepobs_runner.cli.report.WORTH_HELP", 10**9)
+        patch.setattr("deepobs_runner.cli.report.WORTH_A_POOL", 10**9)
         assert main([*ask, str(tmp_path / "alone")]) == 0
     files = sorted(p.relative_to(tmp_path / "alone") for p in (tmp_path / "alone").rglob("*.*"))
     assert {path.suffix for path in files} >= {".html", ".png", ".pdf", ".csv", ".tex"}
     for path in files:
-        assert (tmp_path / "helped" / path).read_bytes() == (tmp_path / "alone" / path).read_bytes()
+        assert (tmp_path / "pool" / path).read_bytes() == (tmp_path / "alone" / path).read_bytes()

@@ -7,10 +7,9 @@ import pytest
 from deepobs_runner import RunConfig, RunResult, resolve_config
 from deepobs_runner.cli import main
 from deepobs_runner.report.notes import notes, settings_by_problem
-from deepobs_runner.results.labels import label_setting
+from deepobs_runner.results.labels import label_run, label_setting
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.settings import settings_of
-from deepobs_runner.runs.progress import label_run
 from deepobs_runner.schedules import parse_schedule
 
 

@@ -83,6 +83,13 @@ def memory_bytes() -> int | None:
         return None
 
 
+def usable_cores() -> int:
+    """Return the number of processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _cpuinfo() -> dict[str, str]:
     """Return what Linux says of the first processor."""
     try:

@@ -1,4 +1,4 @@
-"""Processes that help with the work of one command: drawing, and following runs."""
+"""A pool of processes for one command: drawing figures and following trajectories."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.local import usable_cores
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,8 +23,8 @@ MOST_PROCESSES = 8
 """Each imports torch and matplotlib, and a report has a few dozen figures."""
 
 
-class Here(Executor):
-    """Does everything at once, in this process."""
+class InlineExecutor(Executor):
+    """Calls each function at once, in this thread."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function; the future has its result or the exception."""
@@ -37,28 +37,29 @@ class Here(Executor):
 
 
 @contextmanager
-def helpers(processes: int | None = None) -> Iterator[Executor]:
-    """Give what calls functions in other processes.
+def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) -> Iterator[Executor]:
+    """Yield an executor that calls functions in other processes.
 
     Each imports the main module of the program again, so this is for commands, whose main module
-    does nothing when it is imported. Where there is no file to import, all is done here.
+    does nothing when it is imported. Without a file to import, functions are called inline.
 
     Args:
-        processes: at most; None: as many as there are cores, up to `MOST_PROCESSES`; 1: none, all
-            is done here.
+        processes: at most; None: one per core, up to `MOST_PROCESSES`; 1: functions are called
+            inline.
+        modules: imported by each process when it starts, which is most of what a short task costs.
 
     Raises:
         UsageError: a process was killed, or could not be started.
     """
     processes = processes or min(usable_cores(), MOST_PROCESSES)
     if processes == 1 or not _main_can_be_imported():
-        yield Here()
+        yield InlineExecutor()
         return
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
     started: list[Future[None]] = []
     try:
         with _interrupts_ignored():  # as the processes that start now go on to do
-            started += [pool.submit(_warm_up) for _ in range(processes)]
+            started += [pool.submit(_warm_up, modules) for _ in range(processes)]
         yield pool
     except BrokenExecutor as error:
         raise UsageError(_what_broke(started, error)) from None
@@ -71,7 +72,7 @@ def helpers(processes: int | None = None) -> Iterator[Executor]:
 
 
 def _main_can_be_imported() -> bool:
-    """Whether a new process finds the main module; not that of `python - < program`."""
+    """Return whether a new process finds the main module; it misses that of `python - < file`."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     return file is None or Path(file).exists()
 
@@ -91,18 +92,16 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _what_broke(started: Sequence[Future[None]], error: BrokenExecutor) -> str:
     if any(future.done() and future.exception() is None for future in started):
-        return f"A process that helped was killed; is memory short? Run it again. ({error})"
+        return f"A process of the pool was killed; is memory short? Run it again. ({error})"
     return (
-        "Processes that help could not be started. They import the main module again: what it "
-        'does must stand under if __name__ == "__main__". '
-        f"({error})"
+        "The processes of the pool could not be started. They import the main module again: what "
+        f'it does must stand under if __name__ == "__main__". ({error})'
     )
 
 
-def _warm_up() -> None:
-    """Import what drawing and following take, which is most of what a short task costs."""
+def _warm_up(modules: Sequence[str]) -> None:
     import torch
 
     torch.set_num_threads(1)  # the processes share the cores
-    import_module("deepobs_runner.figures")
-    import_module("matplotlib.backends.backend_pdf")
+    for module in modules:
+        import_module(module)

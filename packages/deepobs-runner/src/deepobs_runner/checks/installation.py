@@ -26,10 +26,10 @@ from deepobs_runner.backend.environment import (
     has_bf16_instructions,
     memory_bytes,
     processor,
+    usable_cores,
 )
 from deepobs_runner.backend.memory import memory_is_kept
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.local import usable_cores
 from deepobs_runner.results.baselines import baseline_sets
 from deepobs_runner.trackers import is_installed
 

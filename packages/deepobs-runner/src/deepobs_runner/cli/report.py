@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deepobs_problems.errors import nearest
-from deepobs_runner.backend.worker_pool import helpers
+from deepobs_runner.backend.worker_pool import worker_pool
 from deepobs_runner.cli.console import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import Study, make_study
@@ -46,8 +46,11 @@ from deepobs_runner.results.store import load_results
 from deepobs_runner.text import count
 from deepobs_runner.tuning.ledger import what_is_damaged
 
-WORTH_HELP = 20
-"""Runs from which on processes help to draw."""
+WORTH_A_POOL = 20
+"""Runs from which on a pool of processes draws the figures."""
+
+DRAWING = ("deepobs_runner.figures", "matplotlib.backends.backend_pdf")
+"""Modules that each process of the pool needs."""
 
 TEXTS: Mapping[str, Callable[[Table], str]] = {
     "csv": csv_table,
@@ -68,8 +71,8 @@ def make_report(arguments: argparse.Namespace) -> int:
     formats = check_formats(arguments.formats.split(","))
     draw = bool({"html", "png", "pdf"} & set(formats))
     out = arguments.out or default_folder(arguments.results)
-    worth_help = draw and _is_large(arguments.results)
-    with helpers(None if worth_help else 1) as executor:
+    is_large = draw and _is_large(arguments.results)
+    with worker_pool(None if is_large else 1, modules=DRAWING) as executor:
         study = read_study(
             arguments,
             references=arguments.reference,
@@ -77,7 +80,7 @@ def make_report(arguments: argparse.Namespace) -> int:
             problems=arguments.problem,
         )
         make_folder(out, formats)  # before anything is drawn, if it cannot be made
-        # The helpers begin while the summary is made.
+        # The pool begins while the summary is made.
         pictures = (
             drawings(study, import_code=arguments.import_code, executor=executor) if draw else ()
         )
@@ -139,9 +142,10 @@ def print_table(arguments: argparse.Namespace) -> int:
 
 
 def _is_large(place: Path) -> bool:
-    """Whether a report draws for longer than it takes processes that help to start."""
+    """Whether a report draws for longer than a pool takes to start."""
     if place.is_dir():
-        return (place / DESCRIPTION).exists() or sum(1 for _ in place.glob("*.json")) >= WORTH_HELP
+        runs = sum(1 for _ in place.glob("*.json"))
+        return (place / DESCRIPTION).exists() or runs >= WORTH_A_POOL
     return str(place) in baseline_sets()
 
 

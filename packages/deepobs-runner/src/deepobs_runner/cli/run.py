@@ -25,11 +25,12 @@ from deepobs_runner.plans.calibration import kept_paces, load_calibrations
 from deepobs_runner.plans.estimate import Pace, calibrate, describe_duration, kind_of, predict
 from deepobs_runner.plans.plan import FIRST_SEED, load_plan
 from deepobs_runner.results.files import check_writable
+from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.results.result import result_path
 from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
-from deepobs_runner.runs.progress import evaluations_of, label_run, report_progress
+from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.runs.run import resolve_config, resolve_world
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count

@@ -6,7 +6,6 @@ place. `sys.argv` is not read, so this works in notebooks, too.
 
 from __future__ import annotations
 
-import os
 import queue
 import subprocess
 import sys
@@ -17,12 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.vectorized.batching import run_together
 from deepobs_runner.executors.worker import WorkerProcess, terminable
+from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.outcome import Outcome, attempt
-from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, label_run, pass_on
+from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, pass_on
 from deepobs_runner.training.loop import Record
 
 SECONDS_TO_STOP = 20.0
@@ -96,13 +97,6 @@ def threads_per_worker(jobs: int, cores: int | None = None) -> int:
     2
     """
     return max(1, (cores or usable_cores()) // jobs)
-
-
-def usable_cores() -> int:
-    """Return the number of processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def spread_devices(device: str, worker: int, accelerators: int) -> str:

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.local import SECONDS_TO_STOP, usable_cores
+from deepobs_runner.executors.local import SECONDS_TO_STOP
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.remote import (
     Follower,
@@ -29,6 +30,7 @@ from deepobs_runner.executors.worker import terminable
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
+from deepobs_runner.text import first_line
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -123,10 +125,9 @@ def _connected(options: ExecutorOptions) -> Iterator[Any]:
     try:
         ray.init(**start, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # a node that starts too slowly raises no class of its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"There is no Ray cluster at --address {address}: {reason} Start one with `ray start "
-            "--head`, or leave the address out to use this machine."
+            f"There is no Ray cluster at --address {address}: {first_line(error)} Start one "
+            "with `ray start --head`, or leave the address out to use this machine."
         ) from None
     try:
         yield ray

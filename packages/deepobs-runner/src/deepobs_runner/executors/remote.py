@@ -24,10 +24,11 @@ import torch
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import result_path
 from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome, attempt, keep_failure
-from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_of, label_run
+from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_of
 from deepobs_runner.runs.run import finished_result
 
 SECONDS_FOR_A_LOCK = 120.0

@@ -25,7 +25,7 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
-from deepobs_runner.backend.worker_pool import Here
+from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
@@ -153,7 +153,7 @@ def _followed(
         for contender in best:
             run = contender.runs[0]
             ways.setdefault(problem, {})[contender.label] = (
-                Here().submit(_say_not_imported, run)
+                InlineExecutor().submit(_say_not_imported, run)
                 if names_code(run) and not import_code
                 else executor.submit(try_to_follow, run, steps)
             )
@@ -220,7 +220,7 @@ def drawings(
         metric=metric,
         unit=unit,
         level=level,
-        executor=(executor or Here()) if followed else None,
+        executor=(executor or InlineExecutor()) if followed else None,
         import_code=import_code,
     )
     return chain.from_iterable(KINDS[kind](material) for kind in kinds)

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.figures.style import paper_style
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
             else:
                 figures[0].savefig(path, format=kind, dpi=DPI, metadata=_metadata(kind))
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from None
+        raise cannot_write(path, error) from None
     return path
 
 

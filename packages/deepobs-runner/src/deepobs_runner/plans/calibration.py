@@ -20,7 +20,7 @@ from deepobs_problems import load_problem
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among
 from deepobs_runner.results.files import write_atomically
 from deepobs_runner.runs.run import resolve_config
@@ -177,7 +177,7 @@ def keep(calibration: Calibration, path: Path | None = None) -> Path:
             )
             write_atomically(path, lambda file: file.write(text.encode()))
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from None
+        raise cannot_write(path, error) from None
     return path
 
 

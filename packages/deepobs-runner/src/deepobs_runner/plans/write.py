@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from deepobs_runner.config import RunConfig
+from deepobs_runner.errors import cannot_write
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.schedules import schedule_from_json
-from deepobs_runner.tuning.ledger import cannot_write
 
 Winners = Mapping[tuple[str, str], Sequence[RunConfig]]
 """Configurations of the runs of every winner, by problem and optimizer."""
@@ -45,7 +45,9 @@ def write_plans(
         try:
             write_bytes(place, text.encode())
         except OSError as error:
-            raise cannot_write(place, error) from None
+            raise cannot_write(
+                place, error, "Finished runs are kept; mend that and give the same command again."
+            ) from None
         paths.append(place)
     for stale in path.parent.glob(f"{path.stem}*{path.suffix}"):
         if stale not in paths:

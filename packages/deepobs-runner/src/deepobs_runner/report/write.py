@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepobs_runner.backend.worker_pool import Here
+from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
@@ -89,7 +89,7 @@ def save_figures(
         formats: some of `FORMATS`.
         executor: writes; None: this process.
     """
-    executor = executor or Here()
+    executor = executor or InlineExecutor()
     nothing: Future[str | None] = Future()
     nothing.set_result(None)
     started = []

@@ -89,6 +89,18 @@ def label_setting(
     return " ".join(words)
 
 
+def label_run(config: RunConfig) -> str:
+    """Return problem, setting (see `label_setting`) and seed of a run.
+
+    A user's problem and optimizer are named as they were given, with their files: no table tells
+    two of the same name apart here.
+
+    >>> label_run(RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, epochs=2))
+    'p SGD lr=0.1 epochs=2 seed 42'
+    """
+    return f"{config.problem} {label_setting(config, whole_name=True)} seed {config.seed}"
+
+
 def label_results(firsts: Sequence[RunResult]) -> list[str]:
     """Return a label for each setting; no two of one problem and source are equal.
 

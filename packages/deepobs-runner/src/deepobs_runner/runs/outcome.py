@@ -21,6 +21,7 @@ from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedErr
 from deepobs_runner.results.result import FINISHED, RunResult, result_path
 from deepobs_runner.results.store import load_result, save_result
 from deepobs_runner.runs.run import OnRecord, is_finished, run
+from deepobs_runner.text import last_line
 
 REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
 """Errors whose message says all there is to say; no traceback."""
@@ -58,8 +59,7 @@ class Outcome:
     @property
     def reason(self) -> str:
         """Why it is not good, in one line (of a traceback, the last)."""
-        lines = [line for line in self.message.splitlines() if line.strip()]
-        return lines[-1].strip() if lines else self.status
+        return last_line(self.message) or self.status
 
 
 def attempt(

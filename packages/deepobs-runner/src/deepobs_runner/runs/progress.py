@@ -19,7 +19,6 @@ from rich.progress import (
 from rich.table import Column
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.results.labels import label_setting
 
 if TYPE_CHECKING:
     from deepobs_runner.training.loop import Record
@@ -76,18 +75,6 @@ def describe_metrics(metrics: Metrics) -> str:
             shown.append(f"accuracy {values['accuracy']:.2%}")
         parts.append(" ".join(shown))
     return ", ".join(parts)
-
-
-def label_run(config: RunConfig) -> str:
-    """Return problem, setting (see `label_setting`) and seed of a run.
-
-    A user's problem and optimizer are named as they were given, with their files: no table tells
-    two of the same name apart here.
-
-    >>> label_run(RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, epochs=2))
-    'p SGD lr=0.1 epochs=2 seed 42'
-    """
-    return f"{config.problem} {label_setting(config, whole_name=True)} seed {config.seed}"
 
 
 def evaluations_of(config: RunConfig) -> int:

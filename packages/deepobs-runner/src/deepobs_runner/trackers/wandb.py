@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import RunResult, Status
-from deepobs_runner.runs.progress import label_run
+from deepobs_runner.text import first_line
 from deepobs_runner.trackers import TrackerWarning
 from deepobs_runner.trackers.scalars import scalars
 
@@ -59,7 +60,7 @@ class WeightsAndBiases:
             try:
                 self._run = self._init(result, settings.mode)
             except wandb.errors.Error as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
         if reason is not None:
             warnings.warn(
                 f"W&B is not online: {reason} Its runs are kept in {self._folder / 'wandb'}; send "

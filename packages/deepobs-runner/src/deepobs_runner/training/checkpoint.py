@@ -17,6 +17,7 @@ from torch import Tensor
 
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_atomically
+from deepobs_runner.text import first_line
 
 CHECKPOINT_SCHEMA = 2
 
@@ -79,7 +80,7 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
         schema = content.pop("schema")
     except (OSError, RuntimeError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        reason = first_line(e)
         raise UsageError(
             f"{path} is not a checkpoint that can be read safely: {reason} Delete it to start "
             "the run anew."

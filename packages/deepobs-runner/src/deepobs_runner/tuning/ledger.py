@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from deepobs_runner.errors import RunLockedError, UsageError
+from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
 from deepobs_runner.results.files import check_writable, write_bytes
 from deepobs_runner.tuning.study import Study
 from deepobs_runner.tuning.trials import Trial
@@ -27,6 +27,8 @@ FOLDER = "tuning"
 STUDY = "study.json"
 LEDGER = "ledger.jsonl"
 PLAN = "plan.yaml"
+
+KEPT = "Finished trials are kept; mend that and give the same command again."
 
 Line = Mapping[str, Any]
 
@@ -148,7 +150,7 @@ def _write_study(study: Study, path: Path) -> None:
     try:
         write_bytes(path, json.dumps(study.to_json(), indent=1).encode())
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(path, error, KEPT) from None
 
 
 class Ledger:
@@ -183,16 +185,8 @@ class Ledger:
         try:
             _append(self.folder / LEDGER, content)
         except OSError as error:
-            raise cannot_write(self.folder / LEDGER, error) from None
+            raise cannot_write(self.folder / LEDGER, error, KEPT) from None
         self._known[_key(line)] = json.loads(text)
-
-
-def cannot_write(path: Path, error: OSError) -> UsageError:
-    """Return the error to raise where a file of a study cannot be written."""
-    return UsageError(
-        f"Cannot write {path}: {error.strerror or error}. Finished trials are kept; mend that and "
-        "give the same command again."
-    )
 
 
 def _append(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deepobs_runner.analysis.metrics import Metric, final_value, metric_of
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.text import last_line
 from deepobs_runner.tuning.samplers import Point
 
 PRUNED = "pruned: "
@@ -87,17 +88,12 @@ def judge(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
         epochs=last.get("epoch", 0),
         steps=last.get("steps", 0),
         seconds=sum(sum(record.get("clocks", {}).values()) for record in result.records),
-        message=_last_line(result.error),
+        message=last_line(result.error),
     )
 
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _last_line(text: str | None) -> str:
-    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
 
 
 def best_of(trials: Sequence[Trial]) -> tuple[Trial | None, list[Trial]]:

@@ -13,6 +13,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
+from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import result_path
 from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
@@ -21,7 +22,6 @@ from deepobs_runner.runs.progress import (
     Reporter,
     Silent,
     evaluations_of,
-    label_run,
     pass_on,
 )
 from deepobs_runner.training.loop import Record

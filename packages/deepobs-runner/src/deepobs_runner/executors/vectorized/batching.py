@@ -11,8 +11,9 @@ from torch import nn
 from deepobs_problems import load_problem
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.executors.vectorized.run import cut, grids_of, run_vectorized, why_not
+from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.outcome import Outcome
-from deepobs_runner.runs.progress import Reporter, evaluations_of, label_run, pass_on
+from deepobs_runner.runs.progress import Reporter, evaluations_of, pass_on
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.training.loop import Record
 

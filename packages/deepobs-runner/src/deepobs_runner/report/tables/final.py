@@ -26,6 +26,7 @@ from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_setting, show
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import counted
+from deepobs_runner.text import last_line
 
 METRICS = {
     "test_objective": Metric("test", "objective", higher_is_better=False),
@@ -184,15 +185,9 @@ def run_row(run: RunResult, label: str | None = None) -> dict[str, Any]:
         **ends,
         "train_seconds": float(sum(known)) if known and len(known) == len(spent) else None,
         "device": run.environment.get("device"),
-        "error": last_line(run.error),
+        "error": last_line(run.error) or None,
         "file": None if run.path is None else run.path.name,
     }
-
-
-def last_line(error: str | None) -> str | None:
-    """Return the last line of a traceback, which says what went wrong."""
-    lines = (error or "").strip().splitlines()
-    return lines[-1] if lines else None
 
 
 def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
