@@ -16,8 +16,7 @@ from deepobs_runner.analysis.metrics import (
     metric_of,
     ranked,
 )
-from deepobs_runner.results.provenance import OFFICIAL, YOURS, whose
-from deepobs_runner.results.result import RunResult, by_setting
+from deepobs_runner.results.result import OFFICIAL, YOURS, RunResult, by_setting, provenance_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class Contender:
 
 def is_official(run: RunResult) -> bool:
     """Whether a run is one of the official results of 2019."""
-    return whose(run) == OFFICIAL
+    return provenance_of(run) == OFFICIAL
 
 
 def contenders(results: Iterable[RunResult]) -> dict[str, list[Contender]]:
@@ -126,7 +125,7 @@ def _kind(run: RunResult) -> Kind:
     config = run.config
     return Kind(
         optimizer=config.optimizer,
-        whose=whose(run),
+        whose=provenance_of(run),
         recipe=f"recipe {config.recipe}",
         data=f"{config.data} data",
         precision=config.precision,
@@ -174,7 +173,7 @@ def once(results: Iterable[RunResult]) -> list[RunResult]:
     """
     kept: dict[tuple[str, str], RunResult] = {}
     for run in results:
-        key = run.config.id, f"{whose(run)}: {run.environment.get('source')}"
+        key = run.config.id, f"{provenance_of(run)}: {run.environment.get('source')}"
         present = kept.get(key)
         if present is None or (is_finished(run) and not is_finished(present)):
             kept[key] = run

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from deepobs_runner.analysis.contenders import once
 from deepobs_runner.results.labels import show_schedule
-from deepobs_runner.results.provenance import YOURS, whose
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import YOURS, RunResult, provenance_of
 from deepobs_runner.schedules import Constant
 
 FULL_LENGTH = "planned_epochs"
@@ -44,7 +43,7 @@ def first_epochs(results: Iterable[RunResult], epochs: int) -> tuple[list[RunRes
             words = reason or _what_is_read(run, epochs)
             names = said.setdefault((run.config.problem, words), [])
             name = run.config.optimizer.rpartition(":")[2]
-            names.append(name if whose(run) == YOURS else f"{name} ({whose(run)})")
+            names.append(name if provenance_of(run) == YOURS else f"{name} ({provenance_of(run)})")
     sentences = []
     for (problem, words), names in said.items():
         listed = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))

@@ -20,7 +20,7 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
-from deepobs_runner.results.provenance import YOURS
+from deepobs_runner.results.result import YOURS
 from deepobs_runner.results.settings import PANELS, Setting
 
 if TYPE_CHECKING:

@@ -42,8 +42,7 @@ from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
 from deepobs_runner.report.notes import file_names
 from deepobs_runner.results.official import official_results
-from deepobs_runner.results.provenance import YOURS, whose
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import YOURS, RunResult, provenance_of
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import join
 
@@ -426,7 +425,7 @@ def _worth_following(contender: Contender) -> tuple[bool, float]:
     """Return what sorts baselines behind results of yours, and by the end of the run."""
     run = contender.runs[0]
     value = final_value(run, TEST_OBJECTIVE)
-    return whose(run) != YOURS, value if math.isfinite(value) else math.inf
+    return provenance_of(run) != YOURS, value if math.isfinite(value) else math.inf
 
 
 def _test_metric(material: Material) -> Metric | None:

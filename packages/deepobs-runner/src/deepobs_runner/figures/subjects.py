@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deepobs_runner.analysis import Contender
 from deepobs_runner.figures.style import Look, Palette, Subject, looks_of
-from deepobs_runner.results.provenance import ORIGINAL, YOURS, whose
+from deepobs_runner.results.result import ORIGINAL, YOURS, provenance_of
 
 
 def looks_of_contenders(
@@ -22,6 +22,6 @@ def looks_of_contenders(
     for listed in problems.values():
         for contender in listed:
             run = contender.runs[0]
-            subject = Subject(run.config.optimizer, whose(run) not in (YOURS, ORIGINAL))
+            subject = Subject(run.config.optimizer, provenance_of(run) not in (YOURS, ORIGINAL))
             subjects.setdefault(contender.label, subject)
     return dict(zip(subjects, looks_of(list(subjects.values()), palette), strict=True))

@@ -16,8 +16,7 @@ from deepobs_runner.analysis import final_value
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, whose
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import OFFICIAL, ORIGINAL, RunResult, provenance_of
 from deepobs_runner.runs.run import optimizer_of
 from deepobs_runner.training.loop import train
 
@@ -69,7 +68,7 @@ def follow(run: RunResult, most_steps: int = MOST_STEPS) -> Trajectory:
     config = run.config
     if config.problem not in MINIMA:
         raise UsageError(f"{config.problem} has no trajectory; there are: {', '.join(MINIMA)}.")
-    if whose(run) in (OFFICIAL, ORIGINAL):
+    if provenance_of(run) in (OFFICIAL, ORIGINAL):
         raise UsageError(f"{config.problem}: runs of the original DeepOBS cannot be repeated here.")
     problem = load_problem(config.problem)
     build = optimizer_of(config, problem)

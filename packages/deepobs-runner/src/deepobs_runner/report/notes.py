@@ -16,8 +16,7 @@ from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.results.labels import shared_hyperparams, show
-from deepobs_runner.results.provenance import ORIGINAL
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import ORIGINAL, RunResult
 from deepobs_runner.results.settings import Setting, counted, settings_of
 
 

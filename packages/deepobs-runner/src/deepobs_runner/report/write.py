@@ -18,7 +18,7 @@ from deepobs_runner.report.html import html_report
 from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.text import csv_table, write_evaluations
-from deepobs_runner.results.provenance import whose
+from deepobs_runner.results.result import provenance_of
 
 FORMATS = ("html", "png", "pdf", "csv", "latex")
 """What can be written; `cli.REPORT_FORMATS` repeats them."""
@@ -203,7 +203,7 @@ def _write_evaluations(study: Study, path: Path) -> Path:
     compared = [run for listed in study.problems.values() for c in listed for run in c.runs]
     baselines = {id(run) for run in study.baselines}
     tuned = [run for run in compared if id(run) in baselines]
-    runs = [(run, whose(run)) for run in (*study.own, *tuned)]
+    runs = [(run, provenance_of(run)) for run in (*study.own, *tuned)]
 
     with path.open("w", encoding="utf-8", newline="") as file:
         write_evaluations(runs, file)

@@ -23,8 +23,7 @@ from deepobs_runner.analysis.contenders import contenders
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.official import official_problems, official_results
-from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, YOURS
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult
 from deepobs_runner.results.store import load_results, read_result
 
 FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"

@@ -14,13 +14,16 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.provenance import whose
 
 SCHEMA = 1
 
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 
 FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
+
+YOURS = "yours"
+OFFICIAL = "official"
+ORIGINAL = "original"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,21 @@ class RunResult:
         }
 
 
+def provenance_of(result: RunResult) -> str:
+    """Return where a result comes from.
+
+    `yours`; `official` for the results of 2019; `original` for another file of the original
+    DeepOBS; else the name of the baseline set it was taken from.
+    """
+    environment = result.environment
+    if "baselines" in environment:
+        return str(environment["baselines"])
+    source = environment.get("source")
+    if source is None:
+        return YOURS
+    return OFFICIAL if str(source).startswith("official") else ORIGINAL
+
+
 def result_path(config: RunConfig, folder: Path) -> Path:
     """Return where the result file of a resolved configuration lies."""
     return folder / f"{config.id}.json"
@@ -151,7 +169,7 @@ def warn_of(error: UsageError) -> None:
 
 def _origin(result: RunResult) -> tuple[str, str, str]:
     """Return what two results of one run have in common."""
-    return result.config.id, whose(result), str(result.environment.get("source"))
+    return result.config.id, provenance_of(result), str(result.environment.get("source"))
 
 
 def without_copies(

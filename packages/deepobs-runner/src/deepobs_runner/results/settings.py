@@ -6,8 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.results.labels import label_results
-from deepobs_runner.results.provenance import OFFICIAL, ORIGINAL, YOURS, whose
-from deepobs_runner.results.result import RunResult, by_setting
+from deepobs_runner.results.result import (
+    OFFICIAL,
+    ORIGINAL,
+    YOURS,
+    RunResult,
+    by_setting,
+    provenance_of,
+)
 
 PANELS = (
     ("train_eval", "objective"),
@@ -27,7 +33,7 @@ class Setting:
         label: optimizer, learning rate, and what is no default, see `labels`.
         optimizer: its name.
         official: whether these are the official 2019 results.
-        source: whose results these are, see `provenance.whose`.
+        source: whose results these are, see `provenance_of`.
         runs: one a seed.
     """
 
@@ -53,8 +59,8 @@ def settings_of(results: Iterable[RunResult]) -> list[Setting]:
             problem=runs[0].config.problem,
             label=label,
             optimizer=runs[0].config.optimizer,
-            official=whose(runs[0]) == OFFICIAL,
-            source=whose(runs[0]),
+            official=provenance_of(runs[0]) == OFFICIAL,
+            source=provenance_of(runs[0]),
             runs=tuple(runs),
         )
         for label, runs in zip(labels, groups, strict=True)
