@@ -318,10 +318,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of all packages, strictly."""
+    """Check the types of all packages, strictly, and those that users see."""
     pins = pinned(session, f"torch=={TORCH}", f"torchvision=={TORCHVISION}")
-    session.install(*editable(), "mypy==2.4.1", *pins)
+    session.install(*editable(), *group("test"), "mypy==2.4.1", "basedpyright==1.40.2", *pins)
     session.run("mypy")
+    session.run("pytest", "-q", "tests/test_typing.py")
 
 
 @nox.session

@@ -1,5 +1,7 @@
 """The networks of the DeepOBS optimizer benchmark and the layers they are made of."""
 
+from typing import TYPE_CHECKING
+
 from deepobs_models.all_cnn_c import AllCNNC
 from deepobs_models.analytic import Beale, Branin, Quadratic, Rosenbrock
 from deepobs_models.char_lstm import CharLSTM, CharLSTMState
@@ -87,11 +89,14 @@ __all__ = [
     "truncated_normal_",
 ]
 
+if TYPE_CHECKING:
+    __version__: str
+else:  # a checker would take every misspelled name for one of these
 
-def __getattr__(name: str) -> str:
-    # Reading the metadata costs more than importing the package, so it is done on demand.
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> str:
+        # Reading the metadata costs more than importing the package, so it is done on demand.
+        if name == "__version__":
+            from importlib.metadata import version
 
-        return version("deepobs-models")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return version("deepobs-models")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,8 @@
 100
 """
 
+from typing import TYPE_CHECKING
+
 from deepobs_data import Batch, Dataset
 from deepobs_problems.catalog import CATALOG
 from deepobs_problems.errors import ProblemError, UnknownProblemError
@@ -49,10 +51,13 @@ __all__ = [
     "weights_not_biases",
 ]
 
+if TYPE_CHECKING:
+    __version__: str
+else:  # a checker would take every misspelled name for one of these
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> str:
+        if name == "__version__":
+            from importlib.metadata import version
 
-        return version("deepobs-problems")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return version("deepobs-problems")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

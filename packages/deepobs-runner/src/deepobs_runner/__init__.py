@@ -7,43 +7,82 @@ Nothing heavy is imported before it is used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME = {
-    "Constant": "schedules",
-    "Cosine": "schedules",
-    "Execution": "config",
-    "ExecutorOptions": "executors.options",
-    "Exponential": "schedules",
-    "Record": "training.loop",
-    "RunConfig": "config",
-    "RunResult": "results.result",
-    "Step": "schedules",
-    "UsageError": "errors",
-    "Warmup": "schedules",
-    "executor_of": "executors.registry",
-    "load_original": "results.original",
-    "load_plan": "plans.plan",
-    "load_result": "results.store",
-    "load_results": "results.store",
-    "official_results": "results.official",
-    "resolve_config": "runs.run",
-    "run": "runs.run",
-    "run_all": "executors.local",
-    "train": "training.loop",
-}
+if TYPE_CHECKING:
+    from deepobs_runner.config import Execution, RunConfig
+    from deepobs_runner.errors import UsageError
+    from deepobs_runner.executors.local import run_all
+    from deepobs_runner.executors.options import ExecutorOptions
+    from deepobs_runner.executors.registry import executor_of
+    from deepobs_runner.plans.plan import load_plan
+    from deepobs_runner.results.official import official_results
+    from deepobs_runner.results.original import load_original
+    from deepobs_runner.results.result import RunResult
+    from deepobs_runner.results.store import load_result, load_results
+    from deepobs_runner.runs.run import resolve_config, run
+    from deepobs_runner.schedules import Constant, Cosine, Exponential, Step, Warmup
+    from deepobs_runner.training.loop import Record, train
 
-__all__ = sorted(_HOME)
+    __version__: str
 
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Execution",
+    "ExecutorOptions",
+    "Exponential",
+    "Record",
+    "RunConfig",
+    "RunResult",
+    "Step",
+    "UsageError",
+    "Warmup",
+    "executor_of",
+    "load_original",
+    "load_plan",
+    "load_result",
+    "load_results",
+    "official_results",
+    "resolve_config",
+    "run",
+    "run_all",
+    "train",
+]
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"deepobs_runner.{_HOME[name]}"), name)
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `Any`
+    _HOME = {
+        "Constant": "schedules",
+        "Cosine": "schedules",
+        "Execution": "config",
+        "ExecutorOptions": "executors.options",
+        "Exponential": "schedules",
+        "Record": "training.loop",
+        "RunConfig": "config",
+        "RunResult": "results.result",
+        "Step": "schedules",
+        "UsageError": "errors",
+        "Warmup": "schedules",
+        "executor_of": "executors.registry",
+        "load_original": "results.original",
+        "load_plan": "plans.plan",
+        "load_result": "results.store",
+        "load_results": "results.store",
+        "official_results": "results.official",
+        "resolve_config": "runs.run",
+        "run": "runs.run",
+        "run_all": "executors.local",
+        "train": "training.loop",
+    }
 
-        return version("deepobs-runner")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(import_module(f"deepobs_runner.{_HOME[name]}"), name)
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("deepobs-runner")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
