@@ -37,7 +37,7 @@ from publishing import describe_machine, markdown, publish
 from subjects import Subject, prepare, step_seconds, train_ours
 
 from deepobs_problems import CATALOG
-from deepobs_problems.noise import stand_in
+from deepobs_problems.stand_in import stand_in
 from deepobs_runner import RunConfig, resolve_config, run_all
 
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)

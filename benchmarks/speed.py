@@ -140,7 +140,7 @@ def time_evaluation(subject: Subject, examples: int) -> tuple[float, float]:
     test: Any = subject.dataset.test
     test = subject.dataset.to(device).test
     model = build_model(problem, subject.config, device)
-    ours_size = problem.defaults.evaluation_on(device)
+    ours_size = problem.hardware.evaluation_batch_on(device)
     size = max(1000, ours_size)
     if subject.stateful:
         ours_size = size = subject.config.batch_size or 1

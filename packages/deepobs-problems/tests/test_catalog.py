@@ -18,7 +18,8 @@ from deepobs_problems import (
     problems_with,
 )
 from deepobs_problems.cost import measure_cost
-from deepobs_problems.noise import latent_noise, stand_in, with_latent_noise
+from deepobs_problems.noise import latent_noise, with_latent_noise
+from deepobs_problems.stand_in import stand_in
 
 NETWORKS = {
     "mnist": ("logreg", "mlp", "2c2d", "vae"),

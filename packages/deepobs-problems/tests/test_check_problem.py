@@ -15,21 +15,17 @@ from deepobs_problems.losses import sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_problems.testing import Check, Report, check_problem
 
-EXPENSIVE = ("vgg16", "vgg19", "inception_v3", "wrn404")
-
-
-CASES = [
-    pytest.param(name, marks=pytest.mark.slow) if name.endswith(EXPENSIVE) else name
-    for name in CATALOG
-]
+SLOW = ("vgg16", "vgg19", "wrn404", "inception_v3")
+CASES = [pytest.param(n, marks=[pytest.mark.slow] if n.endswith(SLOW) else []) for n in CATALOG]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_catalog_passes_on_stand_in_data(name):
     problem = CATALOG[name]
+    if "vgg" in name:  # at 224 pixels it takes half a minute and finds the same
+        problem = replace(problem, model=partial(problem.model, resize_to=32))
     before = torch.random.get_rng_state()
-    # Two examples of a VGG at 224 pixels keep a CPU busy for long enough.
-    report = check_problem(problem, examples=2 if "vgg" in name else 4)
+    report = check_problem(problem)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert report.ok, report
     made = {check.name: check.sentence for check in report.checks}

@@ -11,7 +11,7 @@ from deepobs_data import Batch, Dataset, Table
 from deepobs_problems import (
     CATALOG,
     NO_METRICS,
-    Defaults,
+    Hardware,
     Problem,
     evaluate,
     evaluation_order,
@@ -152,7 +152,7 @@ def tiny_batch(problem):
 @pytest.mark.parametrize("name", ["fmnist_2c2d", "cifar10_3c3d", "cifar100_allcnnc", "svhn_wrn164"])
 def test_the_memory_format_changes_no_number(name):
     problem = load_problem(name)
-    assert problem.channels_last
+    assert problem.hardware.channels_last
     batch = tiny_batch(problem)
     prepared = prepare(problem, batch, torch.float64)
     assert prepared.x.stride(1) == 1
@@ -177,7 +177,7 @@ def test_only_images_of_problems_that_say_so_are_laid_out_by_pixels():
     batch = tiny_batch(problem)
     assert prepare(problem, batch, None) is batch
     flat = Batch(batch.x.flatten(1), batch.y)
-    assert prepare(replace(problem, channels_last=True), flat, None) is flat
+    assert prepare(replace(problem, hardware=Hardware(channels_last=True)), flat, None) is flat
 
 
 def test_evaluation_hands_images_over_by_pixels():
@@ -189,7 +189,9 @@ def test_evaluation_hands_images_over_by_pixels():
 
     for channels_last in (False, True):
         problem = replace(
-            load_problem("cifar10_3c3d"), forward=forward, channels_last=channels_last
+            load_problem("cifar10_3c3d"),
+            forward=forward,
+            hardware=Hardware(channels_last=channels_last),
         )
         split = problem.stand_in(None, valid_size=0, recipe="standard").test
         evaluate(problem, problem.model(), split, order=torch.arange(4))
@@ -197,10 +199,11 @@ def test_evaluation_hands_images_over_by_pixels():
 
 
 def test_batches_are_larger_where_no_cache_is_to_be_kept(toy):
-    problem = replace(toy, defaults=Defaults(8, 2, cached=7))
+    problem = replace(toy, hardware=Hardware(evaluation_batch_cpu=7))
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert (problem.defaults.evaluation_on(cpu), problem.defaults.evaluation_on(gpu)) == (7, 1000)
-    assert toy.defaults.evaluation_on(cpu) == 1000
+    sizes = [problem.hardware.evaluation_batch_on(device) for device in (cpu, gpu)]
+    assert sizes == [7, 1000]
+    assert toy.hardware.evaluation_batch_on(cpu) == 1000
     sizes = []
     watched = replace(problem, loss=lambda *both: sizes.append(len(both[0])) or toy.loss(*both))
     for device in (None, cpu, "cpu"):

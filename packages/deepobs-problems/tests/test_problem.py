@@ -15,6 +15,7 @@ from deepobs_problems import (
     CATALOG,
     Batch,
     Defaults,
+    Hardware,
     Problem,
     ProblemError,
     accuracy,
@@ -158,7 +159,9 @@ def test_describe_names_callables_by_package_not_by_address():
         ({"l2": -1.0}, "must be a number >= 0"),
         ({"defaults": Defaults(-5, 1)}, "whole numbers >= 1"),
         ({"defaults": Defaults(None, 1)}, "whole numbers >= 1"),
-        ({"defaults": Defaults(5, 1, cached=0)}, "whole numbers >= 1"),
+        ({"hardware": Hardware(0)}, "whole numbers >= 1"),
+        ({"hardware": Hardware(5, 0)}, "whole numbers >= 1"),
+        ({"defaults": Defaults(5, 0)}, "whole numbers >= 1"),
     ],
 )
 def test_definitions_that_make_no_sense(toy, setting, said):

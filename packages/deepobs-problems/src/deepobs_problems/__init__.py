@@ -13,17 +13,18 @@ from deepobs_problems.errors import ProblemError, UnknownProblemError
 from deepobs_problems.evaluation import evaluate, evaluation_order
 from deepobs_problems.lookup import load_problem
 from deepobs_problems.losses import accuracy, cross_entropy
-from deepobs_problems.noise import stand_in
 from deepobs_problems.problem import (
     ACCURACY,
     NO_METRICS,
     Defaults,
+    Hardware,
     Problem,
     convolution_weights,
     recurrent,
     variational,
     weights_not_biases,
 )
+from deepobs_problems.stand_in import stand_in
 from deepobs_problems.suites import SUITES, TAGS, problems_with
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "Defaults",
+    "Hardware",
     "Problem",
     "ProblemError",
     "UnknownProblemError",

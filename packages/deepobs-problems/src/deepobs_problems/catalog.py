@@ -8,6 +8,7 @@ the entry says. Tags are described in `suites.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -49,15 +50,17 @@ from deepobs_problems.losses import (
     sequence_cross_entropy,
     vae_loss,
 )
-from deepobs_problems.noise import stand_in, with_latent_noise
+from deepobs_problems.noise import with_latent_noise
 from deepobs_problems.problem import (
     NO_METRICS,
     Defaults,
+    Hardware,
     Problem,
     convolution_weights,
     recurrent,
     variational,
 )
+from deepobs_problems.stand_in import stand_in
 
 
 def quadratic_deep_model() -> nn.Module:
@@ -70,20 +73,28 @@ def quadratic_deep_model() -> nn.Module:
 
 # With 100 examples (50 of a deep network) in an evaluation, activations stay in a CPU's cache: with
 # 1000 it takes up to 1.6 times as long (benchmarks/LOG.md).
-_cached = partial(Defaults, cached=100)
-_cached_deep = partial(Defaults, cached=50)
+_PIXELS = Hardware(evaluation_batch_cpu=100, channels_last=True)
+_PIXELS_DEEP = replace(_PIXELS, evaluation_batch_cpu=50)
+_LARGE = Hardware(evaluation_batch=50)
 
 # What several entries share.
 _logreg = partial(Problem, model=partial(LogisticRegression, 10))
 _mlp = partial(Problem, model=partial(MLP, 10))
-_convolutional = partial(Problem, channels_last=True)
-_2c2d = partial(_convolutional, model=partial(Net2c2d, 10), defaults=_cached(128, 100))
+_convolutional = partial(Problem, hardware=_PIXELS)
+_deep = partial(Problem, hardware=_PIXELS_DEEP)
+_2c2d = partial(_convolutional, model=partial(Net2c2d, 10), defaults=Defaults(128, 100))
 _vae = partial(
-    Problem, model=VAE, loss=vae_loss, metrics=NO_METRICS, stock_loss=None, forward=variational
+    Problem,
+    hardware=Hardware(evaluation_batch_cpu=100),
+    model=VAE,
+    loss=vae_loss,
+    metrics=NO_METRICS,
+    stock_loss=None,
+    forward=variational,
 )
 # L2 of the VGGs and of Inception leaves the dense layers alone. At 224 pixels, an example of VGG
 # needs about 30 MB in evaluation.
-_vgg = partial(Problem, l2=5e-4, decayed=convolution_weights)
+_vgg = partial(Problem, hardware=_LARGE, l2=5e-4, decayed=convolution_weights)
 _test_function = partial(Problem, loss=model_output, metrics=NO_METRICS, stock_loss=None)
 
 
@@ -113,7 +124,7 @@ _PROBLEMS = (
         name="mnist_vae",
         data=with_latent_noise(mnist),
         stand_in=with_latent_noise(stand_in("mnist")),
-        defaults=_cached(64, 50),
+        defaults=Defaults(64, 50),
         tags=_DROPOUT,
     ),
     _logreg(
@@ -130,7 +141,7 @@ _PROBLEMS = (
         name="fmnist_vae",
         data=with_latent_noise(fmnist),
         stand_in=with_latent_noise(stand_in("fmnist")),
-        defaults=_cached(64, 100),
+        defaults=Defaults(64, 100),
         tags=_DROPOUT,
     ),
     _convolutional(
@@ -139,7 +150,7 @@ _PROBLEMS = (
         stand_in=stand_in("cifar10"),
         model=partial(Net3c3d, 10),
         l2=2e-3,
-        defaults=_cached(128, 100),
+        defaults=Defaults(128, 100),
         tags=_MEDIUM,
     ),
     _vgg(
@@ -147,7 +158,7 @@ _PROBLEMS = (
         data=cifar10,
         stand_in=stand_in("cifar10", 128, evaluated=4),
         model=partial(VGG, 16, 10),
-        defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
+        defaults=Defaults(128, 200),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
     ),
     _vgg(
@@ -155,7 +166,7 @@ _PROBLEMS = (
         data=cifar10,
         stand_in=stand_in("cifar10", 128, evaluated=4),
         model=partial(VGG, 19, 10),
-        defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
+        defaults=Defaults(128, 200),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
     ),
     _convolutional(
@@ -164,16 +175,16 @@ _PROBLEMS = (
         stand_in=stand_in("cifar100"),
         model=partial(Net3c3d, 100),
         l2=2e-3,
-        defaults=_cached(128, 100),  # as cifar10_3c3d
+        defaults=Defaults(128, 100),  # as cifar10_3c3d
         tags=_MEDIUM,
     ),
-    _convolutional(
+    _deep(
         name="cifar100_allcnnc",
         data=cifar100,
         stand_in=stand_in("cifar100"),
         model=partial(AllCNNC, 100),
         l2=5e-4,
-        defaults=_cached_deep(256, 350),
+        defaults=Defaults(256, 350),
         tags=_LARGE_DROPOUT,
     ),
     _vgg(
@@ -181,7 +192,7 @@ _PROBLEMS = (
         data=cifar100,
         stand_in=stand_in("cifar100", 128, evaluated=4),
         model=partial(VGG, 16, 100),
-        defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
+        defaults=Defaults(128, 200),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
     ),
     _vgg(
@@ -189,16 +200,16 @@ _PROBLEMS = (
         data=cifar100,
         stand_in=stand_in("cifar100", 128, evaluated=4),
         model=partial(VGG, 19, 100),
-        defaults=Defaults(128, 200, 50),  # as cifar100_wrn404
+        defaults=Defaults(128, 200),  # as cifar100_wrn404
         tags=_LARGE_DROPOUT,
     ),
-    _convolutional(
+    _deep(
         name="cifar100_wrn404",
         data=cifar100,
         stand_in=stand_in("cifar100", evaluated=64),
         model=partial(WideResNet, 40, 4, 100),
         l2=5e-4,
-        defaults=_cached_deep(128, 200),  # Zagoruyko and Komodakis 2016
+        defaults=Defaults(128, 200),  # Zagoruyko and Komodakis 2016
         tags=_LARGE_NORM,
     ),
     _convolutional(
@@ -207,16 +218,16 @@ _PROBLEMS = (
         stand_in=stand_in("svhn"),
         model=partial(Net3c3d, 10),
         l2=2e-3,
-        defaults=_cached(128, 100),  # as cifar10_3c3d
+        defaults=Defaults(128, 100),  # as cifar10_3c3d
         tags=_MEDIUM,
     ),
-    _convolutional(
+    _deep(
         name="svhn_wrn164",
         data=svhn,
         stand_in=stand_in("svhn", evaluated=64),
         model=partial(WideResNet, 16, 4, 10),
         l2=5e-4,
-        defaults=_cached_deep(128, 160),
+        defaults=Defaults(128, 160),
         tags=_LARGE_NORM,
     ),
     _vgg(
@@ -224,7 +235,7 @@ _PROBLEMS = (
         data=imagenet,
         stand_in=stand_in("imagenet", 128, evaluated=4),
         model=partial(VGG, 16, 1001),
-        defaults=Defaults(128, 100, 50),  # as imagenet_inception_v3, with CIFAR's batch size
+        defaults=Defaults(128, 100),  # as imagenet_inception_v3, with CIFAR's batch size
         tags=_LARGE_DROPOUT,
     ),
     _vgg(
@@ -232,11 +243,12 @@ _PROBLEMS = (
         data=imagenet,
         stand_in=stand_in("imagenet", 128, evaluated=4),
         model=partial(VGG, 19, 1001),
-        defaults=Defaults(128, 100, 50),  # as imagenet_inception_v3, with CIFAR's batch size
+        defaults=Defaults(128, 100),  # as imagenet_inception_v3, with CIFAR's batch size
         tags=_LARGE_DROPOUT,
     ),
     Problem(
         name="imagenet_inception_v3",
+        hardware=_LARGE,
         data=imagenet,
         stand_in=stand_in("imagenet", 64, evaluated=4),
         model=partial(InceptionV3, 1001),
@@ -244,18 +256,19 @@ _PROBLEMS = (
         metrics=MappingProxyType({"accuracy": inception_accuracy}),
         l2=5e-4,
         decayed=convolution_weights,
-        defaults=Defaults(32, 100, 50),  # Szegedy et al. 2016
+        defaults=Defaults(32, 100),  # Szegedy et al. 2016
         stock_loss=None,
         tags=_LARGE_NORM,
     ),
     Problem(
         name="tolstoi_char_rnn",
+        hardware=_LARGE,
         data=tolstoi,
         stand_in=stand_in("tolstoi"),
         model=CharLSTM,
         loss=sequence_cross_entropy,
         metrics=MappingProxyType({"accuracy": sequence_accuracy}),
-        defaults=Defaults(50, 200, 50),
+        defaults=Defaults(50, 200),
         stock_loss=None,
         forward=recurrent,
         tags=_tags("text medium dropout recurrent per-example-safe"),

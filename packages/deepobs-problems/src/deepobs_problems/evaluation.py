@@ -36,8 +36,8 @@ def evaluate(
         problem: says what to compute.
         model: a model of this problem.
         split: the examples.
-        batch_size: of the passes through the model; default: what the problem's defaults say of
-            the device that the model is on.
+        batch_size: of the passes through the model; default: what `Problem.hardware` says of the
+            device that the model is on.
         order: row numbers to evaluate; default: all, in file order, or for a `recurrent` problem
             in the order in which batches continue each other.
         draws: augmentation draws for `order`; None evaluates the examples as they are.
@@ -49,7 +49,7 @@ def evaluate(
         ValueError: if there is no example to evaluate.
     """
     on = _device_of(model) if device is None else torch.device(device)  # a name works, too
-    size = batch_size or problem.defaults.evaluation_on(on)
+    size = batch_size or problem.hardware.evaluation_batch_on(on)
     if order is None:
         in_order = problem.forward is recurrent
         order = stateful_order(len(split), size) if in_order else torch.arange(len(split))
@@ -99,13 +99,13 @@ def prepare(problem: Problem, batch: Batch, dtype: torch.dtype | None) -> Batch:
     """Return the batch as the model of a problem is given it; no value but those cast changes.
 
     Args:
-        problem: says whether images are laid out by pixels, see `Problem.channels_last`.
+        problem: says whether images are laid out by pixels, see `Hardware.channels_last`.
         batch: on the device of the model.
         dtype: as for `cast`.
     """
     batch = cast(batch, dtype)
     x = batch.x
-    if problem.channels_last and x.ndim == 4 and x.device.type == "cpu":
+    if problem.hardware.channels_last and x.ndim == 4 and x.device.type == "cpu":
         return Batch(x.to(memory_format=torch.channels_last), batch.y)
     return batch
 

@@ -1,11 +1,7 @@
-"""Data functions the catalog needs beside those of `deepobs_data`.
-
-Each is called as they are, with `(root, valid_size=, recipe=)`.
-"""
+"""Evaluation noise that belongs to the stored example, so that two evaluations agree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,58 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepobs_data import Dataset, Recipe, Split, Table, synthetic_like
-
-DataFunction = Callable[..., Dataset]
+from deepobs_data import Dataset, Recipe, Split, Table
+from deepobs_problems.stand_in import DataFunction, require_table
 
 LATENT_SIZE = 8
 NOISE_SEED_TRAIN = 45
 NOISE_SEED_TEST = 46
-
-
-def stand_in(name: str, n: int | None = None, *, evaluated: int | None = None) -> DataFunction:
-    """Return a data function of generated examples in the shapes of the data set `name`.
-
-    Args:
-        name: a data set of `deepobs_data`.
-        n: training examples; None leaves the number to `deepobs_data.synthetic_like`, which also
-            says how many the other splits have.
-        evaluated: at most as many examples in train_eval and test, for networks that are slow
-            without a GPU; None keeps all.
-    """
-    return partial(_generate, name, n, evaluated)
-
-
-def _generate(
-    name: str,
-    n: int | None,
-    evaluated: int | None,
-    root: Path | str | None = None,
-    *,
-    valid_size: int = 0,
-    recipe: Recipe = "standard",
-) -> Dataset:
-    dataset = synthetic_like(name, n, valid_size=valid_size, recipe=recipe)
-    if evaluated is None:
-        return dataset
-    return replace(
-        dataset,
-        train_eval=_first(dataset.train_eval, evaluated),
-        test=_first(dataset.test, evaluated),
-    )
-
-
-def _first(split: Split, count: int) -> Table:
-    """Return the first `count` rows of a table."""
-    table = _require_table(split, "Generated data is cut to its first rows")
-    rows = torch.arange(len(table.x)) if table.rows is None else table.rows
-    return replace(table, rows=rows[:count])
-
-
-def _require_table(split: Split, why: str) -> Table:
-    if not isinstance(split, Table):
-        raise TypeError(f"{why}, which needs a deepobs_data.Table; got a {type(split).__name__}.")
-    return split
 
 
 def with_latent_noise(data: DataFunction) -> DataFunction:
@@ -94,7 +44,7 @@ def _add_latent_noise(
     drawn: dict[tuple[int, int], Tensor] = {}
 
     def noisy(split: Split, seed: int) -> Table:
-        table = _require_table(split, "The evaluation noise of a VAE belongs to stored rows")
+        table = require_table(split, "The evaluation noise of a VAE belongs to stored rows")
         key = seed, len(table.x)
         if key not in drawn:  # once: train, train_eval and valid share it
             drawn[key] = latent_noise(len(table.x), seed)

@@ -31,21 +31,35 @@ NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
 
 
 class Defaults(NamedTuple):
-    """Training batch size, number of epochs, and batch size of evaluation passes.
-
-    The last two do not change the numbers: `evaluation` fits into a few GB of memory, and `cached`,
-    if it is given, keeps activations in the cache of a CPU. Recurrent models are evaluated in
-    batches of the training's size.
-    """
+    """Training batch size and number of epochs of a run that says nothing else."""
 
     batch_size: int = 128
     epochs: int = 100
-    evaluation: int = 1000
-    cached: int | None = None
 
-    def evaluation_on(self, device: torch.device) -> int:
+
+@dataclass(frozen=True)
+class Hardware:
+    """How a problem runs fastest on a kind of hardware; no part of its definition.
+
+    Attributes:
+        evaluation_batch: batch size of evaluation passes, fits into a few GB of memory. Recurrent
+            models are evaluated in batches of the training's size.
+        evaluation_batch_cpu: in its place on CPUs, where a smaller batch keeps activations in the
+            cache; None is the same everywhere.
+        channels_last: hand images to the model in `torch.channels_last` on CPUs, where most
+            convolutions are faster with it. A model that flattens with `view` does not take it,
+            `flatten` and `reshape` do.
+    """
+
+    evaluation_batch: int = 1000
+    evaluation_batch_cpu: int | None = None
+    channels_last: bool = False
+
+    def evaluation_batch_on(self, device: torch.device) -> int:
         """Return the batch size of evaluation passes on a device."""
-        return self.cached if self.cached and device.type == "cpu" else self.evaluation
+        if device.type == "cpu" and self.evaluation_batch_cpu:
+            return self.evaluation_batch_cpu
+        return self.evaluation_batch
 
 
 class ParameterGroup(dict[str, Any]):
@@ -110,9 +124,7 @@ class Problem:
         forward: `(model, batch, state) -> (output, state)`.
         stand_in: called as `data`, returns generated data of the same shapes; None if there is
             none.
-        channels_last: hand images to the model in `torch.channels_last` on CPUs, where most
-            convolutions are faster with it; the same numbers up to rounding. A model that flattens
-            with `view` does not take it, `flatten` and `reshape` do.
+        hardware: batch size of evaluation and memory format; the same numbers up to rounding.
         tags: words to select problems by; those of the catalog are `suites.TAGS`.
         source: sha256 of the file a user's problem was loaded from; "" in the catalog.
     """
@@ -128,7 +140,7 @@ class Problem:
     stock_loss: Callable[[], nn.Module] | None = nn.CrossEntropyLoss
     forward: Forward = feed_forward
     stand_in: Callable[..., Dataset] | None = None
-    channels_last: bool = False
+    hardware: Hardware = field(default_factory=Hardware)
     tags: frozenset[str] = frozenset()
     source: str = ""
 
@@ -141,10 +153,12 @@ class Problem:
             )
         if not self.l2 >= 0:
             raise ProblemError(f"l2 of {self.name} is {self.l2!r}; it must be a number >= 0.")
-        numbers = self.defaults[:3] if self.defaults.cached is None else self.defaults
+        batches = self.hardware.evaluation_batch, self.hardware.evaluation_batch_cpu
+        numbers = [*self.defaults, batches[0], 1 if batches[1] is None else batches[1]]
         if any(not isinstance(n, int) or n < 1 for n in numbers):
             raise ProblemError(
-                f"The defaults of {self.name} are {self.defaults}; all must be whole numbers >= 1."
+                f"The numbers of {self.name} are {self.defaults} and {self.hardware}; all must be "
+                "whole numbers >= 1."
             )
 
     def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from deepobs_problems.testing import behaviour, definition
-from deepobs_problems.testing.case import Case, FailedCheckError
+from deepobs_problems.testing.case import Case
 
 CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
     {
@@ -32,5 +32,3 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
 
 NEEDED = (definition.check_data, definition.check_model, definition.check_loss)
 """Checks without which the others make no sense."""
-
-__all__ = ["CHECKS", "NEEDED", "Case", "FailedCheckError"]

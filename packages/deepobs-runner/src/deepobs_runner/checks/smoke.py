@@ -135,7 +135,7 @@ def _train(problem: Problem, device: str) -> str:
     )
     execution = Execution(device=device)
     dataset = cut_dataset(load_data(problem, config, execution), STEPS * ROWS, ROWS)
-    small = replace(problem, defaults=problem.defaults._replace(evaluation=ROWS))
+    small = replace(problem, hardware=replace(problem.hardware, evaluation_batch=ROWS))
     records = train(
         small, optimizer_of(config, small), config=config, execution=execution, dataset=dataset
     )

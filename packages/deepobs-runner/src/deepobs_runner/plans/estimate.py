@@ -123,7 +123,7 @@ def _measure(config: RunConfig, execution: Execution) -> Pace:
     loading = time.perf_counter() - before
     batch_size = config.batch_size or problem.defaults.batch_size
     # A whole batch at least: recipe "2019" evaluates no other.
-    evaluated = max(problem.defaults.evaluation_on(device), batch_size)
+    evaluated = max(problem.hardware.evaluation_batch_on(device), batch_size)
     steps_per_epoch = max(1, sizes["train"] // batch_size)
     # One step to warm up. If it took long it is timing enough; else longer epochs are timed.
     small = cut_dataset(dataset, batch_size, evaluated)

@@ -291,7 +291,7 @@ class StackedRuns:
     def _rows_at_once(self, split: Split) -> int:
         """Return the batch size of evaluation: the inputs of all runs should stay in cache."""
         numbers = len(self.grid) * len(self.grid[0]) * split[0].x.numel()
-        at_least, at_most = self.batch_size, self.problem.defaults.evaluation_on(self.device)
+        at_least, at_most = self.batch_size, self.problem.hardware.evaluation_batch_on(self.device)
         return max(min(NUMBERS_IN_CACHE // numbers, at_most), at_least)
 
     def _snapshot(
