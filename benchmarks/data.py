@@ -71,15 +71,16 @@ def expect_files(root: Path) -> None:
     import hashlib
     from dataclasses import replace
 
-    from deepobs_data.files import sources
+    from deepobs_data import info, registry
 
     sums = {}
     for path in (root / "cifar-10-batches-py").iterdir():
         with path.open("rb") as file:  # not all at once: this runs where memory is measured
             sums[path.name] = hashlib.file_digest(file, "md5").hexdigest()
-    source = sources.SOURCES["cifar10"]
-    files = tuple(replace(file, md5=sums[file.name]) for file in source.files)
-    sources.SOURCES["cifar10"] = replace(source, files=files)
+    row = info("cifar10")
+    assert row.source is not None
+    files = tuple(replace(file, checksum=sums[file.name]) for file in row.source.files)
+    registry._rows["cifar10"] = replace(row, source=replace(row.source, files=files))
 
 
 def load_ours(name: str, root: Path) -> Any:
@@ -188,7 +189,6 @@ def memory(name: str, root: str) -> dict[str, float]:
     import torch
 
     import deepobs_data.datasets.images
-    import deepobs_data.datasets.load
 
     torch.set_num_threads(1)
     if name == "cifar10":

@@ -24,6 +24,7 @@ import pytest
 import yaml
 
 from deepobs_data import cli as data_cli
+from deepobs_data import registry
 from deepobs_runner.cli import parser as cli
 from deepobs_runner.cli.run import parse_optimizers
 from deepobs_runner.optimizers import parse_hyperparams
@@ -188,6 +189,7 @@ def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     if any("from backpack" in block.text for block in blocks):
         pytest.importorskip("backpack")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_rows", dict(registry._rows))  # a page registers a data set
     names = {"__name__": "documentation"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other people's packages

@@ -143,8 +143,6 @@ def download(facts: DatasetInfo) -> str:
     """Return the size of the download in bytes, with a unit."""
     if facts.name == "imagenet":
         return "by hand"
-    if facts.kind == "text":  # its host says no size: a byte a character
-        return f"about {quantity((facts.train_size + facts.test_size) * facts.x_shape[0])}B"
     return f"{quantity(facts.download_size)}B" if facts.download_size else "none"
 
 

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import numpy as np
 import pytest
 
-from deepobs_data.files import sources
+from deepobs_data import info, registry
 
 
 @pytest.fixture(autouse=True)
@@ -56,20 +56,34 @@ class Python2Pickler(pickle._Pickler):
 
 
 @pytest.fixture
-def write_files(monkeypatch):
+def change_source(monkeypatch):
+    """Replace fields of the source of a data set, and other fields of its row."""
+
+    def change(name, row=None, **fields):
+        old = info(name)
+        new = replace(old, source=replace(old.source, **fields), **(row or {}))
+        monkeypatch.setitem(registry._rows, name, new)
+
+    return change
+
+
+@pytest.fixture
+def write_files(change_source):
     """Write a small data set in the real format into a folder; returns its arrays.
 
     The checksums that the package expects are replaced by those of the written files.
     """
 
-    def expect(name, contents):
-        source = sources.SOURCES[name]
-        sums = {key: hashlib.md5(content).hexdigest() for key, content in contents.items()}
+    def expect(name, contents, n):
         files = tuple(
-            replace(file, md5=sums[file.name], size=len(contents[file.name]))
-            for file in source.files
+            replace(
+                file,
+                checksum=hashlib.md5(contents[file.name]).hexdigest(),
+                size=len(contents[file.name]),
+            )
+            for file in info(name).source.files
         )
-        monkeypatch.setitem(sources.SOURCES, name, replace(source, files=files))
+        change_source(name, {"train_size": n, "test_size": n // 2}, files=files)
 
     def write(name, folder, n=30, *, gzipped=False, seed=0):
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +99,7 @@ def write_files(monkeypatch):
         for file, content in contents.items():
             path = folder / (f"{file}.gz" if gzipped else file)
             path.write_bytes(gzip.compress(content) if gzipped else content)
-        expect(name, contents)
+        expect(name, contents, n)
         return arrays
 
     return write

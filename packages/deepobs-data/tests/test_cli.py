@@ -7,7 +7,6 @@ import pytest
 
 import deepobs_data as dd
 from deepobs_data import cli
-from deepobs_data.files import sources
 
 
 def run(*argv):
@@ -43,7 +42,7 @@ def test_dry_run_downloads_nothing(tmp_path, capsys):
     assert run("fetch", "--all", "--dry-run", "--data-dir", tmp_path / "root") == 0
     out = capsys.readouterr().out
     assert "cifar-10-python.tar.gz, 170.5 MB" in out
-    assert "To download: 628.3 MB" in out
+    assert "To download: 631.6 MB" in out
     assert not (tmp_path / "root").exists()
 
 
@@ -77,7 +76,7 @@ def test_import_verify_fetch(write_files, tmp_path, capsys):
     assert run("verify", "--data-dir", root) == 1
     out = capsys.readouterr().out
     assert "cifar100: damaged" in out
-    assert sources.SOURCES["cifar100"].files[1].md5 in out
+    assert dd.info("cifar100").source.files[1].checksum in out
     assert run("verify", "svhn", "--data-dir", root) == 1
     assert "svhn: missing" in capsys.readouterr().out
 
@@ -92,7 +91,7 @@ def test_import_what_cannot_be_imported(tmp_path, capsys):
 def test_progress_is_short_in_a_log():
     import io
 
-    from deepobs_data.progress import ProgressLine
+    from deepobs_data.files.download import ProgressLine
 
     out = io.StringIO()
     show = ProgressLine(out)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import deepobs_data as dd
-from deepobs_data.files import sources
 from deepobs_data.files.download import download
+from deepobs_data.files.sources import Download
 
 SIZE = 300_000
 CONTENT = np.random.RandomState(0).bytes(SIZE)
@@ -23,7 +23,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 def described(server, *, size=SIZE, md5=MD5, names=("a.bin",)):
     server.files["a.bin"] = CONTENT
-    return sources.Download("a.bin", md5, size, tuple(f"{server.url}/{name}" for name in names))
+    return Download("a.bin", md5, size, tuple(f"{server.url}/{name}" for name in names))
 
 
 def get(file, target):
@@ -112,7 +112,7 @@ def test_a_server_that_never_gets_further_is_given_up(server, tmp_path):
 
 
 def test_a_refused_connection_names_the_mirror(tmp_path):
-    file = sources.Download("a.bin", MD5, SIZE, ("http://127.0.0.1:9/a.bin",))
+    file = Download("a.bin", MD5, SIZE, ("http://127.0.0.1:9/a.bin",))
     with pytest.raises(dd.DownloadError, match=r"127\.0\.0\.1:9"):
         get(file, tmp_path / "a.bin")
 
@@ -168,7 +168,7 @@ sys.exit("it fitted")
 
 
 @pytest.fixture
-def served_mnist(server, write_files, tmp_path, monkeypatch):
+def served_mnist(server, write_files, change_source, tmp_path):
     """MNIST in small, on the server."""
     arrays = write_files("mnist", tmp_path / "made", gzipped=True)
     downloads = []
@@ -177,9 +177,8 @@ def served_mnist(server, write_files, tmp_path, monkeypatch):
         server.files[path.name] = content
         md5 = hashlib.md5(content).hexdigest()
         url = f"{server.url}/{path.name}"
-        downloads.append(sources.Download(path.name, md5, len(content), (url,)))
-    source = replace(sources.SOURCES["mnist"], downloads=tuple(downloads))
-    monkeypatch.setitem(sources.SOURCES, "mnist", source)
+        downloads.append(Download(path.name, md5, len(content), (url,)))
+    change_source("mnist", downloads=tuple(downloads))
     return arrays
 
 
@@ -225,22 +224,25 @@ def test_no_network_names_the_three_ways(served_mnist, server, tmp_path):
 
 def start_processes(count, root, work):
     """Run `work` in fresh processes that expect what this one expects; returns their results."""
-    source = sources.SOURCES["mnist"]
+    row = dd.info("mnist")
     spec = {
-        "downloads": [[f.name, f.md5, f.size, list(f.urls)] for f in source.downloads],
-        "files": [[f.name, f.md5, f.size, f.gzipped] for f in source.files],
+        "downloads": [[f.name, f.checksum, f.size, list(f.urls)] for f in row.source.downloads],
+        "files": [[f.name, f.checksum, f.size, f.gzipped] for f in row.source.files],
+        "sizes": [row.train_size, row.test_size],
     }
     script = f"""
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from deepobs_data.files import sources
+from deepobs_data import Download, SourceFile, info, registry
 spec, root = json.loads(sys.argv[1]), Path(sys.argv[2])
-sources.SOURCES["mnist"] = replace(
-    sources.SOURCES["mnist"],
-    downloads=tuple(sources.Download(n, m, s, tuple(u)) for n, m, s, u in spec["downloads"]),
-    files=tuple(sources.SourceFile(*row) for row in spec["files"]),
+row, sizes = info("mnist"), spec["sizes"]
+source = replace(
+    row.source,
+    downloads=tuple(Download(n, m, s, tuple(u)) for n, m, s, u in spec["downloads"]),
+    files=tuple(SourceFile(*file) for file in spec["files"]),
 )
+registry._rows["mnist"] = replace(row, source=source, train_size=sizes[0], test_size=sizes[1])
 {work}
 """
     command = [sys.executable, "-W", "ignore", "-c", script, json.dumps(spec), str(root)]
@@ -263,10 +265,8 @@ def test_eight_processes_repair_a_damaged_file_once(server, served_mnist, tmp_pa
     damaged = root / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
     damaged.write_bytes(b"rubbish")
     work = """
-from deepobs_data.files.decode import decode_idx
-from deepobs_data.files.obtain import use_files
-sums = {file.name: file.md5 for file in sources.SOURCES["mnist"].files}
-use_files("mnist", root, lambda found: decode_idx(found.paths, sums), offline=False)
+from deepobs_data.files.fetch import read_arrays
+read_arrays(info("mnist"), root, offline=False)
 """
     assert start_processes(8, root, work) == [0] * 8
     assert [path for path, _ in server.requests] == ["/train-labels-idx1-ubyte.gz"]
@@ -288,20 +288,21 @@ def tar_bytes(entries):
     return out.getvalue()
 
 
-def serve_archive(server, monkeypatch, content):
+def serve_archive(server, change_source, content):
     server.files["cifar-100-python.tar.gz"] = content
     md5 = hashlib.md5(content).hexdigest()
     url = f"{server.url}/cifar-100-python.tar.gz"
-    file = sources.Download("cifar-100-python.tar.gz", md5, len(content), (url,), archive=True)
-    source = replace(sources.SOURCES["cifar100"], downloads=(file,))
-    monkeypatch.setitem(sources.SOURCES, "cifar100", source)
+    file = Download("cifar-100-python.tar.gz", md5, len(content), (url,), archive=True)
+    change_source("cifar100", downloads=(file,))
 
 
-def test_an_archive_is_fetched_and_unpacked(server, write_files, tmp_path, monkeypatch):
+def test_an_archive_is_fetched_and_unpacked(
+    server, write_files, tmp_path, monkeypatch, change_source
+):
     made = tmp_path / "made"
     arrays = write_files("cifar100", made)
     entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
-    serve_archive(server, monkeypatch, tar_bytes(entries))
+    serve_archive(server, change_source, tar_bytes(entries))
     server.faults = ["truncate", "stall"]
     monkeypatch.setattr(download, "__kwdefaults__", {**download.__kwdefaults__, "timeout": 0.4})
     data = dd.cifar100(tmp_path / "root")
@@ -309,11 +310,11 @@ def test_an_archive_is_fetched_and_unpacked(server, write_files, tmp_path, monke
     assert not list((tmp_path / "root").glob("*.tar.gz*"))
 
 
-def test_an_archive_that_was_there_is_used_and_kept(server, write_files, tmp_path, monkeypatch):
+def test_an_archive_that_was_there_is_used_and_kept(server, write_files, tmp_path, change_source):
     made, root = tmp_path / "made", tmp_path / "root"
     arrays = write_files("cifar100", made)
     entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
-    serve_archive(server, monkeypatch, tar_bytes(entries))
+    serve_archive(server, change_source, tar_bytes(entries))
     root.mkdir()
     archive = root / "cifar-100-python.tar.gz"
     archive.write_bytes(server.files["cifar-100-python.tar.gz"])
@@ -324,12 +325,12 @@ def test_an_archive_that_was_there_is_used_and_kept(server, write_files, tmp_pat
 
 @pytest.mark.parametrize("explicit", [True, False])
 def test_a_damaged_archive_that_was_there_is_fetched_again(
-    server, write_files, tmp_path, monkeypatch, explicit
+    server, write_files, tmp_path, change_source, explicit
 ):
     made, root = tmp_path / "made", tmp_path / "root"
     arrays = write_files("cifar100", made)
     entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
-    serve_archive(server, monkeypatch, tar_bytes(entries))
+    serve_archive(server, change_source, tar_bytes(entries))
     root.mkdir()
     archive = root / "cifar-100-python.tar.gz"
     archive.write_bytes(b"garbage")
@@ -341,11 +342,13 @@ def test_a_damaged_archive_that_was_there_is_fetched_again(
     assert archive.with_name(f"{archive.name}.damaged").read_bytes() == b"garbage"
 
 
-def test_a_disk_full_while_unpacking_leaves_nothing(server, write_files, tmp_path, monkeypatch):
+def test_a_disk_full_while_unpacking_leaves_nothing(
+    server, write_files, tmp_path, monkeypatch, change_source
+):
     made, root = tmp_path / "made", tmp_path / "root"
     write_files("cifar100", made)
     entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
-    serve_archive(server, monkeypatch, tar_bytes(entries))
+    serve_archive(server, change_source, tar_bytes(entries))
 
     def full(source, out, _):
         out.write(source.read(100))
@@ -362,10 +365,10 @@ def test_a_disk_full_while_unpacking_leaves_nothing(server, write_files, tmp_pat
     "name",
     ["../evil", "/tmp/evil", "cifar-100-python/../../evil", "other/train", "cifar-100-python/link"],
 )
-def test_an_archive_with_foreign_paths_is_refused(server, tmp_path, monkeypatch, name):
+def test_an_archive_with_foreign_paths_is_refused(server, tmp_path, change_source, name):
     good = ("cifar-100-python/train", b"content")
     bad = (name, None if name.endswith("link") else b"evil")
-    serve_archive(server, monkeypatch, tar_bytes([good, bad]))
+    serve_archive(server, change_source, tar_bytes([good, bad]))
     root = tmp_path / "folder" / "root"
     with pytest.raises(dd.DamagedFileError, match="refused"):
         dd.fetch("cifar100", root)

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import deepobs_data as dd
-from deepobs_data.files import cache, sources
+from deepobs_data.files import cache
 
 IMAGE_SETS = ["mnist", "fmnist", "cifar10", "cifar100", "svhn"]
-FOLDER = {name: sources.SOURCES[name].folder for name in IMAGE_SETS}
+FOLDER = {name: dd.info(name).source.folder for name in IMAGE_SETS}
 
 
 def load(name, root, **arguments):
@@ -82,9 +82,9 @@ def test_2019_recipe_of_cifar100(write_files, tmp_path):
 def test_2019_recipe_of_svhn_keeps_64000_images(monkeypatch):
     from deepobs_data.datasets import images
 
-    x = torch.zeros(73_257, 3, 1, 1, dtype=torch.uint8)
-    tensors = {"train_x": x, "train_y": torch.arange(73_257), "test_x": x[:9], "test_y": x[:9]}
-    monkeypatch.setattr(images, "load_tensors", lambda *_: dict(tensors))
+    x = np.zeros((73_257, 3, 1, 1), np.uint8)
+    arrays = {"train_x": x, "train_y": np.arange(73_257), "test_x": x[:9], "test_y": x[:9]}
+    monkeypatch.setattr(images, "read_arrays", lambda *_, **__: arrays)
     assert len(dd.svhn().train) == 73_257
     assert dd.svhn(recipe="2019").train.y[-1] == 63_999
     assert len(dd.svhn(recipe="2019", valid_size=100).train) == 63_900
@@ -118,7 +118,7 @@ def test_damaged_files_are_moved_aside(name, damage, write_files, tmp_path):
 
 def test_checksums_are_named(write_files, tmp_path):
     write_files("svhn", tmp_path / "svhn")
-    expected = sources.SOURCES["svhn"].files[0].md5
+    expected = dd.info("svhn").source.files[0].checksum
     with (tmp_path / "svhn" / "train_32x32.mat").open("ab") as file:
         file.write(b"x")
     with pytest.raises(dd.DamagedFileError, match=f"found md5 [0-9a-f]{{32}}, expected {expected}"):
@@ -153,12 +153,12 @@ def test_a_pickle_is_not_opened_before_its_checksum_matched(write_files, tmp_pat
             return os.mkdir, (str(tmp_path / "evil"),)
 
     (folder / "data_batch_3").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(dd.DamagedFileError, match="is a pickle and is not opened"):
+    with pytest.raises(dd.DamagedFileError, match="found md5"):
         load("cifar10", tmp_path)
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_pickle_can_only_build_arrays(write_files, tmp_path, monkeypatch):
+def test_a_pickle_can_only_build_arrays(write_files, change_source, tmp_path):
     import hashlib
 
     folder = tmp_path / FOLDER["cifar10"]
@@ -170,10 +170,9 @@ def test_a_pickle_can_only_build_arrays(write_files, tmp_path, monkeypatch):
 
     content = pickle.dumps(Evil())
     (folder / "test_batch").write_bytes(content)
-    source = sources.SOURCES["cifar10"]
-    last = replace(source.files[-1], md5=hashlib.md5(content).hexdigest())
-    changed = replace(source, files=(*source.files[:-1], last))
-    monkeypatch.setitem(sources.SOURCES, "cifar10", changed)
+    files = dd.info("cifar10").source.files
+    last = replace(files[-1], checksum=hashlib.md5(content).hexdigest())
+    change_source("cifar10", files=(*files[:-1], last))
     with pytest.raises(pickle.UnpicklingError, match="mkdir"):
         load("cifar10", tmp_path)
     assert not (tmp_path / "evil").exists()
@@ -200,12 +199,12 @@ def cached_cifar(write_files, tmp_path):
 
 
 def forbid_decoding(monkeypatch):
-    from deepobs_data.datasets import load as module
+    from deepobs_data.files import decode
 
     def refuse(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(module, "DECODERS", dict.fromkeys(IMAGE_SETS, refuse))
+    monkeypatch.setattr(decode, "decode_cifar", refuse)
 
 
 def test_the_second_start_reads_the_cache(cached_cifar, tmp_path, monkeypatch):
@@ -297,7 +296,7 @@ def test_an_interrupt_leaves_no_part_of_an_import(write_files, tmp_path, monkeyp
 
 @pytest.mark.parametrize("last", [65_536, 0])
 def test_an_idx_header_of_absurd_size(tmp_path, last):
-    from deepobs_data.files.idx import read_idx
+    from deepobs_data.files.decode import read_idx
 
     path = tmp_path / "x-idx4-ubyte"
     sizes = np.array([65_536] * 3 + [last], ">u4")  # the product is 2^64: 0 in int64
@@ -320,7 +319,7 @@ def test_a_damage_survives_pickling(tmp_path):
     [
         ("cifar11", "Did you mean 'cifar10"),
         ("imagenet", "used where it lies"),
-        ("quadratic", "needs no files"),
+        ("quadratic", "made from a seed"),
     ],
 )
 def test_what_cannot_be_fetched_or_imported(name, message, tmp_path):
@@ -371,15 +370,15 @@ def test_a_read_only_root(write_files, tmp_path):
 def test_checksums_are_those_of_torchvision():
     datasets = pytest.importorskip("torchvision.datasets")
     for name, cls in (("mnist", datasets.MNIST), ("fmnist", datasets.FashionMNIST)):
-        assert {(f.name, f.md5) for f in sources.SOURCES[name].downloads} == set(cls.resources)
+        assert {(f.name, f.checksum) for f in dd.info(name).source.downloads} == set(cls.resources)
     for name, cls in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
-        source = sources.SOURCES[name]
-        files = {(file.name, file.md5) for file in source.files}
+        source = dd.info(name).source
+        files = {(file.name, file.checksum) for file in source.files}
         assert files == {tuple(row) for row in cls.train_list + cls.test_list}
-        assert source.downloads[0].md5 == cls.tgz_md5
+        assert source.downloads[0].checksum == cls.tgz_md5
         assert source.folder == cls.base_folder
-    for file in sources.SOURCES["svhn"].files:
-        assert datasets.SVHN.split_list[file.name.split("_")[0]][1:] == [file.name, file.md5]
+    for file in dd.info("svhn").source.files:
+        assert datasets.SVHN.split_list[file.name.split("_")[0]][1:] == [file.name, file.checksum]
 
 
 def test_torchvision_reads_what_we_place(write_files, tmp_path):

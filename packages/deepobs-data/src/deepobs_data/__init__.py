@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from deepobs_data.augment import RandomFlip as RandomFlip
     from deepobs_data.augment import RandomSaturation as RandomSaturation
     from deepobs_data.data_loader import loader as loader
+    from deepobs_data.dataset import Dataset as Dataset
     from deepobs_data.dataset_info import DatasetInfo as DatasetInfo
-    from deepobs_data.dataset_info import info as info
-    from deepobs_data.dataset_info import list_datasets as list_datasets
     from deepobs_data.datasets.imagenet import imagenet as imagenet
     from deepobs_data.datasets.images import CHANNEL_STATISTICS as CHANNEL_STATISTICS
     from deepobs_data.datasets.images import Normalization as Normalization
@@ -40,6 +39,9 @@ if TYPE_CHECKING:
     from deepobs_data.files.fetch import fetch as fetch
     from deepobs_data.files.fetch import import_files as import_files
     from deepobs_data.files.roots import default_root as default_root
+    from deepobs_data.files.sources import Download as Download
+    from deepobs_data.files.sources import Source as Source
+    from deepobs_data.files.sources import SourceFile as SourceFile
     from deepobs_data.image_ops import adjust_brightness as adjust_brightness
     from deepobs_data.image_ops import adjust_contrast as adjust_contrast
     from deepobs_data.image_ops import adjust_saturation as adjust_saturation
@@ -52,11 +54,14 @@ if TYPE_CHECKING:
     from deepobs_data.image_ops import scale_to_unit as scale_to_unit
     from deepobs_data.image_ops import standardize as standardize
     from deepobs_data.partition import Recipe as Recipe
+    from deepobs_data.registry import info as info
+    from deepobs_data.registry import list_datasets as list_datasets
+    from deepobs_data.registry import load_dataset as load_dataset
+    from deepobs_data.registry import register_dataset as register_dataset
     from deepobs_data.stream import Stream as Stream
     from deepobs_data.table import Table as Table
     from deepobs_data.types import Augment as Augment
     from deepobs_data.types import Batch as Batch
-    from deepobs_data.types import Dataset as Dataset
     from deepobs_data.types import Split as Split
     from deepobs_data.types import check_batch_size as check_batch_size
     from deepobs_data.types import stateful_order as stateful_order
@@ -89,7 +94,10 @@ _HOME = {
         "mnist",
         "svhn",
     ),
-    "dataset_info": ("DatasetInfo", "info", "list_datasets"),
+    "dataset": ("Dataset",),
+    "dataset_info": ("DatasetInfo",),
+    "files.sources": ("Download", "Source", "SourceFile"),
+    "registry": ("info", "list_datasets", "load_dataset", "register_dataset"),
     "data_loader": ("loader",),
     "image_ops": (
         "adjust_brightness",
@@ -106,7 +114,7 @@ _HOME = {
     ),
     "partition": ("Recipe",),
     "files.roots": ("default_root",),
-    "types": ("Augment", "Batch", "Dataset", "Split", "check_batch_size", "stateful_order"),
+    "types": ("Augment", "Batch", "Split", "check_batch_size", "stateful_order"),
     "datasets.stand_in": ("synthetic_like",),
     "stream": ("Stream",),
     "datasets.synthetic": ("quadratic", "two_d"),
@@ -117,17 +125,18 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = sorted([*_MODULE_OF, "__version__"])
 
+if not TYPE_CHECKING:  # to a type checker, any misspelled name would be Any
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
 
-        return version("deepobs-data")
-    if name in _MODULE_OF:
-        from importlib import import_module
+            return version("deepobs-data")
+        if name in _MODULE_OF:
+            from importlib import import_module
 
-        return getattr(import_module(f"deepobs_data.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'deepobs_data' has no attribute {name!r}")
+            return getattr(import_module(f"deepobs_data.{_MODULE_OF[name]}"), name)
+        raise AttributeError(f"module 'deepobs_data' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

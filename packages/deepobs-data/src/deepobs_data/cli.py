@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepobs_data.dataset_info import DatasetInfo, info, list_datasets
+from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_data.files.find import find_folders
-from deepobs_data.files.imagenet_folder import find_imagenet
 from deepobs_data.files.roots import is_offline, resolve_root
-from deepobs_data.files.sources import SOURCES
+from deepobs_data.files.sources import resolve
+from deepobs_data.registry import import_rows, info, list_datasets
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
+        for location in options.module:
+            import_rows(location)
         return int(options.run(options))
     except (DataNotFoundError, DamagedFileError, DownloadError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -46,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="data folder; default $DEEPOBS_DATA_DIR, else the user's cache folder",
+    )
+    common.add_argument(
+        "--module",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module or a .py file that registers data sets",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -80,35 +89,38 @@ class _Version(argparse.Action):
 def _list(options: argparse.Namespace) -> int:
     root = resolve_root(options.data_dir)
     print(f"Data folder: {root}\n")
+    rows = list_datasets()
+    width = max(len(row.name) for row in rows)
     print(
-        f"{'name':<10} {'train':>9} {'test':>7} {'input':<13} {'classes':>7} {'download':>9}  here"
+        f"{'name':<{width}} {'train':>9} {'test':>7} {'input':<13} {'classes':>7} {'download':>9}  "
+        "here"
     )
-    for facts in list_datasets():
-        shape = "x".join(map(str, facts.x_shape))
+    for row in rows:
+        shape = "x".join(map(str, row.x_shape))
         print(
-            f"{facts.name:<10} {facts.train_size:>9,} {facts.test_size:>7,} {shape:<13} "
-            f"{facts.num_classes or '-':>7} {_size(facts):>9}  {_place(facts.name, root)}"
+            f"{row.name:<{width}} {row.train_size:>9,} {row.test_size:>7,} {shape:<13} "
+            f"{row.num_classes or '-':>7} {_size(row):>9}  {_place(row, root)}"
         )
     return 0
 
 
 def _info(options: argparse.Namespace) -> int:
-    facts, root = info(options.name), resolve_root(options.data_dir)
-    rows = {
-        "name": f"{facts.name}: {facts.title}",
-        "train": f"{facts.train_size:,} examples ({facts.train_eval_size:,} for train_eval)",
-        "test": f"{facts.test_size:,} examples",
-        "input": f"{facts.x_shape} {facts.x_dtype}",
-        "target": f"{facts.y_shape} {facts.y_dtype}",
-        "classes": _shorten(facts.classes) or facts.num_classes or "none",
-        "augmented": "yes" if facts.augmented else "no",
-        "licence": facts.licence,
-        "citation": facts.citation,
-        "homepage": facts.homepage,
-        "download": _size(facts),
-        "here": _place(facts.name, root),
+    row, root = info(options.name), resolve_root(options.data_dir)
+    lines = {
+        "name": f"{row.name}: {row.title}",
+        "train": f"{row.train_size:,} examples ({row.train_eval_size:,} for train_eval)",
+        "test": f"{row.test_size:,} examples",
+        "input": f"{row.x_shape} {row.x_dtype}",
+        "target": f"{row.y_shape} {row.y_dtype}",
+        "classes": _shorten(row.classes) or row.num_classes or "none",
+        "augmented": "yes" if row.augmented else "no",
+        "licence": row.licence,
+        "citation": row.citation,
+        "homepage": row.homepage,
+        "download": _size(row),
+        "here": _place(row, root),
     }
-    for key, value in rows.items():
+    for key, value in lines.items():
         print(f"{key:<10} {value}")
     return 0
 
@@ -116,29 +128,27 @@ def _info(options: argparse.Namespace) -> int:
 def _fetch(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise ValueError("Name the data sets to fetch, or use --all for everything.")
+    from deepobs_data.files.download import ProgressLine
     from deepobs_data.files.fetch import fetch, pending_downloads
-    from deepobs_data.progress import ProgressLine
 
     root = resolve_root(options.data_dir)
-    names = [info(name).name for name in options.names] or list(SOURCES)
     total = 0
-    for name in names:
-        if name not in SOURCES:
-            where = find_imagenet(root) if name == "imagenet" else "needs no files"
-            print(f"{name}: {where}")
+    for row in _chosen(options.names):
+        if row.source is None:
+            print(f"{row.name}: {_locate(row, root)}")
             continue
-        pending = pending_downloads(name, root)
+        pending = pending_downloads(row.source, root)
         if not pending:
-            print(f"{name}: already in {root}")
+            print(f"{row.name}: already in {root}")
         elif options.dry_run:
             for file in pending:
                 total += file.size or 0
-                print(f"{name}: {file.name}, {_megabytes(file.size)}, from {file.urls[0]}")
+                print(f"{row.name}: {file.name}, {_megabytes(file.size)}, from {file.urls[0]}")
         elif is_offline(None):
             raise DownloadError("DEEPOBS_OFFLINE is set, so nothing is downloaded.")
         else:
-            fetch(name, root, progress=ProgressLine(sys.stderr))
-            print(f"{name}: now in {root / SOURCES[name].folder}")
+            fetch(row.name, root, progress=ProgressLine(sys.stderr))
+            print(f"{row.name}: now in {root / row.source.folder}")
     if options.dry_run:
         print(f"To download: {_megabytes(total)}, into {root}")
     return 0
@@ -148,18 +158,24 @@ def _verify(options: argparse.Namespace) -> int:
     from deepobs_data.files.verify import verify
 
     root = resolve_root(options.data_dir)
-    names = [info(name).name for name in options.names]
     wrong = False
-    for name in names or SOURCES:
-        if name not in SOURCES:
-            print(f"{name}: {_place(name, root)}; no checksums")
+    for row in _chosen(options.names):
+        if row.source is None:
+            print(f"{row.name}: {_place(row, root)}; no checksums")
             continue
-        for path, state, reason in verify(name, root):
-            if state == "missing" and not names:
+        for path, state, reason in verify(row.name, root):
+            if state == "missing" and not options.names:
                 continue
-            wrong = wrong or state != "verified"
-            print(f"{name}: {state}: {path}" + (f" ({reason})" if reason else ""))
+            wrong = wrong or state not in ("verified", "present")
+            print(f"{row.name}: {state}: {path}" + (f" ({reason})" if reason else ""))
     return int(wrong)
+
+
+def _chosen(names: Sequence[str]) -> list[DatasetInfo]:
+    """The rows of these data sets, or of all that have files."""
+    if names:
+        return [info(name) for name in names]
+    return [row for row in list_datasets() if row.source is not None]
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -170,26 +186,29 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _place(name: str, root: Path) -> str:
-    if name in SOURCES:
-        found = find_folders(SOURCES[name], root)
+def _place(row: DatasetInfo, root: Path) -> str:
+    if row.source is not None:
+        found = find_folders(row.source, root)
         return str(next(iter(found[0].paths.values())).parent) if found else "no"
-    if name == "imagenet":
-        try:
-            return str(find_imagenet(root))
-        except DataNotFoundError:
-            return 'no ("deepobs-data fetch imagenet" says how to get it)'
-    return "needs no files"
+    try:
+        return str(_locate(row, root))
+    except DataNotFoundError:
+        return f'no ("deepobs-data fetch {row.name}" says how to get it)'
 
 
-def _size(facts: DatasetInfo) -> str:
-    if facts.name == "imagenet":
-        return "144 GB"
-    return "none" if facts.download_size == 0 else _megabytes(facts.download_size)
+def _locate(row: DatasetInfo, root: Path) -> Path | str:
+    """Where a data set without downloads lies."""
+    return "needs no files" if row.locate is None else resolve(row.locate)(root)
+
+
+def _size(row: DatasetInfo) -> str:
+    if row.external_size:
+        return f"{row.external_size / 1e9:.0f} GB"
+    return "none" if row.download_size == 0 else _megabytes(row.download_size)
 
 
 def _megabytes(size: int | None) -> str:
-    return "about 3 MB" if size is None else f"{size / 1e6:.1f} MB"
+    return "unknown" if size is None else f"{size / 1e6:.1f} MB"
 
 
 def _shorten(names: tuple[str, ...]) -> str:

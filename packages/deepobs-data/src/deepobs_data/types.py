@@ -1,10 +1,9 @@
-"""The shapes everything else speaks: batches, splits, augmentations and data sets."""
+"""The interfaces everything else speaks: batches, splits and augmentations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -65,66 +64,6 @@ class Split(Protocol):
                 batch.
         """
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """The fixed splits of one data set.
-
-    `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run.
-    `augment` belongs to `train`: draw with it and pass the draws to `train.batches`. The other
-    splits take no draws, but for `train_eval` in recipe "2019", as the original augments it.
-    `order` says how `train` is meant to be read: "shuffled", or "stateful" for
-    text whose batches continue each other (see `stateful_order`). `classes` are the names of the
-    classes by label, or the characters by number, where there are any. `comparable` is false for
-    stand-ins and own texts, whose results say nothing about the benchmark's data.
-    """
-
-    train: Split
-    train_eval: Split
-    valid: Split | None
-    test: Split
-    augment: Augment | None = None
-    order: Literal["shuffled", "stateful"] = "shuffled"
-    name: str = ""
-    classes: tuple[str, ...] = ()
-    comparable: bool = True
-
-    def splits(self) -> dict[str, Split]:
-        """The splits that exist, by name."""
-        named = {
-            "train": self.train,
-            "train_eval": self.train_eval,
-            "valid": self.valid,
-            "test": self.test,
-        }
-        return {name: split for name, split in named.items() if split is not None}
-
-    def split(self, name: str) -> Split:
-        """Look one split up by its name; ValueError for a name this data set does not have."""
-        splits = self.splits()
-        if name not in splits:
-            hint = " Pass valid_size=... to hold a validation split out." if name == "valid" else ""
-            allowed = ", ".join(map(repr, splits))
-            raise ValueError(f"Unknown split {name!r}; this data set has {allowed}.{hint}")
-        return splits[name]
-
-    def to(self, device: torch.device | str) -> Dataset:
-        """Return the data set with its in-memory tables on `device`.
-
-        A tensor that several tables hold is moved once and stays shared. Splits that are decoded
-        on the fly have nothing to move: give `batches` the device.
-        """
-        from deepobs_data.table import move_tables
-
-        moved = move_tables(self.splits(), torch.device(device))
-        return replace(
-            self,
-            train=moved["train"],
-            train_eval=moved["train_eval"],
-            valid=moved.get("valid"),
-            test=moved["test"],
-        )
 
 
 def stateful_order(n: int, batch_size: int) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from deepobs_data.augment import IMAGENET_AUGMENT
-from deepobs_data.dataset_info import info
-from deepobs_data.datasets.images import TRAIN_EVAL_SIZE, Normalization, make_transform
+from deepobs_data.dataset import Dataset
+from deepobs_data.datasets.images import Normalization, make_transform
 from deepobs_data.errors import DamagedFileError
 from deepobs_data.files.imagenet_folder import find_imagenet
 from deepobs_data.files.roots import resolve_root
@@ -22,8 +22,8 @@ from deepobs_data.image_ops import (
     smaller_side_size,
 )
 from deepobs_data.partition import Recipe, check_recipe, partition_rows
+from deepobs_data.registry import info
 from deepobs_data.stream import Stream
-from deepobs_data.types import Dataset
 
 CLASSES = 1000
 
@@ -67,14 +67,15 @@ def imagenet(
         ValueError: An argument is not allowed.
     """
     check_recipe(recipe)
+    row = info("imagenet")
     finish = partial(prepare_imagenet, normalization=normalization)
-    make_transform("imagenet", normalization)  # refuses unknown names before files are listed
+    make_transform(row, normalization)  # refuses unknown names before files are listed
     folder = find_imagenet(resolve_root(root))
     if workers is None:
         workers = min(os.cpu_count() or 1, 16)
     train_paths, train_y = _list_images(folder / "train")
     test_paths, test_y = _list_images(folder / "val")
-    rows = partition_rows(len(train_paths), TRAIN_EVAL_SIZE["imagenet"], valid_size)
+    rows = partition_rows(len(train_paths), row.train_eval_size, valid_size)
     operation = IMAGENET_AUGMENT if augment else None
     decode = partial(decode_image, antialias=recipe == "standard")
 
@@ -89,7 +90,7 @@ def imagenet(
         valid=None if rows.valid is None else part(rows.valid),
         test=Stream(test_paths, test_y, decode, finish, workers=workers),
         augment=operation,
-        classes=info("imagenet").classes,
+        classes=row.classes,
     )
 
 
@@ -128,7 +129,8 @@ def prepare_imagenet(x: Tensor, normalization: Normalization = "image") -> Tenso
     x = center_crop_or_pad(x, 224, 224)
     if normalization == "image":
         x = scale_to_unit(x)  # only matters for images with hardly any contrast
-    return make_transform("imagenet", normalization)(x)
+    transform = make_transform(info("imagenet"), normalization)
+    return x if transform is None else transform(x)
 
 
 def _list_images(folder: Path) -> tuple[list[str], Tensor]:

@@ -1,4 +1,4 @@
-"""The image sets that fit into memory: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN."""
+"""The image sets that fit into memory, and how arrays become a data set."""
 
 from __future__ import annotations
 
@@ -10,40 +10,21 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from deepobs_data.augment import CIFAR_AUGMENT, SVHN_AUGMENT
-from deepobs_data.dataset_info import info
-from deepobs_data.datasets.load import load_tensors
+from deepobs_data.dataset import Dataset
+from deepobs_data.dataset_info import DatasetInfo
+from deepobs_data.datasets.rows import ROWS
+from deepobs_data.files.fetch import read_arrays
+from deepobs_data.files.sources import resolve
 from deepobs_data.image_ops import normalize_channels, scale_to_unit, standardize
 from deepobs_data.partition import Recipe, check_recipe, partition_rows
+from deepobs_data.registry import info
 from deepobs_data.table import Table
-from deepobs_data.types import Augment, Dataset
 
 Normalization = Literal["image", "channel"]
 """Standardise by mean and deviation of the image, or of the channels of the training set."""
 
-CHANNEL_STATISTICS = {
-    "cifar10": (
-        (0.49139968, 0.48215841, 0.44653091),
-        (0.24703223, 0.24348513, 0.26158784),
-    ),
-    "cifar100": (
-        (0.50707516, 0.48654887, 0.44091784),
-        (0.26733429, 0.25643846, 0.27615047),
-    ),
-    "svhn": ((0.4376821, 0.4437697, 0.47280442), (0.19803012, 0.20101562, 0.19703614)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
+CHANNEL_STATISTICS = {row.name: row.channel_statistics for row in ROWS if row.channel_statistics}
 """Mean and standard deviation of each channel on the scale [0, 1], of the training images."""
-
-TRAIN_EVAL_SIZE = {
-    "mnist": 10_000,
-    "fmnist": 10_000,
-    "cifar10": 10_000,
-    "cifar100": 10_000,
-    "svhn": 26_032,
-    "imagenet": 50_000,
-}
-"""Rows of train_eval, as in DeepOBS 1.1.2."""
 
 
 def mnist(
@@ -70,9 +51,7 @@ def mnist(
         DamagedFileError: A file does not have the content it must have.
         ValueError: `valid_size` or `recipe` is not allowed.
     """
-    check_recipe(recipe)
-    tensors = load_tensors("mnist", root, offline)
-    return make_dataset("mnist", tensors, valid_size=valid_size, transform=scale_to_unit)
+    return load_arrays(info("mnist"), root, valid_size=valid_size, recipe=recipe, offline=offline)
 
 
 def fmnist(
@@ -88,9 +67,7 @@ def fmnist(
     deepobs/tensorflow/datasets/fmnist.py (divided by 255, no augmentation). Arguments and errors
     are those of `mnist`.
     """
-    check_recipe(recipe)
-    tensors = load_tensors("fmnist", root, offline)
-    return make_dataset("fmnist", tensors, valid_size=valid_size, transform=scale_to_unit)
+    return load_arrays(info("fmnist"), root, valid_size=valid_size, recipe=recipe, offline=offline)
 
 
 def cifar10(
@@ -121,15 +98,14 @@ def cifar10(
     Raises:
         DataNotFoundError: As for `mnist`, likewise the other errors.
     """
-    check_recipe(recipe)
-    transform = make_transform("cifar10", normalization)
-    return make_dataset(
-        "cifar10",
-        load_tensors("cifar10", root, offline),
+    return load_arrays(
+        info("cifar10"),
+        root,
         valid_size=valid_size,
-        transform=transform,
-        augment=CIFAR_AUGMENT if augment else None,
-        eval_draws=recipe == "2019",
+        recipe=recipe,
+        augment=augment,
+        normalization=normalization,
+        offline=offline,
     )
 
 
@@ -149,19 +125,14 @@ def cifar100(
     value is the label, all others are shifted by one, the last is lost. Recipe "2019" repeats
     that, "standard" reads them as they are. All else is as for `cifar10`.
     """
-    check_recipe(recipe)
-    transform = make_transform("cifar100", normalization)
-    tensors = load_tensors("cifar100", root, offline)
-    if recipe == "2019":
-        for part in ("train", "test"):
-            tensors[f"{part}_x"] = shift_by_a_byte(tensors[f"{part}_x"], tensors[f"{part}_y"])
-    return make_dataset(
-        "cifar100",
-        tensors,
+    return load_arrays(
+        info("cifar100"),
+        root,
         valid_size=valid_size,
-        transform=transform,
-        augment=CIFAR_AUGMENT if augment else None,
-        eval_draws=recipe == "2019",
+        recipe=recipe,
+        augment=augment,
+        normalization=normalization,
+        offline=offline,
     )
 
 
@@ -180,35 +151,87 @@ def svhn(
     augmented like CIFAR but never flipped (`SVHN_AUGMENT`), then standardised. The original uses
     only the first 64,000 training images; so does recipe "2019". All else is as for `cifar10`.
     """
-    check_recipe(recipe)
-    transform = make_transform("svhn", normalization)
-    tensors = load_tensors("svhn", root, offline)
-    if recipe == "2019":
-        tensors["train_x"] = tensors["train_x"][:64_000]
-        tensors["train_y"] = tensors["train_y"][:64_000]
-    return make_dataset(
-        "svhn",
-        tensors,
+    return load_arrays(
+        info("svhn"),
+        root,
         valid_size=valid_size,
-        transform=transform,
-        augment=SVHN_AUGMENT if augment else None,
-        eval_draws=recipe == "2019",
+        recipe=recipe,
+        augment=augment,
+        normalization=normalization,
+        offline=offline,
     )
 
 
-def shift_by_a_byte(x: Tensor, y: Tensor) -> Tensor:
-    """CIFAR-100 as the original read it, from one byte too early.
+def load_arrays(
+    row: DatasetInfo,
+    root: Path | str | None = None,
+    *,
+    valid_size: int = 0,
+    recipe: Recipe = "standard",
+    augment: bool = True,
+    normalization: Normalization = "image",
+    offline: bool | None = None,
+) -> Dataset:
+    """Read the arrays of an in-memory set and cut them into splits.
 
-    In the order of the file (red, green, blue plane) the label comes first, then all values but
-    the last. x (N, 3, 32, 32) uint8 and y (N,) -> (N, 3, 32, 32) uint8.
+    Arguments and errors are those of `mnist` and `cifar10`.
     """
-    flat = x.flatten(1)
-    shifted = torch.cat([y.to(torch.uint8).unsqueeze(1), flat[:, :-1]], dim=1)
-    return shifted.view(x.shape)
+    check_recipe(recipe)
+    transform = make_transform(row, normalization)
+    arrays = read_arrays(row, root, offline=offline)
+    return make_dataset(
+        row,
+        {name: torch.from_numpy(array) for name, array in arrays.items()},
+        transform=transform,
+        valid_size=valid_size,
+        recipe=recipe,
+        augment=augment,
+    )
 
 
-def make_transform(name: str, normalization: Normalization) -> Callable[[Tensor], Tensor]:
-    """What follows the augmentation of a colour set.
+def make_dataset(
+    row: DatasetInfo,
+    tensors: Mapping[str, Tensor],
+    *,
+    transform: Callable[[Tensor], Tensor] | None,
+    valid_size: int,
+    recipe: Recipe,
+    augment: bool = True,
+    comparable: bool = True,
+) -> Dataset:
+    """Cut tensors into splits that share storage.
+
+    Args:
+        row: What is known about the set.
+        tensors: `train_x`, `train_y`, `test_x`, `test_y`.
+        transform: Batched preparation of the inputs, after the augmentation.
+        valid_size: Rows held out of train for validation.
+        recipe: "2019" applies `row.change_2019`, and train_eval takes draws.
+        augment: Whether the data set has an augmentation.
+        comparable: False for a stand-in.
+    """
+    if recipe == "2019" and row.change_2019 is not None:
+        tensors = resolve(row.change_2019)(tensors)
+    x, y = tensors["train_x"], tensors["train_y"]
+    rows = partition_rows(len(x), row.train_eval_size, valid_size)
+    operation = resolve(row.augment) if augment and row.augment is not None else None
+    evaluated = operation if recipe == "2019" else None
+    return Dataset(
+        name=row.name,
+        train=Table(x, y, transform, operation, rows.train),
+        train_eval=Table(x, y, transform, evaluated, rows.train_eval),
+        valid=None if rows.valid is None else Table(x, y, transform, rows=rows.valid),
+        test=Table(tensors["test_x"], tensors["test_y"], transform),
+        augment=operation,
+        classes=row.classes,
+        comparable=comparable,
+    )
+
+
+def make_transform(
+    row: DatasetInfo, normalization: Normalization = "image"
+) -> Callable[[Tensor], Tensor] | None:
+    """What follows the augmentation: images are scaled, or standardised; tables stay.
 
     Raises:
         ValueError: `normalization` is unknown.
@@ -217,34 +240,37 @@ def make_transform(name: str, normalization: Normalization) -> Callable[[Tensor]
         raise ValueError(
             f"Unknown normalization {normalization!r}; allowed are 'image' and 'channel'."
         )
+    if row.kind != "image":
+        return None
+    if row.channel_statistics is None:
+        return scale_to_unit
     if normalization == "image":
         return partial(standardize, inplace=True)
-    mean, std = CHANNEL_STATISTICS[name]
+    mean, std = row.channel_statistics
     return partial(normalize_channels, mean=mean, std=std, inplace=True)
 
 
-def make_dataset(
-    name: str,
-    tensors: Mapping[str, Tensor],
-    *,
-    valid_size: int,
-    transform: Callable[[Tensor], Tensor],
-    augment: Augment | None = None,
-    eval_draws: bool = False,
-    train_eval_size: int | None = None,
-    comparable: bool = True,
-) -> Dataset:
-    """Cut image tensors into splits that share storage; `eval_draws`: train_eval takes draws."""
-    x, y = tensors["train_x"], tensors["train_y"]
-    size = TRAIN_EVAL_SIZE[name] if train_eval_size is None else train_eval_size
-    rows = partition_rows(len(x), size, valid_size)
-    return Dataset(
-        name=name,
-        train=Table(x, y, transform, augment, rows.train),
-        train_eval=Table(x, y, transform, augment if eval_draws else None, rows.train_eval),
-        valid=None if rows.valid is None else Table(x, y, transform, rows=rows.valid),
-        test=Table(tensors["test_x"], tensors["test_y"], transform),
-        augment=augment,
-        classes=info(name).classes,
-        comparable=comparable,
-    )
+def shift_images_by_a_byte(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """CIFAR-100 as the original read it, from one byte too early."""
+    parts = {
+        f"{part}_x": shift_by_a_byte(tensors[f"{part}_x"], tensors[f"{part}_y"])
+        for part in ("train", "test")
+    }
+    return {**tensors, **parts}
+
+
+def shift_by_a_byte(x: Tensor, y: Tensor) -> Tensor:
+    """Images (N, 3, 32, 32) uint8 with the label y (N,) for the first value.
+
+    In the order of the file (red, green, blue plane) the label comes first, then all values but
+    the last.
+    """
+    flat = x.flatten(1)
+    shifted = torch.cat([y.to(torch.uint8).unsqueeze(1), flat[:, :-1]], dim=1)
+    return shifted.view(x.shape)
+
+
+def keep_64000_images(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """SVHN's first 64,000 training images, all that the original used."""
+    parts = {name: tensors[name][:64_000] for name in ("train_x", "train_y")}
+    return {**tensors, **parts}

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepobs_data.augment import CIFAR_AUGMENT, IMAGENET_AUGMENT, SVHN_AUGMENT
-from deepobs_data.dataset_info import info
+from deepobs_data.dataset import Dataset
+from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.datasets.imagenet import prepare_imagenet
-from deepobs_data.datasets.images import (
-    TRAIN_EVAL_SIZE,
-    Normalization,
-    make_dataset,
-    make_transform,
-    shift_by_a_byte,
-)
+from deepobs_data.datasets.images import Normalization, make_dataset, make_transform
 from deepobs_data.datasets.text import text_dataset
-from deepobs_data.image_ops import scale_to_unit
+from deepobs_data.files.sources import resolve
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
+from deepobs_data.registry import info
 from deepobs_data.table import Table
-from deepobs_data.types import Augment, Dataset
-
-_STORED_SHAPE = {"mnist": (1, 28, 28), "fmnist": (1, 28, 28), "imagenet": (3, 256, 256)}
-_AUGMENT: dict[str, Augment] = {
-    "cifar10": CIFAR_AUGMENT,
-    "cifar100": CIFAR_AUGMENT,
-    "svhn": SVHN_AUGMENT,
-    "imagenet": IMAGENET_AUGMENT,
-}
 
 
 def synthetic_like(
@@ -50,7 +39,7 @@ def synthetic_like(
     training lowers the loss; nothing else about them is real, and `comparable` is false.
 
     Args:
-        name: One of the nine data sets.
+        name: One of `list_datasets()`.
         n: Training examples (before validation rows are held out); default 512, for ImageNet 128.
             test has half as many; so has train_eval, but where the real one is all of train (the
             synthetic sets, and `tolstoi` in recipe "2019").
@@ -63,66 +52,135 @@ def synthetic_like(
     Raises:
         ValueError: An argument is not allowed.
     """
-    facts = info(name)
+    row = info(name)
     check_recipe(recipe)
     if n is None:
-        n = 128 if name == "imagenet" else 512
+        n = 128 if math.prod(row.x_shape) > 100_000 else 512
     if n < 2:
         raise ValueError(f"n is {n}; a stand-in needs at least 2 training examples.")
-    generator = torch.Generator().manual_seed(seed)
-    if facts.kind == "synthetic":
-        return _noise(name, n, generator, valid_size)
-    if facts.kind == "text":
-        return _text(name, n, generator, valid_size, recipe)
-
-    transform = make_transform(name, normalization) if facts.augmented else scale_to_unit
-    if name == "imagenet":
-        transform = partial(prepare_imagenet, normalization=normalization)
-    shape = _STORED_SHAPE.get(name, (3, 32, 32))
-    x, y = _images(n + n // 2, shape, facts.num_classes, generator)
-    if name == "cifar100" and recipe == "2019":
-        x = shift_by_a_byte(x, y)
-    return make_dataset(
-        name,
-        {"train_x": x[:n], "train_y": y[:n], "test_x": x[n:], "test_y": y[n:]},
+    made: Dataset = resolve(row.stand_in or _STAND_INS[row.kind])(
+        row,
+        n,
+        torch.Generator().manual_seed(seed),
         valid_size=valid_size,
-        transform=transform,
-        augment=_AUGMENT.get(name) if augment else None,
-        train_eval_size=min(TRAIN_EVAL_SIZE[name], n // 2),
-        eval_draws=recipe == "2019",
-        comparable=False,
+        recipe=recipe,
+        augment=augment,
+        normalization=normalization,
     )
+    return made
 
 
-def _images(
-    n: int, shape: tuple[int, ...], classes: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Images (n, C, H, W) uint8, half pattern of the class and half noise; labels (n,) int64."""
-    # ImageNet's class 0 never occurs; the others are as good as any to leave out nothing.
-    first = 1 if classes == 1001 else 0
-    y = torch.randint(first, classes, (n,), generator=generator)
-    coarse = torch.rand(classes, shape[0], 4, 4, generator=generator)
-    x = torch.empty(n, *shape, dtype=torch.uint8)
-    for rows in torch.split(torch.arange(n), 64):  # in pieces: the floats take four times the room
+def image_like(
+    row: DatasetInfo,
+    n: int,
+    generator: torch.Generator,
+    *,
+    normalization: Normalization = "image",
+    stored_shape: tuple[int, ...] | None = None,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    first_label: int = 0,
+    **options: Any,
+) -> Dataset:
+    """Images with a blurred pattern for each class, under noise.
+
+    Args:
+        row: The set to imitate.
+        n: Training examples.
+        generator: Of the random numbers.
+        normalization: As for `cifar10`.
+        stored_shape: Of an image before the transform, if not that of `row`.
+        transform: Batched preparation, if not that of `row`.
+        first_label: Smallest label that occurs.
+        options: Passed on to `make_dataset`.
+    """
+    default = make_transform(row, normalization)
+    total = n + n // 2
+    shape = row.x_shape if stored_shape is None else stored_shape
+    y = torch.randint(first_label, max(row.num_classes, 1), (total,), generator=generator)
+    coarse = torch.rand(max(row.num_classes, 1), shape[0], 4, 4, generator=generator)
+    x = torch.empty(total, *shape, dtype=torch.uint8)
+    for rows in torch.split(torch.arange(total), 64):  # in pieces: floats take four times the room
         pattern = F.interpolate(coarse[y[rows]], size=shape[1:], mode="bilinear")
         noise = torch.rand(len(rows), *shape, generator=generator)
         x[rows] = ((pattern + noise) * 127.5).to(torch.uint8)
-    return x, y
+    return _cut(row, n, x, y, default if transform is None else transform, **options)
 
 
-def _noise(name: str, n: int, generator: torch.Generator, valid_size: int) -> Dataset:
+def imagenet_like(
+    row: DatasetInfo,
+    n: int,
+    generator: torch.Generator,
+    *,
+    normalization: Normalization = "image",
+    **options: Any,
+) -> Dataset:
+    """Images as `imagenet` decodes them; class 0, "background", never occurs."""
+    return image_like(
+        row,
+        n,
+        generator,
+        normalization=normalization,
+        stored_shape=(3, 256, 256),
+        transform=partial(prepare_imagenet, normalization=normalization),
+        first_label=1,
+        **options,
+    )
+
+
+def table_like(
+    row: DatasetInfo, n: int, generator: torch.Generator, *, normalization: str = "", **options: Any
+) -> Dataset:
+    """Normal inputs; targets are a random linear function of them, or its largest entry."""
+    total = n + n // 2
+    x = torch.randn(total, *row.x_shape, generator=generator)
+    outputs = row.num_classes or math.prod(row.y_shape)
+    weights = torch.randn(x[0].numel(), outputs, generator=generator)
+    y = x.flatten(1) @ weights / math.sqrt(len(weights))  # (total, outputs)
+    y = y.argmax(1) if row.num_classes else y.reshape(total, *row.y_shape)
+    x, y = x.to(getattr(torch, row.x_dtype)), y.to(getattr(torch, row.y_dtype))
+    return _cut(row, n, x, y, None, **options)
+
+
+def _cut(
+    row: DatasetInfo,
+    n: int,
+    x: Tensor,
+    y: Tensor,
+    transform: Callable[[Tensor], Tensor] | None,
+    **options: Any,
+) -> Dataset:
+    """The first n examples are train, the rest is test."""
+    tensors = {"train_x": x[:n], "train_y": y[:n], "test_x": x[n:], "test_y": y[n:]}
+    return make_dataset(row, tensors, transform=transform, comparable=False, **options)
+
+
+def quadratic_like(
+    row: DatasetInfo, n: int, generator: torch.Generator, *, valid_size: int, **_: Any
+) -> Dataset:
+    """The noise of the quadratic, from the seed of the stand-in."""
+    return _noise(row, n, generator, valid_size, scale=0.6)
+
+
+def two_d_like(
+    row: DatasetInfo, n: int, generator: torch.Generator, *, valid_size: int, **_: Any
+) -> Dataset:
+    """The noise of the two-dimensional functions; test is without."""
+    made = _noise(row, n, generator, valid_size)
+    return replace(made, test=Table(torch.zeros(n // 2, *row.x_shape), torch.zeros(n // 2)))
+
+
+def _noise(
+    row: DatasetInfo, n: int, generator: torch.Generator, valid_size: int, scale: float = 1.0
+) -> Dataset:
     check_valid_size(valid_size, n)
-    scale = 0.6 if name == "quadratic" else 1.0
-    width = info(name).x_shape[0]
 
     def rows(count: int) -> Table:
-        return Table(torch.randn(count, width, generator=generator) * scale, torch.zeros(count))
+        x = torch.randn(count, *row.x_shape, generator=generator) * scale
+        return Table(x, torch.zeros(count))
 
     train, test = rows(n), rows(n // 2)
-    if name == "two_d":
-        test = replace(test, x=torch.zeros_like(test.x))
     return Dataset(
-        name=name,
+        name=row.name,
         train=train,
         train_eval=train,
         valid=rows(valid_size) if valid_size else None,
@@ -131,25 +189,35 @@ def _noise(name: str, n: int, generator: torch.Generator, valid_size: int) -> Da
     )
 
 
-def _text(
-    name: str, n: int, generator: torch.Generator, valid_size: int, recipe: Recipe
+def text_like(
+    row: DatasetInfo,
+    n: int,
+    generator: torch.Generator,
+    *,
+    valid_size: int,
+    recipe: Recipe,
+    **_: Any,
 ) -> Dataset:
-    seq_length, classes = info(name).x_shape[0], info(name).num_classes
+    """Characters each of which has a usual successor, taken half of the time."""
+    seq_length, classes = row.x_shape[0], row.num_classes
     train, test = n * seq_length + 1, n // 2 * seq_length + 1
-    # Each character has a usual successor, taken half of the time.
     successor = torch.randperm(classes, generator=generator).tolist()
     free = torch.randint(0, classes, (train + test,), generator=generator).tolist()
     usual = (torch.rand(train + test, generator=generator) < 0.5).tolist()
     ids = [0]
     for character, follows in zip(free[1:], usual[1:], strict=True):
         ids.append(successor[ids[-1]] if follows else character)
+    numbers = torch.tensor(ids, dtype=torch.int64)
     return text_dataset(
-        name,
-        torch.tensor(ids, dtype=torch.int64),
+        row.name,
+        numbers[:train],
+        numbers[train:],
         "",
         valid_size=valid_size,
         seq_length=seq_length,
-        test_length=test,
         whole_train_eval=recipe == "2019",
         comparable=False,
     )
+
+
+_STAND_INS = {"image": image_like, "table": table_like, "text": text_like}

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepobs_data.dataset import Dataset
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
 from deepobs_data.table import Table
-from deepobs_data.types import Dataset
 
 
 def quadratic(

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from deepobs_data.files.find import Found
-from deepobs_data.files.obtain import use_files
-from deepobs_data.files.roots import is_offline, resolve_root
-from deepobs_data.files.war_and_peace import (
-    TOLSTOI_TEST_LENGTH,
-    check_war_and_peace,
-    encode_text,
-    train_length,
-)
+from deepobs_data.dataset import Dataset
+from deepobs_data.dataset_info import DatasetInfo
+from deepobs_data.files.characters import encode_text, train_length
+from deepobs_data.files.fetch import read_arrays
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
+from deepobs_data.registry import info
 from deepobs_data.table import Table
-from deepobs_data.types import Dataset
 
 
 def tolstoi(
@@ -54,19 +48,13 @@ def tolstoi(
             and 653,237 of them in the test part), or has changed since its first use.
         ValueError: An argument is not allowed.
     """
-    check_recipe(recipe)
-    _check_seq_length(seq_length)
-    ids, vocabulary = use_files(
-        "tolstoi", resolve_root(root), _read_tolstoi, offline=is_offline(offline)
-    )
-    return text_dataset(
-        "tolstoi",
-        torch.from_numpy(ids),
-        vocabulary,
-        test_length=TOLSTOI_TEST_LENGTH,
+    return load_text(
+        info("tolstoi"),
+        root,
         valid_size=valid_size,
+        recipe=recipe,
         seq_length=seq_length,
-        whole_train_eval=recipe == "2019",
+        offline=offline,
     )
 
 
@@ -99,36 +87,60 @@ def text(
         raise ValueError(f"test_fraction is {test_fraction}; it must lie between 0 and 1.")
     content = Path(path).expanduser().read_bytes()
     ids, vocabulary = encode_text(content.decode(encoding))
+    cut = train_length(len(ids), test_fraction)
     return text_dataset(
         Path(path).stem,
-        torch.from_numpy(ids),
+        torch.from_numpy(ids[:cut]),
+        torch.from_numpy(ids[cut:]),
         vocabulary,
-        test_length=len(ids) - train_length(len(ids), test_fraction),
         valid_size=valid_size,
         seq_length=seq_length,
         comparable=False,
     )
 
 
+def load_text(
+    row: DatasetInfo,
+    root: Path | str | None = None,
+    *,
+    valid_size: int = 0,
+    recipe: Recipe = "standard",
+    seq_length: int | None = None,
+    offline: bool | None = None,
+) -> Dataset:
+    """Read a text and cut it into windows; arguments and errors are those of `tolstoi`."""
+    check_recipe(recipe)
+    seq_length = row.x_shape[0] if seq_length is None else seq_length
+    _check_seq_length(seq_length)
+    arrays = read_arrays(row, root, offline=offline)
+    return text_dataset(
+        row.name,
+        torch.from_numpy(arrays["train"]),
+        torch.from_numpy(arrays["test"]),
+        "".join(map(chr, arrays["vocabulary"])),
+        valid_size=valid_size,
+        seq_length=seq_length,
+        whole_train_eval=recipe == "2019",
+    )
+
+
 def text_dataset(
     name: str,
-    ids: Tensor,
+    train_ids: Tensor,
+    test_ids: Tensor,
     vocabulary: str,
     *,
-    test_length: int,
     valid_size: int,
     seq_length: int,
     whole_train_eval: bool = False,
     comparable: bool = True,
 ) -> Dataset:
-    """Cut character numbers (n,) into the splits of a text data set; test comes last."""
-    cut = len(ids) - test_length
-    test = _windows(ids[cut:], seq_length)
-    train = _windows(ids[:cut], seq_length)
+    """Cut character numbers (n,) and (m,) into the splits of a text data set."""
+    train, test = _windows(train_ids, seq_length), _windows(test_ids, seq_length)
     if not len(test) or not len(train):
         raise ValueError(
-            f"{len(ids)} characters are too few: train has {len(train)} and test {len(test)} "
-            f"windows of {seq_length}; each needs at least one."
+            f"{len(train_ids) + len(test_ids)} characters are too few: train has {len(train)} and "
+            f"test {len(test)} windows of {seq_length}; each needs at least one."
         )
     evaluated = min(len(test), len(train))
     check_valid_size(valid_size, len(train) - evaluated)
@@ -150,10 +162,6 @@ def _windows(ids: Tensor, seq_length: int) -> Table:
     used = max(len(ids) - 1, 0) // seq_length * seq_length
     # Views: the text is stored once.
     return Table(ids[:used].view(-1, seq_length), ids[1 : used + 1].view(-1, seq_length))
-
-
-def _read_tolstoi(found: Found) -> tuple[np.ndarray, str]:
-    return check_war_and_peace(found.paths["war-and-peace.txt"], record=True)
 
 
 def _check_seq_length(seq_length: int) -> None:

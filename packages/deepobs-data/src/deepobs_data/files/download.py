@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import socket
 import time
@@ -12,9 +11,10 @@ import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from deepobs_data.errors import DownloadError
+from deepobs_data.files.checksum import algorithm_of, digest
 from deepobs_data.files.sources import Download
 
 Progress = Callable[[str, int, int | None], None]
@@ -110,12 +110,16 @@ def _use_mirror(
                 raise
             complete, reason = False, str(cause) or type(cause).__name__
         if complete:
-            found = _md5(part)
-            if file.md5 is None or found == file.md5:
+            if file.checksum is None:
+                return
+            algorithm = algorithm_of(file.checksum)
+            with part.open("rb") as content:
+                found = digest(content, algorithm)
+            if found == file.checksum:
                 return
             part.unlink()
             best, wrong = 0, wrong + 1
-            reason = f"delivered md5 {found}, expected {file.md5}"
+            reason = f"delivered {algorithm} {found}, expected {file.checksum}"
             if wrong == 2:  # once may be two versions patched together by resuming
                 break
         grown = _size(part) > best
@@ -170,10 +174,41 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def _amount(size: int | None) -> str:
     return f"{size / 1e6:.0f} MB" if size is not None else "Some MB"
+
+
+class ProgressLine:
+    """Prints how much of a file has arrived; pass it as `progress` to `fetch`.
+
+    On a terminal one line is rewritten up to five times a second; elsewhere a line is printed for
+    every tenth of the file, so that a log stays short.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._terminal = out.isatty()
+        self._next = 0.0
+        self._name = ""
+        self._start = (0.0, 0)
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """Take note of `done` of `total` bytes of file `name` (total None where unknown)."""
+        now = time.monotonic()
+        if name != self._name:
+            self._name, self._start, self._next = name, (now, done), 0.0
+        ends = total is not None and done >= total
+        share = done / total if total else done / 1e8
+        if not ends and (now if self._terminal else share) < self._next:
+            return
+        self._next = now + 0.2 if self._terminal else int(share * 10 + 1) / 10
+        rate = (done - self._start[1]) / max(now - self._start[0], 1e-3)
+        line = f"{name}: {done / 1e6:.1f}"
+        line += f" of {total / 1e6:.1f} MB ({share:.0%})" if total else " MB"
+        if total and rate > 0 and not ends and now > self._start[0]:
+            line += f", {rate / 1e6:.1f} MB/s, {(total - done) / rate:.0f} s left"
+        if self._terminal:
+            self._out.write(f"\r\x1b[K{line}" + ("\n" if ends else ""))
+        else:
+            self._out.write(f"{line}\n")
+        self._out.flush()

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from deepobs_data.dataset_info import info
+from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_data.files.archive import extract_folder
-from deepobs_data.files.decode import check_md5
-from deepobs_data.files.download import Progress, download
-from deepobs_data.files.find import Found, find_folders, missing_files, part_path, set_aside
-from deepobs_data.files.idx import read_idx
-from deepobs_data.files.roots import resolve_root
-from deepobs_data.files.sources import SOURCES, Download, Source, SourceFile
-from deepobs_data.files.war_and_peace import check_war_and_peace
+from deepobs_data.files.checksum import check_checksum, check_file
+from deepobs_data.files.download import Progress, ProgressLine, download
+from deepobs_data.files.find import (
+    Found,
+    find_folders,
+    missing_files,
+    not_found,
+    part_path,
+    set_aside,
+)
+from deepobs_data.files.roots import is_offline, resolve_root
+from deepobs_data.files.sources import Download, Source, resolve
+from deepobs_data.registry import info
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
 
 
-def pending_downloads(name: str, root: Path) -> tuple[Download, ...]:
+def pending_downloads(source: Source, root: Path) -> tuple[Download, ...]:
     """What `fetch` would download; empty when some folder below `root` has all files."""
-    source = SOURCES[name]
     if find_folders(source, root):
         return ()
     missing = missing_files(source, root / source.folder)
@@ -51,11 +63,11 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
         DownloadError: A file could not be downloaded or written.
         DamagedFileError: A downloaded archive cannot be unpacked.
     """
-    source = _source_of(name, "fetched")
+    source = info(name).require_source()
     root = resolve_root(root)
     home = root / source.folder
     with locked(name, root):
-        for file in pending_downloads(name, root):
+        for file in pending_downloads(source, root):
             if not file.archive:
                 download(file, home / file.name, progress=progress)
                 continue
@@ -75,7 +87,7 @@ def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:
         DownloadError: There is no space for the files.
     """
     try:
-        check_md5(archive, file.md5)
+        check_checksum(archive, file.checksum)
         extract_folder(archive, source.folder, root)
     except DamagedFileError as error:
         raise set_aside(error) if archive.parent == root else error from error
@@ -107,7 +119,7 @@ def import_files(name: str, folder: Path | str, root: Path | str | None = None) 
         DataNotFoundError: `folder` does not hold all files.
         DamagedFileError: A file there has wrong content; nothing is copied.
     """
-    source = _source_of(name, "imported")
+    source = info(name).require_source()
     folder, root = Path(folder).expanduser(), resolve_root(root)
     home = root / source.folder
     with locked(name, root):
@@ -126,24 +138,91 @@ def import_files(name: str, folder: Path | str, root: Path | str | None = None) 
             )
         for wanted in source.files:
             check_file(found.paths[wanted.name], wanted)
-        if name == "tolstoi":
-            check_war_and_peace(found.paths["war-and-peace.txt"])
         home.mkdir(parents=True, exist_ok=True)
         for path in found.paths.values():
             _copy(path, home / path.name)
     return home
 
 
-def check_file(path: Path, file: SourceFile) -> None:
-    """Compare the (uncompressed) content of `path` with its checksum.
+def read_arrays(
+    row: DatasetInfo, root: Path | str | None, *, offline: bool | None
+) -> dict[str, np.ndarray]:
+    """The decoded arrays of a data set, from the cache where they are there.
 
     Raises:
-        DamagedFileError: It is different.
+        DataNotFoundError: Files are missing and may not or cannot be downloaded.
+        DamagedFileError: Files are damaged and may not or cannot be downloaded again.
     """
-    if file.gzipped:
-        read_idx(path, file.md5)
-    else:
-        check_md5(path, file.md5)
+    if row.decode is None:
+        raise ValueError(f"{row.name} has no decoder: its row needs `decode` or `load`.")
+    place, decoder = resolve_root(root), resolve(row.decode)
+
+    def read(found: Found) -> dict[str, np.ndarray]:
+        def decode() -> dict[str, np.ndarray]:
+            for file in row.require_source().files:
+                check_file(found.paths[file.name], file)
+            arrays: dict[str, np.ndarray] = decoder(found.paths)
+            return arrays
+
+        if row.kind == "text":  # decoded as fast as read
+            return decode()
+        from deepobs_data.files.cache import cached_arrays
+
+        return cached_arrays(row.name, found.paths, place if found.home else None, decode)
+
+    return use_files(row, place, read, offline=is_offline(offline))
+
+
+def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offline: bool) -> T:
+    """Return `read(found)` for the first folder whose files are right; fetch them if none is.
+
+    Damaged files are moved aside in the folder that a fetch fills; elsewhere they belong to
+    someone else: they are left alone, with a warning.
+
+    Args:
+        row: The data set.
+        root: The data folder.
+        read: Reads the files and raises DamagedFileError where they are not right.
+        offline: Whether downloads are forbidden.
+
+    Raises:
+        DataNotFoundError: Files are missing and may not or cannot be downloaded.
+        DamagedFileError: Files are damaged and may not or cannot be downloaded again.
+    """
+    source = row.require_source()
+    damage: DamagedFileError | None = None
+    reason = "downloads are switched off"
+    for _ in range(len(source.files) + 1):  # every file may turn out damaged once
+        for found in find_folders(source, root):
+            try:
+                return read(found)
+            except FileNotFoundError:
+                continue  # another process has just moved a damaged file aside
+            except DamagedFileError as error:
+                damage = error
+            if found.home:
+                try:
+                    with locked(row.name, root):
+                        # Another process may have replaced the file in the meantime.
+                        return read(found)
+                except DamagedFileError as error:
+                    damage = set_aside(error)
+                except (DownloadError, FileNotFoundError):
+                    continue  # nothing can be locked here, or the file was moved
+            if not offline:
+                then = "It will be fetched again." if found.home else "The file is not used."
+                warnings.warn(f"{damage} {then}", stacklevel=5)
+        if offline:
+            break
+        try:
+            fetch(row.name, root, progress=ProgressLine(sys.stderr))
+        except DownloadError as error:
+            reason = str(error)
+            break
+    missing = not_found(row, root, reason)
+    if damage is not None:
+        raise DamagedFileError(damage.path, f"{damage}\n{missing}") from damage
+    raise missing
 
 
 @contextmanager
@@ -187,19 +266,3 @@ def _copy(path: Path, target: Path) -> None:
     finally:
         with suppress(OSError):  # after an interrupt too; usually nothing is left
             temporary.unlink()
-
-
-def _source_of(name: str, action: str) -> Source:
-    """Where data set `name` comes from; a ValueError that names a way where it has no source."""
-    info(name)  # refuses unknown names
-    if name not in SOURCES:
-        raise ValueError(
-            f"{name} cannot be {action}: "
-            + (
-                "ImageNet is used where it lies; name the folder with train and val by --data-dir "
-                "or root=..."
-                if name == "imagenet"
-                else "it is made from a seed and needs no files."
-            )
-        )
-    return SOURCES[name]

@@ -7,8 +7,9 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.errors import DamagedFileError, DataNotFoundError
-from deepobs_data.files.sources import SOURCES, Source
+from deepobs_data.files.sources import Source
 
 
 class Found(NamedTuple):
@@ -43,9 +44,9 @@ def _find_files(source: Source, folder: Path) -> dict[str, Path | None]:
     return {file.name: find(file.name, file.gzipped) for file in source.files}
 
 
-def not_found(name: str, root: Path, reason: str) -> DataNotFoundError:
+def not_found(row: DatasetInfo, root: Path, reason: str) -> DataNotFoundError:
     """The error for a data set that is not there: what is missing and three ways to get it."""
-    source = SOURCES[name]
+    name, source = row.name, row.require_source()
     target = root / source.folder
     missing = missing_files(source, target)
     gzipped = {file.name for file in source.files if file.gzipped}

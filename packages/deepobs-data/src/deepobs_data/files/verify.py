@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepobs_data.errors import DamagedFileError
-from deepobs_data.files.fetch import check_file
+from deepobs_data.files.checksum import check_file
 from deepobs_data.files.find import find_folders
-from deepobs_data.files.sources import SOURCES
-from deepobs_data.files.war_and_peace import check_war_and_peace
+from deepobs_data.registry import info
 
-State = Literal["verified", "unknown", "damaged", "missing"]
+State = Literal["verified", "present", "unknown", "damaged", "missing"]
+"""`present`: without a checksum to compare with. `unknown`: cannot be read."""
 
 
 class Verdict(NamedTuple):
@@ -28,19 +28,18 @@ def verify(name: str, root: Path) -> list[Verdict]:
     All folders in which the set is complete are checked. A data set without any such folder gives
     one verdict "missing" for the place where a fetch would put it.
     """
-    source = SOURCES[name]
+    source = info(name).require_source()
     verdicts = []
     for found in find_folders(source, root):
         for file in source.files:
             path = found.paths[file.name]
             try:
                 check_file(path, file)
-                if name == "tolstoi":
-                    check_war_and_peace(path)
             except DamagedFileError as error:
                 verdicts.append(Verdict(path, "damaged", str(error)))
             except OSError as error:
                 verdicts.append(Verdict(path, "unknown", str(error)))
             else:
-                verdicts.append(Verdict(path, "verified"))
+                known = file.checksum is not None or file.accept is not None
+                verdicts.append(Verdict(path, "verified" if known else "present"))
     return verdicts or [Verdict(root / source.folder, "missing")]

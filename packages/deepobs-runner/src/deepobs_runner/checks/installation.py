@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 
-from deepobs_data import DataNotFoundError, list_datasets
-from deepobs_data.files.imagenet_folder import find_imagenet
+from deepobs_data import DataNotFoundError, DatasetInfo, list_datasets
 from deepobs_data.files.roots import resolve_root
-from deepobs_data.files.sources import SOURCES
+from deepobs_data.files.sources import resolve
 from deepobs_data.files.verify import verify
 from deepobs_runner.backend.environment import (
     environment,
@@ -111,21 +110,21 @@ def data_sets(root: Path) -> dict[str, Any]:
     `made`: generated, needs no files. `verified`, `damaged`: its files have the right checksums
     or not. `present`: there are no checksums to compare with. `missing`.
     """
-    states = {facts.name: _state(facts.name, root) for facts in list_datasets()}
+    states = {facts.name: _state(facts, root) for facts in list_datasets()}
     return {"folder": str(root), "sets": states}
 
 
-def _state(name: str, root: Path) -> str:
-    if name == "imagenet":
+def _state(row: DatasetInfo, root: Path) -> str:
+    if row.locate is not None:
         try:
-            find_imagenet(root)
+            resolve(row.locate)(root)
         except DataNotFoundError:
             return "missing"
         return "present"
-    if name not in SOURCES:
+    if row.source is None:
         return "made"
-    found = {verdict.state for verdict in verify(name, root)}
-    order = {"damaged": "damaged", "missing": "missing", "unknown": "present"}
+    found = {verdict.state for verdict in verify(row.name, root)}
+    order = {"damaged": "damaged", "missing": "missing", "unknown": "present", "present": "present"}
     return next((order[state] for state in order if state in found), "verified")
 
 
