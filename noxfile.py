@@ -71,7 +71,7 @@ DATA_NEEDS = {"torchvision", "pillow", "numpy", "scipy", "filelock", "platformdi
 RUNNER_NEEDS = {
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "packaging", "pyparsing",
     "python-dateutil", "six", "rich", "markdown-it-py", "mdurl", "pygments", "filelock", "pyyaml",
-    "orjson", "tzdata",
+    "msgspec", "tzdata",
 }  # fmt: skip
 MAY_BRING = {
     "deepobs-data": DATA_NEEDS,

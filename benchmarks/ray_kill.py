@@ -27,8 +27,7 @@ from ray.cluster_utils import Cluster
 
 from deepobs_runner import Execution, ExecutorOptions, RunConfig, executor_of, load_results
 from deepobs_runner.executors.registry import Execute
-from deepobs_runner.results.records import reproducible
-from deepobs_runner.results.result import result_path
+from deepobs_runner.results.result import reproducible, result_path
 
 LOOPBACK = {
     "num_gpus": 0,

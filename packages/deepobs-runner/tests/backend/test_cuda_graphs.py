@@ -19,7 +19,7 @@ from deepobs_runner.backend import cuda_graphs as graphing
 from deepobs_runner.backend.cuda_graphs import GraphedStep, _Graph, check_graphs
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.records import reproducible
+from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.run import optimizer_of, record_to_json
 from deepobs_runner.training.checkpoint import load_checkpoint, save_checkpoint
 

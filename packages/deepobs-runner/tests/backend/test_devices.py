@@ -12,7 +12,7 @@ from deepobs_runner import Execution, run, train
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.backend.precision import numerics
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.records import reproducible
+from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.run import optimizer_of, record_to_json
 from deepobs_runner.training.checkpoint import load_checkpoint, save_checkpoint
 from deepobs_runner.training.closure import Closure

@@ -18,8 +18,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
 from deepobs_runner.executors.slurm import Job, minutes_of, parse_slurm, submitit_parameters
-from deepobs_runner.results.records import reproducible
-from deepobs_runner.results.result import result_path
+from deepobs_runner.results.result import reproducible, result_path
 from deepobs_runner.runs.outcome import attempt
 from deepobs_runner.runs.run import resolve_config
 

@@ -16,7 +16,7 @@ import torch
 from deepobs_runner import Execution, RunConfig, load_plan, load_result, load_results, run
 from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.executors.local import run_all, spread_devices, threads_per_worker
-from deepobs_runner.results.records import reproducible
+from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.run import resolve_config
 

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,7 @@ import pytest
 from deepobs_runner import RunConfig, RunResult, load_result, load_results, resolve_config, run
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_atomically
-from deepobs_runner.results.records import reproducible
-from deepobs_runner.results.result import by_setting
+from deepobs_runner.results.result import by_setting, reproducible
 from deepobs_runner.results.store import migrate, remove_leftovers, save_result
 
 
@@ -199,7 +200,7 @@ def test_one_bad_file_among_many_is_named_and_left_out(tmp_path):
     assert set(said) == {"cut.json", "rotten.json", "newer.json", "other.json", "null.json"}
     assert "has schema 99; this version reads 1" in said["newer.json"]
     assert "has no field seeds" in said["other.json"]
-    assert "damaged" in said["rotten.json"]
+    assert "Expecting ':'" in said["rotten.json"]
 
 
 def test_records_are_parsed_when_they_are_looked_at(tmp_path):
@@ -211,11 +212,20 @@ def test_records_are_parsed_when_they_are_looked_at(tmp_path):
     assert result.records[-1]["epoch"] == 0
     assert [*result.records, *result.records[:1]] == [result.records[0]] * 2
     assert repr(result.records) == repr(tuple(result.records))
-    path.write_text(whole.replace('"epoch": 0', '"epoch" 0'))
+    path.write_text(whole.replace('"epoch": 0', '"epoch": "0"'))
     damaged = load_result(path)
     assert damaged.status == "done"
-    with pytest.raises(UsageError, match="damaged DeepOBS result"):
+    with pytest.raises(
+        UsageError, match=r'damaged .* records\[0\].epoch is "0"; it must be a whole'
+    ):
         len(damaged.records)
+
+
+def test_a_result_goes_to_another_process_before_and_after_its_records_are_looked_at(tmp_path):
+    result = load_result(stored(tmp_path))
+    before = pickle.dumps(result)
+    assert len(result.records) == 1
+    assert pickle.loads(before) == pickle.loads(pickle.dumps(result)) == result
 
 
 @pytest.mark.parametrize("indent", [None, 1])
@@ -358,7 +368,12 @@ def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
     assert load_result(path).config.epochs == 1
 
 
-@pytest.mark.parametrize("lazily", [True, False])
+def test_names_of_files_that_are_not_utf_8_are_read(tmp_path):
+    path = stored(tmp_path, hyperparams={"file": "caf\udce9"})
+    assert load_result(path).config.hyperparams == {"file": "caf\udce9"}
+
+
+@pytest.mark.parametrize("reversed_keys", [False, True])
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -367,6 +382,7 @@ def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
         ({"records": {"a": 1}}, "records"),
         ({"records": "ab"}, "records"),
         ({"records": [{"epoch": True, "metrics": {}}]}, "records[0].epoch"),
+        ({"records": [{"epoch": -1, "metrics": {}}]}, "records[0].epoch"),
         ({"records": [{"epoch": 0}]}, "records[0].metrics"),
         ({"records": [{"epoch": 0, "steps": "1", "metrics": {}}]}, "records[0].steps"),
         (
@@ -377,6 +393,14 @@ def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
         (
             {"records": [{"epoch": 0, "metrics": {"test": {"loss": "x"}}}]},
             "records[0].metrics.test.loss",
+        ),
+        (
+            {"records": [{"epoch": 0, "metrics": {"a": {"x": 1, "y": True}}}]},
+            "records[0].metrics.a.y",
+        ),
+        (
+            {"records": [{"epoch": 0, "metrics": {}, "clocks": {"data": "1"}}]},
+            "records[0].clocks.data",
         ),
         ({"config.seed": "x"}, "config.seed"),
         ({"config.hyperparams": 3}, "config.hyperparams"),
@@ -394,20 +418,20 @@ def test_a_migration_may_change_the_id(tmp_path, monkeypatch):
         ({"schema": "1"}, "schema"),
     ],
 )
-def test_odd_files_are_left_out_with_the_field_that_is_odd(tmp_path, changes, field, lazily):
+def test_odd_files_are_left_out_with_the_field_that_is_odd(tmp_path, changes, field, reversed_keys):
     good = stored(tmp_path, seed=7)
     path = stored(tmp_path)
     data = json.loads(path.read_text())
     for name, value in changes.items():
         holder, _, key = name.rpartition(".")
         (data[holder] if holder else data)[key] = value
-    if not lazily:  # records that are not the last key are read at once
+    if reversed_keys:
         data = dict(reversed(data.items()))
     path.write_text(json.dumps(data))
     found, (error,) = left_out(tmp_path)
     assert found == [good]
     assert str(path) in error
-    assert f"The field {field} is " in error
+    assert re.search(rf"The field {re.escape(field)} is (missing\.|.+; it must be )", error)
 
 
 def test_a_file_nested_without_end_is_left_out(tmp_path):

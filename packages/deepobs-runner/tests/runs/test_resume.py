@@ -21,7 +21,7 @@ from deepobs_runner import Execution, RunConfig, load_result, run, train
 from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.records import reproducible
+from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.run import optimizer_of, record_to_json
 from deepobs_runner.training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
 

@@ -12,7 +12,7 @@ from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, train
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.clocks import CLOCKS
-from deepobs_runner.results.records import reproducible
+from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.run import optimizer_of, record_to_json
 from deepobs_runner.schedules import Cosine, Step
 

@@ -16,7 +16,7 @@ from deepobs_runner.figures.saving import format_of
 from deepobs_runner.figures.terminal import WIDTH, to_text
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.figures import drawings
-from deepobs_runner.results.records import collector_paused
+from deepobs_runner.results.store import collector_paused
 
 
 @collector_paused()

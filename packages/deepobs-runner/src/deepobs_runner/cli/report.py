@@ -40,9 +40,8 @@ from deepobs_runner.results.baselines import (
     unpacked_results,
 )
 from deepobs_runner.results.files import write_bytes
-from deepobs_runner.results.records import collector_paused
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.store import load_results
+from deepobs_runner.results.store import collector_paused, load_results
 from deepobs_runner.text import count
 from deepobs_runner.tuning.ledger import what_is_damaged
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
-import orjson
+import msgspec
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
@@ -160,6 +160,7 @@ EVALUATION_FIELDS = (
 )  # fmt: skip
 """Columns of the file of evaluations before its metrics."""
 
+_JSON = msgspec.json.Encoder(enc_hook=lambda number: number.item())  # of numpy
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 
@@ -210,7 +211,7 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
             *[values.get(split, _NONE).get(name) for split, name in metrics],
         ]
         # A list in JSON is a line of CSV but for its ends and for what is not there.
-        fields = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        fields = _JSON.encode(numbers).decode()
         yield f"{head},{fields[1:-1].replace('null', '')}\n"
 
 

@@ -151,6 +151,12 @@ def steps_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".json") + ".steps.npy")
 
 
+def reproducible(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what two runs of one configuration have in common: no seconds, no peak memory."""
+    counters = {k: v for k, v in record.get("counters", {}).items() if k != "peak_memory_bytes"}
+    return {**record, "clocks": {}, "counters": counters}
+
+
 def jsonable(value: Any) -> Any:
     """Return a value with every number that is not finite replaced by None."""
     if isinstance(value, float):

@@ -1,120 +1,178 @@
-"""Whether the fields of a result file hold what they should; errors name the field."""
+"""Fields of a result file and their types; an error names the field.
+
+Records are most of a file, and who loads ten thousand files mostly wants to know what was run and
+how it ended. So they stay JSON text until they are looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Required, TypedDict, cast, get_args, overload
+
+import msgspec
 
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.result import Status
 
-NUMERIC = frozenset({int, float, type(None)})
-"""Types of the values of metrics in JSON."""
+Record = Mapping[str, Any]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Number = int | float | None
 
 
-def check_fields(data: Mapping[str, Any], statuses: Sequence[str]) -> None:
-    """Check the content of a result file of the current schema, all but its records.
+class StoredRecord(TypedDict, total=False):
+    """An evaluation; records of earlier versions lack some of the fields."""
+
+    epoch: Required[Count]
+    steps: Count
+    steps_per_epoch: Count
+    lr: Any
+    clocks: dict[str, Number]
+    counters: dict[str, Number]
+    metrics: Required[dict[str, dict[str, Number]]]
+    telemetry: Any
+
+
+class StoredConfig(msgspec.Struct):
+    """What `RunConfig` does not check itself."""
+
+    problem: str
+    optimizer: str
+    hyperparams: dict[str, Any]
+    schedule: dict[str, Any]
+    seed: int = 0
+    fingerprint: str | None = None
+
+
+class StoredResult(msgspec.Struct):
+    """A result file of the current schema."""
+
+    schema: Literal[1]
+    id: str
+    status: Status
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    error: str | None
+    records: msgspec.Raw
+
+
+RESULT = msgspec.json.Decoder(StoredResult)
+RECORDS = msgspec.json.Decoder(list[StoredRecord])
+
+
+class StoredRecords(Sequence[Record]):
+    """A sequence that compares as a tuple of records.
 
     Args:
-        data: the content.
-        statuses: those a run may have.
-
-    Raises:
-        UsageError: a field is missing or holds something else than it should.
+        text: of a JSON array.
+        path: of the file it is from, for errors.
     """
-    for name in ("id", "status", "config", "environment", "error", "records"):
-        if name not in data:
-            raise UsageError(f"The field {name} is missing.")
-    _check("id", data["id"], isinstance(data["id"], str), "a text")
-    status = data["status"]
-    allowed = isinstance(status, str) and status in statuses
-    _check("status", status, allowed, f"one of {', '.join(statuses)}")
-    _check("error", data["error"], isinstance(data["error"], str | None), "a text or null")
-    for name in ("config", "environment"):
-        _check(name, data[name], isinstance(data[name], Mapping), "an object")
-    config = data["config"]
-    for name, kinds, wanted in (
-        ("problem", str, "a text"),
-        ("optimizer", str, "a text"),
-        ("hyperparams", Mapping, "an object"),
-        ("schedule", Mapping, "an object"),
-        ("seed", int, "a whole number"),
-    ):
-        if name not in config:
-            if name == "seed":  # there is a default; if it was renamed, its new name is unknown
-                continue
-            raise UsageError(f"The field config.{name} is missing.")
-        value = config[name]
-        _check(f"config.{name}", value, isinstance(value, kinds) and value is not True, wanted)
-    fingerprint = config.get("fingerprint")
-    right = isinstance(fingerprint, str | None)
-    _check("config.fingerprint", fingerprint, right, "a text or null")
+
+    def __init__(self, text: msgspec.Raw, path: Path) -> None:
+        self._text, self._path = text, path
+        self._parsed: tuple[Record, ...] | None = None
+
+    def parsed(self) -> tuple[Record, ...]:
+        """Return the records.
+
+        Raises:
+            UsageError: a record is not what it should be.
+        """
+        if self._parsed is None:
+            try:
+                self._parsed = cast("tuple[Record, ...]", tuple(RECORDS.decode(self._text)))
+            except msgspec.ValidationError as error:
+                said = explain(error, json.loads(bytes(self._text)), "records")
+                raise UsageError(f"{self._path} is a damaged DeepOBS result: {said}") from None
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}.") from None
+            self._text = msgspec.Raw()
+        return self._parsed
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Record, ...]: ...
+    def __getitem__(self, index: int | slice) -> Record | tuple[Record, ...]:
+        return self.parsed()[index]
+
+    def __len__(self) -> int:
+        return len(self.parsed())
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.parsed())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, StoredRecords):
+            return self.parsed() == other.parsed()
+        return self.parsed() == other if isinstance(other, tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        raise TypeError("records hold dictionaries, which have no hash")
+
+    def __repr__(self) -> str:
+        return repr(self.parsed())
 
 
-def check_records(records: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return records if each of them is one.
+WANTED = {
+    "str": "a text",
+    "str | null": "a text or null",
+    "int": "a whole number",
+    "int` >= 0": "a whole number >= 0",
+    "int | float | null": "a number or null",
+    "object": "an object",
+    "array": "a list",
+}
+"""Types as messages of msgspec name them, in plain words."""
 
-    Raises:
-        UsageError: they are no list, or one lacks its epoch or metrics, or holds something else
-            than numbers there.
+KINDS = {
+    dict: "object", list: "array", str: "str", int: "int", float: "float", bool: "bool",
+    type(None): "null",
+}  # fmt: skip
+
+
+def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
+    """Return which field of `data` is wrong, what it holds and what it must be.
+
+    Args:
+        error: of msgspec, which names no keys of free choice, such as those of metrics.
+        data: what was read, as plain JSON.
+        name: of `data`, as the field of a result.
+
+    >>> try:
+    ...     RECORDS.decode(b'[{"epoch": 0, "metrics": {"test": {"loss": "x"}}}]')
+    ... except msgspec.ValidationError as error:
+    ...     explain(error, [{"epoch": 0, "metrics": {"test": {"loss": "x"}}}], "records")
+    'The field records[0].metrics.test.loss is "x"; it must be a number or null.'
     """
-    _check("records", records, isinstance(records, Sequence) and not _is_text(records), "a list")
-    for number, record in enumerate(records):
-        if _is_record(record):
-            continue
-        name = f"records[{number}]"
-        _check(name, record, isinstance(record, Mapping), "an object")
-        _check(f"{name}.epoch", record.get("epoch"), _is_count(record.get("epoch")), "a count")
-        for count in ("steps", "steps_per_epoch"):
-            if count in record:
-                _check(f"{name}.{count}", record[count], _is_count(record[count]), "a count")
-        for part in ("clocks", "counters"):
-            values = record.get(part, {})
-            right = isinstance(values, Mapping) and all(
-                value is None or _is_number(value) for value in values.values()
-            )
-            _check(f"{name}.{part}", values, right, "numbers by name")
-        metrics = record.get("metrics")
-        _check(f"{name}.metrics", metrics, isinstance(metrics, Mapping), "an object")
-        for split, values in metrics.items():
-            place = f"{name}.metrics.{split}"
-            _check(place, values, isinstance(values, Mapping), "an object")
-            for metric, value in values.items():
-                right = value is None or _is_number(value)
-                _check(f"{place}.{metric}", value, right, "a number or null")
-    return tuple(records)
+    said, _, place = str(error).partition(" - at `$")
+    found = _at(place.rstrip("`"), data, name)
+    if missing := re.fullmatch("Object missing required field `(.*)`", said):
+        return f"The field {_below(found[0][0], missing[1])} is missing."
+    got = re.search("got `(.*)`", said)
+    name, value = next((n, v) for n, v in found if got is None or KINDS[type(v)] == got[1])
+    expected = re.match("Expected `(.*?)`?(?:, got|$)", said)
+    if expected:
+        wanted = WANTED.get(expected[1], expected[1])
+    else:
+        wanted = f"one of {', '.join(get_args(Status))}" if name == "status" else said
+    return f"The field {name} is {json.dumps(value):.80}; it must be {wanted}."
 
 
-def _is_record(record: Any) -> bool:
-    """Whether a record is surely right; one that is not is looked at field by field.
-
-    This is most of the time that reading ten thousand results takes.
-    """
-    if type(record) is not dict or not _is_count(record.get("epoch")):
-        return False
-    metrics = record.get("metrics")
-    if type(metrics) is not dict or not _is_count(record.get("steps", 0)):
-        return False
-    if not _is_count(record.get("steps_per_epoch", 0)):
-        return False
-    for part in (record.get("clocks", {}), record.get("counters", {}), *metrics.values()):
-        if type(part) is not dict or not NUMERIC.issuperset(map(type, part.values())):
-            return False
-    return True
+def _at(place: str, data: Any, name: str) -> list[tuple[str, Any]]:
+    """Return names and values at a place such as `[0].metrics[...]`, where `...` is any key."""
+    found = [(name, data)]
+    for key, index in re.findall(r"\.(\w+)|\[([\d.]+)\]", place):
+        if index == "...":
+            found = [(_below(n, k), item) for n, v in found for k, item in v.items()]
+        elif index:
+            found = [(f"{n}[{index}]", v[int(index)]) for n, v in found]
+        else:
+            found = [(_below(n, key), v[key]) for n, v in found]
+    return found
 
 
-def _check(name: str, value: Any, right: bool, wanted: str) -> None:
-    if not right:
-        text = "null or missing" if value is None else f"{value!r:.80}"
-        raise UsageError(f"The field {name} is {text}; it must be {wanted}.")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str | bytes)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _below(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key

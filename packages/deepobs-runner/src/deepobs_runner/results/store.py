@@ -7,30 +7,37 @@ shorter than its JSON says. docs/results.md describes the schema.
 
 from __future__ import annotations
 
+import gc
 import glob
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_atomically
-from deepobs_runner.results.records import StoredRecords, parse_result
 from deepobs_runner.results.result import (
     SCHEMA,
     RunResult,
-    Status,
     result_path,
     steps_path,
     warn_of,
     without_copies,
 )
-from deepobs_runner.results.schema import check_fields, check_records
+from deepobs_runner.results.schema import (
+    RESULT,
+    StoredConfig,
+    StoredRecords,
+    StoredResult,
+    explain,
+)
 
 Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Turns the content of a result file of one schema into that of the next."""
@@ -78,31 +85,56 @@ def read_result(content: bytes, path: Path) -> RunResult:
         UsageError: the content is no result, or of a schema this version does not know.
     """
     try:
-        data = parse_result(content, path)
-        data["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
+        stored, schema = RESULT.decode(content), SCHEMA
+    except (msgspec.DecodeError, RecursionError):
+        stored, schema = _read_slowly(content, path)
     try:
-        current = migrate(data, MIGRATIONS)
-        check_fields(current, get_args(Status))
-        records = current["records"]
-        config = RunConfig.from_json(current["config"])
+        msgspec.convert(stored.config, StoredConfig)
+        config = RunConfig.from_json(stored.config)
         # A migration may change the configuration, and with it the id; the file keeps its own.
-        if data["schema"] == SCHEMA and config.id != current["id"]:
+        if schema == SCHEMA and config.id != stored.id:
             raise UsageError(
-                f"The field id is {current['id']!r}, but the configuration is that of "
+                f"The field id is {stored.id!r}, but the configuration is that of "
                 f"{config.id!r}: one of them was changed by hand, or by another version."
             )
-        return RunResult(
-            config=config,
-            status=current["status"],
-            records=records if isinstance(records, StoredRecords) else check_records(records),
-            environment=current["environment"],
-            error=current["error"],
-        )
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, stored.config, 'config')}") from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
+        ) from None
+    return RunResult(
+        config=config,
+        status=stored.status,
+        records=StoredRecords(stored.records, path),
+        environment=stored.environment,
+        error=stored.error,
+    )
+
+
+def _read_slowly(content: bytes, path: Path) -> tuple[StoredResult, int]:
+    """Return a result of any schema, and the schema it is stored in; for what `RESULT` refuses.
+
+    That is another schema, a wrong field, or a text that only Python's reader of JSON takes: one
+    with half a surrogate pair, as Python writes the names of files that are not UTF-8.
+    """
+    try:
+        data = json.loads(content)
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
+    try:
+        data = dict(migrate(data, MIGRATIONS))
+        if "records" in data:
+            data["records"] = msgspec.Raw(json.dumps(data["records"]).encode())
+        return msgspec.convert(data, StoredResult), schema
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, data)}") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # of a migration
         raise UsageError(
             f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
         ) from None
@@ -181,3 +213,19 @@ def load_results(
                     raise
                 on_error(error)
     return without_copies(results, on_error or warn_of)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Let no garbage be looked for meanwhile; for a command that ends when its work is done.
+
+    A record is a tree of small objects, none of them garbage. Looking through those of thousands
+    of runs again and again takes longer than parsing them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
