@@ -26,7 +26,7 @@ import yaml
 from deepobs_data import cli as data_cli
 from deepobs_data import registry
 from deepobs_runner.cli import parser as cli
-from deepobs_runner.cli.run import parse_optimizers
+from deepobs_runner.cli.runs import parse_optimizers
 from deepobs_runner.optimizers import parse_hyperparams
 
 ROOT = Path(__file__).resolve().parents[1]

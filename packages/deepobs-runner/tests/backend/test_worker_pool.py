@@ -82,7 +82,7 @@ def test_a_report_is_the_same_with_and_without_a_pool(tmp_path):
     command = [sys.executable, "-c", COMMAND, *ask, str(tmp_path / "pool")]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepobs_runner.cli.report.WORTH_A_POOL", 10**9)
+        patch.setattr("deepobs_runner.cli.commands.report.WORTH_A_POOL", 10**9)
         assert main([*ask, str(tmp_path / "alone")]) == 0
     files = sorted(p.relative_to(tmp_path / "alone") for p in (tmp_path / "alone").rglob("*.*"))
     assert {path.suffix for path in files} >= {".html", ".png", ".pdf", ".csv", ".tex"}

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from deepobs_problems import CATALOG
 from deepobs_runner.cli import main
-from deepobs_runner.cli.list import problem_table
+from deepobs_runner.cli.commands.list import problem_table
 from deepobs_runner.plans.problem_table import TABLE, problem_row, shipped_rows, table_text
 
 

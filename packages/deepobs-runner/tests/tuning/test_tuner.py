@@ -235,7 +235,7 @@ def test_a_choice_without_some_trials_is_no_success(execution, capsys, monkeypat
         return [lost, *run_all(configs[1:], execution, **options)]
 
     with monkeypatch.context() as patch:
-        patch.setattr("deepobs_runner.cli.tune.executor_of", lambda _: loses_one)
+        patch.setattr("deepobs_runner.cli.tuning.executor_of", lambda _: loses_one)
         assert main(command) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 trial left no result and had no part in the choice" in printed

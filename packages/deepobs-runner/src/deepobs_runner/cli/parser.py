@@ -488,11 +488,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Spinning OpenMP threads make small steps many times slower on a busy machine; torch reads
     # this when it is imported, which happens below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from deepobs_runner.cli import commands
+    from deepobs_runner.cli.main import execute
     from deepobs_runner.errors import LostProcessError, ToldError
 
     try:
-        return commands.execute(arguments)
+        return execute(arguments)
     except ToldError:  # the first process says it
         return 2
     except LostProcessError as error:

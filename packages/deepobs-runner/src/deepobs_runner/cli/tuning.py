@@ -15,7 +15,7 @@ from deepobs_problems import SUITES, problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.cli.console import make_console, print_summary, say
-from deepobs_runner.cli.run import (
+from deepobs_runner.cli.runs import (
     SETTING_OPTIONS,
     execution_of,
     executor_options,

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from importlib import import_module
 
 ACTIONS: Mapping[str, tuple[str, str]] = {
-    "list": ("list", "list_problems"),
-    "run": ("run", "run_one"),
-    "bench": ("run", "run_many"),
-    "tune": ("tune", "tune"),
-    "report": ("report", "make_report"),
-    "table": ("report", "print_table"),
-    "plot": ("plot", "plot"),
-    "baselines": ("baselines", "baselines"),
-    "check": ("check", "check"),
-    "calibrate": ("calibrate", "measure_and_keep"),
-    "doctor": ("doctor", "examine"),
+    "list": ("commands.list", "list_problems"),
+    "run": ("runs", "run_one"),
+    "bench": ("runs", "run_many"),
+    "tune": ("tuning", "tune"),
+    "report": ("commands.report", "make_report"),
+    "table": ("commands.report", "print_table"),
+    "plot": ("commands.plot", "plot"),
+    "baselines": ("commands.baselines", "baselines"),
+    "check": ("commands.check", "check"),
+    "calibrate": ("commands.calibrate", "measure_and_keep"),
+    "doctor": ("commands.doctor", "examine"),
 }
 """Module in this package and function of each command; a module is imported when it is needed."""
 

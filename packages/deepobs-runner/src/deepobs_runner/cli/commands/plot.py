@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from deepobs_problems.errors import nearest
+from deepobs_runner.cli.commands.report import read_study, say_left_out
 from deepobs_runner.cli.console import make_console, say
-from deepobs_runner.cli.report import read_study, say_left_out
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing, save, save_pages
 from deepobs_runner.figures.saving import format_of

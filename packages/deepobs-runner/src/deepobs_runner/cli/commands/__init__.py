@@ -1,0 +1,1 @@
+"""The commands of `deepobs`: a module for each, of its name."""
