@@ -4,7 +4,6 @@ Everything takes ordinary `RunResult`s, loaded from a folder or shipped, and ret
 dataclasses with `rows()`. docs/statistics.md says what each number means and what it does not.
 """
 
-from deepobs_runner.analysis.contenders import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.curves import Band, curve_band
 from deepobs_runner.analysis.divergence import Divergence, divergence_rate
 from deepobs_runner.analysis.first_epochs import first_epochs
@@ -25,6 +24,7 @@ from deepobs_runner.analysis.sensitivity import (
     near_best,
     sensitivity_of,
 )
+from deepobs_runner.analysis.tuned import Contender, candidates, contenders, labels_of
 from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best
 from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.comparison.paired import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from deepobs_runner.analysis.contenders import once
+from deepobs_runner.analysis.tuned import once
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of
 from deepobs_runner.schedules import Constant

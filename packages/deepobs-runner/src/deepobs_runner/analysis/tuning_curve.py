@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepobs_runner.analysis.contenders import once, trials_of
 from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_finished
+from deepobs_runner.analysis.tuned import once, trials_of
 from deepobs_runner.results.result import RunResult
 
 

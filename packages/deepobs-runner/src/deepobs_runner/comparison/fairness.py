@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from deepobs_runner.analysis.contenders import Contender, is_official
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
+from deepobs_runner.analysis.tuned import Contender, is_official
 from deepobs_runner.comparison.comparability import official_l2
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.results.labels import show_schedule

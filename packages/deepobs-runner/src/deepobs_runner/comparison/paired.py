@@ -14,7 +14,6 @@ import numpy as np
 from scipy import stats
 
 from deepobs_runner.analysis.bootstrap import check_level
-from deepobs_runner.analysis.contenders import Contender, find
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
@@ -24,6 +23,7 @@ from deepobs_runner.analysis.metrics import (
     ranked,
     value_of,
 )
+from deepobs_runner.analysis.tuned import Contender, find
 from deepobs_runner.results.result import RunResult
 
 EXACT = 60

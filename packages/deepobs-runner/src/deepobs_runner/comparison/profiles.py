@@ -14,8 +14,8 @@ from deepobs_runner.analysis.bootstrap import (
     check_resamples,
     interval,
 )
-from deepobs_runner.analysis.contenders import Contender, find, labels_of
 from deepobs_runner.analysis.metrics import Row
+from deepobs_runner.analysis.tuned import Contender, find, labels_of
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from deepobs_runner.analysis.contenders import contenders, is_official, median_final
 from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
+from deepobs_runner.analysis.tuned import contenders, is_official, median_final
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.text import count

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepobs_runner.analysis.contenders import Contender, contenders, labels_of
 from deepobs_runner.analysis.metrics import Row
+from deepobs_runner.analysis.tuned import Contender, contenders, labels_of
 from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.comparison.paired import Paired, compare_paired
 from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup

@@ -17,7 +17,7 @@ from deepobs_runner.analysis import (
     target_of,
 )
 from deepobs_runner.analysis.bootstrap import percent
-from deepobs_runner.analysis.contenders import find
+from deepobs_runner.analysis.tuned import find
 from deepobs_runner.comparison.comparability import has_stand_in_data
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deepobs_problems.errors import nearest
-from deepobs_runner.analysis.contenders import contenders
+from deepobs_runner.analysis.tuned import contenders
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.official import official_problems, official_results

@@ -18,8 +18,8 @@ from deepobs_runner.analysis import (
     seeds_for_mean,
     sensitivity_of,
 )
-from deepobs_runner.analysis.contenders import families_of, trials_of
 from deepobs_runner.analysis.metrics import is_diverged, is_finished
+from deepobs_runner.analysis.tuned import families_of, trials_of
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.tables.table import (
     NOTHING,
