@@ -53,7 +53,7 @@ def mean_and_std(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def our_runs(folder: Path) -> list[RunResult]:
     """Return our runs of a set."""
-    return baseline_results(read_set(folder), PROBLEM, tuned=False)
+    return baseline_results(read_set(folder), PROBLEM)
 
 
 def of_recipe(recipe: str) -> list[RunResult]:

@@ -22,7 +22,7 @@ def runs_by_arithmetic() -> dict[str, dict[int, RunResult]]:
     """Return the runs by precision, fp32 first and compiled ones apart, then by seed."""
     found: dict[str, dict[int, RunResult]] = {"fp32": {}}
     for name in SETS:
-        for run in baseline_results(read_set(EVIDENCE / name), PROBLEM, tuned=False):
+        for run in baseline_results(read_set(EVIDENCE / name), PROBLEM):
             label = run.config.precision + ", compiled" * run.environment["compile"]
             found.setdefault(label, {})[run.config.seed] = run
     return found

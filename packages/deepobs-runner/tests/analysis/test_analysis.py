@@ -16,7 +16,6 @@ from deepobs_runner.analysis import (
     Metric,
     Target,
     compare_paired,
-    contenders,
     curve_band,
     divergence_rate,
     expected_best,
@@ -41,6 +40,7 @@ from deepobs_runner.analysis import (
     survival_median,
     target_of,
     times_to_target,
+    tuned_settings,
     unequal,
 )
 from deepobs_runner.analysis.bootstrap import interval, quantiles
@@ -394,8 +394,8 @@ def test_a_winner_trained_anew_is_no_further_trial():
     runs += [run_of([9.0, 0.5], seed, lr=1.0) for seed in (42, 43)]
     curve = expected_best(runs, LOSS)
     assert curve.expected.tolist() == [2.0, 1.0]
-    (contender,) = contenders(runs)["p"]
-    assert contender.settings_seen == 2
+    (setting,) = tuned_settings(runs)["p"]
+    assert setting.tried == 2
 
 
 def test_divergence_by_hand():
@@ -440,7 +440,7 @@ def test_profiles_leave_out_what_cannot_be_compared():
     runs += [reaching(3, s, problem="free", optimizer="Adam") for s in range(3)]
     runs += [reaching(None, s, problem="hard", optimizer="Adam") for s in range(3)]
     targets = {"p": BAR, "alone": BAR, "hard": BAR, "free": None}
-    profiles = performance_profiles(contenders(runs), targets, ["SGD", "Adam"])
+    profiles = performance_profiles(tuned_settings(runs), targets, ["SGD", "Adam"])
     assert profiles.problems == ("p", "hard")
     assert profiles.left_out["alone"] == "there are no runs of Adam"
     assert profiles.left_out["free"] == "it has no target"
@@ -458,22 +458,22 @@ def test_profiles_leave_out_what_cannot_be_compared():
 def test_runs_that_end_before_the_other_gets_there_say_nothing_about_speed():
     slow = [reaching(8, seed) for seed in range(3)]
     short = [reaching(None, seed, length=5, optimizer="Adam") for seed in range(3)]
-    (line,) = speedup(contenders(slow + short), {"p": BAR}, "Adam", "SGD").problems
+    (line,) = speedup(tuned_settings(slow + short), {"p": BAR}, "Adam", "SGD").problems
     assert math.isnan(line.ratio)
     assert (line.excluded, line.too_short) == (
         "the runs of Adam end before SGD reaches the target", "Adam",
     )  # fmt: skip
     assert "on p the runs of Adam end before SGD reaches it" in overall_sentence(
-        speedup(contenders(slow + short), {"p": BAR}, "Adam", "SGD")
+        speedup(tuned_settings(slow + short), {"p": BAR}, "Adam", "SGD")
     )
-    profiles = performance_profiles(contenders(slow + short), {"p": BAR}, ["SGD", "Adam"])
+    profiles = performance_profiles(tuned_settings(slow + short), {"p": BAR}, ["SGD", "Adam"])
     assert profiles.left_out == {"p": "the runs of Adam end before the fastest reaches the target"}
     # Runs that are seen for longer, or that diverged, did fail.
     for failed in (
         [reaching(None, seed, optimizer="Adam") for seed in range(3)],
         [run_of([2.0, None], seed, optimizer="Adam", status="diverged") for seed in range(3)],
     ):
-        (line,) = speedup(contenders(slow + failed), {"p": BAR}, "Adam", "SGD").problems
+        (line,) = speedup(tuned_settings(slow + failed), {"p": BAR}, "Adam", "SGD").problems
         assert line.too_short == ""
         assert "less than half" in line.excluded
 
@@ -498,7 +498,7 @@ def test_speedup_by_hand():
     runs += two_optimizers([10, 10, 10], [20, 20, 20], "q")
     runs += two_optimizers([10, None, None], [20, 20, 20], "r")
     runs += two_optimizers([10], [5], "s")
-    found = speedup(contenders(runs), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
+    found = speedup(tuned_settings(runs), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
     assert [line.ratio for line in found.problems[:2]] == [2.0, 0.5]
     assert found.ratio == pytest.approx(1.0)
     assert [line.problem for line in found.used] == ["p", "q"]
@@ -517,7 +517,7 @@ def test_speedup_interval_is_scipys_stratified_bootstrap():
     samples = [rng.integers(10, 40, size=11) for _ in range(4)]
     runs = two_optimizers(samples[0], samples[1]) + two_optimizers(samples[2], samples[3], "q")
     found = speedup(
-        contenders(runs), {"p": BAR, "q": BAR}, "Adam", "SGD", resamples=5000, level=0.9
+        tuned_settings(runs), {"p": BAR, "q": BAR}, "Adam", "SGD", resamples=5000, level=0.9
     )
 
     def log_ratio(a, b, c, d, axis=-1):
@@ -534,22 +534,22 @@ def test_speedup_interval_is_scipys_stratified_bootstrap():
 def test_speedup_does_not_depend_on_other_problems():
     runs = two_optimizers([20, 24, 30], [10, 15, 12])
     others = two_optimizers([10, 12, 9], [20, 25, 20], "a")
-    alone = speedup(contenders(runs), {"p": BAR}, "Adam", "SGD").problems[0]
-    among = speedup(contenders(others + runs), {"p": BAR, "a": BAR}, "Adam", "SGD").problems[1]
+    alone = speedup(tuned_settings(runs), {"p": BAR}, "Adam", "SGD").problems[0]
+    among = speedup(tuned_settings(others + runs), {"p": BAR, "a": BAR}, "Adam", "SGD").problems[1]
     assert (alone.low, alone.high) == (among.low, among.high)
 
 
 def test_problems_are_drawn_independently():
     slow, fast = [20, 24, 30, 26, 33], [10, 15, 12, 19, 13]
     runs = [r for p in "pqrs" for r in two_optimizers(slow, fast, p)]
-    found = speedup(contenders(runs), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
+    found = speedup(tuned_settings(runs), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
     alone = np.log(found.problems[0].high / found.problems[0].low)
     assert np.log(found.high / found.low) < 0.7 * alone  # about half, not as wide
 
 
 def test_a_side_that_may_not_reach_the_target_has_no_bound():
     runs = two_optimizers([20, 22, 25, None, None], [10, 10, 10, 11, 12])
-    line = speedup(contenders(runs), {"p": BAR}, "Adam", "SGD").problems[0]
+    line = speedup(tuned_settings(runs), {"p": BAR}, "Adam", "SGD").problems[0]
     assert line.ratio == 2.5
     assert line.high == math.inf
     assert line.low >= 20 / 12
@@ -616,7 +616,7 @@ def test_paired_by_hand():
     runs += [run_of([3.0, 0.9 + 0.1 * s], s, optimizer="Adam") for s in range(1, 7)]
     runs += [run_of([3.0, None], 7, optimizer="Adam", status="diverged")]
     runs += [run_of([3.0], 0, optimizer="Adam", status="running")]
-    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
     assert paired.seeds == (1, 2, 3, 4, 5, 6, 7)
     assert (paired.wins, paired.ties) == (6, 0)
     assert paired.gain == pytest.approx(0.1)
@@ -631,7 +631,7 @@ def test_paired_by_hand():
 def test_paired_in_words_from_the_other_side():
     runs = [run_of([1.0 + 0.1 * s], s) for s in range(6)]
     runs += [run_of([1.5 + 0.2 * s], s, optimizer="Adam") for s in range(6)]
-    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
     assert paired.gain == pytest.approx(-0.75)
     assert paired_sentence(paired) == (
         "The final test objective of Adam is worse by 0.750 [0.500, 1.00] over 6 common seeds "
@@ -641,14 +641,14 @@ def test_paired_in_words_from_the_other_side():
 
 def test_paired_where_nothing_is_shared():
     runs = [run_of([1.0], 1), run_of([1.0], 2, optimizer="Adam")]
-    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
     assert (paired.seeds, paired.p) == ((), 1.0)
     assert paired_sentence(paired) == "No seed in common."
     runs = [run_of([1.0], 1), run_of([0.5], 1, optimizer="Adam", metric="accuracy")]
-    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
     assert paired.metric is None
     both = [run_of([None], 1, optimizer=o, status="diverged") for o in ("SGD", "Adam")]
-    (paired,) = compare_paired(contenders(both), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(both), "Adam", "SGD")
     assert (paired.ties, paired.gain) == (1, 0.0)
 
 
@@ -697,7 +697,7 @@ def test_nothing_is_paired_across_programs():
     runs = [run_of([1.0 + 0.01 * s], s, environment=official) for s in range(10)]
     for first in (0, 100):
         ours = [run_of([0.5 + 0.01 * s], first + s, optimizer="Adam") for s in range(3)]
-        (paired,) = compare_paired(contenders([*runs, *ours]), "Adam", "SGD")
+        (paired,) = compare_paired(tuned_settings([*runs, *ours]), "Adam", "SGD")
         assert (paired.by_seed, paired.seeds, paired.runs) == (False, (), (3, 10))
         assert paired.p == pytest.approx(2 / math.comb(13, 3))
         assert paired_sentence(paired) == (
@@ -708,20 +708,20 @@ def test_nothing_is_paired_across_programs():
 
 def test_equal_and_undecided_in_words():
     runs = [run_of([3.0, 1.0], s, optimizer=o) for o in ("SGD", "Adam") for s in range(3)]
-    (paired,) = compare_paired(contenders(runs), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
     assert paired_sentence(paired) == (
         "The final test objective of Adam is equal to that of SGD on all 3 common seeds."
     )
-    (paired,) = compare_paired(contenders([runs[0], runs[3]]), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings([runs[0], runs[3]]), "Adam", "SGD")
     assert paired_sentence(paired).endswith("is equal to that of SGD on the common seed.")
     lost = [run_of([3.0, None], 0, optimizer=o, status="diverged") for o in ("SGD", "Adam")]
-    (paired,) = compare_paired(contenders(lost), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings(lost), "Adam", "SGD")
     assert paired_sentence(paired) == "Adam and SGD both diverge on the common seed."
-    (paired,) = compare_paired(contenders([*lost, runs[1], runs[4]]), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings([*lost, runs[1], runs[4]]), "Adam", "SGD")
     assert paired_sentence(paired).endswith("on all 2 common seeds, and on 1 of them both diverge.")
     official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
     theirs = run_of([3.0, None], 1, status="diverged", environment=official)
-    (paired,) = compare_paired(contenders([lost[1], theirs]), "Adam", "SGD")
+    (paired,) = compare_paired(tuned_settings([lost[1], theirs]), "Adam", "SGD")
     assert (paired.by_seed, paired.diverged) == (False, 1)
     assert paired_sentence(paired) == "All runs of Adam and SGD diverge."
     assert ratio_bracket(0.5, 1.0004) == "[0.500, 1.0004]"
@@ -765,20 +765,20 @@ def test_seeds_for_ratio():
 
 def test_contenders_choose_the_repeated_setting():
     runs = [run_of([3.0, 0.1], lr=1.0)] + [run_of([3.0, 2.0], s) for s in (42, 43)]
-    (chosen,) = contenders(runs)["p"]
-    assert (chosen.runs[0].config.hyperparams["lr"], chosen.settings_seen) == (0.1, 2)
-    (chosen,) = contenders(runs[:2])["p"]
+    (chosen,) = tuned_settings(runs)["p"]
+    assert (chosen.runs[0].config.hyperparams["lr"], chosen.tried) == (0.1, 2)
+    (chosen,) = tuned_settings(runs[:2])["p"]
     assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (1.0, "test objective")
-    assert contenders([run_of([], status="failed")]) == {}
+    assert tuned_settings([run_of([], status="failed")]) == {}
 
 
 def test_seeds_that_did_not_finish_do_not_make_a_setting_the_repeated_one():
     runs = [run_of([3.0, 2.0], seed) for seed in (42, 43)]
     runs += [run_of([3.0, 1.0], lr=1.0)]
     runs += [run_of([3.0], seed, lr=1.0, status="failed") for seed in (43, 44, 45)]
-    (chosen,) = contenders(runs)["p"]
+    (chosen,) = tuned_settings(runs)["p"]
     assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (0.1, "repeated")
-    (chosen,) = contenders(runs[-3:])["p"]  # nothing is finished yet
+    (chosen,) = tuned_settings(runs[-3:])["p"]  # nothing is finished yet
     assert len(chosen.runs) == 3
 
 
@@ -788,7 +788,7 @@ def test_contenders_choose_on_held_out_rows():
         made.records[0]["metrics"]["valid"] = {"objective": valid}
         return made
 
-    (chosen,) = contenders([run(0.1, 1.0, 2.0), run(1.0, 2.0, 1.0)])["p"]
+    (chosen,) = tuned_settings([run(0.1, 1.0, 2.0), run(1.0, 2.0, 1.0)])["p"]
     assert (chosen.runs[0].config.hyperparams["lr"], chosen.chosen_by) == (0.1, "valid objective")
 
 
@@ -800,22 +800,25 @@ def test_labels_tell_apart_what_has_one_name():
         run_of([1.0], recipe="2019", environment=official),
         run_of([1.0], optimizer="my.py:Mine"),
     ]
-    assert [c.label for c in contenders(runs)["p"]] == [
+    assert [c.optimizer for c in tuned_settings(runs)["p"]] == [
         "SGD (yours, recipe standard)", "SGD (yours, recipe 2019)", "SGD (official)", "Mine",
     ]  # fmt: skip
     runs = [run_of([1.0], optimizer="a.py:Mine"), run_of([1.0], optimizer="b.py:Mine")]
-    assert [c.label for c in contenders(runs)["p"]] == ["a.py:Mine", "b.py:Mine"]
+    assert [c.optimizer for c in tuned_settings(runs)["p"]] == ["a.py:Mine", "b.py:Mine"]
     runs = [run_of([1.0]), run_of([1.0], data="synthetic")]
-    assert [c.label for c in contenders(runs)["p"]] == ["SGD (real data)", "SGD (synthetic data)"]
+    assert [c.optimizer for c in tuned_settings(runs)["p"]] == [
+        "SGD (real data)",
+        "SGD (synthetic data)",
+    ]
 
 
 def test_every_baseline_says_whose_it_is_once_one_must():
     official = {"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"}
     theirs = [run_of([1.0], optimizer=name, environment=official) for name in ("SGD", "Adam")]
-    labels = [c.label for c in contenders([*theirs, run_of([1.0], optimizer="Lion")])["p"]]
+    labels = [c.optimizer for c in tuned_settings([*theirs, run_of([1.0], optimizer="Lion")])["p"]]
     assert labels == ["SGD", "Adam", "Lion"]
     runs = [*theirs, run_of([1.0]), run_of([1.0], optimizer="Lion")]
-    labels = [c.label for c in contenders(runs)["p"]]
+    labels = [c.optimizer for c in tuned_settings(runs)["p"]]
     assert labels == ["SGD (official)", "Adam (official)", "SGD (yours)", "Lion"]
 
 
@@ -826,23 +829,23 @@ def test_a_run_that_is_there_twice_counts_once():
         run_of([9.0, 1.0]),
         run_of([9.0], 43),
     ]
-    (contender,) = contenders(runs)["p"]
-    assert [len(run.records) for run in contender.runs] == [2, 1]
+    (setting,) = tuned_settings(runs)["p"]
+    assert [len(run.records) for run in setting.runs] == [2, 1]
 
 
 def test_runs_unlike_those_that_set_the_target():
     runs = [run_of([3.0, 1.0], s, problem="quadratic_deep") for s in range(3)]
     targets = {"quadratic_deep": target_of("quadratic_deep")}
-    (sentence,) = foreign_targets(contenders(runs), targets)
+    (sentence,) = foreign_targets(tuned_settings(runs), targets)
     assert sentence == (
         "The runs of SGD on quadratic_deep follow the recipe standard, but the target was set by "
         "runs of the recipe 2019."
     )
     alike = [run_of([3.0], problem="quadratic_deep", recipe="2019")]
-    assert foreign_targets(contenders(alike), targets) == []
+    assert foreign_targets(tuned_settings(alike), targets) == []
     made_up = [run_of([3.0], problem="quadratic_deep", recipe="2019", data="synthetic")]
-    assert "stand-in data" in foreign_targets(contenders(made_up), targets)[0]
-    assert foreign_targets(contenders([run_of([1.0])]), {"p": BAR}) == []
+    assert "stand-in data" in foreign_targets(tuned_settings(made_up), targets)[0]
+    assert foreign_targets(tuned_settings([run_of([1.0])]), {"p": BAR}) == []
 
 
 def test_what_is_unequal_is_said():
@@ -852,8 +855,8 @@ def test_what_is_unequal_is_said():
         for s in (42, 43)
     ]
     runs += [run_of([3.0], problem="q"), run_of([3.0], problem="q", optimizer="Adam")]
-    assert unequal(contenders(runs[:2])) == []
-    sentences = unequal(contenders(runs))
+    assert unequal(tuned_settings(runs[:2])) == []
+    sentences = unequal(tuned_settings(runs))
     joined = " ".join(sentences)
     assert "Unequal tuning budgets on p: SGD 2 settings tried, Adam (recipe 2019) 1 " in joined
     assert "Different precisions on p: SGD fp32, Adam (recipe 2019) bf16." in joined
@@ -883,7 +886,7 @@ def test_each_difference_is_said_and_not_called_equal(settings, sentence):
     other = run_of([3.0, 1.0], optimizer="Adam", **{"l2": 0.0, "batch_size": 8, **settings})
     if settings == {"steps": 3}:
         other.records[-1]["steps_per_epoch"] = 7
-    problems = contenders([run_of([3.0, 1.0], l2=0.0, batch_size=8), other])
+    problems = tuned_settings([run_of([3.0, 1.0], l2=0.0, batch_size=8), other])
     assert unequal(problems) == [sentence]
     found = agreement(problems)
     assert len(found.equal) == 12
@@ -892,10 +895,10 @@ def test_each_difference_is_said_and_not_called_equal(settings, sentence):
 
 def test_what_is_not_known_is_not_called_equal():
     runs = [run_of([3.0, 1.0], batch_size=8), run_of([3.0, 1.0], optimizer="Adam")]
-    found = agreement(contenders(runs))
+    found = agreement(tuned_settings(runs))
     assert found.unknown == ("batch size", "regularizer")
     assert "epochs" in found.equal
-    assert agreement(contenders(runs[:1])) == ((), ())
+    assert agreement(tuned_settings(runs[:1])) == ((), ())
 
 
 def test_a_rate_of_the_official_runs_was_tuned():
@@ -904,7 +907,7 @@ def test_a_rate_of_the_official_runs_was_tuned():
         run_of([3.0, 1.0], problem="quadratic_deep", lr=official),
         run_of([3.0, 1.0], problem="quadratic_deep", optimizer="AdamW"),
     ]
-    assert unequal(contenders(runs)) == [
+    assert unequal(tuned_settings(runs)) == [
         "Unequal tuning budgets on quadratic_deep: SGD 1 setting tried at the rate that was tuned "
         "for the official runs, AdamW 1 setting tried."
     ]
@@ -917,7 +920,7 @@ def test_official_runs_have_the_regularizer_of_their_problem():
         run_of([3.0], problem="fmnist_2c2d", l2=0.5, optimizer="Adam"),
     ]
     assert "Different regularizers on fmnist_2c2d: SGD L2 0, Adam L2 0.5." in unequal(
-        contenders(runs)
+        tuned_settings(runs)
     )
 
 
@@ -978,4 +981,6 @@ def test_arguments_are_checked():
     with pytest.raises(UsageError, match="resamples"):
         summarize_end(runs, LOSS, resamples=0)
     with pytest.raises(UsageError, match="factor"):
-        speedup(contenders(two_optimizers([3] * 3, [2] * 3)), {"p": BAR}, "Adam", "SGD", wanted=1)
+        speedup(
+            tuned_settings(two_optimizers([3] * 3, [2] * 3)), {"p": BAR}, "Adam", "SGD", wanted=1
+        )

@@ -5,7 +5,6 @@ import pytest
 
 from deepobs_runner.analysis import (
     CONVERGENCE,
-    contenders,
     convergence_target,
     divergence_rate,
     expected_best,
@@ -18,6 +17,7 @@ from deepobs_runner.analysis import (
     summarize_end,
     target_of,
     times_to_target,
+    tuned_settings,
     unequal,
 )
 from deepobs_runner.results.official import (
@@ -96,11 +96,11 @@ def everything(official):
 
 @pytest.fixture(scope="module")
 def tuned(everything):
-    return contenders(everything)
+    return tuned_settings(everything)
 
 
 def of(tuned, problem, optimizer):
-    return next(c for c in tuned[problem] if c.label == optimizer)
+    return next(c for c in tuned[problem] if c.optimizer == optimizer)
 
 
 @pytest.mark.parametrize(("problem", "optimizer"), sorted(SPEED))
@@ -141,12 +141,12 @@ def test_published_learning_rates(official, problem, optimizer):
 
 def test_the_tuned_setting_is_the_repeated_one(tuned):
     for problem, listed in tuned.items():
-        assert sorted(c.label for c in listed) == ["Adam", "Momentum", "SGD"]
-        for contender in listed:
-            assert contender.settings_seen == 36
-            assert [run.config.seed for run in contender.runs] == list(range(42, 52))
-            rate = official_learning_rate(problem, contender.label)
-            assert contender.runs[0].config.hyperparams["lr"] == rate
+        assert sorted(s.optimizer for s in listed) == ["Adam", "Momentum", "SGD"]
+        for setting in listed:
+            assert setting.tried == 36
+            assert [run.config.seed for run in setting.runs] == list(range(42, 52))
+            rate = official_learning_rate(problem, setting.optimizer)
+            assert setting.runs[0].config.hyperparams["lr"] == rate
 
 
 def test_targets(tuned):

@@ -132,7 +132,7 @@ def test_the_target_is_what_official_adam_has_by_then():
 def test_the_report_says_what_was_cut():
     own = [make([300.0, *[90.0 - i for i in range(4)]], seed=seed) for seed in range(42, 45)]
     study = make_study(own, official_results("quadratic_deep", tuned=False), epochs=4)
-    runs = [run for contender in study.problems["quadratic_deep"] for run in contender.runs]
+    runs = [run for setting in study.problems["quadratic_deep"] for run in setting.runs]
     assert {run.records[-1]["epoch"] for run in runs} == {4}
     report = assemble(study)
     assert "after 4 epochs" in report.facts

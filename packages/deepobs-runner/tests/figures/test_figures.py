@@ -17,13 +17,13 @@ from deepobs_runner import Execution, RunConfig, RunResult, UsageError, run
 from deepobs_runner.analysis import (
     Target,
     Unit,
-    contenders,
     curve_band,
     expected_best,
     near_best,
     performance_profiles,
     sensitivity_of,
     target_of,
+    tuned_settings,
 )
 from deepobs_runner.cli import main
 from deepobs_runner.cli.parser import FIGURES, TIME_UNITS
@@ -46,7 +46,7 @@ from deepobs_runner.figures.gallery import FOLLOWED_STEPS, gather
 from deepobs_runner.figures.lines import metric_at
 from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
-from deepobs_runner.figures.subjects import looks_of_contenders
+from deepobs_runner.figures.subjects import looks_of_settings
 from deepobs_runner.figures.terminal import series_of, to_text
 from deepobs_runner.figures.trajectories import MINIMA, follow
 from deepobs_runner.results.official import official_results
@@ -92,13 +92,13 @@ def test_the_curves_are_the_numbers_of_the_analysis(problem, panels):
 
 def test_the_comparison_shows_mean_and_deviation_of_every_problem():
     names = ["quadratic_deep", "fmnist_2c2d"]
-    found = contenders(run for name in names for run in official_results(name))
+    found = tuned_settings(run for name in names for run in official_results(name))
     figure = plot_comparison(found)
     assert len(figure.axes) == 8  # four rows, two of them empty for the quadratic
     assert [axes.get_title() for axes in figure.axes[:2]] == names
-    for contender in found["fmnist_2c2d"]:
-        values = np.array([run.series("test", "accuracy") for run in contender.runs])
-        line = lines_of(figure.axes[5])[FIXED_COLORS[contender.label]]
+    for setting in found["fmnist_2c2d"]:
+        values = np.array([run.series("test", "accuracy") for run in setting.runs])
+        line = lines_of(figure.axes[5])[FIXED_COLORS[setting.optimizer]]
         np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
         low = (values.mean(axis=0) - values.std(axis=0, ddof=1)).min()
         corners = np.concatenate(
@@ -178,7 +178,7 @@ def test_a_run_that_ends_early_is_not_hidden():
     short = [make([9.0, 7.0, 6.0]), make([9.0, 8.0, 5.0], seed=2)]
     for figure in (
         plot_curves("p", settings_of([*short, *long])),
-        plot_comparison(contenders([*short, *long])),
+        plot_comparison(tuned_settings([*short, *long])),
     ):
         low, high = figure.axes[0].get_ylim()
         shown = lines_of(figure.axes[0])[FIXED_COLORS["SGD"]].get_ydata()[1:]
@@ -191,14 +191,14 @@ def test_a_run_that_ends_early_is_not_hidden():
 def test_both_figures_of_curves_have_the_same_scale():
     # A mean of 5.05 with a deviation of 7: the band reaches below 0.
     runs = [make([10.0, 10.0, 0.1], seed=1), make([10.0, 0.1, 0.1], seed=2)]
-    curves, comparison = plot_curves("p", settings_of(runs)), plot_comparison(contenders(runs))
+    curves, comparison = plot_curves("p", settings_of(runs)), plot_comparison(tuned_settings(runs))
     assert {axes.get_yscale() for axes in (*curves.axes, *comparison.axes)} == {"log"}
 
 
 def test_a_legend_promises_bands_to_lines_that_have_one():
     def titles(*runs):
         curves = plot_curves("p", settings_of(runs), level=0.8)
-        return legend_title(curves), legend_title(plot_comparison(contenders(runs)))
+        return legend_title(curves), legend_title(plot_comparison(tuned_settings(runs)))
 
     own = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in (1, 2, 3)]
     theirs = [baseline(make([3.0, 2.0], "Adam", seed=seed)) for seed in (1, 2, 3)]
@@ -334,18 +334,18 @@ def test_the_rates_of_another_momentum_are_no_part_of_the_grid():
         )
 
     runs = [run(lr, m) for lr in (0.1, 0.2, 0.3) for m in (0.0, 0.9)]
-    (contender,) = contenders(runs)["p"]
-    grid = grid_of(contender, runs)
+    (setting,) = tuned_settings(runs)["p"]
+    grid = grid_of(setting, runs)
     assert [r.config.hyperparams["lr"] for r in grid] == [0.1, 0.2, 0.3]
     assert {r.config.hyperparams["momentum"] for r in grid} == {0.0}
 
 
 def test_profiles_are_those_of_the_analysis():
     names = ["quadratic_deep", "fmnist_2c2d"]
-    found = contenders(run for name in names for run in official_results(name))
+    found = tuned_settings(run for name in names for run in official_results(name))
     targets = {name: target_of(name) for name in names}
     profiles = performance_profiles(found, targets, ["SGD", "Adam"], resamples=50)
-    figure = plot_profile(profiles, looks_of_contenders(found))
+    figure = plot_profile(profiles, looks_of_settings(found))
     lines = lines_of(figure.axes[0])
     for profile in profiles.profiles:
         line = lines[FIXED_COLORS[profile.label]]
@@ -358,7 +358,7 @@ def test_profiles_are_those_of_the_analysis():
 
 def test_a_profile_leaves_out_who_has_too_few_problems():
     runs = [make([2.0, 1.0], name, problem=p) for name in ("SGD", "Adam") for p in "pqr"]
-    found = contenders([*runs, make([2.0, 1.0], "Mine", problem="p")])
+    found = tuned_settings([*runs, make([2.0, 1.0], "Mine", problem="p")])
     assert compared_labels(found) == ["SGD", "Adam"]
     assert compared_labels({"p": found["p"]}) == ["SGD", "Adam", "Mine"]
 
@@ -369,8 +369,8 @@ def test_who_does_not_reach_the_target_stands_at_the_border():
     runs = [make([3.0, 1.0 + s / 10, 1.0], seed=s) for s in range(3)]
     runs += [make([3.0, 2.5, 2.0], "Adam", seed=s) for s in range(3)]
     runs += [make([3.0, None], "AdamW", seed=s, status="diverged") for s in range(3)]
-    listed = contenders(runs)["p"]
-    figure = plot_speed("p", listed, target, looks_of_contenders({"p": listed}))
+    listed = tuned_settings(runs)["p"]
+    figure = plot_speed("p", listed, target, looks_of_settings({"p": listed}))
     axes = figure.axes[0]
     spots = {c.get_label(): c[0].get_xydata()[0] for c in axes.containers}
     assert list(spots["SGD"]) == [1.0, 1.0]
@@ -379,11 +379,11 @@ def test_who_does_not_reach_the_target_stands_at_the_border():
     assert "not reached" in [text.get_text() for text in axes.texts]
     never = replace(target, value=0.1)
     with pytest.raises(UsageError, match="p: no optimizer reaches the target, test objective"):
-        plot_speed("p", listed, never, looks_of_contenders({"p": listed}))
+        plot_speed("p", listed, never, looks_of_settings({"p": listed}))
     bare = [replace(r, records=[{**c, "clocks": {}} for c in r.records]) for r in runs[:3]]
-    bare = contenders(bare)["p"]
+    bare = tuned_settings(bare)["p"]
     with pytest.raises(UsageError, match="do not say the seconds"):
-        plot_speed("p", bare, target, looks_of_contenders({"p": bare}), unit="seconds")
+        plot_speed("p", bare, target, looks_of_settings({"p": bare}), unit="seconds")
 
 
 def test_the_expected_best_is_that_of_the_analysis():
@@ -503,7 +503,7 @@ def test_code_that_results_name_is_not_imported_unasked(tmp_path, capsys):
 
 
 def test_a_way_that_is_not_followed_to_its_end_says_so(followed):
-    looks = looks_of_contenders(contenders(followed[0]))
+    looks = looks_of_settings(tuned_settings(followed[0]))
     whole, part = follow(followed[0][0]), replace(follow(followed[0][0]), complete=False)
     for way, said, hollow in ((whole, "after 20 steps", 0), (part, "after the first 20 steps", 1)):
         figure = plot_trajectory("two_d_branin", {"SGD": way}, looks)

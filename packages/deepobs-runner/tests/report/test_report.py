@@ -83,7 +83,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def official():
     """Return the study of the official results alone."""
-    return make_study(all_results(OFFICIAL_SET, tuned=False))
+    return make_study(all_results(OFFICIAL_SET))
 
 
 @pytest.mark.parametrize("entry", PUBLISHED["settings"], ids=lambda e: "-".join(e["who"]))
@@ -402,7 +402,7 @@ def test_whatever_the_runs_are_the_page_comes_out(runs):
 
 def test_environments_count_the_runs_that_are_shown():
     own = [make([350.0, 87.0], problem="quadratic_deep", recipe="2019", seed=s) for s in (1, 2)]
-    study = make_study(own, all_results(OFFICIAL_SET, tuned=False))
+    study = make_study(own, all_results(OFFICIAL_SET))
     shown = [run for s in study.settings["quadratic_deep"] for run in s.runs]
     counts = [row["runs"] for row in TABLES["environment"](study).rows]
     assert sum(counts) == len(shown) < len(study.baselines)
@@ -442,7 +442,7 @@ def test_baselines_are_compared_and_their_budget_is_named():
         make([350.0, 87.0], problem="quadratic_deep", optimizer="AdamW", recipe="2019", seed=s)
         for s in (42, 43, 44)
     ]
-    study = make_study(own, all_results(OFFICIAL_SET, tuned=False))
+    study = make_study(own, all_results(OFFICIAL_SET))
     assert list(study.problems) == ["quadratic_deep"]  # nothing is said of the others
     pairs = [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
     assert pairs == [("AdamW", "SGD"), ("AdamW", "Momentum"), ("AdamW", "Adam")]
@@ -467,7 +467,7 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
     mine = runs("AdamW", "2019") + runs("AdamW", "standard")  # so both sets below are of use
     theirs = runs("SGD", "2019", baselines="old") + runs("SGD", "standard", baselines="new")
     study = make_study(mine, theirs)
-    recipes = {c.label: c.runs[0].config.recipe for c in study.problems["quadratic_deep"]}
+    recipes = {s.optimizer: s.config.recipe for s in study.problems["quadratic_deep"]}
     pairs = [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
     assert len(recipes) == 4
     assert len(pairs) == 2
@@ -481,7 +481,7 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
 
 
 def pairs_of(*runs):
-    study = make_study(runs, all_results(OFFICIAL_SET, tuned=False))
+    study = make_study(runs, all_results(OFFICIAL_SET))
     return [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
 
 

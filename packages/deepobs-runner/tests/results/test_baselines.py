@@ -2,12 +2,13 @@
 
 import json
 import lzma
+from operator import attrgetter
 
 import numpy as np
 import pytest
 
 from deepobs_runner import RunConfig, RunResult, load_results
-from deepobs_runner.analysis import contenders
+from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.notes import settings_by_problem
@@ -58,15 +59,19 @@ def packed(tmp_path):
 def test_the_official_set_is_the_official_results():
     official = baseline_sets()["official"]
     assert problems_of(official) == official_problems()
-    assert len(all_results(official, tuned=False)) == 8 * 3 * 45
-    assert baseline_results(official, "quadratic_deep") == official_results("quadratic_deep")
+    assert len(all_results(official)) == 8 * 3 * 45
+    runs = baseline_results(official, "quadratic_deep")
+    assert runs == official_results("quadratic_deep", tuned=False)
+    chosen = [run for setting in tuned_settings(runs)["quadratic_deep"] for run in setting.runs]
+    key = attrgetter("config.id")
+    assert sorted(chosen, key=key) == sorted(official_results("quadratic_deep"), key=key)
     assert baseline_results(official, "two_d_beale") == []
 
 
 def test_a_packed_set_keeps_all_but_telemetry(packed):
     found = read_set(packed)
     assert (found.name, found.title, found.licence) == ("mine-2026", "A set of mine", "CC0")
-    runs = all_results(found, tuned=False)
+    runs = all_results(found)
     by_id = {run.config.id: run for run in RUNS}
     assert sorted(run.config.id for run in runs) == sorted(by_id)
     for run in runs:
@@ -79,7 +84,8 @@ def test_a_packed_set_keeps_all_but_telemetry(packed):
 
 def test_the_tuned_setting_is_that_of_the_most_seeds(packed):
     runs = baseline_results(read_set(packed), "quadratic_deep")
-    assert [(run.config.hyperparams["lr"], run.config.seed) for run in runs] == [
+    (setting,) = tuned_settings(runs)["quadratic_deep"]
+    assert [(run.config.hyperparams["lr"], run.config.seed) for run in setting.runs] == [
         (0.1, 42),
         (0.1, 43),
     ]
@@ -96,8 +102,8 @@ def test_packing_is_reproducible(packed, tmp_path):
 
 def test_a_set_beside_the_same_runs_of_yours(packed):
     """A run of yours and its copy in a set are two, not one and not two seeds of one."""
-    merged = [*RUNS, *all_results(read_set(packed), tuned=False)]
-    labels = {c.label: len(c.runs) for c in contenders(merged)["quadratic_deep"]}
+    merged = [*RUNS, *all_results(read_set(packed))]
+    labels = {s.optimizer: len(s.runs) for s in tuned_settings(merged)["quadratic_deep"]}
     assert labels == {"SGD (yours)": 2, "SGD (mine-2026)": 2}
     problems = settings_by_problem(RUNS, baselines=[read_set(packed)])
     sources = [(s.source, s.baseline, len(s.runs)) for s in problems["quadratic_deep"]]
@@ -193,7 +199,7 @@ def test_export_packed(tmp_path, packed, capsys):
     asked = ["baselines", "export", str(packed), "--problem", "quadratic_deep", "--pack", "other"]
     assert main([*asked, "--out", str(out)]) == 0
     assert "DEEPOBS_BASELINE_DIR" in capsys.readouterr().out
-    assert len(all_results(read_set(out), tuned=False)) == 3
+    assert len(all_results(read_set(out))) == 3
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from deepobs_runner import load_plan, resolve_config
-from deepobs_runner.analysis import contenders
+from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.results.baselines import baseline_results, baseline_sets, problems_of
 
 TRIALS = {
@@ -36,7 +36,8 @@ def test_the_plan_has_ten_seeds_of_four_optimizers_on_every_problem(tuned, plann
 
 @pytest.mark.parametrize("problem", TRIALS)
 def test_the_winners_are_the_runs_of_the_plan(problem, tuned, planned):
-    runs = baseline_results(tuned, problem)
+    chosen = tuned_settings(baseline_results(tuned, problem))[problem]
+    runs = [run for setting in chosen for run in setting.runs]
     assert {run.config.id for run in runs} == {
         name for name, config in planned.items() if config.problem == problem
     }
@@ -50,10 +51,10 @@ def test_the_winners_are_the_runs_of_the_plan(problem, tuned, planned):
 
 @pytest.mark.parametrize("problem", TRIALS)
 def test_budgets_were_equal(problem, tuned):
-    runs = baseline_results(tuned, problem, tuned=False)
+    runs = baseline_results(tuned, problem)
     trials = [run for run in runs if run.config.valid_size]
     for optimizer in OPTIMIZERS:
         rates = {t.config.hyperparams["lr"] for t in trials if t.config.optimizer == optimizer}
         assert len(rates) == TRIALS[problem]
-    for contender in contenders(runs)[problem]:
-        assert contender.settings_seen == TRIALS[problem]
+    for setting in tuned_settings(runs)[problem]:
+        assert setting.tried == TRIALS[problem]

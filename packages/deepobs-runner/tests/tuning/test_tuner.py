@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
-from deepobs_runner.analysis import contenders
+from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.report.data import make_study as make_report_study
 from deepobs_runner.report.tables.registry import TABLES
@@ -370,9 +370,9 @@ def test_the_winner_stands_for_its_optimizer_and_no_trial_by_its_test_value(exec
     winner = next(r for r in results if not r.config.valid_size)
     for record in winner.records:  # whatever the test split says
         record["metrics"]["test"]["objective"] = 1e6
-    ((contender,),) = contenders(results).values()
-    assert contender.runs == (winner,)
-    assert (contender.chosen_by, contender.settings_seen) == ("its training on all rows", 4)
+    ((setting,),) = tuned_settings(results).values()
+    assert setting.runs == (winner,)
+    assert (setting.chosen_by, setting.tried) == ("its training on all rows", 4)
 
 
 def test_without_any_winner(tmp_path, capsys):

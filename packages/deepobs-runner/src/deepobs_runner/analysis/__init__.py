@@ -24,7 +24,7 @@ from deepobs_runner.analysis.sensitivity import (
     near_best,
     sensitivity_of,
 )
-from deepobs_runner.analysis.tuned import Contender, candidates, contenders, labels_of
+from deepobs_runner.analysis.tuned import candidates, choose, optimizers_of, tuned_settings
 from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best
 from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.comparison.paired import (
@@ -53,7 +53,7 @@ from deepobs_runner.comparison.time_to_target import (
 from deepobs_runner.comparison.verdict import (
     Verdict,
     judge,
-    judge_contenders,
+    judge_settings,
     overall_sentence,
     paired_sentence,
     speed_sentence,
@@ -63,7 +63,6 @@ __all__ = [
     "CONVERGENCE",
     "Agreement",
     "Band",
-    "Contender",
     "Divergence",
     "End",
     "Metric",
@@ -83,8 +82,8 @@ __all__ = [
     "agreement",
     "best_value",
     "candidates",
+    "choose",
     "compare_paired",
-    "contenders",
     "convergence_target",
     "curve_band",
     "divergence_rate",
@@ -96,11 +95,11 @@ __all__ = [
     "holm",
     "is_diverged",
     "judge",
-    "judge_contenders",
-    "labels_of",
+    "judge_settings",
     "learning_rate_sensitivity",
     "metric_of",
     "near_best",
+    "optimizers_of",
     "overall_sentence",
     "paired_sentence",
     "performance_profiles",
@@ -116,5 +115,6 @@ __all__ = [
     "survival_median",
     "target_of",
     "times_to_target",
+    "tuned_settings",
     "unequal",
 ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from deepobs_runner.analysis.tuned import once
 from deepobs_runner.results.labels import show_schedule
-from deepobs_runner.results.result import YOURS, RunResult, provenance_of
+from deepobs_runner.results.result import YOURS, RunResult, provenance_of, without_copies
 from deepobs_runner.schedules import Constant
 
 FULL_LENGTH = "planned_epochs"
@@ -49,7 +48,7 @@ def first_epochs(results: Iterable[RunResult], epochs: int) -> tuple[list[RunRes
         listed = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
         runs = "run" if len(names) == 1 else "runs"
         sentences.append(f"{problem}: of {len(names)} {runs} ({listed}) {words}.")
-    return once(kept), sentences
+    return without_copies(kept), sentences
 
 
 def id_of_file(run: RunResult) -> str:

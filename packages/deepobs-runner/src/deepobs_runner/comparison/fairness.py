@@ -8,25 +8,25 @@ from typing import Any, NamedTuple
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.analysis.tuned import Contender, is_official
 from deepobs_runner.comparison.comparability import official_l2
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.official import official_learning_rate
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import RunResult, is_official
+from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import count, join
 
-Describe = Callable[[Contender], str]
-Problems = Mapping[str, Sequence[Contender]]
+Describe = Callable[[Setting], str]
+Problems = Mapping[str, Sequence[Setting]]
 
 
 class Facet(NamedTuple):
-    """Something in which the runs of two contenders may differ.
+    """Something in which the runs of two optimizers may differ.
 
     Attributes:
         title: begins the sentence that says so.
         name: in a list of what is equal; empty if there is no point in saying that.
-        describe: says what holds for a contender, nothing where that is not known.
+        describe: says what holds for a setting, nothing where that is not known.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Facet(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """What does not differ between contenders on any problem, by the names of facets.
+    """What does not differ between optimizers on any problem, by the names of facets.
 
     Attributes:
         equal: known of all of them, and the same.
@@ -47,15 +47,15 @@ class Agreement(NamedTuple):
 
 
 def unequal(problems: Problems, labels: Sequence[str] | None = None) -> list[str]:
-    """Return a sentence for everything that differs between contenders on a problem.
+    """Return a sentence for everything that differs between optimizers on a problem.
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
     size, data, rows held out, regularizer, schedule, clipping, processes, seeds, and the program
     that made the runs. Problems on which it differs in the same way share a sentence.
 
     Args:
-        problems: as `contenders` returns them.
-        labels: of the contenders that are compared; None: all.
+        problems: as `tuned_settings` returns them.
+        labels: of the optimizers that are compared; None: all.
     """
     sentences = []
     for facet in _facets(problems):
@@ -70,11 +70,11 @@ def unequal(problems: Problems, labels: Sequence[str] | None = None) -> list[str
 
 
 def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreement:
-    """Return what is equal between contenders on every problem that several of them have.
+    """Return what is equal between optimizers on every problem that several of them have.
 
     Args:
-        problems: as `contenders` returns them.
-        labels: of the contenders that are compared; None: all.
+        problems: as `tuned_settings` returns them.
+        labels: of the optimizers that are compared; None: all.
     """
     equal: list[str] = []
     unknown: list[str] = []
@@ -95,9 +95,9 @@ def _described(
 ) -> Iterator[tuple[str, Described]]:
     """Yield each problem on which several are compared, and what holds for each by its label."""
     for problem, listed in problems.items():
-        compared = [c for c in listed if labels is None or c.label in labels]
+        compared = [c for c in listed if labels is None or c.optimizer in labels]
         if len(compared) > 1:
-            yield problem, tuple((c.label, facet.describe(c)) for c in compared)
+            yield problem, tuple((c.optimizer, facet.describe(c)) for c in compared)
 
 
 def _differs(described: Described) -> bool:
@@ -120,9 +120,9 @@ def foreign_targets(
     """Return a sentence for each way in which runs differ from those that set their target.
 
     Args:
-        problems: as `contenders` returns them.
+        problems: as `tuned_settings` returns them.
         targets: by problem; only those from official runs are looked at.
-        labels: of the contenders that are compared; None: all.
+        labels: of the optimizers that are compared; None: all.
     """
     standard: dict[str, list[str]] = {}
     stand_in: dict[str, list[str]] = {}
@@ -130,14 +130,14 @@ def foreign_targets(
         target = targets.get(problem)
         if target is None or "official" not in target.source:
             continue
-        for contender in listed:
-            if labels is not None and contender.label not in labels:
+        for setting in listed:
+            if labels is not None and setting.optimizer not in labels:
                 continue
-            config = contender.runs[0].config
+            config = setting.runs[0].config
             if config.data == "synthetic":
-                stand_in.setdefault(problem, []).append(contender.label)
+                stand_in.setdefault(problem, []).append(setting.optimizer)
             elif config.recipe != "2019":
-                standard.setdefault(problem, []).append(contender.label)
+                standard.setdefault(problem, []).append(setting.optimizer)
     sentences = []
     for found, words in (
         (standard, "follow the recipe standard, but the target was set by runs of the recipe 2019"),
@@ -151,15 +151,15 @@ def foreign_targets(
     return sentences
 
 
-def _all(contender: Contender, describe: Callable[[RunResult], Any]) -> str:
-    """Return what holds for the runs of a contender, nothing where it is not known."""
-    return " and ".join(sorted({str(words) for run in contender.runs if (words := describe(run))}))
+def _all(setting: Setting, describe: Callable[[RunResult], Any]) -> str:
+    """Return what holds for the runs of a setting, nothing where it is not known."""
+    return " and ".join(sorted({str(words) for run in setting.runs if (words := describe(run))}))
 
 
-def _budget(contender: Contender) -> str:
+def _budget(setting: Setting) -> str:
     """A rate taken over from the official runs was tuned, though not among these results."""
-    tried = count(contender.settings_seen, "setting") + " tried"
-    if all(map(_has_official_rate, contender.runs)):
+    tried = count(setting.tried, "setting") + " tried"
+    if all(map(_has_official_rate, setting.runs)):
         return f"{tried} at the rate that was tuned for the official runs"
     return tried
 
@@ -195,9 +195,9 @@ def _processes(run: RunResult) -> str:
     return "1 process" if number == 1 else f"{number} processes"
 
 
-def _seeds(contender: Contender) -> str:
+def _seeds(setting: Setting) -> str:
     """Return how many seeds there are, and which."""
-    seeds = sorted({run.config.seed for run in contender.runs})
+    seeds = sorted({run.config.seed for run in setting.runs})
     starts = [seed for seed in seeds if seed - 1 not in seeds]
     ends = [seed for seed in seeds if seed + 1 not in seeds]
     spans = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
@@ -214,25 +214,25 @@ def _program(run: RunResult) -> str:
     return str(run.environment.get("source", "this package"))
 
 
-def _epochs(contender: Contender) -> str:
+def _epochs(setting: Setting) -> str:
     """A run that diverged ends where it diverged; that is no different length."""
-    ends = [float(r.epochs()[-1]) for r in contender.runs if r.records and not is_diverged(r)]
+    ends = [float(r.epochs()[-1]) for r in setting.runs if r.records and not is_diverged(r)]
     if not ends:
-        planned = sorted({run.config.epochs for run in contender.runs if run.config.epochs})
+        planned = sorted({run.config.epochs for run in setting.runs if run.config.epochs})
         return " or ".join(count(epochs, "epoch") for epochs in planned)
     if min(ends) == max(ends):
         return count(ends[0], "epoch")
     return f"{min(ends):.4g} to {max(ends):.4g} epochs"
 
 
-def _chosen_by(contender: Contender) -> str:
+def _chosen_by(setting: Setting) -> str:
     """Settings chosen on test rows have an advantage over those chosen on held-out rows."""
-    split = contender.chosen_by.partition(" ")[0]
+    split = setting.chosen_by.partition(" ")[0]
     return f"chosen on {split} rows" if split in ("test", "valid") else ""
 
 
 def _of_runs(title: str, name: str, describe: Callable[[RunResult], str]) -> Facet:
-    return Facet(title, name, lambda contender: _all(contender, describe))
+    return Facet(title, name, lambda setting: _all(setting, describe))
 
 
 FACETS = (

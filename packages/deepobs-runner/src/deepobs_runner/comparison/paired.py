@@ -23,8 +23,9 @@ from deepobs_runner.analysis.metrics import (
     ranked,
     value_of,
 )
-from deepobs_runner.analysis.tuned import Contender, find
+from deepobs_runner.analysis.tuned import find
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
 
 EXACT = 60
 """Runs of both sides up to which the distribution of the rank sum is counted, not approximated."""
@@ -231,7 +232,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def compare_paired(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Mapping[str, Sequence[Setting]],
     optimizer: str,
     reference: str,
     *,
@@ -247,7 +248,7 @@ def compare_paired(
     corrected over the problems that can be compared (`holm`); the intervals are not.
 
     Args:
-        problems: as `contenders` returns them.
+        problems: as `tuned_settings` returns them.
         optimizer: label of the one.
         reference: label of the other.
         metric: compared; None: test accuracy where both have one, else the test objective or loss.
@@ -284,13 +285,13 @@ def _has(runs: Sequence[RunResult], split: str, name: str) -> bool:
 
 def _compare(
     problem: str,
-    first: Contender,
-    second: Contender,
+    first: Setting,
+    second: Setting,
     metric: Metric | None,
     kind: Literal["final", "best"],
     level: float,
 ) -> Paired:
-    sides = [_values(contender, metric, kind) for contender in (first, second)]
+    sides = [_values(setting, metric, kind) for setting in (first, second)]
     by_seed = _programs(first) == _programs(second)
     seeds: tuple[int, ...] = ()
     if by_seed:
@@ -311,8 +312,8 @@ def _compare(
         p, p_least = rank_sum_p(one, other), 2 / math.comb(len(one) + len(other), len(one))
     return Paired(
         problem=problem,
-        optimizer=first.label,
-        reference=second.label,
+        optimizer=first.optimizer,
+        reference=second.optimizer,
         metric=metric,
         kind=kind,
         by_seed=by_seed,
@@ -332,12 +333,12 @@ def _compare(
 
 
 def _values(
-    contender: Contender, metric: Metric | None, kind: Literal["final", "best"]
+    setting: Setting, metric: Metric | None, kind: Literal["final", "best"]
 ) -> dict[int, float]:
     """Return the value of each finished run by its seed, so that more is better."""
     of = value_of(kind)
     values: dict[int, float] = {}
-    for run in contender.runs:
+    for run in setting.runs:
         if metric is None or not is_finished(run):
             continue
         value = of(run, metric)
@@ -347,5 +348,5 @@ def _values(
     return values
 
 
-def _programs(contender: Contender) -> set[Any]:
-    return {run.environment.get("source") for run in contender.runs}
+def _programs(setting: Setting) -> set[Any]:
+    return {run.environment.get("source") for run in setting.runs}

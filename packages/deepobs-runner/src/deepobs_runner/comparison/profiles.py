@@ -15,10 +15,11 @@ from deepobs_runner.analysis.bootstrap import (
     interval,
 )
 from deepobs_runner.analysis.metrics import Row
-from deepobs_runner.analysis.tuned import Contender, find, labels_of
+from deepobs_runner.analysis.tuned import find, optimizers_of
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import join
 
 LEAST_PROBLEMS = 2
@@ -115,7 +116,7 @@ def profile_integral(ratios: np.ndarray, tau_max: float) -> np.ndarray:
 
 
 def performance_profiles(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Mapping[str, Sequence[Setting]],
     targets: Mapping[str, Target | None],
     labels: Sequence[str],
     *,
@@ -133,8 +134,8 @@ def performance_profiles(
     ACM TOMS 43, 2016): it says who is close to the fastest, not who is the second.
 
     Args:
-        problems: as `contenders` returns them; one counts if it has a target, every optimizer has
-            runs on it, and one at least reaches the target.
+        problems: as `tuned_settings` returns them; one counts if it has a target, every optimizer
+            has runs on it, and one at least reaches the target.
         targets: by problem.
         labels: of the optimizers.
         unit: to count in.
@@ -202,12 +203,12 @@ def performance_profiles(
     )
 
 
-def compared_labels(problems: Mapping[str, Sequence[Contender]]) -> list[str]:
+def compared_labels(problems: Mapping[str, Sequence[Setting]]) -> list[str]:
     """Return the optimizers of a profile: as many as share at least two problems.
 
     Those with the fewest problems are left out first; all, if no two share two problems.
     """
-    labels = labels_of(problems)
+    labels = optimizers_of(problems)
     there = {
         label: {problem for problem, listed in problems.items() if find(listed, label)}
         for label in labels
@@ -220,17 +221,17 @@ def compared_labels(problems: Mapping[str, Sequence[Contender]]) -> list[str]:
 
 
 def _times(
-    listed: Sequence[Contender], target: Target | None, labels: Sequence[str], unit: Unit
+    listed: Sequence[Setting], target: Target | None, labels: Sequence[str], unit: Unit
 ) -> list[Times] | str:
     """Return the times of every optimizer on a problem, or why it does not count."""
     if target is None:
         return "it has no target"
     found = []
     for label in labels:
-        contender = find(listed, label)
-        if contender is None:
+        setting = find(listed, label)
+        if setting is None:
             return f"there are no runs of {label}"
-        found.append(times_to_target(contender.runs, target, unit))
+        found.append(times_to_target(setting.runs, target, unit))
         if not len(found[-1].times):
             return f"the runs of {label} do not say {target.metric} and {unit}"
     if len({times.counted for times in found}) > 1:

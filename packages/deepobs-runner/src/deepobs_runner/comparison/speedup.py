@@ -16,9 +16,10 @@ from deepobs_runner.analysis.bootstrap import (
 )
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.sample_size import seeds_for_ratio
-from deepobs_runner.analysis.tuned import Contender, find
+from deepobs_runner.analysis.tuned import find
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
+from deepobs_runner.results.settings import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ class Speedup:
 
 
 def speedup(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Mapping[str, Sequence[Setting]],
     targets: Mapping[str, Target | None],
     optimizer: str,
     reference: str,
@@ -152,7 +153,7 @@ def speedup(
     out of the mean, so read `problems` beside it.
 
     Args:
-        problems: as `contenders` returns them.
+        problems: as `tuned_settings` returns them.
         targets: by problem.
         optimizer: label of the one.
         reference: label of the other.

@@ -11,9 +11,9 @@ import numpy as np
 
 from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
-from deepobs_runner.analysis.tuned import contenders, is_official, median_final
+from deepobs_runner.analysis.tuned import median_final, tuned_settings
 from deepobs_runner.results.official import official_results
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import RunResult, is_official
 from deepobs_runner.text import count
 
 OFFICIAL_SOURCE = "convergence value of the official baselines of 2019"
@@ -104,7 +104,7 @@ def target_of(
         return official
     if not adam:
         own = [r for r in results if r.config.problem == problem and r.config.optimizer == "Adam"]
-        found = contenders(own).get(problem, [])
+        found = tuned_settings(own).get(problem, [])
         adam = list(max(found, key=lambda c: len(c.runs)).runs) if found else []
     metric = metric_of(adam)
     if metric is None:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis.metrics import Row
-from deepobs_runner.analysis.tuned import Contender, contenders, labels_of
+from deepobs_runner.analysis.tuned import optimizers_of, tuned_settings
 from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.comparison.paired import Paired, compare_paired
 from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
 from deepobs_runner.comparison.targets import Target, target_of
 from deepobs_runner.comparison.time_to_target import Unit
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import count, join
 
 
@@ -64,7 +65,7 @@ def judge(
 
     Args:
         results: of any problems and optimizers, official ones among them or not.
-        optimizer: label as `contenders` gives it.
+        optimizer: its label, see `Setting.optimizer`.
         reference: label of what it is compared with.
         unit: in which time is counted.
         level: of all intervals.
@@ -77,9 +78,9 @@ def judge(
         UsageError: a level outside (0, 1), no resamples, wanted not above 1, no such unit.
     """
     results = list(results)
-    problems = contenders(results)
+    problems = tuned_settings(results)
     targets = {problem: target_of(problem, results) for problem in problems}
-    return judge_contenders(
+    return judge_settings(
         problems,
         targets,
         optimizer,
@@ -92,8 +93,8 @@ def judge(
     )
 
 
-def judge_contenders(
-    problems: Mapping[str, Sequence[Contender]],
+def judge_settings(
+    problems: Mapping[str, Sequence[Setting]],
     targets: Mapping[str, Target | None],
     optimizer: str,
     reference: str,
@@ -104,10 +105,10 @@ def judge_contenders(
     seed: int = 0,
     wanted: float = 1.2,
 ) -> Verdict:
-    """Return the verdict of `judge` where contenders and targets are known.
+    """Return the verdict of `judge` where settings and targets are known.
 
     Args:
-        problems: as `contenders` returns them.
+        problems: as `tuned_settings` returns them.
         targets: by problem.
         optimizer: as for `judge`, and so are the others.
         reference: label of what it is compared with.
@@ -133,7 +134,7 @@ def judge_contenders(
     )
     paired = tuple(compare_paired(problems, optimizer, reference, level=level))
     by_problem = {entry.problem: entry for entry in paired}
-    known = labels_of(problems)
+    known = optimizers_of(problems)
     missing = [label for label in (optimizer, reference) if label not in known]
     return Verdict(
         speed=speed,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from deepobs_runner.analysis import Contender, Metric, curve_band, labels_of
+from deepobs_runner.analysis import Metric, curve_band, optimizers_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
 from deepobs_runner.figures.style import (
@@ -18,7 +18,8 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
-from deepobs_runner.figures.subjects import looks_of_contenders
+from deepobs_runner.figures.subjects import looks_of_settings
+from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -35,7 +36,7 @@ PER_PAGE = 4
 
 
 def plot_comparison(
-    problems: Mapping[str, Sequence[Contender]], *, looks: Mapping[str, Look] | None = None
+    problems: Mapping[str, Sequence[Setting]], *, looks: Mapping[str, Look] | None = None
 ) -> Figure:
     """Return the comparison of optimizers at their tuned settings, mean ± standard deviation.
 
@@ -43,15 +44,15 @@ def plot_comparison(
     figures 2 and 3. A row that no problem has is left out.
 
     Args:
-        problems: at most four, as `analysis.contenders` returns them.
-        looks: of the labels in all figures shown together, see `looks_of_contenders`.
+        problems: at most four, as `analysis.tuned_settings` returns them.
+        looks: of the labels in all figures shown together, see `looks_of_settings`.
 
     Raises:
         UsageError: no problem, more than four, or no finite number.
     """
     if not 1 <= len(problems) <= PER_PAGE:
         raise UsageError(f"A comparison shows 1 to {PER_PAGE} problems, not {len(problems)}.")
-    looks = looks or looks_of_contenders(problems)
+    looks = looks or looks_of_settings(problems)
     panels = {
         (metric, problem): _drawn(listed, metric, looks)
         for metric in METRICS
@@ -62,7 +63,7 @@ def plot_comparison(
         raise UsageError(f"{', '.join(problems)}: no run has a finite objective or accuracy.")
     lowest = {problem: m for m in rows for problem in problems if panels[m, problem]}
     drawn = {entry.label for panel in panels.values() for entry in panel}
-    labels = [label for label in labels_of(problems) if label in drawn]
+    labels = [label for label in optimizers_of(problems) if label in drawn]
     width = PAGE if len(problems) > 1 else COLUMN
     with paper_style():
         every = [entry for panel in panels.values() for entry in panel]
@@ -89,8 +90,8 @@ def plot_comparison(
     return figure
 
 
-def _drawn(listed: Sequence[Contender], metric: Metric, looks: Mapping[str, Look]) -> list[Drawn]:
-    bands = [(c.label, curve_band(c.runs, metric, resamples=None)) for c in listed]
+def _drawn(listed: Sequence[Setting], metric: Metric, looks: Mapping[str, Look]) -> list[Drawn]:
+    bands = [(s.optimizer, curve_band(s.runs, metric, resamples=None)) for s in listed]
     return [Drawn(band, looks[label], label) for label, band in bands if band is not None]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from deepobs_runner.analysis import Metric, contenders, curve_band, is_diverged
+from deepobs_runner.analysis import Metric, choose, curve_band, is_diverged
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
 from deepobs_runner.figures.style import (
@@ -47,7 +47,7 @@ def plot_curves(
     Args:
         problem: its name, the title.
         settings: with results of this problem; of more than eight of yours, or of
-            baselines, those are drawn that stand for their optimizers, see `analysis.contenders`.
+            baselines, those are drawn that stand for their optimizers, see `analysis.choose`.
         metric: only the panels of this one, such as `accuracy`; None: objective and accuracy.
         center: what the lines show.
         level: of the bands.
@@ -57,7 +57,7 @@ def plot_curves(
         UsageError: there is no finite number to draw.
     """
     shown = leading(settings)
-    looks = looks_of([Subject(s.optimizer, s.baseline) for s in shown], palette)
+    looks = looks_of([Subject(s.config.optimizer, s.baseline) for s in shown], palette)
     found = {m: _drawn(shown, looks, m, center, level) for m in metrics_of(metric)}
     panels = {m: drawn for m, drawn in found.items() if drawn}
     if not panels:
@@ -103,9 +103,8 @@ def leading(settings: Sequence[Setting]) -> list[Setting]:
     for baseline in (False, True):
         group = [setting for setting in settings if setting.baseline is baseline]
         if len(group) > MOST_LINES:
-            runs = [run for setting in group for run in setting.runs]
-            chosen = {id(c.runs[0]) for listed in contenders(runs).values() for c in listed}
-            group = [s for s in group if any(id(run) in chosen for run in s.runs)]
+            chosen = {s.key for listed in choose(group).values() for s in listed}
+            group = [setting for setting in group if setting.key in chosen]
         kept += group
     return kept
 

@@ -12,16 +12,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from deepobs_runner.analysis import (
-    Contender,
     Metric,
     Target,
     Unit,
     candidates,
-    contenders,
     final_value,
-    labels_of,
+    optimizers_of,
     performance_profiles,
     target_of,
+    tuned_settings,
 )
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
@@ -36,7 +35,7 @@ from deepobs_runner.figures.profile import plot_profile
 from deepobs_runner.figures.sensitivity import grid_of, plot_sensitivity
 from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import Look, Palette, palette_of
-from deepobs_runner.figures.subjects import looks_of_contenders
+from deepobs_runner.figures.subjects import looks_of_settings
 from deepobs_runner.figures.trajectories import Trajectory, names_code, try_to_follow
 from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
 from deepobs_runner.figures.tuning import plot_tuning
@@ -70,21 +69,21 @@ class Material:
 
     Attributes:
         settings: by problem.
-        contenders: by problem, see `analysis.contenders`.
+        tuned: by problem, see `analysis.tuned_settings`.
         results: by problem: all runs, also those of settings that are not shown.
         targets: by problem.
         palette: the ink of each optimizer in all figures.
-        looks: of the contenders, by label.
+        looks: of the optimizers, by label.
         files: a name for the files of each problem.
         metric: name of the metric that was asked for.
         unit: of the time to the target.
         level: of all intervals.
-        ways: by problem: those of the contenders that are followed, by label, see `try_to_follow`;
+        ways: by problem: those of the optimizers that are followed, by label, see `try_to_follow`;
             None: runs must not be trained once more.
     """
 
     settings: Mapping[str, Sequence[Setting]]
-    contenders: Mapping[str, Sequence[Contender]]
+    tuned: Mapping[str, Sequence[Setting]]
     results: Mapping[str, Sequence[RunResult]]
     targets: Mapping[str, Target | None]
     palette: Palette
@@ -124,15 +123,17 @@ def gather(
     if targets is None:
         targets = {problem: target_of(problem, runs) for problem, runs in results.items()}
     runs = [run for problem in settings for run in results[problem]]
-    found = contenders(runs)
-    palette = palette_of(setting.optimizer for listed in settings.values() for setting in listed)
+    found = tuned_settings(runs)
+    palette = palette_of(
+        setting.config.optimizer for listed in settings.values() for setting in listed
+    )
     return Material(
         settings=settings,
-        contenders=found,
+        tuned=found,
         results=results,
         targets=targets,
         palette=palette,
-        looks=looks_of_contenders(found, palette),
+        looks=looks_of_settings(found, palette),
         files=file_names(settings),
         metric=metric,
         unit=unit,
@@ -142,16 +143,16 @@ def gather(
 
 
 def _followed(
-    found: Mapping[str, Sequence[Contender]], executor: Executor, import_code: bool
+    found: Mapping[str, Sequence[Setting]], executor: Executor, import_code: bool
 ) -> dict[str, dict[str, Future[Trajectory | str]]]:
-    """Have contenders on functions of two parameters followed: yours first, then the best."""
+    """Have optimizers on functions of two parameters followed: yours first, then the best."""
     ways: dict[str, dict[str, Future[Trajectory | str]]] = {}
     for problem in filter(AREAS.__contains__, found):
         best = sorted(found[problem], key=_worth_following)[:MOST_WAYS]
         steps = FOLLOWED_STEPS // len(best)
-        for contender in best:
-            run = contender.runs[0]
-            ways.setdefault(problem, {})[contender.label] = (
+        for setting in best:
+            run = setting.runs[0]
+            ways.setdefault(problem, {})[setting.optimizer] = (
                 InlineExecutor().submit(_say_not_imported, run)
                 if names_code(run) and not import_code
                 else executor.submit(try_to_follow, run, steps)
@@ -247,9 +248,9 @@ def _draw(
 
 
 def _comparisons(material: Material) -> Iterator[Drawing]:
-    names = list(material.contenders)
+    names = list(material.tuned)
     for start in range(0, len(names), PER_PAGE):
-        page = {problem: material.contenders[problem] for problem in names[start:][:PER_PAGE]}
+        page = {problem: material.tuned[problem] for problem in names[start:][:PER_PAGE]}
         yield _draw(
             "comparison",
             f"Comparison on {', '.join(page)}",
@@ -283,8 +284,8 @@ def _curves(material: Material) -> Iterator[Drawing]:
 
 
 def _sensitivities(material: Material) -> Iterator[Drawing]:
-    for problem, listed in material.contenders.items():
-        grids = {c.label: grid_of(c, material.results[problem]) for c in listed}
+    for problem, listed in material.tuned.items():
+        grids = {c.optimizer: grid_of(c, material.results[problem]) for c in listed}
         yield _draw(
             "sensitivity",
             f"Learning rates on {problem}",
@@ -305,8 +306,8 @@ def _sensitivities(material: Material) -> Iterator[Drawing]:
 
 
 def _tunings(material: Material) -> Iterator[Drawing]:
-    for problem, listed in material.contenders.items():
-        trials = {c.label: candidates(c, material.results[problem]) for c in listed}
+    for problem, listed in material.tuned.items():
+        trials = {c.optimizer: candidates(c, material.results[problem]) for c in listed}
         yield _draw(
             "tuning",
             f"Tuning on {problem}",
@@ -320,8 +321,8 @@ def _tunings(material: Material) -> Iterator[Drawing]:
 
 
 def _profiles(material: Material) -> Iterator[Drawing]:
-    labels = compared_labels(material.contenders)
-    others = [label for label in labels_of(material.contenders) if label not in labels]
+    labels = compared_labels(material.tuned)
+    others = [label for label in optimizers_of(material.tuned) if label not in labels]
     verb = "has" if len(others) == 1 else "have"
     without = f" Without {join(others)}, which {verb} too few problems." if others else ""
     yield _draw(
@@ -336,13 +337,13 @@ def _profiles(material: Material) -> Iterator[Drawing]:
 
 def _profile(material: Material, labels: Sequence[str]) -> Figure:
     profiles = performance_profiles(
-        material.contenders, material.targets, labels, unit=material.unit, level=material.level
+        material.tuned, material.targets, labels, unit=material.unit, level=material.level
     )
     return plot_profile(profiles, material.looks)
 
 
 def _speeds(material: Material) -> Iterator[Drawing]:
-    for problem, listed in material.contenders.items():
+    for problem, listed in material.tuned.items():
         target = material.targets[problem]
         goal = f" The target, {target}, is the {target.source}." if target else ""
         yield _draw(
@@ -365,7 +366,7 @@ def _speeds(material: Material) -> Iterator[Drawing]:
 
 
 def _trajectories(material: Material) -> Iterator[Drawing]:
-    for problem, listed in material.contenders.items():
+    for problem, listed in material.tuned.items():
         if problem in AREAS:
             notes: list[str] = []
             drawing = _draw(
@@ -383,7 +384,7 @@ def _trajectories(material: Material) -> Iterator[Drawing]:
 
 
 def _trajectory(
-    problem: str, listed: Sequence[Contender], material: Material, notes: list[str]
+    problem: str, listed: Sequence[Setting], material: Material, notes: list[str]
 ) -> Figure:
     """Return the figure; append to the notes what went otherwise than in the results."""
     if material.ways is None:
@@ -421,9 +422,9 @@ def _but_for_pale(material: Material) -> str:
     return ", but for pale baselines" if any(look.pale for look in material.looks.values()) else ""
 
 
-def _worth_following(contender: Contender) -> tuple[bool, float]:
+def _worth_following(setting: Setting) -> tuple[bool, float]:
     """Return what sorts baselines behind results of yours, and by the end of the run."""
-    run = contender.runs[0]
+    run = setting.runs[0]
     value = final_value(run, TEST_OBJECTIVE)
     return provenance_of(run) != YOURS, value if math.isfinite(value) else math.inf
 

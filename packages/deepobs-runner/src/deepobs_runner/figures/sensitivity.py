@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepobs_runner.analysis import (
-    Contender,
     Metric,
     Sensitivity,
     Window,
@@ -34,6 +33,7 @@ from deepobs_runner.figures.style import (
 )
 from deepobs_runner.results.labels import RATES
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -101,10 +101,10 @@ def plot_sensitivity(
     return figure
 
 
-def grid_of(contender: Contender, results: Iterable[RunResult]) -> list[RunResult]:
-    """Return the runs that differ from those of a contender in learning rate and seed alone."""
-    setting = _without_rate(contender.runs[0].config)
-    return [run for run in candidates(contender, results) if _without_rate(run.config) == setting]
+def grid_of(setting: Setting, results: Iterable[RunResult]) -> list[RunResult]:
+    """Return the runs that differ from those of a setting in learning rate and seed alone."""
+    alike = _without_rate(setting.config)
+    return [run for run in candidates(setting, results) if _without_rate(run.config) == alike]
 
 
 def _without_rate(config: RunConfig) -> RunConfig:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepobs_runner.analysis import (
-    Contender,
     End,
     Target,
     Times,
@@ -30,6 +29,7 @@ from deepobs_runner.figures.style import (
     new_figure,
     paper_style,
 )
+from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -66,7 +66,7 @@ class Spot:
 
 def plot_speed(
     problem: str,
-    listed: Sequence[Contender],
+    listed: Sequence[Setting],
     target: Target | None,
     looks: Mapping[str, Look],
     *,
@@ -79,7 +79,7 @@ def plot_speed(
 
     Args:
         problem: its name, the title.
-        listed: its contenders.
+        listed: the tuned settings.
         target: to reach.
         looks: of the labels.
         unit: of the time.
@@ -117,18 +117,18 @@ def plot_speed(
 
 
 def spots_of(
-    listed: Sequence[Contender], target: Target, unit: Unit, level: float = 0.95
+    listed: Sequence[Setting], target: Target, unit: Unit, level: float = 0.95
 ) -> tuple[list[Spot], Unit]:
     """Return where each optimizer stands, and what was counted for all of them."""
-    times = {c.label: times_to_target(c.runs, target, unit) for c in listed}
+    times = {s.optimizer: times_to_target(s.runs, target, unit) for s in listed}
     if len({t.counted for t in times.values() if len(t.times)}) > 1:  # some count gradients
         return spots_of(listed, target, "steps", level)
     counted = next((t.counted for t in times.values() if len(t.times)), unit)
     spots = []
-    for contender in listed:
-        end = summarize_end(contender.runs, target.metric, level=level)
+    for setting in listed:
+        end = summarize_end(setting.runs, target.metric, level=level)
         if end is not None:
-            spots.append(_spot(contender.label, times[contender.label], end, level))
+            spots.append(_spot(setting.optimizer, times[setting.optimizer], end, level))
     return spots, counted
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis import (
-    Contender,
     Target,
     Unit,
     Verdict,
-    contenders,
+    choose,
     first_epochs,
-    judge_contenders,
-    labels_of,
+    judge_settings,
+    optimizers_of,
     target_of,
 )
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.tuned import find
-from deepobs_runner.comparison.comparability import has_stand_in_data
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import Setting, settings_of
+from deepobs_runner.results.result import RunResult, without_copies
+from deepobs_runner.results.settings import Setting, key_of, settings_of
 
 USUAL_REFERENCES = ("SGD", "Momentum", "Adam")
 """Optimizers that others are compared with; these themselves with the first that is there."""
@@ -38,7 +36,9 @@ class Study:
         own: results the report is about, those without a record too.
         baselines: results they are compared with, of the same problems.
         settings: of each problem: every own one with a record, then the tuned ones of baselines.
-        problems: who is compared on each problem.
+        problems: the tuned setting of each optimizer on each problem: what is compared.
+        every: all settings with a record, among which those were chosen.
+        own_keys: of the settings the report is about, see `Setting.key`.
         targets: by problem; None where there is none.
         verdicts: of each pair that is compared.
         unit: in which time is counted.
@@ -51,7 +51,9 @@ class Study:
     own: tuple[RunResult, ...]
     baselines: tuple[RunResult, ...]
     settings: Mapping[str, Sequence[Setting]]
-    problems: Mapping[str, Sequence[Contender]]
+    problems: Mapping[str, Sequence[Setting]]
+    every: tuple[Setting, ...]
+    own_keys: frozenset[tuple[str, str, str]]
     targets: Mapping[str, Target | None]
     verdicts: tuple[Verdict, ...]
     unit: Unit
@@ -62,19 +64,27 @@ class Study:
 
     @property
     def labels(self) -> list[str]:
-        """Labels of all contenders."""
-        return labels_of(self.problems)
+        """Labels of all optimizers."""
+        return optimizers_of(self.problems)
 
     @property
     def percent(self) -> str:
         """The level in words."""
         return percent(self.level)
 
-    def setting_of(self, contender: Contender) -> Setting:
-        """Return the setting that stands for a contender."""
-        first = contender.runs[0]
-        listed = self.settings[contender.problem]
-        return next(s for s in listed if any(run is first for run in s.runs))
+    @property
+    def tuned(self) -> list[Setting]:
+        """The tuned settings of all problems."""
+        return [setting for listed in self.problems.values() for setting in listed]
+
+    def is_own(self, setting: Setting) -> bool:
+        """Whether a setting is one of the results the report is about."""
+        return setting.key in self.own_keys
+
+    def candidates(self, setting: Setting) -> list[RunResult]:
+        """Return the runs, of any setting, among which those of a tuned one were chosen."""
+        name = setting.problem, setting.optimizer
+        return [run for s in self.every if (s.problem, s.optimizer) == name for run in s.runs]
 
 
 def make_study(
@@ -110,31 +120,32 @@ def make_study(
     if epochs is not None:
         own, baselines, said = _after(own, baselines, epochs)
         left_out = [*said, *left_out]
-    listed = settings_of([run for run in own if run.records])
-    if not listed:
+    evaluated = [run for run in own if run.records]
+    if not evaluated:
         raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
-    settings: dict[str, list[Setting]] = {}
-    for setting in listed:
-        settings.setdefault(setting.problem, []).append(setting)
-    real = {name for name, found in settings.items() if not all(map(has_stand_in_data, found))}
+    real = {run.config.problem for run in evaluated if run.config.data != "synthetic"}
     kept, said = _of_own_recipes([run for run in baselines if run.config.problem in real], own)
     left_out = [*left_out, *said]
     everything = [*own, *kept]
-    problems = {name: found for name, found in contenders(everything).items() if name in settings}
-    ids = set(map(id, kept))
-    tuned = [c.runs for listed in problems.values() for c in listed if id(c.runs[0]) in ids]
-    for setting in settings_of([run for runs in tuned for run in runs]):
-        settings[setting.problem].append(setting)
-    ours = [label for label in labels_of(problems) if _is_of(problems, label, own)]
+    every = settings_of(without_copies(run for run in everything if run.records))
+    problems = choose(every)
+    own_keys = frozenset(map(key_of, own))
+    ours = list(
+        dict.fromkeys(
+            s.optimizer for listed in problems.values() for s in listed if s.key in own_keys
+        )
+    )
     targets = {problem: target_of(problem, everything, epochs=epochs) for problem in problems}
     return Study(
         own=tuple(own),
         baselines=tuple(kept),
-        settings=settings,
+        settings={name: _shown(every, listed, own_keys) for name, listed in problems.items()},
         problems=problems,
+        every=tuple(every),
+        own_keys=own_keys,
         targets=targets,
         verdicts=tuple(
-            judge_contenders(problems, targets, one, other, unit=unit, level=level)
+            judge_settings(problems, targets, one, other, unit=unit, level=level)
             for one, other in choose_pairs(problems, ours, references)
         ),
         unit=unit,
@@ -180,20 +191,20 @@ def _of_own_recipes(
         "are left out, because there are some of the same."
         for problem in dict.fromkeys(run.config.problem for run in others)
     ]
-    ids = set(map(id, others))
-    return [run for run in baselines if id(run) not in ids], said
+    return [run for run in baselines if run.config.problem not in served or same(run)], said
 
 
-def _is_of(
-    problems: Mapping[str, Sequence[Contender]], label: str, results: Sequence[RunResult]
-) -> bool:
-    ids = set(map(id, results))
-    found = [find(listed, label) for listed in problems.values()]
-    return any(id(c.runs[0]) in ids for c in found if c is not None)
+def _shown(
+    every: Sequence[Setting], tuned: Sequence[Setting], own: Collection[tuple[str, str, str]]
+) -> list[Setting]:
+    """Return every own setting of a problem, then the tuned ones of baselines."""
+    chosen = {setting.key: setting for setting in tuned}
+    listed = [s for s in every if s.problem == tuned[0].problem and s.key in own]
+    return [chosen.get(s.key, s) for s in listed] + [s for s in tuned if s.key not in own]
 
 
 def choose_pairs(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Mapping[str, Sequence[Setting]],
     ours: Sequence[str],
     references: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
@@ -207,15 +218,15 @@ def choose_pairs(
     compared with it.
 
     Args:
-        problems: as `contenders` returns them.
-        ours: labels of the contenders the report is about.
+        problems: as `tuned_settings` returns them.
+        ours: labels of the settings the report is about.
         references: labels or optimizers; none: see `usual_pairs`.
 
     Raises:
-        UsageError: no contender has the label of a reference, several are meant, or nobody else
+        UsageError: no setting has the label of a reference, several are meant, or nobody else
             has its data.
     """
-    known = labels_of(problems)
+    known = optimizers_of(problems)
     if references:
         chosen = [find_label(problems, word) for word in references]
         return _of_same_data(problems, _pair(ours, chosen, known))
@@ -238,7 +249,7 @@ def _pair(
 
 
 def _of_same_data(
-    problems: Mapping[str, Sequence[Contender]], pairs: Sequence[tuple[str, str]]
+    problems: Mapping[str, Sequence[Setting]], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """Return the pairs of the same data.
 
@@ -257,7 +268,7 @@ def _of_same_data(
 
 
 def _groups(
-    problems: Mapping[str, Sequence[Contender]], labels: Sequence[str]
+    problems: Mapping[str, Sequence[Setting]], labels: Sequence[str]
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Yield labels of the same data and recipe, after those of the same data in any recipe."""
     for comparable in _alike(problems, labels, "data"):
@@ -266,7 +277,7 @@ def _groups(
 
 
 def _alike(
-    problems: Mapping[str, Sequence[Contender]], labels: Sequence[str], field: str
+    problems: Mapping[str, Sequence[Setting]], labels: Sequence[str], field: str
 ) -> list[list[str]]:
     """Return the labels in groups whose configurations have the same in one field."""
     groups: dict[frozenset[str], list[str]] = {}
@@ -275,14 +286,14 @@ def _alike(
     return list(groups.values())
 
 
-def _values(problems: Mapping[str, Sequence[Contender]], label: str, field: str) -> frozenset[str]:
+def _values(problems: Mapping[str, Sequence[Setting]], label: str, field: str) -> frozenset[str]:
     """Return what a label's runs have in a field: one, unless its problems differ in it."""
     found = (find(listed, label) for listed in problems.values())
     return frozenset(getattr(c.runs[0].config, field) for c in found if c is not None)
 
 
 def usual_pairs(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Mapping[str, Sequence[Setting]],
     own: Sequence[str],
     known: Sequence[str],
     ours: Sequence[str],
@@ -290,10 +301,10 @@ def usual_pairs(
     """Return the pairs of labels that are compared where no reference is named.
 
     Args:
-        problems: as `contenders` returns them.
+        problems: as `tuned_settings` returns them.
         own: those of `ours` that are judged.
         known: those that may be references, `own` among them.
-        ours: labels of the contenders the report is about.
+        ours: labels of the settings the report is about.
     """
     usual: dict[str, list[str]] = {name: [] for name in USUAL_REFERENCES}
     for label in known:
@@ -311,7 +322,7 @@ def usual_pairs(
 
 
 def choose_reference(
-    problems: Mapping[str, Sequence[Contender]],
+    problems: Mapping[str, Sequence[Setting]],
     labels: Sequence[str],
     judged: Sequence[str],
     ours: Sequence[str],
@@ -338,32 +349,32 @@ def choose_reference(
     return min(labels, key=rank)
 
 
-def _optimizer(problems: Mapping[str, Sequence[Contender]], label: str) -> str:
+def _optimizer(problems: Mapping[str, Sequence[Setting]], label: str) -> str:
     found = (find(listed, label) for listed in problems.values())
     return next(c.runs[0].config.optimizer for c in found if c is not None)
 
 
-def _common_seeds(one: Contender, other: Contender) -> int:
+def _common_seeds(one: Setting, other: Setting) -> int:
     return len({run.config.seed for run in one.runs} & {run.config.seed for run in other.runs})
 
 
-def _are_alike(one: Contender, other: Contender) -> bool:
+def _are_alike(one: Setting, other: Setting) -> bool:
     first, second = one.runs[0].config, other.runs[0].config
     names = ("recipe", "data", "precision")
     return all(getattr(first, name) == getattr(second, name) for name in names)
 
 
-def find_label(problems: Mapping[str, Sequence[Contender]], word: str) -> str:
+def find_label(problems: Mapping[str, Sequence[Setting]], word: str) -> str:
     """Return the label that a word means: the label itself, or that of the only such optimizer.
 
     Raises:
         UsageError: none or several are meant.
     """
-    known = labels_of(problems)
+    known = optimizers_of(problems)
     if word in known:
         return word
     listed = [c for found in problems.values() for c in found if c.runs[0].config.optimizer == word]
-    meant = list(dict.fromkeys(c.label for c in listed))
+    meant = list(dict.fromkeys(c.optimizer for c in listed))
     if len(meant) == 1:
         return meant[0]
     words = f"means {', '.join(meant)}" if meant else "is not among the results"

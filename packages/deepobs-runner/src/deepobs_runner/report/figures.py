@@ -20,8 +20,7 @@ def shown_settings(study: Study, problem: str) -> list[Setting]:
     listed = list(study.settings[problem])
     if len(listed) <= MOST_SETTINGS:
         return listed
-    chosen = {id(contender.runs[0]) for contender in study.problems[problem]}
-    return [setting for setting in listed if any(id(run) in chosen for run in setting.runs)]
+    return [setting for setting in listed if setting.chosen_by]
 
 
 def drawings(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deepobs_runner.analysis import Contender
 from deepobs_runner.report.bibliography import WORKS
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.notes import describe_range, describe_statuses
@@ -66,9 +65,7 @@ def _what_was_run(study: Study) -> Iterator[str]:
         f"[@schneider2019deepobs]: {join(problems)}."
     )
     yield from _software(runs)
-    own = {id(run) for run in study.own}
-    ours = [c for listed in study.problems.values() for c in listed if id(c.runs[0]) in own]
-    yield from _settings([_choice(study.setting_of(contender), contender) for contender in ours])
+    yield from _settings([_choice(setting) for setting in study.tuned if study.is_own(setting)])
     yield from _conditions(runs)
     yield f"Of {count(len(study.own), 'run')} in all, {_outcomes(study.own)}."
 
@@ -107,20 +104,20 @@ class Choice(NamedTuple):
     tuning: str
 
 
-def _choice(setting: Setting, contender: Contender) -> Choice:
+def _choice(setting: Setting) -> Choice:
     runs = setting.runs
     epochs = describe_range(run.epochs()[-1] for run in runs if run.records)
     batch_size = runs[0].config.batch_size
     length = f"{epochs} epoch{'' if epochs == '1' else 's'}"
     length += f" of batches of {batch_size}" if batch_size else ""
-    if contender.settings_seen == 1:
+    if setting.tried == 1:
         tuning = "the only setting among the results"
-    elif contender.chosen_by == "repeated":
-        tuning = f"chosen from {contender.settings_seen} as the one repeated with most seeds"
+    elif setting.chosen_by == "repeated":
+        tuning = f"chosen from {setting.tried} as the one repeated with most seeds"
     else:
-        tuning = f"chosen from {contender.settings_seen} by {contender.chosen_by}"
+        tuning = f"chosen from {setting.tried} by {setting.chosen_by}"
     return Choice(
-        problem=contender.problem,
+        problem=setting.problem,
         label=setting.label,
         length=length,
         seeds=_seeds([run.config.seed for run in runs]),
@@ -181,16 +178,14 @@ def _outcomes(runs: Sequence[RunResult]) -> str:
 
 
 def _what_it_is_compared_with(study: Study) -> Iterator[str]:
-    compared = {id(run) for run in study.baselines}
-    found: dict[str, list[Contender]] = {}
-    for listed in study.problems.values():
-        for contender in listed:
-            if id(contender.runs[0]) in compared:
-                found.setdefault(study.setting_of(contender).source, []).append(contender)
+    found: dict[str, list[Setting]] = {}
+    for setting in study.tuned:
+        if not study.is_own(setting):
+            found.setdefault(setting.source, []).append(setting)
     for source, listed in found.items():
-        labels = list(dict.fromkeys(contender.label for contender in listed))
-        tried = describe_range(float(contender.settings_seen) for contender in listed)
-        seeds = describe_range(float(len(contender.runs)) for contender in listed)
+        labels = list(dict.fromkeys(setting.optimizer for setting in listed))
+        tried = describe_range(float(setting.tried) for setting in listed)
+        seeds = describe_range(float(len(setting.runs)) for setting in listed)
         cited = " [@schneider2019deepobs]" if source == "official" else ""
         yield (
             f"They are compared with the baselines {source!r}{cited}: {join(labels)}, for which "
@@ -229,7 +224,7 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
             "corrected over problems [@holm1979]. Closeness to the fastest is shown by "
             "performance profiles [@dolan2002]."
         )
-    if any(c.settings_seen > 1 for listed in study.problems.values() for c in listed):
+    if any(setting.tried > 1 for setting in study.tuned):
         yield (
             "What tuning gives is the expected best of k settings drawn without replacement "
             "[@tang2020]."

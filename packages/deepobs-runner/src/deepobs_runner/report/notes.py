@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.tuned import tuned_settings
 from deepobs_runner.comparison.comparability import (
     has_stand_in_data,
     notes_on_official,
@@ -44,7 +45,8 @@ def settings_by_problem(
     for problem, settings in problems.items():
         if not all(map(has_stand_in_data, settings)):
             for chosen in sets:
-                settings.extend(settings_of(baseline_results(chosen, problem)))
+                found = tuned_settings(baseline_results(chosen, problem))
+                settings.extend(found.get(problem, []))
     return problems
 
 

@@ -200,9 +200,7 @@ def _write(path: Path, content: str) -> Path:
 
 
 def _write_evaluations(study: Study, path: Path) -> Path:
-    compared = [run for listed in study.problems.values() for c in listed for run in c.runs]
-    baselines = {id(run) for run in study.baselines}
-    tuned = [run for run in compared if id(run) in baselines]
+    tuned = [run for s in study.tuned if not study.is_own(s) for run in s.runs]
     runs = [(run, provenance_of(run)) for run in (*study.own, *tuned)]
 
     with path.open("w", encoding="utf-8", newline="") as file:

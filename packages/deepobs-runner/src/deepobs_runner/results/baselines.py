@@ -19,7 +19,6 @@ from types import MappingProxyType
 from typing import Any
 
 from deepobs_problems.errors import nearest
-from deepobs_runner.analysis.tuned import contenders
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.official import official_problems, official_results
@@ -151,35 +150,26 @@ def problems_of(baselines: BaselineSet) -> list[str]:
     return list(dict.fromkeys(result.config.problem for result in _plain(baselines)))
 
 
-def baseline_results(
-    baselines: BaselineSet, problem: str, *, tuned: bool = True
-) -> list[RunResult]:
-    """Return the results of a set on one problem, none if it has none.
+def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
+    """Return all results of a set on one problem, none if it has none.
 
-    Args:
-        baselines: the set.
-        problem: its name.
-        tuned: only the runs of the setting that stands for each optimizer: that of the most seeds.
+    `analysis.tuned_settings` chooses the setting that stands for each optimizer.
 
     Raises:
         UsageError: a file of the set is damaged.
     """
     if baselines.folder is None:
-        return official_results(problem, tuned=tuned)
+        return official_results(problem, tuned=False)
     if baselines.packed is None:
         found = [result for result in _plain(baselines) if result.config.problem == problem]
     else:
         found = _unpack(baselines, problem)
-    found = [_labelled(result, baselines) for result in found]
-    if not tuned:
-        return found
-    return [run for chosen in contenders(found).get(problem, []) for run in chosen.runs]
+    return [_labelled(result, baselines) for result in found]
 
 
-def all_results(baselines: BaselineSet, *, tuned: bool = True) -> list[RunResult]:
+def all_results(baselines: BaselineSet) -> list[RunResult]:
     """Return the results of a set on all its problems."""
-    problems = problems_of(baselines)
-    return [run for name in problems for run in baseline_results(baselines, name, tuned=tuned)]
+    return [run for name in problems_of(baselines) for run in baseline_results(baselines, name)]
 
 
 def unpacked_results(folder: Path) -> list[RunResult]:

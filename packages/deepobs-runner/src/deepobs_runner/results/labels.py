@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import YOURS, RunResult, provenance_of
 from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
 
 SETTINGS = (
@@ -105,19 +105,23 @@ def label_results(firsts: Sequence[RunResult]) -> list[str]:
     """Return a label for each setting; no two of one problem and source are equal.
 
     Where two would be, users' optimizers are named with their files, and if that is not enough the
-    first digits of the hash in the id are added. What `shared_hyperparams` returns is left out.
+    first digits of the hash in the id are added. What `shared_hyperparams` returns for the results
+    of one source is left out.
 
     Args:
         firsts: a result of each setting.
     """
-    shared = shared_hyperparams(result.config for result in firsts)
+    sources: dict[str, list[RunConfig]] = {}
+    for result in firsts:
+        sources.setdefault(provenance_of(result), []).append(result.config)
+    shared = {source: shared_hyperparams(configs) for source, configs in sources.items()}
 
     def label(result: RunResult, *, whole_name: bool = False) -> str:
         return label_setting(
             result.config,
             original="source" in result.environment,
             whole_name=whole_name,
-            without=shared.get(result.config.optimizer, ()),
+            without=shared[provenance_of(result)].get(result.config.optimizer, ()),
         )
 
     labels = [label(result) for result in firsts]
@@ -158,9 +162,10 @@ def shared_hyperparams(configs: Iterable[RunConfig]) -> dict[str, dict[str, Any]
 
 def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]]:
     """Return the places of settings with one label, problem and source."""
-    found: dict[tuple[str, str, str], list[int]] = {}
+    found: dict[tuple[str, str, str, str], list[int]] = {}
     for i, (result, label) in enumerate(zip(firsts, labels, strict=True)):
-        key = result.config.problem, str(result.environment.get("source")), label
+        origin = provenance_of(result), str(result.environment.get("source"))
+        key = result.config.problem, *origin, label
         found.setdefault(key, []).append(i)
     return [places for places in found.values() if len(places) > 1]
 
@@ -250,3 +255,60 @@ def _default_settings(problem: str) -> Mapping[str, Any]:
         known |= {"epochs": found.defaults.epochs, "batch_size": found.defaults.batch_size}
         known["l2"] = found.l2
     return MappingProxyType(known)
+
+
+class Kind(NamedTuple):
+    """What is compared as one optimizer."""
+
+    optimizer: str
+    whose: str
+    recipe: str
+    data: str
+    precision: str
+
+
+def kind_of(result: RunResult) -> Kind:
+    """Return what a run is compared as."""
+    config = result.config
+    return Kind(
+        optimizer=config.optimizer,
+        whose=provenance_of(result),
+        recipe=f"recipe {config.recipe}",
+        data=f"{config.data} data",
+        precision=config.precision,
+    )
+
+
+def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:
+    """Return a label for each kind: the optimizer, and in brackets what tells two apart.
+
+    If words are added to any, every baseline says whose it is: a bare name beside "SGD (yours)"
+    and "SGD (official)" would not.
+    """
+    kinds = list(dict.fromkeys(kinds))
+    words = {kind: _words(kind, kinds) for kind in kinds}
+    if any(words.values()):
+        for kind, added in words.items():
+            if kind.whose not in (YOURS, *added):
+                added.insert(0, kind.whose)
+    return {kind: _label(kind, words[kind], kinds) for kind in kinds}
+
+
+def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
+    """Return each word that tells a kind from those of the same optimizer."""
+    twins = [other for other in kinds if other.optimizer == kind.optimizer]
+    added = []
+    for index, word in enumerate(kind[1:], start=1):
+        if len({other[index] for other in twins}) > 1:
+            added.append(word)
+            twins = [other for other in twins if other[index] == word]
+    return added
+
+
+def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
+    """Return the optimizer, and the added words in brackets."""
+    name = kind.optimizer.rpartition(":")[2]
+    namesakes = {o.optimizer for o in kinds if o.optimizer.rpartition(":")[2] == name}
+    if len(namesakes) > 1:  # two files of the user, say
+        name = kind.optimizer
+    return f"{name} ({', '.join(added)})" if added else name

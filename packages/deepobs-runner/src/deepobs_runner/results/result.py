@@ -141,6 +141,11 @@ def provenance_of(result: RunResult) -> str:
     return OFFICIAL if str(source).startswith("official") else ORIGINAL
 
 
+def is_official(result: RunResult) -> bool:
+    """Whether a result is one of the official results of 2019."""
+    return provenance_of(result) == OFFICIAL
+
+
 def result_path(config: RunConfig, folder: Path) -> Path:
     """Return where the result file of a resolved configuration lies."""
     return folder / f"{config.id}.json"
@@ -179,7 +184,7 @@ def _origin(result: RunResult) -> tuple[str, str, str]:
 
 
 def without_copies(
-    results: Iterable[RunResult], on_copy: Callable[[UsageError], object]
+    results: Iterable[RunResult], on_copy: Callable[[UsageError], object] | None = None
 ) -> list[RunResult]:
     """Return the results with each run once: it would count as another seed.
 
@@ -187,7 +192,8 @@ def without_copies(
 
     Args:
         results: in order.
-        on_copy: called with a sentence that names one left out, and the one that stays.
+        on_copy: called with a sentence that names one left out, and the one that stays; None:
+            nothing is said.
     """
     listed = list(results)
     kept: dict[tuple[str, str, str], RunResult] = {}
@@ -197,7 +203,7 @@ def without_copies(
             kept[_origin(result)] = result
     for result in listed:
         stays = kept[_origin(result)]
-        if stays is not result:
+        if stays is not result and on_copy is not None:
             on_copy(
                 UsageError(
                     f"{result.path or 'a result without a file'} is the run {result.config.id} "

@@ -1,11 +1,13 @@
-"""Results grouped by setting: what is a line of a table, and a curve of a figure."""
+"""Settings: results grouped by everything but the seed, the lines of tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from deepobs_runner.results.labels import label_results
+from deepobs_runner.config import RunConfig
+from deepobs_runner.results.labels import Kind, kind_of, label_optimizers, label_results
 from deepobs_runner.results.result import (
     OFFICIAL,
     ORIGINAL,
@@ -26,45 +28,115 @@ PANELS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """The runs of one optimizer with one set of hyperparameters on one problem.
+    """An optimizer with its hyperparameters and schedule on a problem, and its runs.
 
     Attributes:
         problem: its name.
+        optimizer: label of the optimizer, the same on every problem: its name, and what tells it
+            from others of that name among the results, such as `SGD (official)`.
         label: optimizer, learning rate, and what is no default, see `labels`.
-        optimizer: its name.
-        official: whether these are the official 2019 results.
-        source: whose results these are, see `provenance_of`.
-        runs: one a seed.
+        runs: one a seed, at least one.
+        tried: number of settings of this optimizer on this problem among the results, whatever
+            was held out: its tuning budget.
+        chosen_by: why this setting stands for its optimizer, see `analysis.tuned`; empty where it
+            does not, or nothing was chosen.
     """
 
     problem: str
-    label: str
     optimizer: str
-    official: bool
-    source: str
+    label: str
     runs: tuple[RunResult, ...]
+    tried: int = 1
+    chosen_by: str = ""
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of its first run; those of the others have other seeds."""
+        return self.runs[0].config
+
+    @property
+    def kind(self) -> Kind:
+        """What is compared as one optimizer, at any hyperparameters."""
+        return kind_of(self.runs[0])
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What its runs have in common, see `key_of`."""
+        return key_of(self.runs[0])
+
+    @property
+    def source(self) -> str:
+        """Whose results these are, see `provenance_of`."""
+        return provenance_of(self.runs[0])
+
+    @property
+    def official(self) -> bool:
+        """Whether these are the official 2019 results."""
+        return self.source == OFFICIAL
 
     @property
     def baseline(self) -> bool:
         """Whether these are of a baseline set, official or another."""
         return self.source not in (YOURS, ORIGINAL)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row of a table."""
+        return [
+            {
+                "problem": self.problem,
+                "optimizer": self.optimizer,
+                "hyperparams": dict(self.config.hyperparams),
+                "seeds": len(self.runs),
+                "settings_seen": self.tried,
+                "chosen_by": self.chosen_by,
+            }
+        ]
+
+
+def key_of(result: RunResult) -> tuple[str, str, str]:
+    """Return what the runs of one setting have in common, whatever else is among the results."""
+    return result.config.setting_id, provenance_of(result), str(result.environment.get("source"))
+
 
 def settings_of(results: Iterable[RunResult]) -> list[Setting]:
     """Group results by what differs besides the seed, in order of first appearance."""
     groups = by_setting(results)
-    labels = label_results([runs[0] for runs in groups])
+    firsts = [runs[0] for runs in groups]
+    kinds = [kind_of(run) for run in firsts]
+    optimizers = label_optimizers(kinds)
+    tried: dict[tuple[str, Kind], set[str]] = {}
+    for run, kind in zip(firsts, kinds, strict=True):
+        tried.setdefault((run.config.problem, kind), set()).add(_trial_id(run.config))
     return [
         Setting(
             problem=runs[0].config.problem,
+            optimizer=optimizers[kind],
             label=label,
-            optimizer=runs[0].config.optimizer,
-            official=provenance_of(runs[0]) == OFFICIAL,
-            source=provenance_of(runs[0]),
             runs=tuple(runs),
+            tried=len(tried[runs[0].config.problem, kind]),
         )
-        for label, runs in zip(labels, groups, strict=True)
+        for label, runs, kind in zip(label_results(firsts), groups, kinds, strict=True)
     ]
+
+
+def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:
+    """Return the runs of each setting that was tried, the trial itself first, then its repeats.
+
+    A winner that was trained anew on all rows is no further trial. The trial is the run with the
+    most held-out rows, as those it was set against had them too, and the lowest seed.
+    """
+    tried: dict[str, list[RunResult]] = {}
+    for runs in by_setting(results):
+        tried.setdefault(_trial_id(runs[0].config), []).extend(runs)
+    return [
+        sorted(runs, key=lambda run: (-run.config.valid_size, run.config.seed))
+        for runs in tried.values()
+    ]
+
+
+def _trial_id(config: RunConfig) -> str:
+    """Return what a trial has in common with the training of its setting on all rows."""
+    return replace(config, seed=0, valid_size=0).id
 
 
 def counted(runs: Sequence[RunResult]) -> list[RunResult]:

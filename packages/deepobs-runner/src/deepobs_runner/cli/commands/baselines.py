@@ -10,6 +10,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from deepobs_runner.analysis.tuned import tuned_settings
 from deepobs_runner.cli.console import make_console, print_summary, say
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import (
@@ -45,7 +46,7 @@ def _list() -> int:
     """Print a row for every set."""
     table = Table("name", "problems", "runs", "what it is", box=box.SIMPLE_HEAD)
     for found in baseline_sets().values():
-        runs = all_results(found, tuned=False)
+        runs = all_results(found)
         about = f"{found.title}\n{found.folder or 'shipped'}; licence: {found.licence}"
         table.add_row(found.name, str(len(problems_of(found))), f"{len(runs):,}", about)
     table.caption = f"further sets: folders in {FOLDERS_VARIABLE}"
@@ -73,9 +74,8 @@ def _show(chosen: BaselineSet, problems: Iterable[str]) -> int:
     """Print the tuned settings of a set, how many runs it has, and what made them."""
     console = make_console()
     say(console, f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
-    runs = {problem: baseline_results(chosen, problem, tuned=False) for problem in problems}
-    tuned = {problem: settings_of(baseline_results(chosen, problem)) for problem in problems}
-    print_summary(console, tuned)
+    runs = {problem: baseline_results(chosen, problem) for problem in problems}
+    print_summary(console, tuned_settings(run for listed in runs.values() for run in listed))
     for problem, listed in runs.items():
         settings = len(settings_of(listed))
         say(console, f"{problem}: {count(len(listed), 'run')} of {count(settings, 'setting')}")
@@ -103,11 +103,10 @@ def _export(chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Na
     if arguments.out is None:
         raise UsageError("deepobs baselines export wants a folder to write to: --out FOLDER.")
     folder: Path = arguments.out
-    runs = [
-        run
-        for problem in problems
-        for run in baseline_results(chosen, problem, tuned=arguments.tuned)
-    ]
+    runs = [run for problem in problems for run in baseline_results(chosen, problem)]
+    if arguments.tuned:
+        settings = [s for listed in tuned_settings(runs).values() for s in listed]
+        runs = [run for setting in settings for run in setting.runs]
     console = make_console()
     if arguments.pack:
         pack_baselines(

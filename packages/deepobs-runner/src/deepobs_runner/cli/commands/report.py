@@ -209,7 +209,7 @@ def read_study(
             run
             for chosen in sets
             for problem in dict.fromkeys(run.config.problem for run in own)
-            for run in baseline_results(chosen, problem, tuned=False)
+            for run in baseline_results(chosen, problem)
         ]
     return make_study(
         own,
@@ -234,7 +234,7 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
         UsageError: neither, or no result in it.
     """
     if not place.is_dir() and str(place) in baseline_sets():
-        return all_results(baseline_sets()[str(place)], tuned=False), True
+        return all_results(baseline_sets()[str(place)]), True
     if (place / DESCRIPTION).exists():
         return unpacked_results(place), False
     results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))

@@ -44,19 +44,19 @@ def verdict_table(study: Study) -> Table:
 
 
 def times_table(study: Study) -> Table:
-    """Return how long every contender takes to the target of each problem."""
+    """Return how long every optimizer takes to the target of each problem."""
     rows: list[Row] = []
     for problem, listed in study.problems.items():
         target = study.targets[problem]
-        for contender in listed if target is not None else ():
+        for setting in listed if target is not None else ():
             if target is None:
                 continue
-            times = times_to_target(contender.runs, target, study.unit)
+            times = times_to_target(setting.runs, target, study.unit)
             low, high = times.median_interval(level=study.level)
             rows.append(
                 {
                     "problem": problem,
-                    "optimizer": contender.label,
+                    "optimizer": setting.optimizer,
                     "target": str(target),
                     "source": target.source,
                     "unit": times.counted,
@@ -149,7 +149,7 @@ def paired_table(study: Study) -> Table:
 
 
 def profiles_of(study: Study) -> Profiles | None:
-    """Return the performance profiles of all contenders, None if there are no two."""
+    """Return the performance profiles of all optimizers, None if there are no two."""
     labels = compared_labels(study.problems)
     if len(labels) < 2:
         return None

@@ -18,14 +18,7 @@ def environment_table(study: Study) -> Table:
 
     Of baselines these are the tuned ones, not the trials of their tuning.
     """
-    baselines = set(map(id, study.baselines))
-    tuned = [
-        run
-        for listed in study.settings.values()
-        for setting in listed
-        for run in setting.runs
-        if id(run) in baselines
-    ]
+    tuned = [run for s in study.tuned if not study.is_own(s) for run in s.runs]
     counts: dict[tuple[tuple[str, str], ...], int] = {}
     for run in [*study.own, *tuned]:
         key = tuple(sorted(describe(run.environment).items()))

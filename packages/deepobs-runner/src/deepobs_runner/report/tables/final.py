@@ -25,7 +25,7 @@ from deepobs_runner.report.tables.table import (
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_setting, show
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import counted
+from deepobs_runner.results.settings import counted, key_of
 from deepobs_runner.text import last_line
 
 METRICS = {
@@ -40,24 +40,23 @@ METRICS = {
 
 
 def final_table(study: Study) -> Table:
-    """Return the final values of every contender at its tuned setting."""
+    """Return the final values of every optimizer at its tuned setting."""
     rows = []
     for problem, listed in study.problems.items():
         target = study.targets[problem]
-        for contender in listed:
-            setting = study.setting_of(contender)
+        for setting in listed:
             row = {
                 "problem": problem,
-                "optimizer": contender.label,
+                "optimizer": setting.optimizer,
                 "setting": setting.label,
                 "source": setting.source,
-                "lr": rate_of(contender.runs[0]),
-                "settings_seen": contender.settings_seen,
-                "chosen_by": contender.chosen_by,
-                **_ends(contender.runs, study.level),
+                "lr": rate_of(setting.runs[0]),
+                "settings_seen": setting.tried,
+                "chosen_by": setting.chosen_by,
+                **_ends(setting.runs, study.level),
             }
             if target is not None:
-                speed = published_speed(contender.runs, target)
+                speed = published_speed(setting.runs, target)
                 row |= {"target": str(target), "speed": speed.mean, "not_reached": speed.unreached}
             rows.append(row)
     return make_table(
@@ -91,11 +90,11 @@ def settings_table(study: Study) -> Table:
     rows = []
     for problem, listed in study.settings.items():
         for setting in listed:
-            config = setting.runs[0].config
+            config = setting.config
             rows.append(
                 {
                     "problem": problem,
-                    "optimizer": setting.optimizer,
+                    "optimizer": config.optimizer,
                     "setting": setting.label,
                     "source": setting.source,
                     "lr": rate_of(setting.runs[0]),
@@ -125,13 +124,8 @@ def settings_table(study: Study) -> Table:
 
 def runs_table(study: Study) -> Table:
     """Return every own run, whatever became of it."""
-    labels = {
-        id(run): setting.label
-        for listed in study.settings.values()
-        for setting in listed
-        for run in setting.runs
-    }
-    rows = [run_row(run, labels.get(id(run))) for run in study.own]
+    labels = {s.key: s.label for listed in study.settings.values() for s in listed}
+    rows = [run_row(run, labels.get(key_of(run))) for run in study.own]
     return make_table(
         "runs",
         "All runs",

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from deepobs_runner.analysis import (
-    Contender,
     Metric,
     Sensitivity,
     divergence_rate,
@@ -19,7 +18,6 @@ from deepobs_runner.analysis import (
     sensitivity_of,
 )
 from deepobs_runner.analysis.metrics import is_diverged, is_finished
-from deepobs_runner.analysis.tuned import families_of, trials_of
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.tables.table import (
     NOTHING,
@@ -32,6 +30,7 @@ from deepobs_runner.report.tables.table import (
     words,
 )
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting, trials_of
 
 TRIALS = (1, 2, 4, 8, 16, 32)
 """Numbers of trials that the table of tuning shows, where there are so many."""
@@ -43,33 +42,31 @@ PERCENT = 5.0
 """How much worse than the best a learning rate of the window may be."""
 
 
-def tried(study: Study) -> Iterator[tuple[Contender, list[RunResult], Metric]]:
-    """Yield every contender with all runs of its optimizer, tuned or not, and their metric."""
-    families = families_of([*study.own, *study.baselines])
-    for listed in study.problems.values():
-        for contender in listed:
-            runs = families[contender.problem, contender.label]
-            metric = metric_of(runs)
-            if metric is not None:
-                yield contender, runs, metric
+def tried(study: Study) -> Iterator[tuple[Setting, list[RunResult], Metric]]:
+    """Yield the setting of every optimizer with all runs of it, tuned or not, and their metric."""
+    for setting in study.tuned:
+        runs = study.candidates(setting)
+        metric = metric_of(runs)
+        if metric is not None:
+            yield setting, runs, metric
 
 
-def sensitivities(study: Study) -> Iterator[tuple[Contender, Sensitivity]]:
+def sensitivities(study: Study) -> Iterator[tuple[Setting, Sensitivity]]:
     """Yield the curve over the learning rates of those that tried more than one."""
-    for contender, runs, metric in tried(study):
+    for setting, runs, metric in tried(study):
         curve = sensitivity_of(runs, metric)
         if len(curve.rates) > 1:
-            yield contender, curve
+            yield setting, curve
 
 
 def sensitivity_table(study: Study) -> Table:
     """Return the window of learning rates that are nearly as good as the best."""
     rows: list[Row] = []
-    for contender, curve in sensitivities(study):
+    for setting, curve in sensitivities(study):
         window = near_best(curve, PERCENT)
         row = {
-            "problem": contender.problem,
-            "optimizer": contender.label,
+            "problem": setting.problem,
+            "optimizer": setting.optimizer,
             "metric": str(curve.metric),
             "rates": len(curve.rates),
             "diverged": int(np.sum(curve.diverged == curve.runs)),
@@ -108,8 +105,8 @@ def sensitivity_table(study: Study) -> Table:
 def rates_table(study: Study) -> Table:
     """Return the final value at every learning rate."""
     rows = [
-        {"problem": contender.problem, "optimizer": contender.label, **row}
-        for contender, curve in sensitivities(study)
+        {"problem": setting.problem, "optimizer": setting.optimizer, **row}
+        for setting, curve in sensitivities(study)
         for row in curve.rows()
     ]
     return make_table(
@@ -133,15 +130,15 @@ def rates_table(study: Study) -> Table:
 def tuning_table(study: Study) -> Table:
     """Return what the best of a few random trials can be expected to reach."""
     rows: list[Row] = []
-    for contender, runs, metric in tried(study):
+    for setting, runs, metric in tried(study):
         curve = expected_best(runs, metric)
         if curve is None or len(curve.expected) < 2:
             continue
         shown = {k: float(curve.expected[k - 1]) for k in TRIALS if k <= len(curve.expected)}
         rows.append(
             {
-                "problem": contender.problem,
-                "optimizer": contender.label,
+                "problem": setting.problem,
+                "optimizer": setting.optimizer,
                 "metric": str(metric),
                 "trials": len(curve.expected),
                 "untrained": curve.untrained,
@@ -169,7 +166,7 @@ def tuning_table(study: Study) -> Table:
 
 def divergence_table(study: Study) -> Table:
     """Return how many settings diverged, and how often the one that was repeated does."""
-    rows = [_diverged(contender, runs, study.level) for contender, runs, _ in tried(study)]
+    rows = [_diverged(setting, runs, study.level) for setting, runs, _ in tried(study)]
     return make_table(
         "divergence",
         "Diverged runs",
@@ -191,27 +188,26 @@ def divergence_table(study: Study) -> Table:
 def seeds_table(study: Study) -> Table:
     """Return how many seeds the intervals of the final values still need."""
     rows: list[Row] = []
-    for listed in study.problems.values():
-        for contender in listed:
-            metric = metric_of(contender.runs)
-            if metric is None:
-                continue
-            values = np.array([final_value(r, metric) for r in contender.runs if is_finished(r)])
-            mean = float(values.mean()) if len(values) else float("nan")
-            wanted = abs(mean) * WIDTH
-            needed = seeds_for_mean(values, wanted, level=study.level) if wanted > 0 else None
-            rows.append(
-                {
-                    "problem": contender.problem,
-                    "optimizer": contender.label,
-                    "metric": str(metric),
-                    "seeds": len(values),
-                    "mean": mean,
-                    "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-                    "needed": needed,
-                    "more": None if needed is None else max(0, needed - len(values)),
-                }
-            )
+    for setting in study.tuned:
+        metric = metric_of(setting.runs)
+        if metric is None:
+            continue
+        values = np.array([final_value(r, metric) for r in setting.runs if is_finished(r)])
+        mean = float(values.mean()) if len(values) else float("nan")
+        wanted = abs(mean) * WIDTH
+        needed = seeds_for_mean(values, wanted, level=study.level) if wanted > 0 else None
+        rows.append(
+            {
+                "problem": setting.problem,
+                "optimizer": setting.optimizer,
+                "metric": str(metric),
+                "seeds": len(values),
+                "mean": mean,
+                "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+                "needed": needed,
+                "more": None if needed is None else max(0, needed - len(values)),
+            }
+        )
     return make_table(
         "seeds",
         "Seeds needed",
@@ -241,15 +237,15 @@ def _decades(row: Row) -> str:
     return f"{row['decades']:.1f}" if "decades" in row else NOTHING
 
 
-def _diverged(contender: Contender, runs: list[RunResult], level: float) -> Row:
+def _diverged(setting: Setting, runs: list[RunResult], level: float) -> Row:
     """Return what diverged of the trials of an optimizer, and of the repeats of its setting."""
     trials = [listed[0] for listed in trials_of(run for run in runs if is_finished(run))]
     several = len(trials) > 1
-    ids = set(map(id, trials)) if several else set()
-    repeats = [run for run in contender.runs if id(run) not in ids]
+    ids = {run.config.id for run in trials} if several else set()
+    repeats = [run for run in setting.runs if run.config.id not in ids]
     return {
-        "problem": contender.problem,
-        "optimizer": contender.label,
+        "problem": setting.problem,
+        "optimizer": setting.optimizer,
         "settings": len(trials) if several else 0,
         "settings_diverged": sum(map(is_diverged, trials)) if several else 0,
         **divergence_rate(repeats, level=level).rows()[0],
