@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from deepobs_runner.executors.registry import executor_of
     from deepobs_runner.plans.plan import load_plan
     from deepobs_runner.results.official import official_results
-    from deepobs_runner.results.original import load_original
     from deepobs_runner.results.result import RunResult
     from deepobs_runner.results.store import load_result, load_results
     from deepobs_runner.runs.run import resolve_config, run
@@ -39,7 +38,6 @@ __all__ = [
     "UsageError",
     "Warmup",
     "executor_of",
-    "load_original",
     "load_plan",
     "load_result",
     "load_results",
@@ -64,7 +62,6 @@ if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `
         "UsageError": "errors",
         "Warmup": "schedules",
         "executor_of": "executors.registry",
-        "load_original": "results.original",
         "load_plan": "plans.plan",
         "load_result": "results.store",
         "load_results": "results.store",

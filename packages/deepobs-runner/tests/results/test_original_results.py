@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from deepobs_runner import UsageError, load_original, load_results
+from deepobs_runner import UsageError, load_results
 from deepobs_runner.cli import main
-from deepobs_runner.results.original import load_original_file
+from deepobs_runner.results.original import load_original
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Constant, Step
 
@@ -77,7 +77,7 @@ def write(root, data, *, indent=None):
 
 def test_the_layout_of_2019(tmp_path):
     path = write(tmp_path, content_2019())
-    (result,) = load_original(tmp_path)
+    (result,) = load_results(tmp_path)
     config = result.config
     assert (config.problem, config.optimizer, config.seed) == (
         "fmnist_2c2d", "MomentumOptimizer", 42,
@@ -102,7 +102,7 @@ def test_the_layout_of_2019(tmp_path):
 
 def test_the_layout_of_the_beta(tmp_path):
     write(tmp_path, content_beta(weight_decay=0.002), indent=4)
-    (result,) = load_original(tmp_path)
+    (result,) = load_results(tmp_path)
     config = result.config
     assert (config.problem, config.optimizer, config.seed) == ("mnist_mlp", "SGD", 43)
     assert config.hyperparams == {"lr": 0.01, "momentum": 0.9, "nesterov": True}
@@ -119,7 +119,7 @@ def test_a_run_of_2019_that_diverged_goes_to_its_end(tmp_path, token):
     losses = [2.3, 5.0, *[token] * 3]
     path = write(tmp_path, content_2019(train_losses=losses, test_losses=losses))
     assert "NaN" in path.read_text() or "Infinity" in path.read_text()
-    (result,) = load_original(tmp_path)
+    (result,) = load_results(tmp_path)
     assert result.status == "diverged"
     assert len(result.records) == EPOCHS + 1
     assert result.records[2]["metrics"]["test"]["objective"] is None
@@ -139,7 +139,7 @@ def test_values_that_the_beta_made_up_are_left_out(tmp_path, last):
         data[name] = filled(data[name], last)
     data["minibatch_train_losses"] = [2.5, 3.0, math.nan] + [2.5] * (EPOCHS - last)
     write(tmp_path, data)
-    (result,) = load_original(tmp_path)
+    (result,) = load_results(tmp_path)
     assert result.status == "diverged"
     assert result.epochs().tolist() == list(range(last + 1))
 
@@ -147,7 +147,7 @@ def test_values_that_the_beta_made_up_are_left_out(tmp_path, last):
 def test_an_accuracy_that_does_not_move_is_no_divergence(tmp_path):
     flat = {f"{split}_accuracies": [0.1] * 5 for split in ("train", "valid", "test")}
     write(tmp_path, content_beta(**flat, minibatch_train_losses=[2.5, 2.4, 2.5]))
-    (result,) = load_original(tmp_path)
+    (result,) = load_results(tmp_path)
     assert (result.status, len(result.records)) == ("done", EPOCHS + 1)
 
 
@@ -156,7 +156,7 @@ def test_problems_without_accuracy(tmp_path):
     write(tmp_path, {**without, "testproblem": "quadratic_deep"})
     beta = {k: v for k, v in content_beta().items() if not k.endswith("accuracies")}
     write(tmp_path, {**beta, "testproblem": "mnist_vae"})
-    for result in load_original(tmp_path):
+    for result in load_results(tmp_path):
         assert "accuracy" not in result.records[-1]["metrics"]["test"]
         assert result.records[-1]["metrics"]["test"]["objective"] == pytest.approx(0.2)
 
@@ -165,14 +165,14 @@ def test_schedules(tmp_path):
     write(tmp_path, content_2019(lr_sched_epochs=[2, 3], lr_sched_factors=[0.1, 0.01]))
     training = {"lr_sched_epochs": [1], "lr_sched_factors": [0.5]}
     write(tmp_path, content_beta(training_params=training))
-    schedules = [result.config.schedule for result in load_original(tmp_path)]
+    schedules = [result.config.schedule for result in load_results(tmp_path)]
     assert schedules == [Step((2, 3), (0.1, 0.01)), Step((1,), (0.5,))]
 
 
 def test_training_parameters_of_a_custom_runner_tell_settings_apart(tmp_path):
     for noise, seed in ((0.1, 42), (0.1, 43), (0.2, 44)):
         write(tmp_path, content_beta(training_params={"noise": noise}, random_seed=seed))
-    settings = settings_of(load_original(tmp_path))
+    settings = settings_of(load_results(tmp_path))
     assert [setting.label for setting in settings] == [
         "SGD lr=0.01 momentum=0.9 nesterov=true noise=0.1 epochs=4 batch_size=64",
         "SGD lr=0.01 momentum=0.9 nesterov=true noise=0.2 epochs=4 batch_size=64",
@@ -201,16 +201,9 @@ def test_what_is_no_result_is_said_with_its_path(tmp_path, text, said):
     path = tmp_path / "random_seed__42__2019-02-09-15-01-36.json"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
-        load_original_file(path)
+        load_original(path)
     assert str(caught.value).startswith(str(path))
     assert said in str(caught.value)
-
-
-def test_no_such_results(tmp_path):
-    with pytest.raises(UsageError, match="no results of the original"):
-        load_original(tmp_path)
-    with pytest.raises(UsageError, match="no results of the original"):
-        load_original(tmp_path / "nowhere")
 
 
 def test_load_results_and_report_read_such_folders(tmp_path, capsys):

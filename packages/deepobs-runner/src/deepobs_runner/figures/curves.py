@@ -82,15 +82,6 @@ def plot_curves(
     return figure
 
 
-def has_curves(settings: Sequence[Setting]) -> bool:
-    """Whether there is a finite number to draw."""
-    return any(
-        curve_band(s.runs, metric, resamples=None)
-        for s in leading(settings)
-        for metric in metrics_of(None)
-    )
-
-
 def metrics_of(name: str | None) -> list[Metric]:
     """Return the metrics of the panels: all of the table, or those of one name."""
     names = PANELS if name is None else [("train_eval", name), ("test", name)]

@@ -50,22 +50,7 @@ def find_originals(folder: Path) -> list[Path]:
     return sorted(folder.rglob(PATTERN))
 
 
-def load_original(folder: Path) -> list[RunResult]:
-    """Read all results of the original DeepOBS below a folder, sorted by path.
-
-    Raises:
-        UsageError: no such folder, no such files there, or one that cannot be read.
-    """
-    paths = find_originals(folder) if folder.is_dir() else []
-    if not paths:
-        raise UsageError(
-            f"There are no results of the original DeepOBS below {folder}; expected files "
-            f"<problem>/<optimizer>/<setting>/{PATTERN}."
-        )
-    return [load_original_file(path) for path in paths]
-
-
-def load_original_file(path: Path) -> RunResult:
+def load_original(path: Path) -> RunResult:
     """Read one result file of the original DeepOBS, of either layout.
 
     The recipe of the result is `2019`; `environment` names the layout and the file. A run of the

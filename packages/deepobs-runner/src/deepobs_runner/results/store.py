@@ -23,6 +23,7 @@ import numpy as np
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_atomically
+from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
 from deepobs_runner.results.result import (
     SCHEMA,
     RunResult,
@@ -188,8 +189,6 @@ def load_results(
     Raises:
         UsageError: no such folder, or a file that is no result.
     """
-    from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original_file
-
     if not folder.is_dir():
         raise UsageError(
             f'There is no folder {folder}. "deepobs run" and "deepobs bench" make one.'
@@ -201,7 +200,7 @@ def load_results(
         if path not in originals and not (originals and path.name in BESIDE_ORIGINALS)
     ]
     results = []
-    for read, paths in ((load_result, ours), (load_original_file, originals)):
+    for read, paths in ((load_result, ours), (load_original, originals)):
         for path in paths:
             try:
                 result = read(path)
