@@ -31,7 +31,8 @@ from deepobs_runner import (
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.backend.precision import numerics
 from deepobs_runner.results.clocks import training_seconds
-from deepobs_runner.runs.progress import label_run, report_progress
+from deepobs_runner.results.labels import label_run
+from deepobs_runner.runs.progress import report_progress
 from deepobs_runner.training import stopwatch
 from deepobs_runner.training.loop import build_model, load_data
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from deepobs_runner.results.official import official_results
     from deepobs_runner.results.result import RunResult
     from deepobs_runner.results.store import load_result, load_results
-    from deepobs_runner.runs.run import resolve_config, run
+    from deepobs_runner.runs.resolve import resolve_config
+    from deepobs_runner.runs.run import run
     from deepobs_runner.schedules import Constant, Cosine, Exponential, Step, Warmup
     from deepobs_runner.training.loop import Record, train
 
@@ -66,7 +67,7 @@ if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `
         "load_result": "results.store",
         "load_results": "results.store",
         "official_results": "results.official",
-        "resolve_config": "runs.run",
+        "resolve_config": "runs.resolve",
         "run": "runs.run",
         "run_all": "executors.local",
         "train": "training.loop",

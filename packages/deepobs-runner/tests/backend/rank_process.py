@@ -20,7 +20,8 @@ from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, train
 from deepobs_runner.backend.distributed import Ranks, joined
 from deepobs_runner.config import resolve
-from deepobs_runner.runs.run import optimizer_of, resolve_world, run
+from deepobs_runner.runs.resolve import optimizer_of, resolve_world
+from deepobs_runner.runs.run import run
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from torch import nn
 from deepobs_data import Batch
 from deepobs_runner import Execution, run, train
 from deepobs_runner.errors import UsageError
-from deepobs_runner.runs.run import optimizer_of
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.training.closure import Closure
 
 COMPILERS = ("c++", "g++", "clang++", "cl")

@@ -15,13 +15,14 @@ from torch import nn
 
 from deepobs_problems import CATALOG
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
-from deepobs_runner.backend import cuda_graphs as graphing
+from deepobs_runner.backend import cuda_graphs
 from deepobs_runner.backend.cuda_graphs import GraphedStep, _Graph, check_graphs
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import reproducible
-from deepobs_runner.runs.run import optimizer_of, record_to_json
-from deepobs_runner.training.checkpoint import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.recorder import record_to_json
+from deepobs_runner.runs.resolve import optimizer_of
 
 
 @pytest.fixture
@@ -40,12 +41,12 @@ def stand_in(monkeypatch):
     def replay(captured, batch, state):
         for held, new in zip(captured.batch, batch, strict=True):
             held.copy_(new)
-        for held, new in zip(*map(graphing.tensors_of, (captured.state, state)), strict=True):
+        for held, new in zip(*map(cuda_graphs.tensors_of, (captured.state, state)), strict=True):
             held.copy_(new)
         graphed, compute = (reference() for reference in steps)
         objective, outgoing = step(graphed, compute, captured.batch, captured.state)
         pairs = [(captured.objective, objective)]
-        pairs += zip(*map(graphing.tensors_of, (captured.outgoing, outgoing)), strict=True)
+        pairs += zip(*map(cuda_graphs.tensors_of, (captured.outgoing, outgoing)), strict=True)
         pairs += zip(captured.gradients, (p.grad for p in graphed._trained), strict=True)
         for held, new in pairs:
             if held is not None:
@@ -61,7 +62,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda s, device: torch.set_rng_state(s))
-    for module in ("training", "execution"):
+    for module in ("training.loop", "runs.run"):
         monkeypatch.setattr(f"deepobs_runner.{module}.check_graphs", lambda *_: None)
     return replays
 
@@ -380,13 +381,13 @@ def test_buffers_that_are_exchanged_are_refused(problem, configure, stand_in):
 )
 def test_what_agrees(one, other, least, equal):
     ones, others = ([None, torch.tensor(values), torch.ones(1)] for values in (one, other))
-    assert graphing._agree(ones, others, least) is equal
-    assert not graphing._agree(ones, [torch.ones(1), *others[1:]], least)
+    assert cuda_graphs._agree(ones, others, least) is equal
+    assert not cuda_graphs._agree(ones, [torch.ones(1), *others[1:]], least)
 
 
 def test_a_training_error_stays_what_it_is(problem, configure, stand_in):
     wrong = replace(problem, model=lambda: nn.Linear(7, 3))
-    with pytest.raises(RuntimeError, match="shapes"), graphing.capturing(wrong):
+    with pytest.raises(RuntimeError, match="shapes"), cuda_graphs.capturing(wrong):
         nn.Linear(7, 3)(torch.zeros(2, 8))
 
 

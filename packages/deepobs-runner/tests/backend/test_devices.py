@@ -13,8 +13,9 @@ from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.backend.precision import numerics
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import reproducible
-from deepobs_runner.runs.run import optimizer_of, record_to_json
-from deepobs_runner.training.checkpoint import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.recorder import record_to_json
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.training.closure import Closure
 
 

@@ -27,7 +27,7 @@ from deepobs_runner.backend.distributed import ALONE, Ranks, launched
 from deepobs_runner.backend.shared_draws import SharedDraws, divides
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
-from deepobs_runner.runs.run import resolve_config, resolve_world
+from deepobs_runner.runs.resolve import resolve_config, resolve_world
 from deepobs_runner.training.data_order import Order
 
 pytestmark = pytest.mark.skipif(

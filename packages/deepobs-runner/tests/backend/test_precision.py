@@ -13,8 +13,8 @@ from deepobs_problems.losses import model_output
 from deepobs_runner import Execution, train
 from deepobs_runner.backend.precision import FIRST_SCALE, STEPS_TO_GROW, LossScale, SkippedStep
 from deepobs_runner.errors import UsageError
-from deepobs_runner.runs.run import optimizer_of
-from deepobs_runner.training.checkpoint import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.training.closure import Closure
 
 

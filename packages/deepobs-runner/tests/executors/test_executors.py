@@ -20,7 +20,7 @@ from deepobs_runner.executors.remote import make_tasks, perform, worker_environm
 from deepobs_runner.executors.slurm import Job, minutes_of, parse_slurm, submitit_parameters
 from deepobs_runner.results.result import reproducible, result_path
 from deepobs_runner.runs.outcome import attempt
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 
 OPTIMIZERS = """
 import os, signal, time
@@ -202,8 +202,8 @@ def test_a_full_disk_fails_the_run_with_a_sentence(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("deepobs_runner.runs.run.save_result", full)
-    monkeypatch.setattr("deepobs_runner.runs.run.save_checkpoint", full)
+    monkeypatch.setattr("deepobs_runner.runs.recorder.save_result", full)
+    monkeypatch.setattr("deepobs_runner.runs.recorder.save_checkpoint", full)
     outcome = perform(task_of(configure(), tmp_path))
     assert outcome.status == "failed"
     assert outcome.reason.startswith(f"A disk of {socket.gethostname()} is full")

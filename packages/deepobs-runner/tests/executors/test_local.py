@@ -18,7 +18,7 @@ from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.executors.local import run_all, spread_devices, threads_per_worker
 from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.outcome import Outcome
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 
 OPTIMIZERS = """
 import os, signal, sys, time

@@ -12,17 +12,11 @@ from torch import nn
 
 from deepobs_data import Batch
 from deepobs_problems import load_problem
-from deepobs_runner import (
-    RunConfig,
-    load_result,
-    resolve_config,
-    run,
-    run_all,
-    stacked_model,
-    stacked_training,
-    vectorized,
-)
+from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all
 from deepobs_runner.cli import main
+from deepobs_runner.executors.vectorized import model as stacked_model
+from deepobs_runner.executors.vectorized import run as vectorized
+from deepobs_runner.executors.vectorized import training as stacked_training
 from deepobs_runner.executors.vectorized.batching import VectorizeWarning, sets_of
 from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
 from deepobs_runner.executors.vectorized.optimizer import (
@@ -32,7 +26,7 @@ from deepobs_runner.executors.vectorized.optimizer import (
 )
 from deepobs_runner.executors.vectorized.run import cut, grids_of, run_vectorized
 from deepobs_runner.results.clocks import training_seconds
-from deepobs_runner.runs.run import DoubleDecayWarning
+from deepobs_runner.runs.resolve import DoubleDecayWarning
 from deepobs_runner.schedules import Cosine
 
 OPTIONS = {

@@ -21,7 +21,7 @@ from deepobs_runner.plans.calibration import (
     sgd_step_equivalents,
 )
 from deepobs_runner.plans.estimate import Pace, kind_of
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 
 CPU = Execution(device="cpu")
 PACE = Pace(start=1.0, step=0.002, evaluation=0.5, steps_per_epoch=8)

@@ -12,8 +12,8 @@ from deepobs_problems.losses import cross_entropy
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
 from deepobs_runner.backend.memory import peak_memory
 from deepobs_runner.results.clocks import CLOCKS, training_seconds
-from deepobs_runner.runs.run import optimizer_of
-from deepobs_runner.training.checkpoint import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from deepobs_runner.runs.resolve import optimizer_of
 
 CPU = Execution(device="cpu")
 

@@ -22,8 +22,9 @@ from deepobs_runner.cli import main
 from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import reproducible
-from deepobs_runner.runs.run import optimizer_of, record_to_json
-from deepobs_runner.training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
+from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint, save_checkpoint
+from deepobs_runner.runs.recorder import record_to_json
+from deepobs_runner.runs.resolve import optimizer_of
 
 CPU = Execution(device="cpu")
 

@@ -17,7 +17,7 @@ from deepobs_runner import Execution, RunConfig, load_result, run
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.results.result import reproducible
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.trackers import KINDS, TrackerWarning, check_trackers, find_tracker
 from deepobs_runner.trackers.scalars import scalars
 

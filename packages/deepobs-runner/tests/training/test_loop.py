@@ -13,7 +13,8 @@ from deepobs_runner import Execution, RunConfig, load_result, resolve_config, ru
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.clocks import CLOCKS
 from deepobs_runner.results.result import reproducible
-from deepobs_runner.runs.run import optimizer_of, record_to_json
+from deepobs_runner.runs.recorder import record_to_json
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.schedules import Cosine, Step
 
 CPU = Execution(device="cpu")

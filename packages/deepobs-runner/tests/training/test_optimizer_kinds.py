@@ -12,7 +12,7 @@ from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import Several, resolve_hyperparams
-from deepobs_runner.runs.run import DoubleDecayWarning, double_decay, optimizer_of
+from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
 
 CPU = Execution(device="cpu")
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from deepobs_problems import Problem
 from deepobs_problems.problem import State
 from deepobs_runner.errors import UsageError
+from deepobs_runner.text import first_line
 
 Objective = Callable[..., tuple[Tensor, State]]
 
@@ -48,9 +49,8 @@ def compilation(problem: Problem) -> Iterator[None]:
     except Exception as error:
         if not _is_of_compiler(error):
             raise
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UsageError(
-            f"torch.compile cannot compile {problem.name} here: {lines[0] if lines else error}. "
+            f"torch.compile cannot compile {problem.name} here: {first_line(error)}. "
             "It needs a C++ compiler (g++ or clang++, or the one that CXX names), and Triton for "
             "a GPU. Run it without --compile."
         ) from error

@@ -21,6 +21,7 @@ from deepobs_problems.problem import State
 from deepobs_runner.backend.memory import is_out_of_memory
 from deepobs_runner.config import Precision
 from deepobs_runner.errors import UsageError
+from deepobs_runner.text import first_line
 
 Compute = Callable[[Batch, State], tuple[Tensor, State]]
 """The objective of a batch and the state that the next one begins with."""
@@ -238,12 +239,12 @@ def capturing(problem: Problem) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        text = str(error).strip()
+        text = str(error)
         if is_out_of_memory(error) or not any(word in text for word in ("captur", "synchroniz")):
             raise  # as without graphs
         raise UsageError(
             f"The training step of {problem.name} cannot be captured in a CUDA graph: "
-            f"{text.splitlines()[0]}. It must not wait for the device, as `.item()` does. Run it "
+            f"{first_line(error)}. It must not wait for the device, as `.item()` does. Run it "
             "without --cuda-graphs."
         ) from error
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.config import Precision
 from deepobs_runner.errors import FailedRunError, LostProcessError, ToldError, UsageError
+from deepobs_runner.text import first_line
 
 T = TypeVar("T")
 
@@ -176,7 +177,7 @@ class Ranks:
                 raise kind(failure["text"]) from None
             raise LostProcessError(
                 f"Process {self.rank} of {self.size} lost another one, or waited in vain for "
-                f"{TIMEOUT.total_seconds():.0f} s ({str(error).splitlines()[0]}). Every epoch "
+                f"{TIMEOUT.total_seconds():.0f} s ({first_line(error)}). Every epoch "
                 "that was completed is stored; --resume goes on."
             ) from error
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from deepobs_runner.config import RunConfig
+from deepobs_runner.text import first_line
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 """In the messages of torch's RuntimeErrors: of the CPU, of MPS, and of cuBLAS and cuDNN."""
@@ -98,7 +99,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def explain_out_of_memory(error: BaseException, config: RunConfig, device: torch.device) -> str:
     """Return a sentence about a run whose memory ran out, and what to try."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     peak = peak_memory(device)
     taken = "" if peak is None else f" The most in use at once was {peak / 2**30:.2f} GiB."
     tries = ["another --device", "a smaller --batch-size, which is another experiment"]
@@ -107,7 +107,7 @@ def explain_out_of_memory(error: BaseException, config: RunConfig, device: torch
     return (
         f"Out of memory on {device}: {config.problem} with batch_size {config.batch_size} in "
         f"{config.precision}.{taken} Try {', '.join(tries[:-1])}, or {tries[-1]}. Torch says: "
-        f"{lines[0] if lines else type(error).__name__}"
+        f"{first_line(error)}"
     )
 
 

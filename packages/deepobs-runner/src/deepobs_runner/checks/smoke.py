@@ -13,7 +13,7 @@ from deepobs_problems import CATALOG, Problem
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.plans.estimate import cut_dataset
 from deepobs_runner.plans.problem_table import catalog_rows, shipped_rows
-from deepobs_runner.runs.run import optimizer_of, resolve_config
+from deepobs_runner.runs.resolve import optimizer_of, resolve_config
 from deepobs_runner.training.loop import load_data, train
 
 SECONDS = 10.0

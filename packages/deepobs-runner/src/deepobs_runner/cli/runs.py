@@ -29,13 +29,13 @@ from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.results.result import result_path
 from deepobs_runner.results.store import load_result
+from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
-from deepobs_runner.runs.run import resolve_config, resolve_world
+from deepobs_runner.runs.resolve import resolve_config, resolve_world
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
-from deepobs_runner.training.checkpoint import checkpoint_path
 
 PLAN_SUFFIXES = (".yaml", ".yml")
 

@@ -17,7 +17,7 @@ from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, RunResult, provenance_of
-from deepobs_runner.runs.run import optimizer_of
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.training.loop import train
 
 Point = tuple[float, float]

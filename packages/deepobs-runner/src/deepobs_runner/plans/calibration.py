@@ -23,7 +23,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among
 from deepobs_runner.results.files import write_atomically
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 
 VARIABLE = "DEEPOBS_CALIBRATION"
 """Environment variable: the file, in place of one in the user's cache folder."""

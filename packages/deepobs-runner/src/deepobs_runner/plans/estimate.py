@@ -19,7 +19,7 @@ from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.executors.local import threads_per_worker
 from deepobs_runner.results.clocks import training_seconds
-from deepobs_runner.runs.run import optimizer_of
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.schedules import Constant
 from deepobs_runner.training.loop import load_data, train
 

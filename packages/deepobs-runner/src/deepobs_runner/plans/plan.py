@@ -18,7 +18,7 @@ from deepobs_runner.config import CHOICES, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import find_optimizer
 from deepobs_runner.plans.strict_yaml import Check, Item, number, read_yaml, text, whole_number
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import Schedule, parse_schedule
 
 FIRST_SEED = 42

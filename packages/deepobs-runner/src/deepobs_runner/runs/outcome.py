@@ -20,7 +20,8 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
 from deepobs_runner.results.result import FINISHED, RunResult, result_path
 from deepobs_runner.results.store import load_result, save_result
-from deepobs_runner.runs.run import OnRecord, is_finished, run
+from deepobs_runner.runs.recorder import OnRecord
+from deepobs_runner.runs.run import can_skip, run
 from deepobs_runner.text import last_line
 
 REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
@@ -159,7 +160,7 @@ def survey(
     for config in configs:
         path = result_path(config, execution.out)
         result = load_result(path) if not force and path.exists() else None
-        if result is not None and is_finished(result, execution):
+        if result is not None and can_skip(result, execution):
             finished.append(result)
         elif result is not None and result.status == "failed" and not retry_failed:
             failed.append(result)

@@ -35,12 +35,10 @@ from deepobs_runner.seeds import global_stream
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.closure import Closure, Context
 from deepobs_runner.training.data_order import Order, check_batch_size, training_order
+from deepobs_runner.training.divergence import follows_from_divergence
 from deepobs_runner.training.evaluation import Evaluator
 from deepobs_runner.training.stopwatch import Stopwatch, start_stopwatch
 from deepobs_runner.training.telemetry import Telemetry
-
-OVERFLOW = "without overflow"
-"""In torch's RuntimeError about a factor, such as the size of a step, that float32 cannot hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,17 +305,13 @@ class _Run:
         return torch.stack(self.objectives).cpu().numpy(), telemetry
 
     def _has_diverged(self, error: Exception) -> bool:
-        """Whether an exception follows from an objective or a factor that is not finite.
+        """Whether an exception follows from numbers that are not finite.
 
         Several processes would have to agree on it, so there it is a failure like any other.
         """
-        if self.ranks.size > 1 or isinstance(error, UsageError):
-            return False
-        if isinstance(error, RuntimeError) and OVERFLOW in str(error):
-            return True
         last = self.closure.objective  # of a step that did not come to its end
-        seen = [*self.objectives, *(() if last is None else (last,))]
-        return not all(torch.isfinite(objective) for objective in seen)
+        objectives = [*self.objectives, *(() if last is None else (last,))]
+        return self.ranks.size == 1 and follows_from_divergence(error, objectives)
 
     def _batches(self, order: Order) -> Iterator[Batch]:
         """Yield this process's share of the batches of an epoch, as the model wants them."""

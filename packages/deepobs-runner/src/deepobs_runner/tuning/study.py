@@ -21,7 +21,7 @@ from deepobs_runner.optimizers import (
     resolve_hyperparams,
 )
 from deepobs_runner.plans.plan import FIRST_SEED
-from deepobs_runner.runs.run import resolve_config
+from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import schedule_from_json, schedule_to_json
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
 from deepobs_runner.tuning.rulesets import ADAPTIVE, RULESETS, Ruleset

@@ -17,13 +17,7 @@ from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import result_path
 from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
-from deepobs_runner.runs.progress import (
-    Metrics,
-    Reporter,
-    Silent,
-    evaluations_of,
-    pass_on,
-)
+from deepobs_runner.runs.progress import Metrics, Reporter, Silent, evaluations_of, pass_on
 from deepobs_runner.training.loop import Record
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.rulesets import ADAPTIVE

@@ -31,20 +31,16 @@ from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import remove_leftovers
+from deepobs_runner.runs.checkpoint_file import checkpoint_path
+from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.outcome import Outcome
-from deepobs_runner.runs.run import (
-    DoubleDecayWarning,
-    Follower,
-    alone,
-    double_decay,
-    finished_result,
-    optimizer_of,
-)
-from deepobs_runner.training.checkpoint import checkpoint_path
+from deepobs_runner.runs.recorder import Recorder
+from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
+from deepobs_runner.runs.run import finished_result
 from deepobs_runner.training.loop import Record
 
 SECONDS_BETWEEN_SAVES = 30.0
-"""As `execution.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""
+"""As `recorder.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""
 
 OnRecordOf = Callable[[RunConfig, Record], object]
 
@@ -162,7 +158,7 @@ def _enter(
 ) -> Outcome | None:
     """Take the lock of a run and make ready for it; return its outcome if it is not to be run."""
     try:
-        locks.enter_context(alone(config, execution.out))
+        locks.enter_context(run_lock(config, execution.out))
     except RunLockedError as error:
         return Outcome(config=config, status="locked", message=str(error))
     remove_leftovers(config, execution.out)
@@ -181,12 +177,11 @@ def _run_grid(
     members = {config.id: config for row in grid for config in row}
     facts = {**environment(runs.device, execution), "world_size": 1}
     surroundings = {**facts, "vectorized": len(members)}
-    followers = {
-        name: Follower(
+    recorders = {
+        name: Recorder(
             RunResult(config=config, status="running", environment=surroundings),
             execution,
-            None,
-            None if on_record is None else partial(on_record, config),
+            on_record=None if on_record is None else partial(on_record, config),
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
             snapshots_last=True,
         )
@@ -198,26 +193,26 @@ def _run_grid(
         outcomes[name] = Outcome(
             config=members[name], status=result.status, message=result.error or ""
         )
-        del followers[name]
+        del recorders[name]
 
     try:
         for epoch in count():
             for name, record in runs.epoch(epoch).items():
-                if (result := followers[name].take(record)) is not None:
+                if (result := recorders[name].take(record)) is not None:
                     end(name, result)
-            if runs.ended(epoch) or not followers:
+            if runs.ended(epoch) or not recorders:
                 break
             runs.leave_out(outcomes)
-        for name, follower in list(followers.items()):
-            end(name, follower.complete())
+        for name, recorder in list(recorders.items()):
+            end(name, recorder.complete())
     except KeyboardInterrupt:
-        for follower in followers.values():
-            follower.interrupt()
+        for recorder in recorders.values():
+            recorder.interrupt()
         raise
     except Exception:
         text = traceback.format_exc()
-        for name, follower in list(followers.items()):
-            follower.fail(text)
+        for name, recorder in list(recorders.items()):
+            recorder.fail(text)
             outcomes[name] = Outcome(config=members[name], status="failed", message=text)
     return outcomes
 

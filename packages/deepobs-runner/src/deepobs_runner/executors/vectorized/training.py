@@ -26,6 +26,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
 from deepobs_runner.executors.vectorized.optimizer import StackedOptimizer
 from deepobs_runner.optimizers import MakeOptimizer
+from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.data_order import (
     Order,
@@ -130,8 +131,9 @@ class StackedRuns:
         try:
             objectives, gradients = self.model.gradients(batch)
         except RuntimeError as error:  # what torch says of random numbers and control flow
-            reason = str(error).splitlines()[0]
-            raise CannotStackError(f"The network of {self.problem.name}: {reason}") from None
+            raise CannotStackError(
+                f"The network of {self.problem.name}: {first_line(error)}"
+            ) from None
         for seed in {0, len(self.grid) - 1}:
             model = build_model(self.problem, self.grid[seed][0], self.device)
             own = Batch(batch.x[seed], batch.y[seed])

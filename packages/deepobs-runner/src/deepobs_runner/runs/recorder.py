@@ -1,0 +1,210 @@
+"""Stores what a run yields: its records, checkpoints and end, for trackers as well."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deepobs_runner.config import Execution
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results.result import FINISHED, RunResult, Status, jsonable, result_path
+from deepobs_runner.results.store import load_result, save_result
+from deepobs_runner.runs.checkpoint_file import checkpoint_path, save_checkpoint
+from deepobs_runner.runs.time_limit import TimeLimit
+from deepobs_runner.trackers.tracking import Tracking
+from deepobs_runner.training.checkpoint import Checkpoint
+from deepobs_runner.training.early_stopping import reason_to_stop_early
+from deepobs_runner.training.loop import Record
+
+SECONDS_BETWEEN_SAVES = 0.2
+"""The file of a run is not rewritten more often: an epoch may take less time than its file."""
+
+OnRecord = Callable[[Record], object]
+"""Called with every record; a text that it returns ends the run, as the reason."""
+
+STORED = (
+    "epoch", "steps", "steps_per_epoch", "lr", "clocks", "counters", "metrics", "telemetry",
+)  # fmt: skip
+"""Fields of a record that its JSON has."""
+
+
+class Recorder:
+    """Stores the records of a run and decides when it ends.
+
+    Args:
+        result: without records.
+        execution: where, and when to stop or to write checkpoints.
+        resumed: the checkpoint that training goes on from.
+        on_record: called with every record.
+        began: when the run was asked for, by `time.perf_counter`: what was done until now belongs
+            to its setup. None for one of several runs that are trained together: their clocks are
+            complete.
+        seconds_between_saves: leave the file as it is for so long.
+        snapshots_last: those of the records may be called later; else they are at once.
+    """
+
+    def __init__(
+        self,
+        result: RunResult,
+        execution: Execution,
+        *,
+        resumed: Checkpoint | None = None,
+        on_record: OnRecord | None = None,
+        began: float | None = None,
+        seconds_between_saves: float = 0.0,
+        snapshots_last: bool = False,
+    ) -> None:
+        self.result = result
+        self._execution = execution
+        self._on_record = on_record
+        self._tracking = Tracking(execution.track, execution.out)
+        self._is_timed = began is not None
+        self._preparing = 0.0 if began is None else time.perf_counter() - began
+        self._received: float | None = None  # when the last record came
+        self._asked_to_stop: object = None
+        self._objectives: list[np.ndarray] = []
+        self._latest: Callable[[], Checkpoint] | None = None  # of the last completed epoch
+        self._seconds_between_saves = seconds_between_saves
+        self._snapshots_last = snapshots_last
+        self._unsaved = False
+        self._time_limit = TimeLimit(execution.time_limit)
+        self._checkpointed = time.monotonic()
+        # A single run writes its first record at once; many that are trained together wait.
+        self._saved = self._checkpointed if began is None else -math.inf
+        if resumed is not None:
+            self._take_over(resumed)
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        """Keep the records up to the checkpoint; later epochs are trained again."""
+        path = result_path(self.result.config, self._execution.out)
+        old = load_result(path)
+        kept = tuple(r for r in old.records if r["epoch"] <= checkpoint.epoch)
+        objectives = old.step_objectives()[: checkpoint.steps]
+        epochs = [record["epoch"] for record in kept]
+        if epochs != list(range(checkpoint.epoch + 1)) or len(objectives) != checkpoint.steps:
+            raise UsageError(
+                f"{path} does not hold what its checkpoint of epoch {checkpoint.epoch} goes on "
+                "from. Run without --resume to start anew."
+            )
+        self.result = replace(self.result, records=kept)
+        self._objectives = [objectives]
+        self._latest = lambda: checkpoint
+
+    def take(self, record: Record) -> RunResult | None:
+        """Keep the next record; return the result if the run ends before its planned end."""
+        if self._is_timed:
+            self._received = time.perf_counter()
+        self._keep(record)
+        if not record.finite:
+            return self._end("diverged")
+        if (reason := self._reason_to_stop()) is not None:
+            self._write_checkpoint()
+            return self._end("stopped", reason)
+        return None
+
+    def complete(self) -> RunResult:
+        """Return the result of a run that has come to its planned end."""
+        return self._end("done")
+
+    def diverge(self, error: str) -> RunResult:
+        """Return the result of a run that could not finish its epoch for it diverged."""
+        self._received = None  # the epoch that was lost is on no clock
+        return self._end("diverged", error)
+
+    def interrupt(self) -> None:
+        """Leave what the run can go on from."""
+        self._write_checkpoint()
+        self._tracking.end("running")
+
+    def fail(self, error: str) -> None:
+        """Store why the run failed; before its first record nothing was trained."""
+        if self.result.records:
+            self._write_checkpoint()
+            self._end("failed", error)
+
+    def _keep(self, record: Record) -> None:
+        if len(record.step_objectives):
+            self._objectives.append(record.step_objectives)
+        stored = record_to_json(record)
+        stored["clocks"]["setup"] += self._preparing
+        self._preparing = 0.0
+        records = (*self.result.records, stored)
+        # Before the file is written: who sees a record there finds a checkpoint after an interrupt.
+        latest = _held(record.snapshot, self._snapshots_last)
+        self.result, self._unsaved = replace(self.result, records=records), True
+        self._latest = latest
+        if time.monotonic() - self._saved >= self._seconds_between_saves:
+            self._save()
+        if self._checkpoint_is_due(record.epoch):
+            self._write_checkpoint()
+        self._tracking.record(self.result, self._objectives)
+        if self._on_record is not None:
+            self._asked_to_stop = self._on_record(record)
+
+    def _checkpoint_is_due(self, epoch: int) -> bool:
+        every = self._execution.checkpoint_epochs
+        if every is not None and epoch and epoch % every == 0:
+            return True
+        return time.monotonic() - self._checkpointed >= 60 * self._execution.checkpoint_minutes
+
+    def _write_checkpoint(self) -> None:
+        if self._latest is not None:
+            if self._unsaved:  # a checkpoint goes on from the records that are stored
+                self._save()
+            save_checkpoint(self._latest(), self._execution.out)
+            self._checkpointed = time.monotonic()
+
+    def _reason_to_stop(self) -> str | None:
+        """Return why the run should stop now, None if it should not."""
+        last = self.result.records[-1]
+        if last["epoch"] == self.result.config.epochs:
+            return None
+        if isinstance(self._asked_to_stop, str):
+            return self._asked_to_stop
+        if (reason := self._time_limit.reason_to_stop()) is not None:
+            return reason
+        if self._execution.patience is None:
+            return None
+        split = "valid" if "valid" in last["metrics"] else "train_eval"
+        objectives = self.result.series(split, "objective")
+        return reason_to_stop_early(objectives, split, self._execution.patience)
+
+    def _end(self, status: Status, error: str | None = None) -> RunResult:
+        if status in FINISHED and self._received is not None:
+            self._add_to_last_clock("checkpoint", time.perf_counter() - self._received)
+        self.result = replace(self.result, status=status, error=error)
+        result = self._save()
+        if status in ("done", "diverged"):  # there is nothing to go on with
+            checkpoint_path(self._execution.out, self.result.config.id).unlink(missing_ok=True)
+        self._tracking.end(status)
+        return result
+
+    def _add_to_last_clock(self, activity: str, seconds: float) -> None:
+        *earlier, last = self.result.records
+        clocks = {**last["clocks"], activity: last["clocks"][activity] + seconds}
+        self.result = replace(self.result, records=(*earlier, {**last, "clocks": clocks}))
+
+    def _save(self) -> RunResult:
+        steps = np.concatenate(self._objectives) if self._objectives else np.zeros(0, np.float32)
+        path = save_result(self.result, self._execution.out, steps)
+        self._saved, self._unsaved = time.monotonic(), False
+        return replace(self.result, path=path)
+
+
+def _held(snapshot: Callable[[], Checkpoint], lasts: bool) -> Callable[[], Checkpoint]:
+    """Return what gives the checkpoint of now, whenever it is called."""
+    if lasts:
+        return snapshot
+    taken = snapshot()
+    return lambda: taken
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return a record as the result file holds it."""
+    converted: dict[str, Any] = jsonable({name: getattr(record, name) for name in STORED})
+    return converted

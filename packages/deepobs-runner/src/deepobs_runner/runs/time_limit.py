@@ -1,0 +1,25 @@
+"""Time limit of a run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """The seconds after which a run stops at the end of its epoch.
+
+    Attributes:
+        seconds: None for no limit.
+        started: when the run began, by `time.monotonic`.
+    """
+
+    seconds: float | None
+    started: float = field(default_factory=time.monotonic)
+
+    def reason_to_stop(self) -> str | None:
+        """Return why the run should stop now, None if it should not."""
+        if self.seconds is None or time.monotonic() - self.started < self.seconds:
+            return None
+        return f"the time limit of {self.seconds:g} s was reached"
