@@ -337,6 +337,7 @@ def test_every_public_name_is_in_the_reference():
         "deepobs_problems",
         "deepobs_runner",
         "deepobs_runner.analysis",
+        "deepobs_runner.comparison",
         "deepobs_runner.figures",
     ):
         exported = set(importlib.import_module(package).__all__) - {"__version__"}

@@ -26,7 +26,7 @@ from deepobs_models import Branches, ConvNormReLU, PreActResidualBlock, SamePad2
 from deepobs_problems import CATALOG, SUITES, TAGS, Problem, convolution_weights
 from deepobs_problems.cost import measure_cost
 from deepobs_runner import RunResult, official_results
-from deepobs_runner.analysis import target_of
+from deepobs_runner.comparison import target_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "problems"
 

@@ -14,41 +14,43 @@ import deepobs_runner.analysis
 from deepobs_runner import RunConfig, RunResult, UsageError
 from deepobs_runner.analysis import (
     Metric,
-    Target,
-    compare_paired,
     curve_band,
     divergence_rate,
     expected_best,
+    learning_rate_sensitivity,
+    metric_of,
+    near_best,
+    seeds_for_mean,
+    seeds_for_ratio,
+    sensitivity_of,
+    summarize_end,
+    tuned_settings,
+)
+from deepobs_runner.analysis.bootstrap import interval, quantiles
+from deepobs_runner.analysis.tuning_curve import best_of
+from deepobs_runner.comparison import (
+    Target,
+    compare_paired,
     foreign_targets,
     hodges_lehmann,
     holm,
     judge,
-    learning_rate_sensitivity,
-    metric_of,
-    near_best,
     overall_sentence,
     paired_sentence,
     performance_profiles,
     published_speed,
-    seeds_for_mean,
-    seeds_for_ratio,
-    sensitivity_of,
     signed_rank_p,
     speedup,
-    summarize_end,
     survival_curve,
     survival_median,
     target_of,
     times_to_target,
-    tuned_settings,
     unequal,
 )
-from deepobs_runner.analysis.bootstrap import interval, quantiles
-from deepobs_runner.analysis.tuning_curve import best_of
 from deepobs_runner.comparison.fairness import agreement
-from deepobs_runner.comparison.paired import rank_sum_p, shift_of
 from deepobs_runner.comparison.profiles import profile_integral, profile_ratios, profile_steps
-from deepobs_runner.comparison.survival import resampled_medians
+from deepobs_runner.comparison.rank_tests import rank_sum_p, shift_of
+from deepobs_runner.comparison.time_to_target import resampled_medians
 from deepobs_runner.comparison.verdict import ratio_bracket
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.schedules import Cosine

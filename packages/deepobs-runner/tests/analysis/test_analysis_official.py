@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 
 from deepobs_runner.analysis import (
-    CONVERGENCE,
-    convergence_target,
     divergence_rate,
     expected_best,
-    judge,
     learning_rate_sensitivity,
     metric_of,
     near_best,
+    summarize_end,
+    tuned_settings,
+)
+from deepobs_runner.comparison import (
+    CONVERGENCE,
+    convergence_target,
+    judge,
     performance_profiles,
     published_speed,
-    summarize_end,
     target_of,
     times_to_target,
-    tuned_settings,
     unequal,
 )
 from deepobs_runner.results.official import (

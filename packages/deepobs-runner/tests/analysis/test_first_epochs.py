@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from deepobs_runner import RunConfig, RunResult, UsageError, official_results
-from deepobs_runner.analysis import first_epochs, target_of
+from deepobs_runner.analysis import first_epochs
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.cli import main
+from deepobs_runner.comparison import target_of
 from deepobs_runner.report.data import make_study
 from deepobs_runner.report.sections import assemble
 from deepobs_runner.results.store import save_result

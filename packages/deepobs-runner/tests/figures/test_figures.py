@@ -15,18 +15,15 @@ import torch
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, RunResult, UsageError, run
 from deepobs_runner.analysis import (
-    Target,
-    Unit,
     curve_band,
     expected_best,
     near_best,
-    performance_profiles,
     sensitivity_of,
-    target_of,
     tuned_settings,
 )
 from deepobs_runner.cli import main
 from deepobs_runner.cli.parser import FIGURES, TIME_UNITS
+from deepobs_runner.comparison import Target, Unit, performance_profiles, target_of
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.figures import (
     KINDS,

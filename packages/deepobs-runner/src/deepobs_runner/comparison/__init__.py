@@ -1,1 +1,64 @@
-"""The comparison of optimizers: targets, times, speedups, tests and verdicts, as numbers."""
+"""The comparison of optimizers: targets, times, speedups, tests and verdicts, as numbers.
+
+Everything takes the settings that `analysis.tuned_settings` returns, or ordinary `RunResult`s, and
+returns frozen dataclasses with `rows()`. docs/statistics.md says what each number means.
+"""
+
+from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
+from deepobs_runner.comparison.paired import Paired, compare_paired
+from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
+from deepobs_runner.comparison.rank_tests import hodges_lehmann, holm, signed_rank_p
+from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
+from deepobs_runner.comparison.targets import CONVERGENCE, Target, convergence_target, target_of
+from deepobs_runner.comparison.time_to_target import (
+    Speed,
+    Times,
+    Unit,
+    published_speed,
+    survival_curve,
+    survival_median,
+    times_to_target,
+)
+from deepobs_runner.comparison.verdict import (
+    Verdict,
+    judge,
+    judge_settings,
+    overall_sentence,
+    paired_sentence,
+    speed_sentence,
+)
+
+__all__ = [
+    "CONVERGENCE",
+    "Agreement",
+    "Paired",
+    "ProblemSpeedup",
+    "Profile",
+    "Profiles",
+    "Speed",
+    "Speedup",
+    "Target",
+    "Times",
+    "Unit",
+    "Verdict",
+    "agreement",
+    "compare_paired",
+    "convergence_target",
+    "foreign_targets",
+    "hodges_lehmann",
+    "holm",
+    "judge",
+    "judge_settings",
+    "overall_sentence",
+    "paired_sentence",
+    "performance_profiles",
+    "published_speed",
+    "signed_rank_p",
+    "speed_sentence",
+    "speedup",
+    "survival_curve",
+    "survival_median",
+    "target_of",
+    "times_to_target",
+    "unequal",
+]

@@ -11,20 +11,11 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from deepobs_runner.analysis import (
-    Metric,
-    Target,
-    Unit,
-    candidates,
-    final_value,
-    optimizers_of,
-    performance_profiles,
-    target_of,
-    tuned_settings,
-)
+from deepobs_runner.analysis import Metric, candidates, final_value, optimizers_of, tuned_settings
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.backend.worker_pool import InlineExecutor
+from deepobs_runner.comparison import Target, Unit, performance_profiles, target_of
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison

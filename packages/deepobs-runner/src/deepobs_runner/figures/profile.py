@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepobs_runner.analysis import Profile, Profiles
 from deepobs_runner.analysis.bootstrap import percent
+from deepobs_runner.comparison import Profile, Profiles
 from deepobs_runner.comparison.profiles import LEAST_PROBLEMS
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style

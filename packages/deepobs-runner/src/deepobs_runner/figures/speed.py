@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepobs_runner.analysis import (
-    End,
-    Target,
-    Times,
-    Unit,
-    summarize_end,
-    times_to_target,
-)
+from deepobs_runner.analysis import End, summarize_end
 from deepobs_runner.analysis.bootstrap import percent
+from deepobs_runner.comparison import Target, Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.lines import metric_title
 from deepobs_runner.figures.style import (

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepobs_runner.analysis import (
-    Target,
-    Unit,
-    Verdict,
-    choose,
-    first_epochs,
-    judge_settings,
-    optimizers_of,
-    target_of,
-)
+from deepobs_runner.analysis import choose, first_epochs, optimizers_of
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.tuned import find
+from deepobs_runner.comparison import Target, Unit, Verdict, judge_settings, target_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of

@@ -9,7 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from deepobs_runner.analysis import Verdict
+from deepobs_runner.comparison import Verdict
 from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report.bibliography import bibtex

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.tuned import tuned_settings
-from deepobs_runner.comparison.comparability import (
+from deepobs_runner.comparison.fairness import (
     has_stand_in_data,
     notes_on_official,
     notes_on_stand_in_data,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepobs_runner.analysis import Verdict
+from deepobs_runner.comparison import Verdict
 from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report.data import Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from deepobs_runner.analysis import Profiles, performance_profiles, times_to_target
+from deepobs_runner.comparison import Profiles, performance_profiles, times_to_target
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.comparison.verdict import beside_one, p_number
 from deepobs_runner.report.data import Study

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deepobs_runner.analysis import Metric, metric_of, published_speed, summarize_end
+from deepobs_runner.analysis import Metric, metric_of, summarize_end
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
+from deepobs_runner.comparison import published_speed
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.tables.table import (
