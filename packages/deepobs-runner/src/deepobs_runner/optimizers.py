@@ -18,6 +18,7 @@ from torch import nn
 from deepobs_problems.errors import nearest
 from deepobs_problems.user_code import import_location
 from deepobs_runner.errors import UsageError
+from deepobs_runner.extensions import import_named
 
 MakeOptimizer = Callable[[nn.Module], Any]
 """Builds the optimizer of a model: a `torch.optim.Optimizer` or what behaves like one."""
@@ -72,13 +73,9 @@ def find_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
 
 
 def _from_user(name: str) -> Callable[..., torch.optim.Optimizer]:
-    location, _, attribute = name.rpartition(":")
-    module, _ = import_location(location)
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        callables = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise UsageError(f"{location} has no {attribute!r}.{nearest(attribute, callables)}")
-    found: Callable[..., torch.optim.Optimizer] = factory
+    found: Callable[..., torch.optim.Optimizer] = import_named(name)
+    if not callable(found):
+        raise UsageError(f"{name} is not a valid optimizer: it cannot be called.")
     return found
 
 

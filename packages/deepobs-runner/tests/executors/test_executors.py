@@ -1,7 +1,6 @@
 """Executors make the same results, lose no run, double none, and say what is wrong first."""
 
 import errno
-import importlib.util
 import json
 import os
 import socket
@@ -107,7 +106,7 @@ class Listener:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"name": "cloud"}, "allowed: local, ray, slurm"),
+        ({"name": "cloud"}, "Use local, ray, slurm"),
         ({"jobs": 0}, "--jobs is 0"),
         ({"name": "ray", "jobs": 4}, "--jobs has no effect on --executor ray"),
         ({"gpus_per_run": 1}, "belongs to ray and slurm"),
@@ -115,7 +114,6 @@ class Listener:
         ({"name": "ray", "slurm": {"time": 5}}, "--slurm has no effect on --executor ray"),
         ({"name": "ray", "gpus_per_run": 1.5}, "--gpus-per-run is 1.5"),
         ({"name": "ray", "gpus_per_run": float("nan")}, "--gpus-per-run is nan"),
-        ({"name": "slurm", "gpus_per_run": 0.5}, "SLURM gives a job whole GPUs"),
         ({"name": "ray", "cpus_per_run": 0}, "--cpus-per-run is 0"),
         ({"name": "ray", "retries": -1}, "--retries is -1"),
     ],
@@ -125,15 +123,16 @@ def test_options_that_make_no_sense(options, said):
         ExecutorOptions(**options)
 
 
+def test_slurm_gives_a_job_whole_gpus():
+    with pytest.raises(UsageError, match="SLURM gives a job whole GPUs"):
+        submitit_parameters(ExecutorOptions(name="slurm", gpus_per_run=0.5))
+
+
 @pytest.mark.parametrize(("name", "module"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_missing_extra_is_said_before_anything_is_trained(
     name, module, tmp_path, capsys, monkeypatch
 ):
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        "deepobs_runner.executors.registry.find_spec",
-        lambda asked: None if asked == module else real(asked),
-    )
+    monkeypatch.setattr("deepobs_runner.extensions.is_installed", lambda asked: asked != module)
     words = ["bench", "SGD", "lr=1", "--problem", "two_d_branin", "--out", str(tmp_path / "out")]
     assert main([*words, "--executor", name]) == 2
     assert f'pip install "deepobs-runner[{name}]"' in capsys.readouterr().err

@@ -18,8 +18,8 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.resolve import resolve_config
-from deepobs_runner.trackers import KINDS, TrackerWarning, check_trackers, find_tracker
-from deepobs_runner.trackers.scalars import scalars
+from deepobs_runner.trackers import TRACKERS, TrackerWarning, check_trackers
+from deepobs_runner.trackers.tracking import scalars
 
 QUICK = RunConfig(
     problem="two_d_branin", optimizer="SGD", hyperparams={"lr": 0.01}, epochs=3, data="synthetic"
@@ -203,14 +203,14 @@ def test_unknown_trackers_are_refused_before_anything_is_trained(tmp_path, users
         run(QUICK, execute(tmp_path / "out", "tensorbord"))
     with pytest.raises(UsageError, match=r"has no 'Note'\. Did you mean 'Notes'"):
         check_trackers([f"{users}:Note"])
-    with pytest.raises(UsageError, match="has no 'number'"):
+    with pytest.raises(UsageError, match="not a valid tracker: it is of type int"):
         check_trackers([f"{users}:number"])
     with pytest.raises(UsageError, match="it must be a tuple"):
         Execution(track="csv")
-    monkeypatch.setattr("deepobs_runner.trackers.is_installed", lambda package: False)
+    monkeypatch.setattr("deepobs_runner.extensions.is_installed", lambda package: False)
     for name in ("tensorboard", "wandb"):
         with pytest.raises(UsageError, match=rf"pip install \"deepobs-runner\[{name}\]\""):
-            find_tracker(name)
+            TRACKERS.find(name)
     check_trackers(["csv", "jsonl"])
     assert not list(tmp_path.rglob("*.json"))
 
@@ -218,7 +218,8 @@ def test_unknown_trackers_are_refused_before_anything_is_trained(tmp_path, users
 def test_the_extras_are_declared():
     path = Path(__file__).parents[2] / "pyproject.toml"
     extras = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
-    assert {kind.package for kind in KINDS.values()} - {""} <= set(extras)
+    needed = [getattr(TRACKERS.load(name), "requires", None) for name in TRACKERS.built_in()]
+    assert {requirement.extra for requirement in needed if requirement} <= set(extras)
 
 
 @pytest.mark.slow

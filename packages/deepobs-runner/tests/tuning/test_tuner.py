@@ -384,10 +384,7 @@ def test_without_any_winner(tmp_path, capsys):
 
 
 def test_a_missing_optuna_is_said_before_anything_is_trained(tmp_path, capsys, monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr("deepobs_runner.tuning.optuna.import_module", missing)
+    monkeypatch.setattr("deepobs_runner.extensions.is_installed", lambda name: name != "optuna")
     out = tmp_path / "out"
     assert main(["tune", "two_d_branin", "SGD", "--sampler", "tpe", "--out", str(out)]) == 2
     assert 'pip install "deepobs-runner[tune]"' in capsys.readouterr().err

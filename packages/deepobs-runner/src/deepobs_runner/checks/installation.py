@@ -29,8 +29,8 @@ from deepobs_runner.backend.environment import (
 )
 from deepobs_runner.backend.memory import memory_is_kept
 from deepobs_runner.errors import UsageError
+from deepobs_runner.extensions import installed_extensions, is_installed
 from deepobs_runner.results.baselines import baseline_sets
-from deepobs_runner.trackers import is_installed
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 """C++ compilers that `torch.compile` looks for."""
@@ -51,6 +51,7 @@ def diagnose(data_dir: Path | None, out: Path) -> dict[str, Any]:
         "compiler": next(filter(None, map(shutil.which, COMPILERS)), None),
         "data": data_sets(resolve_root(data_dir)),
         "extras": extras(),
+        "extensions": installed_extensions(),
         "results": {"folder": str(out), "writable": is_writable(out)},
         "baselines": baselines(),
     }

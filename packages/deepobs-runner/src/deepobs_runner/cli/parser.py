@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepobs_runner.config import CHOICES, VECTORIZE
-from deepobs_runner.executors.options import EXECUTORS, RETRIES
-from deepobs_runner.tuning.rulesets import ADAPTIVE, PREDRAWN, RULESETS
+from deepobs_runner.executors.options import RETRIES
+from deepobs_runner.executors.registry import EXECUTORS
+from deepobs_runner.trackers import TRACKERS
+from deepobs_runner.tuning.rulesets import RULESETS
+from deepobs_runner.tuning.samplers import SAMPLERS
 
 REPORT_FORMATS = ("html", "png", "pdf", "csv", "latex")
 TABLE_FORMATS = ("terminal", "csv", "latex", "markdown", "json")
@@ -112,7 +115,8 @@ def _add_tune(commands: Subparsers[argparse.ArgumentParser]) -> None:
         description="Try settings of each optimizer, choose the best on the validation split, run "
         "the winners with several seeds, and write a plan that repeats these runs. What is done "
         "already is not repeated.",
-        epilog="Rulesets: " + "; ".join(f"{r.name}: {r.summary}" for r in RULESETS.values()),
+        epilog="Rulesets: "
+        + "; ".join(f"{name}: {RULESETS.load(name).summary}" for name in RULESETS.built_in()),
     )
     sub.add_argument("target", metavar="PROBLEM|SUITE", help="a problem, or a suite of problems")
     sub.add_argument(
@@ -133,7 +137,8 @@ def _add_tune(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="lr=log:1e-5:1, Adam.lr=log:1e-5:1, or a YAML file; may be given several times",
     )
     sub.add_argument(
-        "--sampler", help=f"{', '.join([*PREDRAWN, *ADAPTIVE])}; default: the ruleset's"
+        "--sampler",
+        help=f"{', '.join(SAMPLERS.built_in())} or one of your own; default: the ruleset's",
     )
     sub.add_argument("--sampler-seed", type=int, default=0, metavar="N", help="default: 0")
     sub.add_argument(
@@ -418,8 +423,8 @@ def _add_execution(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action="append",
         default=[],
         metavar="KIND",
-        help="tell tensorboard, wandb, csv, jsonl or file.py:factory about every record, too; may "
-        "be given several times",
+        help=f"also log to {', '.join(TRACKERS.built_in())} or one of your own, such as "
+        "file.py:name; repeat for more",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="say what would run and for how long, and stop"
@@ -432,7 +437,10 @@ def _add_executor(sub: argparse.ArgumentParser) -> None:
     """Add where many runs are made."""
     group = sub.add_argument_group("executor (docs/clusters.md)")
     group.add_argument(
-        "--executor", choices=EXECUTORS, default="local", help="default: %(default)s"
+        "--executor",
+        default="local",
+        metavar="NAME",
+        help=f"{', '.join(EXECUTORS.built_in())} or one of your own; default: %(default)s",
     )
     group.add_argument(
         "--jobs",

@@ -186,7 +186,7 @@ def _run(
             check_writable(execution.out)
         return survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
 
-    if options.name == "local" and not arguments.dry_run:
+    if options.local and not arguments.dry_run:
         device = ranks.device(execution.device)  # said once, before anything starts
         for config in configs if execution.cuda_graphs else ():
             check_graphs(device, config.precision, ranks.size)
@@ -320,7 +320,7 @@ def _say_what_would_run(
     say(console, f"{len(found.todo)} of {count(len(configs), 'run')} to run")
     if not found.todo:
         return
-    if options.name != "local":
+    if not options.local:
         say(console, f"no estimate of the time: it would be this machine's, not {options.name}'s")
         return
     jobs = options.jobs

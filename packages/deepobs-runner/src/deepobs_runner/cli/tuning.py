@@ -50,7 +50,7 @@ from deepobs_runner.tuning.ledger import (
 )
 from deepobs_runner.tuning.samplers import predrawn
 from deepobs_runner.tuning.spaces import Choice, read_spaces
-from deepobs_runner.tuning.study import Study, check_problems, find_ruleset, make_study
+from deepobs_runner.tuning.study import Study, check_problems, make_study
 from deepobs_runner.tuning.trials import Trial
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
 
@@ -91,7 +91,7 @@ def tune(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _say_what_would_run(console, study, arguments, seeds)
         return 0
-    if options.name == "local":
+    if options.local:
         device = choose_device(execution.device)  # said once, before anything starts
         if execution.cuda_graphs:
             check_graphs(device, arguments.precision)
@@ -108,7 +108,6 @@ def tune(arguments: argparse.Namespace) -> int:
 
 def study_of(arguments: argparse.Namespace) -> Study:
     """Return the study that is asked for."""
-    rules = find_ruleset(arguments.ruleset)
     target = arguments.target
     problems = problems_with(suite=target) if target in SUITES else (target,)
     check_problems(problems)
@@ -122,7 +121,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
     if "schedule" in settings:
         settings["schedule"] = parse_schedule(settings["schedule"])
     return make_study(
-        rules.name,
+        arguments.ruleset,
         problems,
         candidates,
         budget=arguments.budget,
@@ -148,7 +147,7 @@ def _check_valid_size(asked: int | None, stored: Study) -> None:
 def _introduce(console: Console, study: Study, name: str) -> None:
     """Print what is tuned, by which rules."""
     rules = study.rules
-    say(console, f"study {name}: {rules.name}: {rules.summary} ({rules.source})")
+    say(console, f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
     trials = f"{count(study.budget, 'trial')} an optimizer"
     scope = "on each problem" if rules.per == "problem" else "each on all problems"
     held = {p: n for p, n in study.valid_sizes.items() if n}
@@ -174,7 +173,7 @@ def _say_unequal_grids(console: Console, study: Study) -> None:
         say(
             console,
             f"note: the numbers of trials are not equal ({shown}): a grid has as many points as "
-            f"fit into the budget. --sampler {study.rules.samplers[0]} makes them equal.",
+            f"fit into the budget. --sampler {study.rules.sampler} makes them equal.",
         )
 
 
@@ -348,7 +347,7 @@ def _say_what_would_run(
         console,
         f"{arms * study.budget} trials and up to {count(arms * seeds, 'run')} of the winners",
     )
-    if arguments.executor != "local":
+    if not executor_options(arguments).local:
         say(
             console,
             f"no estimate of the time: it would be this machine's, not {arguments.executor}'s",

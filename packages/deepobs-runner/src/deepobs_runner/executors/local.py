@@ -13,12 +13,15 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from deepobs_runner.backend.distributed import ALONE, Ranks
 from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.options import ExecutorOptions
+from deepobs_runner.executors.registry import Execute, ExecutorKind
 from deepobs_runner.executors.vectorized.batching import run_together
 from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.results.labels import label_run
@@ -228,3 +231,11 @@ def _count_accelerators() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _make(options: ExecutorOptions, ranks: Ranks | None) -> Execute:
+    ranks = ALONE if ranks is None else ranks
+    return partial(run_all, jobs=options.jobs, vectorize=options.vectorize, ranks=ranks)
+
+
+EXECUTOR = ExecutorKind(make=_make, options=("jobs", "vectorize"), local=True)

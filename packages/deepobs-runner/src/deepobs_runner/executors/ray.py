@@ -11,14 +11,17 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deepobs_runner.backend.distributed import Ranks
 from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import SECONDS_TO_STOP
 from deepobs_runner.executors.options import ExecutorOptions
+from deepobs_runner.executors.registry import Execute, ExecutorKind
 from deepobs_runner.executors.remote import (
     Follower,
     Task,
@@ -27,6 +30,7 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.executors.worker import terminable
+from deepobs_runner.extensions import Requirement
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
@@ -198,3 +202,14 @@ def _outcome_of(ray: Any, reference: Any, task: Task, options: ExecutorOptions) 
         )
         return Outcome(config=task.config, status="killed", message=message)
     return outcome
+
+
+def _make(options: ExecutorOptions, ranks: Ranks | None) -> Execute:
+    return partial(run_on_ray, options=options)
+
+
+EXECUTOR = ExecutorKind(
+    make=_make,
+    options=("cpus_per_run", "gpus_per_run", "retries", "address"),
+    requires=Requirement("ray", extra="ray"),
+)

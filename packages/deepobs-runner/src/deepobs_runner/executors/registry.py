@@ -1,26 +1,28 @@
-"""From options to the function that makes the runs."""
+"""What makes the runs of a list: `local`, `ray`, `slurm`, or one of your own.
+
+Each is a module of this package that defines `EXECUTOR`; docs/howto/extend.md shows how to add
+another. Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from importlib.util import find_spec
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from deepobs_runner.backend.distributed import ALONE, Ranks
-from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.local import run_all
-from deepobs_runner.executors.options import ExecutorOptions
-from deepobs_runner.runs.outcome import Outcome
-from deepobs_runner.runs.progress import Reporter
+from deepobs_runner.extensions import Extensions, Requirement
 
-NEEDS = {"ray": ("ray", "ray"), "slurm": ("submitit", "slurm")}
-"""Module and extra of the executors that need one."""
+if TYPE_CHECKING:
+    from deepobs_runner.backend.distributed import Ranks
+    from deepobs_runner.config import Execution, RunConfig
+    from deepobs_runner.executors.options import ExecutorOptions
+    from deepobs_runner.runs.outcome import Outcome
+    from deepobs_runner.runs.progress import Reporter
 
 
 class Execute(Protocol):
-    """Makes resolved runs and returns what became of each, in order; see `run_all`."""
+    """Makes resolved runs and returns their outcomes, in order; see `run_all`."""
 
     def __call__(
         self,
@@ -33,35 +35,46 @@ class Execute(Protocol):
         """Run resolved configurations."""
 
 
-def executor_of(options: ExecutorOptions, ranks: Ranks = ALONE) -> Execute:
+@dataclass(frozen=True, kw_only=True)
+class ExecutorKind:
+    """An executor.
+
+    Attributes:
+        make: returns what makes runs with these options, and refuses those that make no sense.
+        options: the fields of `ExecutorOptions` that it uses.
+        requires: the package it needs.
+        local: it runs on this machine, so that times measured here predict its own.
+    """
+
+    make: Callable[[ExecutorOptions, Ranks | None], Execute]
+    options: tuple[str, ...] = ()
+    requires: Requirement | None = None
+    local: bool = False
+
+
+EXECUTORS: Extensions[ExecutorKind] = Extensions(
+    "executor",
+    "deepobs_runner.executors",
+    lambda found: isinstance(found, ExecutorKind),
+    besides=("options", "registry", "remote", "vectorized", "worker"),
+)
+
+
+def executor_of(options: ExecutorOptions, ranks: Ranks | None = None) -> Execute:
     """Return the function that makes runs as the options say.
 
     Args:
         options: where runs are made.
-        ranks: the processes that make every run together.
+        ranks: the processes that make every run together; None: this one alone.
 
     Raises:
-        UsageError: the extra it needs is not installed, or SLURM's options make no sense, or
+        UsageError: the package it needs is not installed, an option makes no sense for it, or
             several processes would all hand their runs out.
     """
-    if ranks.size > 1 and options.name != "local":
+    kind = EXECUTORS.find(options.name)
+    if ranks is not None and ranks.size > 1 and not kind.local:
         raise UsageError(
             f"--executor {options.name} hands runs out, but {ranks.size} processes make every run "
             "together. Leave --executor out, or torchrun."
         )
-    module, extra = NEEDS.get(options.name, (None, None))
-    if module is not None and find_spec(module) is None:
-        raise UsageError(
-            f"--executor {options.name} needs {module}, which is not installed: "
-            f'pip install "deepobs-runner[{extra}]".'
-        )
-    if options.name == "ray":
-        from deepobs_runner.executors.ray import run_on_ray
-
-        return partial(run_on_ray, options=options)
-    if options.name == "slurm":
-        from deepobs_runner.executors.slurm import run_on_slurm, submitit_parameters
-
-        submitit_parameters(options)  # refused here, before anything is trained
-        return partial(run_on_slurm, options=options)
-    return partial(run_all, jobs=options.jobs, vectorize=options.vectorize, ranks=ranks)
+    return kind.make(options, ranks)

@@ -14,12 +14,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deepobs_runner.backend.distributed import Ranks
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
+from deepobs_runner.executors.registry import Execute, ExecutorKind
 from deepobs_runner.executors.remote import (
     Follower,
     Task,
@@ -28,6 +31,7 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.executors.worker import terminable
+from deepobs_runner.extensions import Requirement
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
 
@@ -121,7 +125,17 @@ def minutes_of(text: str) -> int:
 
 
 def submitit_parameters(options: ExecutorOptions) -> dict[str, Any]:
-    """Return the parameters of submitit's AutoExecutor."""
+    """Return the parameters of submitit's AutoExecutor.
+
+    Raises:
+        UsageError: a part of a GPU is asked for.
+    """
+    gpus = options.gpus_per_run or 0
+    if not float(gpus).is_integer():
+        raise UsageError(
+            f"--gpus-per-run is {gpus:g}, but SLURM gives a job whole GPUs. Give a whole number, "
+            "or share GPUs with --executor ray inside an allocation."
+        )
     others = dict(options.slurm)
     others.pop("cluster", None)
     parameters: dict[str, Any] = {
@@ -131,8 +145,8 @@ def submitit_parameters(options: ExecutorOptions) -> dict[str, Any]:
         "nodes": 1,
         "tasks_per_node": 1,
     }
-    if options.gpus_per_run:
-        parameters["gpus_per_node"] = int(options.gpus_per_run)
+    if gpus:
+        parameters["gpus_per_node"] = int(gpus)
     for name in ("setup", *NUMBERS):
         if name in others:
             parameters[f"slurm_{name}"] = others.pop(name)
@@ -340,3 +354,15 @@ def _lost(job: Job, options: ExecutorOptions) -> Outcome:
 def _cancel(handles: Sequence[Any]) -> None:
     for handle in handles:
         handle.cancel(check=False)
+
+
+def _make(options: ExecutorOptions, ranks: Ranks | None) -> Execute:
+    submitit_parameters(options)  # refused here, before anything is trained
+    return partial(run_on_slurm, options=options)
+
+
+EXECUTOR = ExecutorKind(
+    make=_make,
+    options=("cpus_per_run", "gpus_per_run", "retries", "slurm"),
+    requires=Requirement("submitit", extra="slurm"),
+)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from deepobs_runner.extensions import Requirement
 from deepobs_runner.results.result import RunResult, Status
-from deepobs_runner.trackers.scalars import scalars
+from deepobs_runner.trackers.tracking import scalars
 
 EVENTS_KEPT = 10_000
 """Events that are kept in memory before a file is written to; they are written with every record,
@@ -23,6 +24,8 @@ class EventFiles:
     Args:
         folder: for TensorBoard's `--logdir`; a run has a folder in it.
     """
+
+    requires = Requirement("tensorboard", extra="tensorboard")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,3 +56,6 @@ class EventFiles:
         """Write how the run ended, and close the file."""
         self._writer.add_text("status", status)
         self._writer.close()
+
+
+TRACKER = EventFiles

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from deepobs_runner.extensions import short_name
 from deepobs_runner.results.result import RunResult, Status
-from deepobs_runner.trackers import Tracker, TrackerWarning, find_tracker, tracker_folder
+from deepobs_runner.trackers import TRACKERS, Tracker, TrackerWarning
 
 
 class Tracking:
@@ -19,7 +21,8 @@ class Tracking:
 
     Args:
         names: of the trackers, see `trackers`.
-        out: folder of the results.
+        out: folder of the results; a tracker keeps the files of all its runs in
+            `out/tracking/<name>`.
     """
 
     def __init__(self, names: Sequence[str], out: Path) -> None:
@@ -63,7 +66,7 @@ class Tracking:
             self._try(name, partial(self._make, name, before))
 
     def _make(self, name: str, result: RunResult) -> None:
-        tracker = find_tracker(name)(tracker_folder(name, self._out))
+        tracker = TRACKERS.find(name)(self._out / "tracking" / short_name(name))
         tracker.start(result)
         self._trackers[name] = tracker
 
@@ -79,3 +82,31 @@ class Tracking:
                 TrackerWarning,
                 stacklevel=2,
             )
+
+
+def scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a record by name; what is None, because it was not finite, is not in.
+
+    `epoch`, `steps`, `lr` (`lr/1` and so on for further parameter groups), `<split>/<metric>`,
+    `seconds/<activity>` and `telemetry/<name>`.
+
+    >>> scalars({"epoch": 1, "steps": 7, "lr": [0.1, 0.2], "metrics": {"test": {"loss": 2.0}}})
+    {'epoch': 1, 'steps': 7, 'lr': 0.1, 'lr/1': 0.2, 'test/loss': 2.0}
+    """
+    rates = {f"lr/{i}" if i else "lr": rate for i, rate in enumerate(record.get("lr", ()))}
+    parts = (
+        {"epoch": record["epoch"], "steps": record["steps"]},
+        rates,
+        dict(_flat("", record.get("metrics", {}))),
+        dict(_flat("seconds/", record.get("clocks", {}))),
+        dict(_flat("telemetry/", record.get("telemetry", {}))),
+    )
+    return {name: value for part in parts for name, value in part.items() if value is not None}
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(f"{prefix}{name}/", value)
+        else:
+            yield prefix + name, value

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from deepobs_runner.extensions import Requirement
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import RunResult, Status
 from deepobs_runner.text import first_line
 from deepobs_runner.trackers import TrackerWarning
-from deepobs_runner.trackers.scalars import scalars
+from deepobs_runner.trackers.tracking import scalars
 
 SECONDS_TO_ANSWER = 5.0
 """What a server gets to answer before a run; W&B itself would try for 90 seconds."""
@@ -39,6 +40,8 @@ class WeightsAndBiases:
     Args:
         folder: W&B makes a folder `wandb` in it.
     """
+
+    requires = Requirement("wandb", extra="wandb")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -121,3 +124,6 @@ def why_away(url: str) -> str | None:
     except OSError as error:
         return f"its server {url} does not answer ({getattr(error, 'reason', error)})."
     return None
+
+
+TRACKER = WeightsAndBiases

@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from deepobs_runner.errors import UsageError
+from deepobs_runner.extensions import Requirement
 from deepobs_runner.seeds import seed_of
 from deepobs_runner.tuning.samplers import Point
 from deepobs_runner.tuning.spaces import Choice, Space
 from deepobs_runner.tuning.trials import Trial
+
+OPTUNA = Requirement("optuna", extra="tune")
 
 
 class OptunaSampler:
@@ -34,13 +36,10 @@ class OptunaSampler:
         space: to be searched.
         seed: of the sampler.
         epochs: of a whole trial, for Hyperband; None: no pruning.
-
-    Raises:
-        UsageError: the extra is not installed.
     """
 
     def __init__(self, kind: str, space: Space, seed: int, epochs: int | None = None) -> None:
-        optuna = _optuna()
+        optuna: Any = import_module("optuna")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         number = seed_of(seed, "tuning", kind) % 2**32
         if kind == "gp":
@@ -101,18 +100,3 @@ class OptunaSampler:
                 self._study.tell(asked, -math.inf)
             else:
                 self._study.tell(asked, state=self._states.FAIL)
-
-
-def _optuna() -> Any:
-    """Return Optuna.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        return import_module("optuna")
-    except ImportError:
-        raise UsageError(
-            "The samplers tpe and gp are those of Optuna, which is not installed. Install it with "
-            'pip install "deepobs-runner[tune]", or use sobol, halton, random or grid.'
-        ) from None

@@ -14,6 +14,7 @@ from deepobs_problems import load_problem
 from deepobs_problems.errors import nearest
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.extensions import short_name
 from deepobs_runner.optimizers import (
     find_optimizer,
     hyperparameters_of,
@@ -24,8 +25,16 @@ from deepobs_runner.plans.plan import FIRST_SEED
 from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import schedule_from_json, schedule_to_json
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
-from deepobs_runner.tuning.rulesets import ADAPTIVE, RULESETS, Ruleset
-from deepobs_runner.tuning.samplers import Point, Predrawn, Sampler, predrawn
+from deepobs_runner.tuning.rulesets import RULESETS, Ruleset
+from deepobs_runner.tuning.samplers import (
+    SAMPLERS,
+    Adaptive,
+    KnownPoints,
+    Point,
+    Predrawn,
+    Sampler,
+    predrawn,
+)
 from deepobs_runner.tuning.spaces import Space
 
 ONE_SHOT = "one-shot"
@@ -95,14 +104,19 @@ class Study:
     @property
     def rules(self) -> Ruleset:
         """The ruleset."""
-        return RULESETS[self.ruleset]
+        return RULESETS.load(self.ruleset)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether points depend on what became of earlier ones."""
+        return not self.one_shot and SAMPLERS.load(self.sampler).adaptive
 
     @property
     def default_name(self) -> str:
         """A name that no other study has."""
         data = {key: value for key, value in self.to_json().items() if key != "valid_sizes"}
         text = json.dumps(data, sort_keys=True)
-        return f"{self.ruleset}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return f"{short_name(self.ruleset)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the study as JSON."""
@@ -180,14 +194,11 @@ class Study:
             epochs: of a whole trial, for the pruner.
         """
         if self.one_shot:
-            return Predrawn([{}])
-        if self.sampler in ADAPTIVE:
-            from deepobs_runner.tuning.optuna import OptunaSampler
-
-            return OptunaSampler(
-                self.sampler, candidate.space, self.seed, epochs if self.prune else None
-            )
-        return Predrawn(predrawn(self.sampler, candidate.space, self.budget, self.seed))
+            return KnownPoints([{}])
+        found = SAMPLERS.find(self.sampler)
+        if isinstance(found, Adaptive):
+            return found.start(candidate.space, self.seed, epochs if self.prune else None)
+        return KnownPoints(predrawn(self.sampler, candidate.space, self.budget, self.seed))
 
 
 def make_study(
@@ -221,26 +232,23 @@ def make_study(
         UsageError: something the ruleset does not allow, an optimizer twice, no space for one, or
             a space that does not fit its optimizer.
     """
-    rules = find_ruleset(ruleset)
-    trials, one_shot = _budget(rules, budget)
-    sampler = sampler or rules.samplers[0]
-    if sampler not in rules.samplers:
-        raise UsageError(
-            f"The ruleset {rules.name} has no sampler {sampler!r}."
-            f"{nearest(sampler, rules.samplers)} It has: {', '.join(rules.samplers)}."
-        )
-    if prune and sampler not in ADAPTIVE:
-        raise UsageError(f"Pruning needs a sampler of Optuna: {' or '.join(ADAPTIVE)}.")
+    rules = RULESETS.find(ruleset)
+    trials, one_shot = _budget(ruleset, rules, budget)
+    sampler = sampler or rules.sampler
+    drawing = _allowed_sampler(ruleset, rules, sampler)
+    if prune and not drawing.prunes:
+        able = [name for name in SAMPLERS.names() if SAMPLERS.load(name).prunes]
+        raise UsageError(f"{sampler} cannot prune trials. Samplers that can: {', '.join(able)}.")
     if prune and settings and settings.get("steps") and not settings.get("epochs"):
         raise UsageError("Pruning goes by epochs; give --epochs beside --steps.")
-    if at_once < 1 or (at_once > 1 and sampler not in ADAPTIVE):
+    if at_once < 1 or (at_once > 1 and not drawing.adaptive):
         raise UsageError("at_once is for adaptive samplers alone; the trials of others are known.")
     names = [name for name, _ in candidates]
     repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if repeated is not None:
         raise UsageError(f"{repeated} is given twice; a study tunes every optimizer once.")
     study = Study(
-        ruleset=rules.name,
+        ruleset=ruleset,
         problems=tuple(dict.fromkeys(problems)),
         candidates=tuple(
             _candidate(rules, name, fixed, (spaces or {}).get(name), one_shot=one_shot)
@@ -252,27 +260,34 @@ def make_study(
         at_once=at_once,
         prune=prune,
         seed=seed,
-        settings=_settings(rules, settings or {}),
+        settings=_settings(ruleset, rules, settings or {}),
     )
     for candidate in study.candidates:
         study.sampler_of(candidate)  # a grid that does not fit the budget is said now
     return study
 
 
-def find_ruleset(name: str) -> Ruleset:
-    """Return a ruleset by its name.
+def _allowed_sampler(ruleset: str, rules: Ruleset, sampler: str) -> Predrawn | Adaptive:
+    """Return a sampler by its name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the ruleset does not allow it.
     """
-    if name not in RULESETS:
+    found = SAMPLERS.find(sampler)
+    if rules.samplers and sampler not in rules.samplers:
         raise UsageError(
-            f"Unknown ruleset {name!r}.{nearest(name, RULESETS)} There are: {', '.join(RULESETS)}."
+            f"The ruleset {ruleset} allows no sampler {sampler!r}. It allows: "
+            f"{', '.join(rules.samplers)}."
         )
-    return RULESETS[name]
+    if rules.per == "suite" and found.adaptive:
+        raise UsageError(
+            f"The ruleset {ruleset} tries each configuration on all problems, so its sampler "
+            f"cannot be adaptive, as {sampler} is."
+        )
+    return found
 
 
-def _budget(rules: Ruleset, asked: int | str | None) -> tuple[int, bool]:
+def _budget(ruleset: str, rules: Ruleset, asked: int | str | None) -> tuple[int, bool]:
     """Return the number of trials, and whether it is the one with the defaults."""
     if asked is None:
         return rules.budget, False
@@ -285,12 +300,12 @@ def _budget(rules: Ruleset, asked: int | str | None) -> tuple[int, bool]:
     if trials < 1 or (rules.budgets and trials not in rules.budgets.values()) or trials == 1:
         named = ", ".join(f"{name} ({number})" for name, number in rules.budgets.items())
         raise UsageError(
-            f"The budget of {rules.name} is {asked!r}; allowed: {named or 'a whole number > 1'}."
+            f"The budget of {ruleset} is {asked!r}; allowed: {named or 'a whole number > 1'}."
         )
     return trials, False
 
 
-def _settings(rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(ruleset: str, rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings in JSON, with the recipe of the ruleset.
 
     Raises:
@@ -304,7 +319,8 @@ def _settings(rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
         kind = checked["schedule"]["kind"]
         if rules.schedules and kind not in rules.schedules:
             raise UsageError(
-                f"{rules.name} has no schedule {kind!r}. It has: {', '.join(rules.schedules)}."
+                f"The ruleset {ruleset} has no schedule {kind!r}. It has: "
+                f"{', '.join(rules.schedules)}."
             )
     return checked
 
@@ -327,8 +343,8 @@ def _candidate(
         return _with_defaults(name, fixed, space)
     if rules.space == "2019" and space is not None:
         raise UsageError(
-            f"{rules.name} has the grid of the official runs and no other space. For a grid of "
-            "your own: --ruleset best-of-k --sampler grid."
+            "This ruleset has the grid of the official runs and no other space. For a grid of your "
+            "own: --ruleset best-of-k --sampler grid."
         )
     found = space or (GRID_2019 if rules.space == "2019" else PRIORS.get(name))
     if found is None:

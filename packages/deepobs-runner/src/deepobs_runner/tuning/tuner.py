@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from deepobs_data import list_datasets
 from deepobs_problems import load_problem
@@ -20,8 +20,7 @@ from deepobs_runner.runs.outcome import Outcome, attempt, survey
 from deepobs_runner.runs.progress import Metrics, Reporter, Silent, evaluations_of, pass_on
 from deepobs_runner.training.loop import Record
 from deepobs_runner.tuning.ledger import Ledger
-from deepobs_runner.tuning.rulesets import ADAPTIVE
-from deepobs_runner.tuning.samplers import Point, Sampler
+from deepobs_runner.tuning.samplers import Point, PruningSampler, Sampler
 from deepobs_runner.tuning.study import Candidate, Study
 from deepobs_runner.tuning.trials import (
     PRUNED,
@@ -110,10 +109,12 @@ def choose_valid_sizes(
     rules = study.rules
     if rules.select_on == "test":
         if valid_size:
-            raise UsageError(f"{rules.name} holds no validation rows out; leave --valid-size away.")
+            raise UsageError(
+                f"{study.ruleset} holds no validation rows out; leave --valid-size away."
+            )
         return study
     if valid_size is not None and valid_size < 1:
-        raise UsageError(f"{rules.name} chooses on the validation split; --valid-size is 0.")
+        raise UsageError(f"{study.ruleset} chooses on the validation split; --valid-size is 0.")
     sizes = {p: valid_size or _valid_size(study, p, execution) for p in study.problems}
     return replace(study, valid_sizes=sizes)
 
@@ -171,7 +172,7 @@ def make_trials(
         for arm in arms:
             _follow_pruned(arm, ledger, execution, retry_failed, reporter)
         return [tuned for arm in arms for tuned in _choose(arm, study)]
-    share = study.at_once if study.sampler in ADAPTIVE and not study.one_shot else study.budget
+    share = study.at_once if study.adaptive else study.budget
     while asked := [trial for arm in arms for trial in _ask(arm, study, share)]:
         trials = _make(asked, ledger, execution, execute, retry_failed, reporter)
         for arm in arms:
@@ -284,10 +285,7 @@ def _follow_pruned(
     arm: _Arm, ledger: Ledger, execution: Execution, retry_failed: bool, reporter: Reporter
 ) -> None:
     """Make the trials of an arm one after another; the pruner may end each after any epoch."""
-    from deepobs_runner.tuning.optuna import OptunaSampler
-
-    study, sampler = ledger.study, arm.sampler
-    assert isinstance(sampler, OptunaSampler)
+    study, sampler = ledger.study, cast(PruningSampler, arm.sampler)  # make_study has seen to it
     while asked := _ask(arm, study, 1):
         (trial,) = asked
         path = result_path(trial.config, execution.out)
@@ -307,7 +305,7 @@ def _follow_pruned(
 
 
 def _run_pruned(
-    trial: _Asked, sampler: Any, study: Study, execution: Execution, reporter: Reporter
+    trial: _Asked, sampler: PruningSampler, study: Study, execution: Execution, reporter: Reporter
 ) -> Outcome:
     split = study.rules.select_on
 

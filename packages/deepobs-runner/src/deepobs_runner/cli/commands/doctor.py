@@ -80,6 +80,9 @@ def describe(facts: Mapping[str, Any]) -> Iterator[str]:
     for state, names in _by_value(facts["data"]["sets"]).items():
         yield f"  {state + ':':10}{', '.join(names)}"
     yield from _describe_extras(facts["extras"])
+    for kind, names in facts["extensions"].items():
+        shown = ", ".join(f"{name} ({place})" for name, place in names.items())
+        yield f"more {kind + ':':11}{shown}"
     results = facts["results"]
     yield f"results:   {results['folder']}, {'' if results['writable'] else 'NOT '}writable"
     yield f"baselines: {', '.join(facts['baselines'])}"

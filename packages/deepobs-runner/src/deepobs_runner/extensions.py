@@ -1,0 +1,167 @@
+"""What can be added in one place: trackers, executors, rulesets, samplers; docs/howto/extend.md.
+
+Each kind has its own package, in which every module is one of them. Others come from the entry
+points of installed packages, or are named with their module or file. Names are known without an
+import, so that the command line stays light.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Collection
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from deepobs_runner.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Requirement(NamedTuple):
+    """A package that an extension needs.
+
+    Attributes:
+        package: its name on PyPI.
+        extra: of deepobs-runner that installs it.
+    """
+
+    package: str
+    extra: str
+
+
+class Extensions(Generic[T]):
+    """The extensions of one kind, by name.
+
+    Args:
+        noun: what one is called. Modules define it under this name in capitals, and entry points
+            are in the group `deepobs.<noun>s`.
+        package: `best_of_k.py` in it is called `best-of-k`.
+        is_valid: whether an object is one.
+        besides: modules of the package that are none.
+    """
+
+    def __init__(
+        self,
+        noun: str,
+        package: str,
+        is_valid: Callable[[Any], bool],
+        besides: Collection[str] = (),
+    ) -> None:
+        self.noun, self.group = noun, f"deepobs.{noun}s"
+        self._package, self._is_valid, self._besides = package, is_valid, besides
+
+    def built_in(self) -> list[str]:
+        """Return the names of those that come with deepobs; nothing is imported."""
+        spec = find_spec(self._package)
+        folders = (spec and spec.submodule_search_locations) or []
+        names = [module.name for module in pkgutil.iter_modules(folders)]
+        return [name.replace("_", "-") for name in names if name not in self._besides]
+
+    def installed(self) -> dict[str, Any]:
+        """Return the entry points of other packages, by name; one of a built-in name is ignored."""
+        from importlib.metadata import entry_points  # 20 ms, which --help need not wait for
+
+        known = self.built_in()
+        found = {point.name: point for point in entry_points(group=self.group)}
+        return {name: found[name] for name in sorted(found) if name not in known}
+
+    def names(self) -> list[str]:
+        """Return all names, built-in ones first."""
+        return [*self.built_in(), *self.installed()]
+
+    def load(self, name: str) -> T:
+        """Return the extension of a name, `package.module:name` or `path/to/file.py:name`.
+
+        Raises:
+            UsageError: there is none.
+            ProblemError: there is no such module or file.
+        """
+        found: Any
+        if ":" in name:
+            found = import_named(name)
+        elif name in self.built_in():
+            module = import_module(f"{self._package}.{name.replace('-', '_')}")
+            found = getattr(module, self.noun.upper())
+        elif name in (points := self.installed()):
+            found = points[name].load()
+        else:
+            from deepobs_problems.errors import nearest
+
+            raise UsageError(
+                f"Unknown {self.noun} {name!r}.{nearest(name, self.names())} Use "
+                f"{', '.join(self.names())}, package.module:name or path/to/file.py:name."
+            )
+        if not self._is_valid(found):
+            raise UsageError(
+                f"{name} is not a valid {self.noun}: it is of type {type(found).__name__}."
+            )
+        checked: T = found
+        return checked
+
+    def find(self, name: str) -> T:
+        """Return the extension of a name, see `load`, if what it needs is installed.
+
+        Raises:
+            UsageError: there is none, or its package is missing.
+        """
+        found = self.load(name)
+        needed: Requirement | None = getattr(found, "requires", None)
+        if needed is not None and not is_installed(needed.package):
+            raise UsageError(
+                f"The {self.noun} {name} needs the package {needed.package}, which is not "
+                f'installed. Install it with: pip install "deepobs-runner[{needed.extra}]"'
+            )
+        return found
+
+
+def installed_extensions() -> dict[str, dict[str, str]]:
+    """Return where the extensions of other packages come from: by kind, by name."""
+    from importlib.metadata import distributions
+
+    found: dict[str, dict[str, str]] = {}
+    for point in (point for package in distributions() for point in package.entry_points):
+        if point.group.startswith("deepobs."):
+            found.setdefault(point.group.removeprefix("deepobs."), {})[point.name] = point.value
+    return found
+
+
+def import_named(name: str) -> Any:
+    """Return what `package.module:name` or `path/to/file.py:name` names.
+
+    Raises:
+        UsageError: the module has no such name.
+        ProblemError: there is no such module or file.
+    """
+    from deepobs_problems.errors import nearest
+    from deepobs_problems.user_code import import_location
+
+    location, _, attribute = name.rpartition(":")
+    module, _ = import_location(location)
+    if not hasattr(module, attribute):
+        public = [n for n in vars(module) if not n.startswith("_")]
+        raise UsageError(f"{location} has no {attribute!r}.{nearest(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a distribution is installed.
+
+    Its module is not looked for: W&B makes folders `wandb`, which Python would import.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def short_name(name: str) -> str:
+    """Return a name without its module or file, for folders and labels.
+
+    >>> short_name("path/to/mine.py:Notes")
+    'Notes'
+    """
+    return name.rpartition(":")[2]

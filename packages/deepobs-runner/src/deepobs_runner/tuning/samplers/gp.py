@@ -1,0 +1,8 @@
+"""Gaussian process, by Optuna."""
+
+from functools import partial
+
+from deepobs_runner.tuning.optuna import OPTUNA, OptunaSampler
+from deepobs_runner.tuning.samplers import Adaptive
+
+SAMPLER = Adaptive(start=partial(OptunaSampler, "gp"), requires=OPTUNA, prunes=True)
