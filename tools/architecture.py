@@ -17,7 +17,7 @@ PACKAGES = ("deepobs_data", "deepobs_models", "deepobs_problems", "deepobs_runne
 
 RUNNER_STAGES = (
     {"errors"},
-    {"seeds", "schedules", "text"},
+    {"seeds", "schedules", "text", "extensions"},
     {"config", "optimizers"},
     {"results", "backend"},
     {"analysis", "trackers", "training"},
