@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deepobs_data.datasets.stand_in import synthetic_like as synthetic_like
     from deepobs_data.datasets.synthetic import quadratic as quadratic
     from deepobs_data.datasets.synthetic import two_d as two_d
+    from deepobs_data.datasets.text import shakespeare as shakespeare
     from deepobs_data.datasets.text import text as text
     from deepobs_data.datasets.text import tolstoi as tolstoi
     from deepobs_data.errors import DamagedFileError as DamagedFileError
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from deepobs_data.types import Split as Split
     from deepobs_data.types import check_batch_size as check_batch_size
     from deepobs_data.types import stateful_order as stateful_order
+    from deepobs_data.windows import RandomPhase as RandomPhase
+    from deepobs_data.windows import Windows as Windows
 
     __version__: str
 
@@ -119,7 +122,8 @@ _HOME = {
     "stream": ("Stream",),
     "datasets.synthetic": ("quadratic", "two_d"),
     "table": ("Table",),
-    "datasets.text": ("text", "tolstoi"),
+    "datasets.text": ("shakespeare", "text", "tolstoi"),
+    "windows": ("RandomPhase", "Windows"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

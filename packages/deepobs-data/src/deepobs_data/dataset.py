@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 
-from deepobs_data.table import move_tables
-from deepobs_data.types import Augment, Split
+from deepobs_data.table import move_splits
+from deepobs_data.types import Augment, Order, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Dataset:
     valid: Split | None
     test: Split
     augment: Augment | None = None
-    order: Literal["shuffled", "stateful"] = "shuffled"
+    order: Order = "shuffled"
     name: str = ""
     classes: tuple[str, ...] = ()
     comparable: bool = True
@@ -54,12 +53,12 @@ class Dataset:
         return splits[name]
 
     def to(self, device: torch.device | str) -> Dataset:
-        """Return the data set with its in-memory tables on `device`.
+        """Return the data set with its in-memory splits on `device`.
 
-        A tensor that several tables hold is moved once and stays shared. Splits that are decoded
+        A tensor that several splits hold is moved once and stays shared. Splits that are decoded
         on the fly have nothing to move: give `batches` the device.
         """
-        moved = move_tables(self.splits(), torch.device(device))
+        moved = move_splits(self.splits(), torch.device(device))
         return replace(
             self,
             train=moved["train"],

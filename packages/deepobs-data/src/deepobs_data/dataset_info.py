@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,7 @@ class DatasetInfo:
         x_dtype: Type of the inputs, a torch name.
         y_dtype: Type of the targets, a torch name.
         num_classes: Number of classes or characters; 0 where targets are no classes.
+        order: How a text is read by default, see `tolstoi`.
         class_names: Names of the classes by label, or a text file with one per line.
         homepage: Where it comes from.
         citation: Whom to cite.
@@ -60,6 +62,7 @@ class DatasetInfo:
     x_dtype: str = "float32"
     y_dtype: str = "int64"
     num_classes: int = 0
+    order: Literal["shuffled", "stateful"] = "shuffled"
     class_names: tuple[str, ...] | Path = ()
     homepage: str = ""
     citation: str = ""
@@ -80,6 +83,21 @@ class DatasetInfo:
         if isinstance(self.class_names, Path):
             return tuple(self.class_names.read_text(encoding="utf-8").splitlines())
         return self.class_names
+
+    def sizes(self, x_shape: Sequence[int] = ()) -> dict[str, int]:
+        """The number of examples of each split.
+
+        Args:
+            x_shape: Shape of an input, where a text is cut into windows of another length; the
+                sizes are right to about one window then.
+        """
+        scale = self.x_shape[0] / x_shape[0] if self.kind == "text" and x_shape else 1
+        sizes = {
+            "train": self.train_size,
+            "train_eval": self.train_eval_size,
+            "test": self.test_size,
+        }
+        return {name: int(size * scale) for name, size in sizes.items()}
 
     @property
     def augmented(self) -> bool:

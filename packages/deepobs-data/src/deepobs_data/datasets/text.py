@@ -1,8 +1,10 @@
-"""Character-level text: `tolstoi`, and `text` for a file of one's own."""
+"""Character-level text: `tolstoi`, `shakespeare`, and `text` for a file of one's own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from deepobs_data.files.fetch import read_arrays
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
 from deepobs_data.registry import info
 from deepobs_data.table import Table
+from deepobs_data.types import Order
+from deepobs_data.windows import RandomPhase, Windows
 
 
 def tolstoi(
@@ -22,15 +26,15 @@ def tolstoi(
     valid_size: int = 0,
     recipe: Recipe = "standard",
     seq_length: int = 50,
+    order: Order = "stateful",
     offline: bool | None = None,
 ) -> Dataset:
     """War and Peace, character by character: 83 characters, 80 % train, 20 % test.
 
     An example is a window of `seq_length` characters: x and y are (seq_length,) int64, y is x one
-    character later. Windows follow each other in the order of the text; read them with
-    `stateful_order` so that each row of a batch continues the row of the batch before. Valid is
-    the first `valid_size` windows, train the rest, train_eval as many windows from the start of
-    train as test has.
+    character later. Windows follow each other in the order of the text. Valid is the first
+    `valid_size` windows, train the rest, train_eval as many windows from the start of train as
+    test has.
 
     Source: DeepOBS 1.1.2, deepobs/tensorflow/datasets/tolstoi.py, deepobs_prepare_data.sh (which
     lines are cut) and deepobs/scripts/_tolstoi_preprocess.py (vocabulary).
@@ -40,12 +44,16 @@ def tolstoi(
         valid_size: Windows held out of train for validation; 0 for none.
         recipe: "2019": train_eval is all of train, which is what the original evaluates.
         seq_length: Characters in a window.
+        order: "stateful" for recurrent networks: read train with `stateful_order`, so that each
+            row of a batch continues the row of the batch before. "shuffled" for networks without
+            a state: train is a `Windows` split, whose windows begin elsewhere in every epoch if
+            it is given draws of the data set's `augment`.
         offline: As for `mnist`.
 
     Raises:
         DataNotFoundError: The file is missing and may not or cannot be downloaded.
-        DamagedFileError: The file is not the text of the original (it must have 83 characters
-            and 653,237 of them in the test part), or has changed since its first use.
+        DamagedFileError: The file is not the text of the original: it must have 83 characters
+            and 653,237 of them in the test part. Other editions give a warning.
         ValueError: An argument is not allowed.
     """
     return load_text(
@@ -54,6 +62,36 @@ def tolstoi(
         valid_size=valid_size,
         recipe=recipe,
         seq_length=seq_length,
+        order=order,
+        offline=offline,
+    )
+
+
+def shakespeare(
+    root: Path | str | None = None,
+    *,
+    valid_size: int = 0,
+    recipe: Recipe = "standard",
+    seq_length: int = 256,
+    order: Order = "shuffled",
+    offline: bool | None = None,
+) -> Dataset:
+    """Tiny Shakespeare by characters: 65 characters, 1,003,854 for training, 111,540 for testing.
+
+    The characters are numbered in sorted order, and test is what nanoGPT calls validation, so
+    losses compare with those of its `shakespeare_char`. Arguments, splits and errors are those of
+    `tolstoi`; both recipes give the same splits.
+
+    Source: karpathy/char-rnn, data/tinyshakespeare; prepared as in karpathy/nanoGPT,
+    data/shakespeare_char/prepare.py.
+    """
+    return load_text(
+        info("shakespeare"),
+        root,
+        valid_size=valid_size,
+        recipe=recipe,
+        seq_length=seq_length,
+        order=order,
         offline=offline,
     )
 
@@ -63,6 +101,7 @@ def text(
     *,
     valid_size: int = 0,
     seq_length: int = 50,
+    order: Order = "stateful",
     test_fraction: float = 0.2,
     encoding: str = "utf-8",
 ) -> Dataset:
@@ -75,6 +114,7 @@ def text(
         path: A text file; all of it is used.
         valid_size: Windows held out of train for validation; 0 for none.
         seq_length: Characters in a window.
+        order: As for `tolstoi`.
         test_fraction: Share of the characters at the end that is the test split.
         encoding: How the file is encoded.
 
@@ -82,7 +122,6 @@ def text(
         FileNotFoundError: There is no such file.
         ValueError: An argument is not allowed, or the text is too short for one window a split.
     """
-    _check_seq_length(seq_length)
     if not 0.0 < test_fraction < 1.0:
         raise ValueError(f"test_fraction is {test_fraction}; it must lie between 0 and 1.")
     content = Path(path).expanduser().read_bytes()
@@ -95,6 +134,7 @@ def text(
         vocabulary,
         valid_size=valid_size,
         seq_length=seq_length,
+        order=order,
         comparable=False,
     )
 
@@ -106,12 +146,11 @@ def load_text(
     valid_size: int = 0,
     recipe: Recipe = "standard",
     seq_length: int | None = None,
+    order: Order | None = None,
     offline: bool | None = None,
 ) -> Dataset:
     """Read a text and cut it into windows; arguments and errors are those of `tolstoi`."""
     check_recipe(recipe)
-    seq_length = row.x_shape[0] if seq_length is None else seq_length
-    _check_seq_length(seq_length)
     arrays = read_arrays(row, root, offline=offline)
     return text_dataset(
         row.name,
@@ -119,8 +158,9 @@ def load_text(
         torch.from_numpy(arrays["test"]),
         "".join(map(chr, arrays["vocabulary"])),
         valid_size=valid_size,
-        seq_length=seq_length,
-        whole_train_eval=recipe == "2019",
+        seq_length=row.x_shape[0] if seq_length is None else seq_length,
+        order=row.order if order is None else order,
+        whole_train_eval=recipe == "2019" and row.order == "stateful",
     )
 
 
@@ -132,11 +172,14 @@ def text_dataset(
     *,
     valid_size: int,
     seq_length: int,
+    order: Order,
     whole_train_eval: bool = False,
     comparable: bool = True,
 ) -> Dataset:
     """Cut character numbers (n,) and (m,) into the splits of a text data set."""
-    train, test = _windows(train_ids, seq_length), _windows(test_ids, seq_length)
+    if order not in get_args(Order):
+        raise ValueError(f"Unknown order {order!r}; allowed are 'stateful' and 'shuffled'.")
+    train, test = Windows(train_ids, seq_length), Windows(test_ids, seq_length)
     if not len(test) or not len(train):
         raise ValueError(
             f"{len(train_ids) + len(test_ids)} characters are too few: train has {len(train)} and "
@@ -144,26 +187,24 @@ def text_dataset(
         )
     evaluated = min(len(test), len(train))
     check_valid_size(valid_size, len(train) - evaluated)
-    rest = Table(train.x[valid_size:], train.y[valid_size:])
+    rest = replace(train, ids=train_ids[valid_size * seq_length :])
+    fixed = _table(rest)
+    phase = RandomPhase(seq_length) if order == "shuffled" else None
     return Dataset(
         name=name,
-        train=rest,
-        train_eval=rest if whole_train_eval else Table(rest.x[:evaluated], rest.y[:evaluated]),
-        valid=Table(train.x[:valid_size], train.y[:valid_size]) if valid_size else None,
-        test=test,
-        order="stateful",
+        train=fixed if phase is None else replace(rest, augment=phase),
+        train_eval=fixed if whole_train_eval else Table(fixed.x[:evaluated], fixed.y[:evaluated]),
+        valid=_table(train, valid_size) if valid_size else None,
+        test=_table(test),
+        augment=phase,
+        order=order,
         classes=tuple(vocabulary),
         comparable=comparable,
     )
 
 
-def _windows(ids: Tensor, seq_length: int) -> Table:
-    """All windows of (n,) ids that have a following character: x and y (N, seq_length)."""
-    used = max(len(ids) - 1, 0) // seq_length * seq_length
-    # Views: the text is stored once.
-    return Table(ids[:used].view(-1, seq_length), ids[1 : used + 1].view(-1, seq_length))
-
-
-def _check_seq_length(seq_length: int) -> None:
-    if seq_length < 1:
-        raise ValueError(f"seq_length is {seq_length}; it must be at least 1.")
+def _table(split: Windows, count: int | None = None) -> Table:
+    """The first `count` windows, or all, as a table of views (N, T): the text is stored once."""
+    used = (len(split) if count is None else count) * split.seq_length
+    x, y = split.ids[:used], split.ids[1 : used + 1]
+    return Table(x.view(-1, split.seq_length), y.view(-1, split.seq_length))

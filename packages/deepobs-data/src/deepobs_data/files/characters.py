@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -35,3 +37,16 @@ def train_length(n: int, test_fraction: float = 0.2) -> int:
 def code_points(vocabulary: str) -> np.ndarray:
     """The characters of a vocabulary as an array (V,) uint32, to be stored beside the numbers."""
     return np.frombuffer(vocabulary.encode("utf-32-le"), dtype=np.uint32)
+
+
+def decode_shakespeare(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Number the characters in sorted order; the first 90 % are train, the rest is test.
+
+    Source: karpathy/nanoGPT, data/shakespeare_char/prepare.py, whose validation part is our test.
+    """
+    text = paths["input.txt"].read_text(encoding="utf-8")
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    vocabulary, ids = np.unique(codes, return_inverse=True)
+    cut = len(ids) * 9 // 10
+    ids = ids.astype(np.int64)
+    return {"train": ids[:cut], "test": ids[cut:], "vocabulary": vocabulary}

@@ -178,14 +178,9 @@ def data_and_sizes(
         if problem.stand_in is None:
             raise
         dataset = load_data(problem, replace(config, data="synthetic", valid_size=0), execution)
-        facts = info(dataset.name)
-        sizes = {
-            "train": facts.train_size - config.valid_size,
-            "train_eval": facts.train_eval_size,
-            "test": facts.test_size,
-            "valid": config.valid_size,
-        }
-        return dataset, sizes
+        sizes = info(dataset.name).sizes(dataset.train[0].x.shape)
+        sizes["train"] -= config.valid_size
+        return dataset, {**sizes, "valid": config.valid_size}
     return dataset, {name: len(split) for name, split in dataset.splits().items()}
 
 
