@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class UsageError(ValueError):
-    """What was asked for does not exist or makes no sense; the message says what would."""
+    """Invalid request; the message says what is allowed."""
 
 
 class RunLockedError(UsageError):
@@ -18,15 +18,15 @@ class FailedRunError(UsageError):
 
 
 class DivergedError(ArithmeticError):
-    """A run could not go on because its numbers are not finite, or too large for their type."""
+    """A run cannot go on: its numbers are not finite, or too large for their type."""
 
 
-class ToldError(UsageError):
-    """Of several processes that train together, the first could not go on, and says why."""
+class RankZeroError(UsageError):
+    """Rank 0 of the process group ended the run, and reports why."""
 
 
 class LostProcessError(RuntimeError):
-    """Of several processes that train together, another one is gone; no fault of the run."""
+    """Another process of the group was lost, through no fault of the run."""
 
 
 def cannot_write(path: Path, error: OSError, advice: str = "") -> UsageError:

@@ -1,6 +1,6 @@
 """What the processes of test_distributed.py do; run by path in each of them.
 
-A job is a function of `ranks` and picklable arguments; `ALONE` is one process.
+A job is a function of `group` and picklable arguments; `SINGLE_PROCESS` is one process.
 """
 
 import os
@@ -18,7 +18,7 @@ from deepobs_problems import Defaults, Problem, load_problem
 from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, train
-from deepobs_runner.backend.distributed import Ranks, joined
+from deepobs_runner.backend.distributed import ProcessGroup, joined
 from deepobs_runner.config import resolve
 from deepobs_runner.runs.resolve import optimizer_of, resolve_world
 from deepobs_runner.runs.run import run
@@ -151,12 +151,12 @@ OWN = {"Ascending": Ascending, "Searching": Searching, "Curving": Curving}
 
 
 @contextmanager
-def at_work(ranks):
-    with joined(ranks, "test", CPU) as together:
+def at_work(group):
+    with joined(group, "test", CPU) as together:
         yield together
 
 
-def numbers(ranks, name, optimizer="SGD", hyperparams=None, **settings):
+def numbers(group, name, optimizer="SGD", hyperparams=None, **settings):
     """Train a problem; return all its numbers."""
     problem, hyperparams = named(name), hyperparams or {"lr": 0.1}
     settings = {"precision": "fp64", **settings}
@@ -167,8 +167,8 @@ def numbers(ranks, name, optimizer="SGD", hyperparams=None, **settings):
     else:
         build = optimizer_of(config, problem)
     execution = Execution(device="cpu")
-    with at_work(ranks) as ranks:
-        records = train(problem, build, config=config, execution=execution, ranks=ranks)
+    with at_work(group) as group:
+        records = train(problem, build, config=config, execution=execution, group=group)
         return [
             {
                 "metrics": record.metrics,
@@ -182,11 +182,11 @@ def numbers(ranks, name, optimizer="SGD", hyperparams=None, **settings):
         ]  # fmt: skip
 
 
-def resolved(ranks, name):
+def resolved(group, name):
     problem = named(name)
     config = RunConfig(problem=name, optimizer="SGD", hyperparams={"lr": 0.1}, epochs=1)
     config = resolve(config, problem, config.hyperparams)
-    return resolve_world(config, ranks, problem).world_size
+    return resolve_world(config, group, problem).world_size
 
 
 def fail():
@@ -225,19 +225,19 @@ def outcome():
         found["text"] = str(error)
 
 
-def stored(ranks, out, *runs):
+def stored(group, out, *runs):
     """Make runs of `blobs`, one after another; return what became of each.
 
     Args:
-        ranks: of this process.
+        group: of this process.
         out: folder of results.
         runs: of each a dictionary: `resume`, `time_limit`, `interrupt` (after this epoch, in the
             first process), `fail`, `kill` or `starve` (in this process), `lr`.
     """
-    return [_stored(ranks, out, **options) for options in runs]
+    return [_stored(group, out, **options) for options in runs]
 
 
-def _stored(ranks, out, resume=False, time_limit=None, interrupt=None, lr=0.1, **ends):
+def _stored(group, out, resume=False, time_limit=None, interrupt=None, lr=0.1, **ends):
     import deepobs_runner.runs.run as module
 
     problem = named("blobs")
@@ -256,7 +256,7 @@ def _stored(ranks, out, resume=False, time_limit=None, interrupt=None, lr=0.1, *
             lambda model: Ending(model.parameters(), lr, rank, end)
         )
     with outcome() as found:
-        result = run(config, execution, problem=problem, on_record=on_record, ranks=ranks)
+        result = run(config, execution, problem=problem, on_record=on_record, group=group)
         found.update(status=result.status, records=len(result.records))
     module.optimizer_of = build
     return found
@@ -265,9 +265,9 @@ def _stored(ranks, out, resume=False, time_limit=None, interrupt=None, lr=0.1, *
 def work(connection, port, rank, size, job, arguments, settings):
     """Do a job as one of several processes; send back what it returns."""
     store = dist.TCPStore("127.0.0.1", port, is_master=False)
-    ranks = Ranks(rank=rank, size=size, local_rank=rank, store=store)
+    group = ProcessGroup(rank=rank, size=size, local_rank=rank, store=store)
     with outcome() as found:
-        found["value"] = globals()[job](ranks, *arguments, **settings)
+        found["value"] = globals()[job](group, *arguments, **settings)
     connection.send(found)
     connection.close()
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepobs_runner import RunConfig, load_result, load_results
-from deepobs_runner.backend.distributed import ALONE, Ranks, launched
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup, torchrun_group
 from deepobs_runner.backend.shared_draws import SharedDraws, divides
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
@@ -127,7 +127,7 @@ SAME = {
 @pytest.mark.parametrize("case", SAME)
 def test_two_processes_give_the_numbers_of_one(jobs, together, case):
     names, settings = SAME[case]
-    one = jobs["numbers"](ALONE, *names, **settings)
+    one = jobs["numbers"](SINGLE_PROCESS, *names, **settings)
     first, second = together("numbers", *names, **settings)
     assert first == second  # of one state of the run, bit for bit
     check_close(one, first["value"])
@@ -137,11 +137,11 @@ def test_two_processes_give_the_numbers_of_one(jobs, together, case):
 def test_four_processes_give_the_numbers_of_one(jobs, together):
     first, *others = together("numbers", "blobs", size=4)
     assert others == [first] * 3
-    check_close(jobs["numbers"](ALONE, "blobs"), first["value"])
+    check_close(jobs["numbers"](SINGLE_PROCESS, "blobs"), first["value"])
 
 
 def test_batch_norm_is_of_one_process_but_all_stay_in_one_state(jobs, together):
-    one = jobs["numbers"](ALONE, "normed")
+    one = jobs["numbers"](SINGLE_PROCESS, "normed")
     first, second = together("numbers", "normed")
     assert first == second
     found = first["value"]
@@ -149,7 +149,7 @@ def test_batch_norm_is_of_one_process_but_all_stay_in_one_state(jobs, together):
     losses = [records[-1]["metrics"]["test"]["loss"] for records in (one, found)]
     assert abs(losses[0] - losses[1]) > 1e-4
     # The mean of the means of equal shares is that of the batch; one step from equal weights.
-    one = jobs["numbers"](ALONE, "normed", epochs=None, steps=1)[-1]["weights"]
+    one = jobs["numbers"](SINGLE_PROCESS, "normed", epochs=None, steps=1)[-1]["weights"]
     two = together("numbers", "normed", epochs=None, steps=1)[0]["value"][-1]["weights"]
     check_close(one["2.running_mean"], two["2.running_mean"])
 
@@ -230,7 +230,7 @@ def test_what_depends_on_how_a_batch_is_divided():
 
 # Identity -------------------------------------------------------------------------------------
 
-TWO = Ranks(rank=1, size=2, local_rank=1)
+TWO = ProcessGroup(rank=1, size=2, local_rank=1)
 
 
 def test_world_size_is_part_of_a_run_only_where_it_changes_the_numbers():
@@ -245,7 +245,7 @@ def test_world_size_is_part_of_a_run_only_where_it_changes_the_numbers():
     assert of_two.id != normed.id
     assert RunConfig.from_json(of_two.to_json()) == of_two
     with pytest.raises(UsageError, match="world_size is 2"):
-        resolve_world(of_two, ALONE)
+        resolve_world(of_two, SINGLE_PROCESS)
     with pytest.raises(UsageError, match="world_size is 4"):
         resolve_world(replace(plain, world_size=4), TWO)
 
@@ -253,7 +253,7 @@ def test_world_size_is_part_of_a_run_only_where_it_changes_the_numbers():
 def test_batch_that_cannot_be_divided(together):
     config = RunConfig(problem="fmnist_mlp", optimizer="SGD", hyperparams={"lr": 0.1})
     with pytest.raises(UsageError, match="3 processes cannot divide"):
-        resolve_world(resolve_config(config), Ranks(size=3))
+        resolve_world(resolve_config(config), ProcessGroup(size=3))
     for found in together("numbers", "blobs", batch_size=15):
         assert found["raised"] == "UsageError"
         assert "batch_size is 15" in found["text"]
@@ -278,14 +278,14 @@ def test_several_jobs_of_several_processes():
         RunConfig(problem="two_d_branin", optimizer="SGD", hyperparams={"lr": 0.1})
     )
     with pytest.raises(UsageError, match="2 processes make every run"):
-        run_all([config], jobs=2, ranks=TWO)
+        run_all([config], jobs=2, group=TWO)
 
 
 def test_environment_of_torchrun():
-    assert launched({}) == ALONE
-    assert launched({"WORLD_SIZE": "1", "RANK": "0"}) == ALONE
+    assert torchrun_group({}) == SINGLE_PROCESS
+    assert torchrun_group({"WORLD_SIZE": "1", "RANK": "0"}) == SINGLE_PROCESS
     with pytest.raises(UsageError, match="MASTER_ADDR, MASTER_PORT is not set"):
-        launched({"WORLD_SIZE": "2", "RANK": "0"})
+        torchrun_group({"WORLD_SIZE": "2", "RANK": "0"})
 
 
 # Files and ends -------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Several processes that train one model together, each on its share of every batch.
+"""Process groups: several processes train one model, each on its share of every batch.
 
-`torchrun` starts them. The batch, its order and its draws are those of one process; every process
-has the whole state of the run, and the same. Only the first one touches the folder of results; what
-it decides the others are told.
+`torchrun` starts them. The batch, its order and its augmentation parameters are those of one
+process, and every process holds the same state of the run. Rank 0 alone reads and writes the folder
+of results, and tells the others what it decides.
 
 Gradients are averaged by the closure, not by torch's `DistributedDataParallel`: an optimizer may
 call the closure several times a step, ask for the value alone, or differentiate the gradient once
@@ -26,25 +26,25 @@ from torch import Tensor, nn
 
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.config import Precision
-from deepobs_runner.errors import FailedRunError, LostProcessError, ToldError, UsageError
+from deepobs_runner.errors import FailedRunError, LostProcessError, RankZeroError, UsageError
 from deepobs_runner.text import first_line
 
 T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others before it gives up."""
+"""How long a process waits for its peers."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
-    """The place of this process among those that train together.
+class ProcessGroup:
+    """The processes that train together, as one of them sees the group.
 
     Attributes:
-        rank: 0 is the first, which writes and prints.
+        rank: of this process.
         size: number of processes.
-        local_rank: number among those of this machine, which chooses the GPU.
-        store: where they leave word for each other; None for a process alone.
-        task: what they are at, see `joined`.
+        local_rank: number among the processes of this machine; it chooses the GPU.
+        store: shared by the processes; None for a single process.
+        task: what they work on, see `joined`.
     """
 
     rank: int = 0
@@ -54,8 +54,8 @@ class Ranks:
     task: str = ""
 
     @property
-    def first(self) -> bool:
-        """Whether this process writes and prints."""
+    def is_rank_0(self) -> bool:
+        """Whether this process reads and writes files, and prints."""
         return self.rank == 0
 
     def device(self, name: str, precision: Precision = "fp32") -> torch.device:
@@ -76,10 +76,10 @@ class Ranks:
         return choose_device(f"cuda:{self.local_rank}") if device.type == "cuda" else device
 
     def check(self, batch_size: int) -> None:
-        """Refuse a batch that cannot be divided.
+        """Refuse a batch size that the number of processes does not divide.
 
         Raises:
-            UsageError: the number of processes does not divide it.
+            UsageError: it leaves a remainder.
         """
         if batch_size % self.size:
             raise UsageError(
@@ -114,23 +114,23 @@ class Ranks:
         means = (sums[:-1] / sums[-1]).tolist()
         return dict(zip(values, means, strict=True))
 
-    def from_first(self, function: Callable[[], T]) -> T:
-        """Return what the function returns in the first process, which alone calls it.
+    def from_rank_0(self, function: Callable[[], T]) -> T:
+        """Return what the function returns on rank 0, which alone calls it.
 
-        An exception there ends the others, too.
+        An exception there ends the other processes, too.
 
         Raises:
-            ToldError: in the others, if it raised an exception in the first.
-            KeyboardInterrupt: the first process was interrupted.
+            RankZeroError: on the other ranks, if the function raised an exception on rank 0.
+            KeyboardInterrupt: rank 0 was interrupted.
         """
         if self.size == 1:
             return function()
-        if not self.first:
+        if not self.is_rank_0:
             kind, value = self._broadcast(None)
             if kind == "interrupted":
                 raise KeyboardInterrupt
             if kind == "failed":
-                raise ToldError(f"The first process ended the run: {value}")
+                raise RankZeroError(f"Rank 0 ended the run: {value}")
             told: T = value
             return told
         try:
@@ -149,8 +149,8 @@ class Ranks:
             dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
-    def copy_first(self, model: nn.Module) -> None:
-        """Take over parameters and buffers of the first process."""
+    def broadcast_model(self, model: nn.Module) -> None:
+        """Copy the parameters and buffers of rank 0."""
         if self.size == 1:
             return
         with self._together():
@@ -161,12 +161,12 @@ class Ranks:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Surround what all processes do at once.
+        """Surround a collective operation.
 
         Raises:
-            FailedRunError: another process failed, for a reason that a sentence says.
-            RuntimeError: it failed otherwise; its traceback is the message.
-            LostProcessError: another process is gone, or did not come in time.
+            FailedRunError: another process failed; the message explains it.
+            RuntimeError: another process failed; the message is its traceback.
+            LostProcessError: another process was lost, or did not arrive in time.
         """
         try:
             yield
@@ -176,39 +176,40 @@ class Ranks:
                 kind = FailedRunError if failure["explained"] else RuntimeError
                 raise kind(failure["text"]) from None
             raise LostProcessError(
-                f"Process {self.rank} of {self.size} lost another one, or waited in vain for "
+                f"Process {self.rank} of {self.size} lost a peer, or waited in vain for "
                 f"{TIMEOUT.total_seconds():.0f} s ({first_line(error)}). Every epoch "
                 "that was completed is stored; --resume goes on."
             ) from error
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = ProcessGroup()
 
 
 class _Mean(torch.autograd.Function):
     """The mean over the processes of a tensor; the gradient of a mean is the mean of gradients."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, ranks: Ranks) -> Tensor:
-        ctx.ranks = ranks
+    def forward(ctx: Any, tensor: Tensor, group: ProcessGroup) -> Tensor:
+        ctx.group = group
         mean = tensor.detach().clone()
-        ranks.average_([mean])
+        group.average_([mean])
         return mean
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.ranks.differentiable_mean(gradients[0]), None
+        return ctx.group.differentiable_mean(gradients[0]), None
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """Return the place that `torchrun` gave this process; `ALONE` if it was started otherwise.
+def torchrun_group(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
+    """Return the group that `torchrun` started; `SINGLE_PROCESS` without `torchrun`.
 
     Raises:
-        UsageError: there are several processes, and it is not said how they find each other.
+        UsageError: there are several processes, but not the variables by which they find each
+            other.
     """
     size = environment.get("WORLD_SIZE", "1")
     if size == "1":
-        return ALONE
+        return SINGLE_PROCESS
     missing = {"RANK", "MASTER_ADDR", "MASTER_PORT"} - set(environment)
     if missing:
         raise UsageError(
@@ -219,44 +220,44 @@ def launched(environment: Mapping[str, str] = os.environ) -> Ranks:
     rank = int(environment["RANK"])
     store, _, _ = next(dist.rendezvous("env://", rank, int(size)))  # type: ignore[attr-defined]
     local_rank = int(environment.get("LOCAL_RANK", rank))
-    return Ranks(rank=rank, size=int(size), local_rank=local_rank, store=store)
+    return ProcessGroup(rank=rank, size=int(size), local_rank=local_rank, store=store)
 
 
 @contextmanager
-def joined(ranks: Ranks, task: str, device: torch.device) -> Iterator[Ranks]:
-    """Let the processes work together on a task; a failure in one ends it in all.
+def joined(group: ProcessGroup, task: str, device: torch.device) -> Iterator[ProcessGroup]:
+    """Connect the processes for a task; a failure in one ends the task in all.
 
-    All must come. Control goes through gloo, tensors on a GPU through NCCL.
+    Every process must call this. Control goes through gloo, tensors on a GPU through NCCL.
 
     Args:
-        ranks: of this process.
-        task: its name; the same in every process.
-        device: what this process computes on.
+        group: not yet connected.
+        task: its name, the same in every process.
+        device: that this process computes on.
 
     Yields:
-        The ranks, able to communicate.
+        The group, connected.
 
     Raises:
-        LostProcessError: another process does not come.
+        LostProcessError: another process does not arrive.
     """
-    if ranks.size == 1 or ranks.store is None:
-        yield ranks
+    if group.size == 1 or group.store is None:
+        yield group
         return
-    number = ranks.store.add(f"{task}/{ranks.rank}", 1)  # a task may be tried again
-    at_work = replace(ranks, task=f"{task}/{number}")
-    with at_work._together():
+    number = group.store.add(f"{task}/{group.rank}", 1)  # a task may be tried again
+    connected = replace(group, task=f"{task}/{number}")
+    with connected._together():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
-            store=dist.PrefixStore(at_work.task, ranks.store),  # type: ignore[attr-defined]
-            rank=ranks.rank,
-            world_size=ranks.size,
+            store=dist.PrefixStore(connected.task, group.store),  # type: ignore[attr-defined]
+            rank=group.rank,
+            world_size=group.size,
             timeout=TIMEOUT,
         )
         # Whoever left at once would cut off those that are still connecting.
-        ranks.store.set(f"{at_work.task}/here/{ranks.rank}", "")
-        ranks.store.wait([f"{at_work.task}/here/{rank}" for rank in range(ranks.size)], TIMEOUT)
+        group.store.set(f"{connected.task}/here/{group.rank}", "")
+        group.store.wait([f"{connected.task}/here/{rank}" for rank in range(group.size)], TIMEOUT)
     try:
-        yield at_work
+        yield connected
     except LostProcessError:
         raise
     except Exception as error:
@@ -264,10 +265,10 @@ def joined(ranks: Ranks, task: str, device: torch.device) -> Iterator[Ranks]:
         text = str(error) if explained else traceback.format_exc()
         failure = {
             "explained": explained,
-            "text": f"Process {ranks.rank} of {ranks.size} failed.\n{text}",
+            "text": f"Process {group.rank} of {group.size} failed.\n{text}",
         }
         with suppress(RuntimeError):
-            ranks.store.compare_set(f"{at_work.task}/failure", "", json.dumps(failure))
+            group.store.compare_set(f"{connected.task}/failure", "", json.dumps(failure))
         raise
     finally:
         _leave()

@@ -497,11 +497,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # this when it is imported, which happens below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from deepobs_runner.cli.main import execute
-    from deepobs_runner.errors import LostProcessError, ToldError
+    from deepobs_runner.errors import LostProcessError, RankZeroError
 
     try:
         return execute(arguments)
-    except ToldError:  # the first process says it
+    except RankZeroError:  # which it prints itself
         return 2
     except LostProcessError as error:
         print(f"deepobs: {error}", file=sys.stderr)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from deepobs_problems import problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
-from deepobs_runner.backend.distributed import joined, launched
+from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.cli.console import make_console, print_summary, say
 from deepobs_runner.config import CHOICES, Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -172,10 +172,10 @@ def _run(
     retry_failed: bool,
 ) -> int:
     """Run the configurations and print a summary; return 1 if any failed."""
-    ranks = launched()
-    execute = executor_of(options, ranks)
-    console = make_console(quiet=not ranks.first)
-    configs = _each_once(console, [resolve_world(config, ranks) for config in configs])
+    group = torchrun_group()
+    execute = executor_of(options, group)
+    console = make_console(quiet=not group.is_rank_0)
+    configs = _each_once(console, [resolve_world(config, group) for config in configs])
     _say_official_rates(console, configs)
     _say_what_depends_on_the_world(console, configs)
     execution = execution_of(arguments)
@@ -187,13 +187,13 @@ def _run(
         return survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
 
     if options.local and not arguments.dry_run:
-        device = ranks.device(execution.device)  # said once, before anything starts
+        device = group.device(execution.device)  # said once, before anything starts
         for config in configs if execution.cuda_graphs else ():
-            check_graphs(device, config.precision, ranks.size)
-    with joined(ranks, "survey", torch.device("cpu")) as together:
-        found = together.from_first(look)
+            check_graphs(device, config.precision, group.size)
+    with joined(group, "survey", torch.device("cpu")) as together:
+        found = together.from_rank_0(look)
     if arguments.dry_run:
-        if ranks.first:
+        if group.is_rank_0:
             _say_what_would_run(console, configs, found, execution, options)
         return 0
     if found.finished:
@@ -203,11 +203,11 @@ def _run(
     if execution.resume and found.todo:
         say(console, _what_is_resumed(found.todo, execution.out, force=arguments.force))
     evaluations = sum(map(evaluations_of, found.todo))
-    quiet = arguments.quiet or not ranks.first or not found.todo
+    quiet = arguments.quiet or not group.is_rank_0 or not found.todo
     with report_progress(console, evaluations, quiet=quiet) as reporter:
         outcomes = execute(found.todo, execution, force=arguments.force, reporter=reporter)
     bad = [outcome for outcome in outcomes if not outcome.good]
-    if not ranks.first:
+    if not group.is_rank_0:
         return 1 if bad or found.failed else 0
     if len(configs) == 1 and bad:
         return _say_why_it_failed(bad[0], execution.out)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
@@ -41,7 +41,7 @@ def run_all(
     force: bool = False,
     reporter: Reporter | None = None,
     vectorize: Vectorize = "off",
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Outcome]:
     """Run resolved configurations; return what became of each, in the order of `configs`.
 
@@ -55,7 +55,7 @@ def run_all(
         reporter: is told about progress.
         vectorize: train runs of one small problem together in this process, see docs/speed.md:
             `auto` where it is known to pay, `on` wherever it is possible.
-        ranks: the processes that train every run together, see `distributed.launched`.
+        group: the processes that train every run together, see `distributed.torchrun_group`.
 
     Raises:
         UsageError: less than one job, several in each of several processes, or no worker process
@@ -65,9 +65,9 @@ def run_all(
     """
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; it must be at least 1.")
-    if jobs > 1 and ranks.size > 1:
+    if jobs > 1 and group.size > 1:
         raise UsageError(
-            f"jobs is {jobs}, but {ranks.size} processes make every run together. Leave --jobs "
+            f"jobs is {jobs}, but {group.size} processes make every run together. Leave --jobs "
             "out, or torchrun."
         )
     execution = execution or Execution()
@@ -75,7 +75,7 @@ def run_all(
     distinct = {config.id: config for config in configs}
     with terminable():
         outcomes: dict[str, Outcome] = {}
-        if vectorize != "off" and ranks.size == 1:
+        if vectorize != "off" and group.size == 1:
             outcomes |= run_together(
                 list(distinct.values()),
                 execution,
@@ -86,7 +86,7 @@ def run_all(
         alone = [config for name, config in distinct.items() if name not in outcomes]
         jobs = min(jobs, len(alone))
         if jobs <= 1:
-            outcomes |= {c.id: _run_here(c, execution, force, reporter, ranks) for c in alone}
+            outcomes |= {c.id: _run_here(c, execution, force, reporter, group) for c in alone}
         else:
             with _Pool(alone, execution, jobs, force, reporter) as pool:
                 outcomes |= pool.outcomes()
@@ -114,14 +114,14 @@ def spread_devices(device: str, worker: int, accelerators: int) -> str:
 
 
 def _run_here(
-    config: RunConfig, execution: Execution, force: bool, reporter: Reporter, ranks: Ranks
+    config: RunConfig, execution: Execution, force: bool, reporter: Reporter, group: ProcessGroup
 ) -> Outcome:
     def record(record: Record) -> None:
         pass_on(reporter, config.id, record)
 
     reporter.start(config.id, label_run(config), evaluations_of(config))
     try:
-        return attempt(config, execution, on_record=record, force=force, ranks=ranks)
+        return attempt(config, execution, on_record=record, force=force, group=group)
     finally:
         reporter.finish(config.id)
 
@@ -233,9 +233,9 @@ def _count_accelerators() -> int:
     return torch.cuda.device_count()
 
 
-def _make(options: ExecutorOptions, ranks: Ranks | None) -> Execute:
-    ranks = ALONE if ranks is None else ranks
-    return partial(run_all, jobs=options.jobs, vectorize=options.vectorize, ranks=ranks)
+def _make(options: ExecutorOptions, group: ProcessGroup | None) -> Execute:
+    group = SINGLE_PROCESS if group is None else group
+    return partial(run_all, jobs=options.jobs, vectorize=options.vectorize, group=group)
 
 
 EXECUTOR = ExecutorKind(make=_make, options=("jobs", "vectorize"), local=True)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner.backend.distributed import Ranks
+from deepobs_runner.backend.distributed import ProcessGroup
 from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -204,7 +204,7 @@ def _outcome_of(ray: Any, reference: Any, task: Task, options: ExecutorOptions) 
     return outcome
 
 
-def _make(options: ExecutorOptions, ranks: Ranks | None) -> Execute:
+def _make(options: ExecutorOptions, group: ProcessGroup | None) -> Execute:
     return partial(run_on_ray, options=options)
 
 

@@ -14,7 +14,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import Extensions, Requirement
 
 if TYPE_CHECKING:
-    from deepobs_runner.backend.distributed import Ranks
+    from deepobs_runner.backend.distributed import ProcessGroup
     from deepobs_runner.config import Execution, RunConfig
     from deepobs_runner.executors.options import ExecutorOptions
     from deepobs_runner.runs.outcome import Outcome
@@ -46,7 +46,7 @@ class ExecutorKind:
         local: it runs on this machine, so that times measured here predict its own.
     """
 
-    make: Callable[[ExecutorOptions, Ranks | None], Execute]
+    make: Callable[[ExecutorOptions, ProcessGroup | None], Execute]
     options: tuple[str, ...] = ()
     requires: Requirement | None = None
     local: bool = False
@@ -60,21 +60,21 @@ EXECUTORS: Extensions[ExecutorKind] = Extensions(
 )
 
 
-def executor_of(options: ExecutorOptions, ranks: Ranks | None = None) -> Execute:
+def executor_of(options: ExecutorOptions, group: ProcessGroup | None = None) -> Execute:
     """Return the function that makes runs as the options say.
 
     Args:
         options: where runs are made.
-        ranks: the processes that make every run together; None: this one alone.
+        group: the processes that train every run together; None: this one.
 
     Raises:
         UsageError: the package it needs is not installed, an option makes no sense for it, or
             several processes would all hand their runs out.
     """
     kind = EXECUTORS.find(options.name)
-    if ranks is not None and ranks.size > 1 and not kind.local:
+    if group is not None and group.size > 1 and not kind.local:
         raise UsageError(
-            f"--executor {options.name} hands runs out, but {ranks.size} processes make every run "
+            f"--executor {options.name} hands runs out, but {group.size} processes make every run "
             "together. Leave --executor out, or torchrun."
         )
-    return kind.make(options, ranks)
+    return kind.make(options, group)

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner.backend.distributed import Ranks
+from deepobs_runner.backend.distributed import ProcessGroup
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
@@ -356,7 +356,7 @@ def _cancel(handles: Sequence[Any]) -> None:
         handle.cancel(check=False)
 
 
-def _make(options: ExecutorOptions, ranks: Ranks | None) -> Execute:
+def _make(options: ExecutorOptions, group: ProcessGroup | None) -> Execute:
     submitit_parameters(options)  # refused here, before anything is trained
     return partial(run_on_slurm, options=options)
 

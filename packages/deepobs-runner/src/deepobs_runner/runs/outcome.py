@@ -15,7 +15,7 @@ import numpy as np
 
 from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
 from deepobs_problems import ProblemError
-from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
 from deepobs_runner.results.result import FINISHED, RunResult, result_path
@@ -69,7 +69,7 @@ def attempt(
     *,
     on_record: OnRecord | None = None,
     force: bool = False,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Outcome:
     """Run one configuration; an exception becomes an outcome.
 
@@ -81,13 +81,13 @@ def attempt(
             can be run.
     """
     try:
-        result = run(config, execution, on_record=on_record, force=force, ranks=ranks)
+        result = run(config, execution, on_record=on_record, force=force, group=group)
     except LostProcessError:
         raise
     except RunLockedError as error:
         return Outcome(config=config, status="locked", message=str(error))
     except FailedRunError as error:
-        if ranks.first:
+        if group.is_rank_0:
             keep_failure(config, str(error), execution.out)
         return Outcome(config=config, status="failed", message=str(error))
     except REFUSALS as error:
@@ -99,7 +99,7 @@ def attempt(
                 f"A disk of {socket.gethostname()} is full (results go to {execution.out}); make "
                 "room and run it again."
             )
-        if ranks.first:
+        if group.is_rank_0:
             keep_failure(config, text, execution.out)
         return Outcome(config=config, status="failed", message=text)
     return Outcome(config=config, status=result.status)

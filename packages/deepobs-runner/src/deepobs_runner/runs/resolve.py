@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from deepobs_problems import Problem, load_problem
-from deepobs_runner.backend.distributed import Ranks
+from deepobs_runner.backend.distributed import ProcessGroup
 from deepobs_runner.backend.shared_draws import divides
 from deepobs_runner.config import RunConfig, resolve
 from deepobs_runner.errors import UsageError
@@ -76,19 +76,21 @@ def double_decay(config: RunConfig) -> str | None:
     )
 
 
-def resolve_world(config: RunConfig, ranks: Ranks, problem: Problem | None = None) -> RunConfig:
+def resolve_world(
+    config: RunConfig, group: ProcessGroup, problem: Problem | None = None
+) -> RunConfig:
     """Return a resolved configuration with the number of processes, if that changes its numbers.
 
     Raises:
         UsageError: it is one of another number of processes, or a batch cannot be divided.
     """
-    if ranks.size == 1 and config.world_size == 1:
+    if group.size == 1 and config.world_size == 1:
         return config
-    ranks.check(config.batch_size or 0)
+    group.check(config.batch_size or 0)
     problem = load_problem(config.problem) if problem is None else problem
     with global_stream(config.seed, "init"):
         depends = divides(problem.model()) is not None
-    wanted = ranks.size if depends else 1
+    wanted = group.size if depends else 1
     if config.world_size not in (1, wanted):
         raise UsageError(
             f"world_size is {config.world_size}, but the numbers of {config.problem} are those of "

@@ -12,7 +12,7 @@ import torch
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.cuda_graphs import check_graphs
-from deepobs_runner.backend.distributed import ALONE, Ranks, joined
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup, joined
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.config import Execution, RunConfig
@@ -47,7 +47,7 @@ def run(
     problem: Problem | None = None,
     on_record: OnRecord | None = None,
     force: bool = False,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> RunResult:
     """Train one configuration and write its result as it goes on.
 
@@ -65,46 +65,46 @@ def run(
         on_record: called with every record, which need not be in the file yet; if it returns a
             text, the run stops there and gives it as its reason.
         force: repeat a finished run and replace its result.
-        ranks: the processes that train together, see `distributed.launched`; all call this alike.
-            The first reads and writes the files and calls `on_record`.
+        group: the processes that train together, see `distributed.torchrun_group`; each calls
+            this alike. Rank 0 reads and writes the files and calls `on_record`.
 
     Raises:
         UsageError, ProblemError: before anything is trained, if something asked for does not
             exist or the results cannot be written.
         FailedRunError: memory ran out, or the optimizer does what this precision or compilation
             does not allow; the result says so, too.
-        LostProcessError: another of the processes is gone.
+        LostProcessError: another process of the group was lost.
     """
     began = time.perf_counter()
     execution = execution or Execution()
     problem = load_problem(config.problem) if problem is None else problem
-    config = resolve_world(resolve_config(config, problem), ranks, problem)
-    device = ranks.device(execution.device, config.precision)
-    if ranks.size > 1 and execution.compile:
+    config = resolve_world(resolve_config(config, problem), group, problem)
+    device = group.device(execution.device, config.precision)
+    if group.size > 1 and execution.compile:
         raise UsageError(
             "Compiled training by several processes is not supported. Leave --compile out, or "
             "train on one device."
         )
     if execution.cuda_graphs:
-        check_graphs(device, config.precision, ranks.size)
+        check_graphs(device, config.precision, group.size)
     check_trackers(execution.track)
-    if ranks.first and (warning := double_decay(config)) is not None:
+    if group.is_rank_0 and (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
-    with joined(ranks, config.id, device) as ranks, ExitStack() as held:
+    with joined(group, config.id, device) as group, ExitStack() as held:
 
         def begin() -> RunResult | Checkpoint | None:
             check_writable(execution.out)
             held.enter_context(run_lock(config, execution.out))
             return _look_for(config, execution, force)
 
-        found = ranks.from_first(begin)
+        found = group.from_rank_0(begin)
         if isinstance(found, RunResult):
             return found
-        facts = {**environment(device, execution), "world_size": ranks.size}
+        facts = {**environment(device, execution), "world_size": group.size}
         recorder = Recorder(
             RunResult(config=config, status="running", environment=facts),
             execution,
-            resumed=found if ranks.first else None,
+            resumed=found if group.is_rank_0 else None,
             on_record=on_record,
             began=began,
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
@@ -115,11 +115,11 @@ def run(
             config=config,
             execution=execution,
             resume=found,
-            ranks=ranks,
+            group=group,
         )
         try:
             for record in records:
-                ended = ranks.from_first(partial(recorder.take, record))
+                ended = group.from_rank_0(partial(recorder.take, record))
                 if ended is not None:
                     return ended
         except DivergedError as error:
@@ -133,7 +133,7 @@ def run(
             if reason is not None:
                 raise FailedRunError(reason) from error
             raise
-        return ranks.from_first(recorder.complete)
+        return group.from_rank_0(recorder.complete)
 
 
 def _explain(error: BaseException, result: RunResult, device: torch.device) -> str | None:

@@ -12,7 +12,7 @@ from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
 from deepobs_runner.backend.compile import compilation, compile_objective
 from deepobs_runner.backend.cuda_graphs import GraphedStep, capturing, map_state
-from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.precision import LossScale, SkippedStep
 from deepobs_runner.backend.shared_draws import SharedDraws
 from deepobs_runner.errors import UsageError
@@ -30,7 +30,7 @@ class Closure:
     Every call within one step sees the same batch, dropout mask and incoming state. Batch-norm
     statistics and recurrent state advance once a step, by the first call.
 
-    Of several processes each has a share of the batch; objective and gradient are those of all.
+    In a process group each process has a share of the batch; objective and gradient are of all.
 
     Args:
         problem: says what to compute.
@@ -44,7 +44,7 @@ class Closure:
         compiled: compile forward pass and objective, see `warm_up`.
         graphed: capture forward and backward pass in CUDA graphs, see `warm_up`.
         lap: told `optimizer` when a call begins, `forward_backward` when it ends; see `Stopwatch`.
-        ranks: the processes that share the batch, joined.
+        group: the processes that share the batch, connected.
 
     Attributes:
         counts: so far: `closure_calls`; `gradient_evaluations`, those with a backward pass;
@@ -66,7 +66,7 @@ class Closure:
         compiled: bool = False,
         graphed: bool = False,
         lap: Callable[[str], object] = _untimed,
-        ranks: Ranks = ALONE,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.counts = {"closure_calls": 0, "gradient_evaluations": 0, "skipped_steps": 0}
         self._problem = problem
@@ -81,7 +81,7 @@ class Closure:
         self._compute = compile_objective(problem) if compiled else problem.objective
         self._graphed = GraphedStep(model) if graphed else None
         self._lap = lap
-        self._ranks = ranks
+        self._group = group
         self._averages_in_graph = False
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._buffers = list(model.buffers())
@@ -179,7 +179,7 @@ class Closure:
             self.counts["gradient_evaluations"] += 1
         else:
             objective, state = self._launch(backward, keep_graph)
-        if self._ranks.size > 1:
+        if self._group.size > 1:
             objective = self._averaged(objective, backward, keep_graph)
         if self._calls == 1:
             self.objective = objective.detach()
@@ -261,17 +261,17 @@ class Closure:
         return True
 
     def _draws(self, rows: int) -> AbstractContextManager[object]:
-        ranks = self._ranks
-        return nullcontext() if ranks.size == 1 else SharedDraws(ranks.rank, ranks.size, rows)
+        group = self._group
+        return nullcontext() if group.size == 1 else SharedDraws(group.rank, group.size, rows)
 
     def _averaged(self, objective: Tensor, backward: bool, keep_graph: bool) -> Tensor:
         """Average the gradient over the processes; return the objective of the whole batch."""
         if backward and keep_graph:
-            return self._ranks.differentiable_mean(objective)
+            return self._group.differentiable_mean(objective)
         value = objective.detach().clone()
         gradients = [p.grad for p in self._trained if p.grad is not None]
         through_hooks = self._averages_in_graph or not backward
-        self._ranks.average_([value] if through_hooks else [value, *gradients])
+        self._group.average_([value] if through_hooks else [value, *gradients])
         return value
 
     def _average_in_graph(self) -> None:
@@ -280,12 +280,12 @@ class Closure:
         Those that the optimizer computes later from this gradient, such as products with the
         Hessian, go the same way, and are those of the whole batch.
         """
-        if self._ranks.size == 1 or self._averages_in_graph:
+        if self._group.size == 1 or self._averages_in_graph:
             return
         self._averages_in_graph = True
         for parameter in self._trained:
             parameter.register_hook(  # type: ignore[no-untyped-call]
-                self._ranks.differentiable_mean
+                self._group.differentiable_mean
             )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from deepobs_data import Dataset, Split
 from deepobs_problems import Problem, evaluate, evaluation_order
 from deepobs_problems.evaluation import prepare
-from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.training.closure import Context
@@ -31,7 +31,7 @@ class Evaluator:
         device: of the model.
         dtype: of the model.
         autocast: context of the forward passes.
-        ranks: the processes that share the examples, joined.
+        group: the processes that share the examples, connected.
 
     Attributes:
         passes: what each evaluation reads, by name: a split, and its rows in order.
@@ -45,7 +45,7 @@ class Evaluator:
         device: torch.device,
         dtype: torch.dtype,
         autocast: Context,
-        ranks: Ranks = ALONE,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self._problem = problem
         self._dataset = dataset
@@ -53,7 +53,7 @@ class Evaluator:
         self._device = device
         self._dtype = dtype
         self._autocast = autocast
-        self._ranks = ranks
+        self._group = group
         self._batch_size = config.batch_size or problem.defaults.batch_size
         # The rows do not change between evaluations.
         self.passes = {"train_eval": self._training_rows()}
@@ -96,22 +96,22 @@ class Evaluator:
     def _evaluate(self, model: nn.Module, split: Split, order: Order) -> dict[str, float]:
         # A recurrent model reads the text in as many stretches as in training.
         stateful = self._dataset.order == "stateful"
-        ranks = self._ranks if len(order.rows) >= self._ranks.size else ALONE
+        group = self._group if len(order.rows) >= self._group.size else SINGLE_PROCESS
         whole = self._batch_size if stateful else len(order.rows)
-        mine = order.share(ranks.rank, ranks.size, whole)
+        mine = order.share(group.rank, group.size, whole)
         with self._autocast():
             values = evaluate(
                 self._problem,
                 model,
                 split,
-                batch_size=self._batch_size // ranks.size if stateful else None,
+                batch_size=self._batch_size // group.size if stateful else None,
                 order=mine.rows,
                 draws=mine.draws,
                 device=self._device,
                 dtype=self._dtype,
                 l2=self._config.l2,
             )
-        return ranks.weighted_mean(values, len(mine.rows))
+        return group.weighted_mean(values, len(mine.rows))
 
     @contextmanager
     def recalibrated(self, model: nn.Module) -> Iterator[None]:

@@ -17,7 +17,7 @@ from deepobs_problems import Problem
 from deepobs_problems.evaluation import prepare
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import synchronize
-from deepobs_runner.backend.distributed import ALONE, Ranks
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.backend.precision import (
     LossScale,
@@ -114,7 +114,7 @@ def train(
     dataset: Dataset | None = None,
     resume: Checkpoint | None = None,
     around_backward: Context = nullcontext,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Record]:
     """Train a problem's model and yield a record per epoch, from 0 (before training) on.
 
@@ -128,7 +128,7 @@ def train(
         dataset: in place of the problem's own.
         resume: go on after this checkpoint; the first record is that of the next epoch.
         around_backward: context manager around every backward pass.
-        ranks: the processes that train together, see `distributed.joined`; all call this alike,
+        group: the processes that train together, see `distributed.joined`; all call this alike,
             and get the same records, clocks apart.
 
     Yields:
@@ -141,7 +141,7 @@ def train(
         DivergedError: an exception that follows from numbers that are not finite.
     """
     execution = execution or Execution()
-    device = ranks.device(execution.device, config.precision)
+    device = group.device(execution.device, config.precision)
     clock = start_stopwatch(device)
     with numerics(config.precision, execution.deterministic):
         run = _Run(
@@ -153,7 +153,7 @@ def train(
             dataset,
             around_backward,
             clock,
-            ranks,
+            group,
         )
         if resume is not None:
             run.restore(resume)
@@ -183,18 +183,18 @@ class _Run:
         dataset: Dataset | None,
         around_backward: Context,
         clock: Stopwatch,
-        ranks: Ranks,
+        group: ProcessGroup,
     ) -> None:
         if config.batch_size is None or config.l2 is None:
             raise UsageError("train() wants a resolved configuration; see config.resolve.")
-        ranks.check(config.batch_size)
+        group.check(config.batch_size)
         self.config, self.device, self.batch_size = config, device, config.batch_size
-        self.problem, self.ranks = problem, ranks
+        self.problem, self.group = problem, group
         forget_peak(device)
         self.dataset = (dataset or load_data(problem, config, execution)).to(device)
         check_batch_size(len(self.dataset.train), self.batch_size)
         self.model = build_model(problem, config, device)
-        ranks.copy_first(self.model)
+        group.broadcast_model(self.model)
         if config.l2 and not list(problem.decayed(self.model)):
             raise UsageError(
                 f"l2 is {config.l2}, but {problem.name} has no weights to regularize; leave it out."
@@ -211,12 +211,12 @@ class _Run:
             nullcontext if low is None else partial(torch.autocast, device.type, dtype=low)
         )
         self.evaluator = Evaluator(
-            problem, self.dataset, config, device, self.dtype, context, ranks
+            problem, self.dataset, config, device, self.dtype, context, group
         )
         self.telemetry = Telemetry(self.model)
         self.loss_scale = LossScale() if config.precision == "fp16" else None
         if execution.cuda_graphs:
-            check_graphs(device, config.precision, ranks.size)
+            check_graphs(device, config.precision, group.size)
             if around_backward is not nullcontext:
                 raise UsageError("CUDA graphs replay backward passes without `around_backward`.")
         self.prepares = execution.compile or execution.cuda_graphs
@@ -232,7 +232,7 @@ class _Run:
             compiled=execution.compile,
             graphed=execution.cuda_graphs,
             lap=clock.lap,
-            ranks=ranks,
+            group=group,
         )
 
     def ended(self, epoch: int) -> bool:
@@ -298,7 +298,7 @@ class _Run:
                 self.objectives.append(self.closure.finish())
                 self.steps += 1
                 lap("optimizer")
-            self.ranks.average_(batch_statistics(self.model))
+            self.group.average_(batch_statistics(self.model))
             self.clock.settle()
             telemetry = self.telemetry.after()
         # One transfer an epoch: a loss read every step would stall an accelerator every step.
@@ -311,13 +311,13 @@ class _Run:
         """
         last = self.closure.objective  # of a step that did not come to its end
         objectives = [*self.objectives, *(() if last is None else (last,))]
-        return self.ranks.size == 1 and follows_from_divergence(error, objectives)
+        return self.group.size == 1 and follows_from_divergence(error, objectives)
 
     def _batches(self, order: Order) -> Iterator[Batch]:
         """Yield this process's share of the batches of an epoch, as the model wants them."""
-        mine = order.share(self.ranks.rank, self.ranks.size, self.batch_size)
+        mine = order.share(self.group.rank, self.group.size, self.batch_size)
         batches = self.dataset.train.batches(
-            mine.rows, self.batch_size // self.ranks.size, draws=mine.draws, device=self.device
+            mine.rows, self.batch_size // self.group.size, draws=mine.draws, device=self.device
         )
         return (prepare(self.problem, batch, self.dtype) for batch in batches)
 
