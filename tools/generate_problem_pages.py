@@ -195,7 +195,7 @@ def describe(module: nn.Module) -> str:
             left, right, top, bottom = module.padding
             return f"{kind} left {left}, right {right}, top {top}, bottom {bottom}"
         case SamePad2d():
-            return f"{kind} for kernel {module.kernel_size}, stride {module.stride}"
+            return f"{kind} for kernel {module.kernel_size[0]}, stride {module.stride[0]}"
         case ConvNormReLU():
             return f"{describe(module.conv)}, batch norm, ReLU"
         case PreActResidualBlock():

@@ -61,8 +61,8 @@ class Case:
         match output:
             case dm.VAEOutput():
                 values = [output.reconstruction, output.mean, output.log_sigma]
-            case dm.InceptionOutput(logits, aux_logits):
-                values = [logits] if aux_logits is None else [logits, aux_logits]
+            case dm.InceptionOutput():
+                values = list(output)
             case (logits, _):
                 values = [logits]
             case Tensor(ndim=1):  # a test function: already losses
@@ -87,11 +87,11 @@ CASES = [
     Case("branin", lambda: dm.Branin(), (2,)),
 ]
 SLOW_CASES = [
-    Case("vgg16", lambda: dm.VGG(16, 10, resize_to=32), (3, 30, 28)),
-    Case("vgg19", lambda: dm.VGG(19, 10, resize_to=32), (3, 30, 28)),
+    Case("vgg16", lambda: dm.VGG(16, 10, image_size=32), (3, 30, 28)),
+    Case("vgg19", lambda: dm.VGG(19, 10, image_size=32), (3, 30, 28)),
     Case("wrn164", lambda: dm.WideResNet(16, 4, 10), (3, 8, 8)),
     Case("wrn404", lambda: dm.WideResNet(40, 4, 100), (3, 8, 8)),
-    Case("inception_75", lambda: dm.InceptionV3(10, resize_to=75, aux_head=False), (3, 32, 32)),
+    Case("inception_75", lambda: dm.InceptionV3(10, image_size=75, aux_head=False), (3, 32, 32)),
     Case("inception_v3", InceptionWithAux, (3, 64, 64)),
 ]
 

@@ -24,13 +24,13 @@ SEQUENTIAL = {
     "mlp": (lambda: dm.MLP(3, in_features=9, hidden=(5, 4)), (1, 3, 3)),
     "2c2d": (lambda: dm.Net2c2d(3, image_size=4), (1, 4, 4)),
     "3c3d": (lambda: dm.Net3c3d(3, image_size=9), (3, 9, 9)),
-    "vgg16": (lambda: dm.VGG(16, 3, resize_to=16), (3, 16, 16)),
+    "vgg16": (lambda: dm.VGG(16, 3, image_size=16), (3, 16, 16)),
     "allcnnc": (lambda: dm.AllCNNC(3, image_size=12), (3, 12, 12)),
 }
 FIRST_ORDER = {
     **SEQUENTIAL,
     "wrn": (lambda: dm.WideResNet(10, 1, 3), (3, 8, 8)),
-    "inception": (lambda: dm.InceptionV3(3, resize_to=75, aux_head=False), (3, 75, 75)),
+    "inception": (lambda: dm.InceptionV3(3, image_size=75, aux_head=False), (3, 75, 75)),
     "vae": (lambda: dm.VAE(), (1, 28, 28)),
     "char_lstm": (lambda: dm.CharLSTM(7, hidden_size=4), (5,)),
 }
@@ -56,8 +56,7 @@ def test_first_order_extension(name):
     elif isinstance(model, dm.CharLSTM):
         loss = loss_function(output[0].transpose(1, 2), x)
     else:
-        logits = output.logits if isinstance(model, dm.InceptionV3) else output
-        loss = loss_function(logits, torch.tensor([0, 2]))
+        loss = loss_function(output, torch.tensor([0, 2]))
     with backpack.backpack(extensions.BatchGrad()):
         loss.backward()
     for parameter in model.parameters():

@@ -263,11 +263,11 @@ ODD_SIZES = [
     (lambda: dm.Net2c2d(10, image_size=1), (1, 1, 1)),
     (lambda: dm.Net3c3d(10, image_size=9), (3, 9, 9)),
     (lambda: dm.Net3c3d(10, image_size=33, in_channels=1), (1, 33, 33)),
-    (lambda: dm.VGG(16, 10, resize_to=33), (3, 5, 47)),
+    (lambda: dm.VGG(16, 10, image_size=33), (3, 5, 47)),
     (lambda: dm.AllCNNC(10, image_size=9), (3, 9, 9)),
     (lambda: dm.WideResNet(10, 1, 10), (3, 1, 1)),
     (lambda: dm.WideResNet(10, 1, 10, in_channels=1), (1, 31, 17)),
-    (lambda: dm.InceptionV3(10, resize_to=75, aux_head=False), (3, 9, 13)),
+    (lambda: dm.InceptionV3(10, image_size=75, aux_head=False), (3, 9, 13)),
     (lambda: dm.MLP(10, in_features=6, hidden=()), (2, 3)),
     (lambda: dm.VAE(3), (1, 28, 28)),
 ]
@@ -286,9 +286,8 @@ def test_auxiliary_logits_in_eval_mode_on_request():
     model = dm.InceptionV3(3).eval()
     x = torch.rand(1, 3, 299, 299)
     with torch.no_grad():
-        logits, aux_logits = model(x)
-        assert aux_logits is None
+        logits = model(x)
         same_logits, aux_logits = model(x, aux=True)
     assert aux_logits.shape == (1, 3)
     assert torch.equal(logits, same_logits)
-    assert dm.InceptionV3(3, resize_to=75, aux_head=False).train().aux_head is None
+    assert dm.InceptionV3(3, image_size=75, aux_head=False).train().aux_head is None

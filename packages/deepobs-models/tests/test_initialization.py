@@ -199,7 +199,7 @@ SMALL = [
     ("mlp", {"hidden": (8,)}),
     ("2c2d", {}),
     ("3c3d", {}),
-    ("vgg16", {"num_classes": 2, "resize_to": 32}),
+    ("vgg16", {"num_classes": 2, "image_size": 32}),
     ("allcnnc", {}),
     ("wrn164", {"num_classes": 2}),
     ("inception_v3", {"num_classes": 2}),

@@ -43,12 +43,13 @@ def test_inception_loss_is_label_smoothed_with_an_auxiliary_head_in_training(rng
     def smoothed(logits):
         return -(target * log_softmax(logits)).sum(axis=1)
 
-    output = SimpleNamespace(logits=torch.from_numpy(main), aux_logits=None)
-    np.testing.assert_allclose(inception_loss(output, batch), smoothed(main), rtol=1e-12)
-    output.aux_logits = torch.from_numpy(auxiliary)
+    logits = torch.from_numpy(main)
+    both = SimpleNamespace(logits=logits, aux_logits=torch.from_numpy(auxiliary))
     expected = smoothed(main) + 0.4 * smoothed(auxiliary)
-    np.testing.assert_allclose(inception_loss(output, batch), expected, rtol=1e-12)
-    assert inception_accuracy(output, batch).tolist() == (main.argmax(1) == labels).tolist()
+    np.testing.assert_allclose(inception_loss(logits, batch), smoothed(main), rtol=1e-12)
+    np.testing.assert_allclose(inception_loss(both, batch), expected, rtol=1e-12)
+    for output in (logits, both):
+        assert inception_accuracy(output, batch).tolist() == (main.argmax(1) == labels).tolist()
 
 
 def test_vae_loss_is_squared_error_plus_kl_to_the_standard_normal(rng):

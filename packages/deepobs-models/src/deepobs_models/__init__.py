@@ -4,37 +4,60 @@ from typing import TYPE_CHECKING
 
 from deepobs_models.all_cnn_c import AllCNNC
 from deepobs_models.analytic import Beale, Branin, Quadratic, Rosenbrock
+from deepobs_models.building import (
+    build_layer,
+    build_uninitialized,
+    initialize_layer,
+    reset_parameters,
+)
 from deepobs_models.char_lstm import CharLSTM, CharLSTMState
+from deepobs_models.convolution import (
+    Conv1dSame,
+    Conv2dSame,
+    Conv3dSame,
+    ConvTranspose1dSame,
+    ConvTranspose2dSame,
+    ConvTranspose3dSame,
+)
 from deepobs_models.inception import (
     Branches,
     ConvNormReLU,
     InceptionOutput,
     InceptionV3,
     inception_a,
+    inception_aux_head,
     inception_b,
     inception_c,
     inception_d,
     inception_e,
+    inception_stem,
 )
-from deepobs_models.initializers import (
-    build_layer,
-    build_uninitialized,
-    glorot_normal_,
-    glorot_uniform_,
-    truncated_normal_,
-)
+from deepobs_models.initializers import glorot_normal_, glorot_uniform_, truncated_normal_
 from deepobs_models.linear import MLP, LogisticRegression
 from deepobs_models.padding import (
+    SameCrop1d,
     SameCrop2d,
+    SameCrop3d,
+    SamePad1d,
     SamePad2d,
-    same_avg_pool2d,
-    same_max_pool2d,
+    SamePad3d,
     same_output_size,
     same_padding,
     same_zero_pad2d,
 )
+from deepobs_models.pooling import (
+    AvgPool1dSame,
+    AvgPool2dSame,
+    AvgPool3dSame,
+    GlobalAvgPool2d,
+    MaxPool1dSame,
+    MaxPool2dSame,
+    MaxPool3dSame,
+    same_avg_pool2d,
+    same_max_pool2d,
+)
 from deepobs_models.registry import create_model, list_models
-from deepobs_models.resize import GlobalAvgPool2d, LegacyBilinearResize, legacy_bilinear_resize
+from deepobs_models.resize import LegacyBilinearResize, legacy_bilinear_resize
 from deepobs_models.roles import Role, roles
 from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
 from deepobs_models.vae import VAE, VAEOutput, sample_gaussian
@@ -46,25 +69,41 @@ __all__ = [
     "VAE",
     "VGG",
     "AllCNNC",
+    "AvgPool1dSame",
+    "AvgPool2dSame",
+    "AvgPool3dSame",
     "Beale",
     "Branches",
     "Branin",
     "CharLSTM",
     "CharLSTMState",
+    "Conv1dSame",
+    "Conv2dSame",
+    "Conv3dSame",
     "ConvNormReLU",
+    "ConvTranspose1dSame",
+    "ConvTranspose2dSame",
+    "ConvTranspose3dSame",
     "GlobalAvgPool2d",
     "InceptionOutput",
     "InceptionV3",
     "LegacyBilinearResize",
     "LogisticRegression",
+    "MaxPool1dSame",
+    "MaxPool2dSame",
+    "MaxPool3dSame",
     "Net2c2d",
     "Net3c3d",
     "PreActResidualBlock",
     "Quadratic",
     "Role",
     "Rosenbrock",
+    "SameCrop1d",
     "SameCrop2d",
+    "SameCrop3d",
+    "SamePad1d",
     "SamePad2d",
+    "SamePad3d",
     "VAEOutput",
     "WideResNet",
     "build_layer",
@@ -73,12 +112,16 @@ __all__ = [
     "glorot_normal_",
     "glorot_uniform_",
     "inception_a",
+    "inception_aux_head",
     "inception_b",
     "inception_c",
     "inception_d",
     "inception_e",
+    "inception_stem",
+    "initialize_layer",
     "legacy_bilinear_resize",
     "list_models",
+    "reset_parameters",
     "roles",
     "same_avg_pool2d",
     "same_max_pool2d",

@@ -13,11 +13,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from deepobs_models.building import Device
 from deepobs_models.checks import check_floating
 
 
+def _check_points(x: Tensor, size: int, name: str, what: str) -> Tensor:
+    if x.ndim < 2 or x.shape[-1] != size:
+        raise ValueError(f"{name} takes {what} (B, {size}), got shape {tuple(x.shape)}.")
+    return x
+
+
+torch.fx.wrap("_check_points")
+
+
 class Quadratic(nn.Module):
-    """The noisy quadratic ½ (θ - x)ᵀ H (θ - x), one value for each example x.
+    """The noisy quadratic ½ (θ - x)ᵀ H (θ - x), one value per example x.
 
     DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_quadratic.py`. Input x (B, D), output losses
     (B,). Its parameter `theta` (D,) starts at ones; the Hessian is a buffer. Both have the device
@@ -26,8 +36,11 @@ class Quadratic(nn.Module):
     there already, or use ``.to(device)``.
 
     Args:
-        hessian: A symmetric matrix H (D, D) of a floating-point type, on any device. On the meta
-            device its values, and so its symmetry, are unknown and not checked.
+        hessian: A symmetric matrix H (D, D) of a floating-point type, on any device; None is the
+            identity (2, 2). On the meta device its values, and so its symmetry, are unknown and not
+            checked.
+        device: Where to copy the matrix; None leaves it where it is.
+        dtype: Type to cast the matrix to; None keeps its own.
 
     Raises:
         ValueError: `hessian` is not a symmetric square matrix of a floating-point type; `x` has
@@ -40,8 +53,15 @@ class Quadratic(nn.Module):
     broadcasts: ClassVar[bool] = True
     hessian: Tensor
 
-    def __init__(self, hessian: Tensor) -> None:
+    def __init__(
+        self,
+        hessian: Tensor | None = None,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
+        hessian = (torch.eye(2) if hessian is None else hessian).to(device, dtype)
         if hessian.ndim != 2 or hessian.shape[0] != hessian.shape[1]:
             raise ValueError(
                 f"hessian must be a square matrix (D, D), got shape {tuple(hessian.shape)}."
@@ -50,16 +70,16 @@ class Quadratic(nn.Module):
         if not hessian.is_meta and not torch.allclose(hessian, hessian.T):
             raise ValueError("hessian must be symmetric. Use (hessian + hessian.T) / 2.")
         self.register_buffer("hessian", hessian)
-        size, dtype, device = len(hessian), hessian.dtype, hessian.device
-        self.theta = nn.Parameter(torch.ones(size, dtype=dtype, device=device))
+        self.theta = nn.Parameter(torch.empty_like(hessian[0]))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Return to the starting point; the Hessian, an argument, stays as it is."""
+        nn.init.ones_(self.theta)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the losses (B,) of points x (B, D)."""
-        size = len(self.hessian)
-        if x.ndim < 2 or x.shape[-1] != size:
-            raise ValueError(
-                f"This Quadratic takes points (B, {size}), got shape {tuple(x.shape)}."
-            )
+        x = _check_points(x, len(self.hessian), "This Quadratic", "points")
         difference = self.theta - x  # (B, D)
         return 0.5 * (difference @ self.hessian * difference).sum(dim=-1)  # (B,)
 
@@ -69,10 +89,25 @@ class _NoisyFunction2d(nn.Module, ABC):
 
     broadcasts: ClassVar[bool] = True
 
-    def __init__(self, start: tuple[float, float]) -> None:
+    default_start: ClassVar[tuple[float, float]]
+
+    def __init__(
+        self,
+        start: tuple[float, float] | None = None,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.u = nn.Parameter(torch.tensor(start[0]))
-        self.v = nn.Parameter(torch.tensor(start[1]))
+        self.start = self.default_start if start is None else (start[0], start[1])
+        self.u = nn.Parameter(torch.empty((), device=device, dtype=dtype))
+        self.v = nn.Parameter(torch.empty((), device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Return to the starting point."""
+        for parameter, value in zip((self.u, self.v), self.start, strict=True):
+            nn.init.constant_(parameter, value)
 
     @abstractmethod
     def value(self, u: Tensor, v: Tensor) -> Tensor:
@@ -80,10 +115,7 @@ class _NoisyFunction2d(nn.Module, ABC):
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return the losses (B,) for noise (B, 2)."""
-        if noise.ndim < 2 or noise.shape[-1] != 2:
-            raise ValueError(
-                f"{type(self).__name__} takes noise (B, 2), got shape {tuple(noise.shape)}."
-            )
+        noise = _check_points(noise, 2, type(self).__name__, "noise")
         x, y = noise[..., 0], noise[..., 1]
         return self.value(self.u, self.v) + self.u * x + self.v * y  # (B,)
 
@@ -95,14 +127,15 @@ class Rosenbrock(_NoisyFunction2d):
     losses (B,); the parameters are the scalars `u` and `v`. The minimum is 0 at (1, 1).
 
     Args:
-        start: First values of u and v.
+        start: First values of u and v; None is (-0.5, 1.5).
+        device: Where the parameters are.
+        dtype: Type of the parameters.
 
     >>> Rosenbrock(start=(1.0, 1.0))(torch.zeros(1, 2)).item()
     0.0
     """
 
-    def __init__(self, start: tuple[float, float] = (-0.5, 1.5)) -> None:
-        super().__init__(start)
+    default_start = (-0.5, 1.5)
 
     def value(self, u: Tensor, v: Tensor) -> Tensor:
         """Return Rosenbrock's function at (u, v), elementwise."""
@@ -117,14 +150,15 @@ class Beale(_NoisyFunction2d):
     parameters are the scalars `u` and `v`. The minimum is 0 at (3, 0.5).
 
     Args:
-        start: First values of u and v.
+        start: First values of u and v; None is (-4.5, 4.5).
+        device: Where the parameters are.
+        dtype: Type of the parameters.
 
     >>> Beale(start=(3.0, 0.5))(torch.zeros(1, 2)).item()
     0.0
     """
 
-    def __init__(self, start: tuple[float, float] = (-4.5, 4.5)) -> None:
-        super().__init__(start)
+    default_start = (-4.5, 4.5)
 
     def value(self, u: Tensor, v: Tensor) -> Tensor:
         """Return Beale's function at (u, v), elementwise."""
@@ -139,14 +173,15 @@ class Branin(_NoisyFunction2d):
     parameters are the scalars `u` and `v`. The minimum is 0.3979 at (π, 2.275) and two more points.
 
     Args:
-        start: First values of u and v.
+        start: First values of u and v; None is (2.5, 12.5).
+        device: Where the parameters are.
+        dtype: Type of the parameters.
 
     >>> round(Branin(start=(math.pi, 2.275))(torch.zeros(1, 2)).item(), 4)
     0.3979
     """
 
-    def __init__(self, start: tuple[float, float] = (2.5, 12.5)) -> None:
-        super().__init__(start)
+    default_start = (2.5, 12.5)
 
     def value(self, u: Tensor, v: Tensor) -> Tensor:
         """Return Branin's function at (u, v), elementwise."""

@@ -1,8 +1,25 @@
-"""Checks of what users hand to the networks, shared by all of them."""
+"""Checks of what users hand to the networks, shared by all of them.
+
+The checks of inputs return their input. `torch.fx` records them as nodes of the graph, and a node
+whose result nobody uses would be taken for dead code.
+"""
 
 import math
 
 from torch import Tensor
+
+ImageSize = int | tuple[int, int]
+"""The height and width of images: one number for squares, or both."""
+
+
+def pair(size: ImageSize) -> tuple[int, int]:
+    """Return (height, width)."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def unpair(size: tuple[int, int]) -> ImageSize:
+    """Return one number for a square, as which layers print it."""
+    return size[0] if size[0] == size[1] else size
 
 
 def check_positive(**values: int) -> None:
@@ -10,6 +27,13 @@ def check_positive(**values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
+
+
+def check_image_size(size: ImageSize, model: str, *, at_least: int = 1) -> tuple[int, int]:
+    """Return (height, width), or raise a `ValueError` where one is below `at_least`."""
+    if min(pair(size)) < at_least:
+        raise ValueError(f"image_size must be at least {at_least} for {model}, got {size}.")
+    return pair(size)
 
 
 def check_dropout(**rates: float) -> None:
@@ -21,8 +45,8 @@ def check_dropout(**rates: float) -> None:
             )
 
 
-def check_floating(x: Tensor, name: str, what: str = "images") -> None:
-    """Raise a `ValueError` unless `x` is of a floating-point type.
+def check_floating(x: Tensor, name: str, what: str = "images") -> Tensor:
+    """Return `x`, or raise a `ValueError` unless it is of a floating-point type.
 
     Arithmetic on bytes wraps around, which would give wrong numbers instead of an error.
 
@@ -36,39 +60,40 @@ def check_floating(x: Tensor, name: str, what: str = "images") -> None:
             f"{name} takes {what} of a floating-point type, got {x.dtype}. Convert them first, "
             "for instance bytes with x.float() / 255."
         )
+    return x
 
 
-def check_images(x: Tensor, model: str, channels: int, *, size: int | None = None) -> None:
-    """Raise a `ValueError` unless `x` is (B, channels, H, W) of floating point.
-
-    H and W must equal `size`, where it is given.
+def check_images(
+    x: Tensor, model: str, channels: int, *, size: tuple[int, int] | None = None
+) -> Tensor:
+    """Return `x`, or raise a `ValueError` unless it is (B, channels, H, W) of floating point.
 
     Args:
         x: What the model was called with.
         model: Name for the message.
         channels: The number of channels the model was built for.
-        size: The only allowed height and width; None allows all.
+        size: The only allowed (H, W); None allows all.
     """
-    expected = "H, W" if size is None else f"{size}, {size}"
+    expected = "H, W" if size is None else f"{size[0]}, {size[1]}"
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(
             f"{model} takes images (B, {channels}, {expected}), got shape {tuple(x.shape)}. "
             "Images are channels first, in batches."
         )
     height, width = x.shape[2], x.shape[3]
-    if size is not None and (height != size or width != size):
+    if size is not None and (height != size[0] or width != size[1]):
         raise ValueError(
-            f"{model} was built for images of {size}x{size}, got {height}x{width}. Resize them, "
-            "or build the model for this size."
+            f"{model} was built for images of {size[0]}x{size[1]}, got {height}x{width}. Resize "
+            f"them, or build the model with image_size=({height}, {width})."
         )
-    check_floating(x, model)
+    return check_floating(x, model)
 
 
-def check_features(x: Tensor, model: str, features: int) -> None:
-    """Raise a `ValueError` unless `x` is floating (B, ...) with `features` numbers an example."""
+def check_features(x: Tensor, model: str, features: int) -> Tensor:
+    """Return `x`, or raise a `ValueError` unless it is floating (B, ...) of `features` values."""
     if x.ndim < 2 or math.prod(x.shape[1:]) != features:
         raise ValueError(
-            f"{model} takes {features} numbers an example, got shape {tuple(x.shape)}. "
+            f"{model} takes {features} values per example, got shape {tuple(x.shape)}. "
             "The first dimension is the batch."
         )
-    check_floating(x, model, "examples")
+    return check_floating(x, model, "examples")

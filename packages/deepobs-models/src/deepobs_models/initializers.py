@@ -1,16 +1,14 @@
-"""TensorFlow's truncated and Glorot initialisers, and layers that are built with them.
+"""TensorFlow's truncated and Glorot initialisers.
 
 All random numbers come from the CPU generator in at least single precision and are then copied into
 the tensor, so a seed gives the same weights whatever device a model is built on.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from deepobs_models.checks import check_floating
 
@@ -18,9 +16,6 @@ Initializer = Callable[[Tensor], Tensor]
 
 # The standard deviation of a standard normal distribution truncated to [-2, 2].
 _STD_OF_TRUNCATED = 0.87962566103423978
-
-_M = TypeVar("_M", bound=nn.Module)
-_Layer = TypeVar("_Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def compute_fans(shape: torch.Size | tuple[int, ...]) -> tuple[int, int]:
@@ -118,75 +113,3 @@ def glorot_uniform_(
     """
     bound = math.sqrt(6 / sum(compute_fans(tensor.shape) if fans is None else fans))
     return _fill(tensor, lambda values: values.uniform_(-bound, bound, generator=generator))
-
-
-# What the reset_parameters of torch's linear, convolutional, recurrent and embedding layers call.
-# Some of nn.init hand themselves to the mode as a whole, others arrive as the tensor's method.
-_RANDOM_FILLS = frozenset(
-    {
-        Tensor.uniform_,
-        Tensor.normal_,
-        nn.init.uniform_,
-        nn.init.normal_,
-        nn.init.kaiming_uniform_,
-    }
-)
-
-
-class _SkipRandomInit(TorchFunctionMode):
-    """Leave tensors as they are where a stock layer would fill them with random numbers."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in _RANDOM_FILLS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
-
-
-def build_uninitialized(layer: Callable[..., _M], *args: Any, **kwargs: Any) -> _M:
-    """Build a layer without its own random initialisation.
-
-    The parameters hold arbitrary values until they are filled, and no generator moves, so a seed
-    means the same on every device. `torch.nn.utils.skip_init` takes no recurrent layers, and its
-    way over the meta device takes over a second in the first call.
-
-    Args:
-        layer: A class of layers.
-        *args: What the class takes.
-        **kwargs: What the class takes.
-    """
-    with _SkipRandomInit():
-        return layer(*args, **kwargs)
-
-
-def build_layer(
-    layer: Callable[..., _Layer],
-    *args: Any,
-    weight_init: Initializer,
-    bias_init: float = 0.0,
-    **kwargs: Any,
-) -> _Layer:
-    """Build a stock layer whose weight is filled by a function and whose bias by a constant.
-
-    Args:
-        layer: `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d`.
-        *args: What the class takes.
-        weight_init: Fills the weight in place.
-        bias_init: The first value of the bias, where there is one.
-        **kwargs: What the class takes.
-
-    >>> layer = build_layer(nn.Linear, 3, 2, weight_init=glorot_normal_, bias_init=0.1)
-    >>> layer.bias.tolist()
-    [0.10000000149011612, 0.10000000149011612]
-    """
-    module = build_uninitialized(layer, *args, **kwargs)
-    weight_init(module.weight)
-    if module.bias is not None:
-        nn.init.constant_(module.bias, bias_init)
-    return module

@@ -1,7 +1,9 @@
-"""The networks by name."""
+"""Networks by name."""
 
 import difflib
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +13,7 @@ from torch import nn
 from deepobs_models.all_cnn_c import AllCNNC
 from deepobs_models.analytic import Beale, Branin, Quadratic, Rosenbrock
 from deepobs_models.char_lstm import CharLSTM
+from deepobs_models.checks import ImageSize, pair
 from deepobs_models.inception import InceptionV3
 from deepobs_models.linear import MLP, LogisticRegression
 from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
@@ -18,17 +21,41 @@ from deepobs_models.vae import VAE
 from deepobs_models.vgg import VGG
 from deepobs_models.wide_resnet import WideResNet
 
+
+def _of_images(network: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Let a network of `in_features` values take the arguments of the networks of images."""
+
+    def build(
+        *, in_channels: int = 1, image_size: ImageSize = 28, in_features: int = 0, **kwargs: Any
+    ) -> nn.Module:
+        height, width = pair(image_size)
+        return network(in_features=in_features or in_channels * height * width, **kwargs)
+
+    own = inspect.signature(network).parameters.values()
+    new = [p for p in inspect.signature(build).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    names = {p.name for p in new}
+    build.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in names), *new]
+    )
+    return build
+
+
 _MODELS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
-        "logreg": LogisticRegression,
-        "mlp": MLP,
+        "logreg": _of_images(LogisticRegression),
+        "mlp": _of_images(MLP),
         "2c2d": Net2c2d,
         "3c3d": Net3c3d,
-        "vgg16": partial(VGG, 16),
-        "vgg19": partial(VGG, 19),
+        **{f"vgg{depth}": partial(VGG, depth=depth) for depth in (11, 13, 16, 19)},
+        **{
+            f"vgg{depth}_bn": partial(VGG, depth=depth, batch_norm=True)
+            for depth in (11, 13, 16, 19)
+        },
         "allcnnc": AllCNNC,
-        "wrn164": partial(WideResNet, 16, 4),
-        "wrn404": partial(WideResNet, 40, 4),
+        "wrn": WideResNet,
+        "wrn164": partial(WideResNet, depth=16, widen_factor=4),
+        "wrn404": partial(WideResNet, depth=40, widen_factor=4, num_classes=100),
+        "wrn2810": partial(WideResNet, depth=28, widen_factor=10),
         "inception_v3": InceptionV3,
         "vae": VAE,
         "char_lstm": CharLSTM,
@@ -39,32 +66,56 @@ _MODELS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     }
 )
 
+# Other libraries' names of arguments.
+_SYNONYMS = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": "dropout"}
 
-def list_models() -> list[str]:
-    """Return the names that `create_model` knows.
 
-    >>> list_models()[:4]
-    ['logreg', 'mlp', '2c2d', '3c3d']
+def list_models(patterns: str | Iterable[str] = "*") -> list[str]:
+    """Return the names that `create_model` knows, or those that match a pattern.
+
+    Args:
+        patterns: One or several patterns with `*` and `?`, such as ``"vgg*"``.
+
+    >>> list_models("vgg*_bn")
+    ['vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn']
     """
-    return list(_MODELS)
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    return [name for name in _MODELS if any(fnmatchcase(name, p.lower()) for p in wanted)]
 
 
 def create_model(name: str, **kwargs: Any) -> nn.Module:
     """Build a network by name.
 
+    All take `device` and `dtype`. All that classify take `num_classes`, all of images `in_channels`
+    and `image_size`; those with dropout take `dropout`. `in_chans`, `img_size` and `drop_rate` are
+    understood, too. Everything has a default, the original's where it has one.
+
     Args:
         name: One of `list_models()`.
-        **kwargs: Arguments of the class; the VGGs and Wide ResNets need `num_classes`, the
-            quadratic its `hessian`.
+        **kwargs: Arguments of the class.
 
     Raises:
         ValueError: There is no such name.
+        TypeError: The network takes no such argument.
 
-    >>> create_model("wrn164", num_classes=10)(torch.zeros(1, 3, 32, 32)).shape
-    torch.Size([1, 10])
+    >>> create_model("wrn164", num_classes=5)(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 5])
     """
     if name not in _MODELS:
-        close = difflib.get_close_matches(name, _MODELS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"Unknown model {name!r}.{hint} There are: {', '.join(_MODELS)}.")
-    return _MODELS[name](**kwargs)
+        raise ValueError(f"Unknown model {name!r}.{_hint(name, _MODELS)}")
+    build = _MODELS[name]
+    known = list(inspect.signature(build).parameters)
+    arguments = {_SYNONYMS.get(key, key): value for key, value in kwargs.items()}
+    if "num_classes" in arguments and "vocab_size" in known:
+        arguments["vocab_size"] = arguments.pop("num_classes")
+    for key in arguments:
+        if key not in known:
+            raise TypeError(f"{name} takes no argument {key!r}.{_hint(key, known)}")
+    return build(**arguments)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{hint} There are: {', '.join(known)}."

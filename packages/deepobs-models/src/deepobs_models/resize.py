@@ -1,15 +1,20 @@
-"""TensorFlow 1's bilinear resize, and pooling over all positions."""
+"""TensorFlow 1's bilinear resize.
+
+deepobs-data has its own for preparing images, since neither package needs the other; a test of the
+repository compares them.
+"""
 
 import torch
 from torch import Tensor, nn
 
-from deepobs_models.checks import check_floating, check_positive
+from deepobs_models.checks import ImageSize, check_floating, check_positive, pair
+from deepobs_models.tracing import is_symbolic
 
 
 def _interpolate(x: Tensor, dim: int, size: int) -> Tensor:
     """Interpolate one axis linearly; output i lies at i·(n/size) of the input."""
     n = x.shape[dim]
-    if n == size:
+    if not is_symbolic(n) and n == size:
         return x
     position = torch.arange(size, device=x.device) * n
     lower = position // size
@@ -44,11 +49,14 @@ def legacy_bilinear_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return _interpolate(_interpolate(x, -2, size[0]), -1, size[1])
 
 
+torch.fx.wrap("legacy_bilinear_resize")
+
+
 class LegacyBilinearResize(nn.Module):
-    """`legacy_bilinear_resize` to a square, as a layer. Input (B, C, H, W), output (B, C, n, n).
+    """`legacy_bilinear_resize` as a layer. Input (B, C, H, W), output (B, C, *size).
 
     Args:
-        size: The new height and width.
+        size: The new height and width, one number or both.
 
     Raises:
         ValueError: A size below 1; images of an integer type.
@@ -57,27 +65,16 @@ class LegacyBilinearResize(nn.Module):
     torch.Size([1, 3, 224, 224])
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: ImageSize) -> None:
         super().__init__()
-        check_positive(size=size)
-        self.size = size
+        self.size = pair(size)
+        check_positive(size=min(self.size))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the resized images."""
-        return legacy_bilinear_resize(x, (self.size, self.size))
+        return legacy_bilinear_resize(x, self.size)
 
     def extra_repr(self) -> str:
         """Return the arguments, for printing the module."""
-        return str(self.size)
-
-
-class GlobalAvgPool2d(nn.Module):
-    """Mean over all positions. Input (B, C, H, W), output (B, C).
-
-    >>> GlobalAvgPool2d()(torch.ones(2, 8, 6, 6)).shape
-    torch.Size([2, 8])
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the mean of each channel."""
-        return x.mean(dim=(2, 3))
+        height, width = self.size
+        return str(height) if height == width else f"({height}, {width})"

@@ -2,19 +2,18 @@
 
 from functools import partial
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from deepobs_models.checks import check_images, check_positive
-from deepobs_models.initializers import (
-    build_layer,
-    glorot_normal_,
-    glorot_uniform_,
-    truncated_normal_,
-)
-from deepobs_models.padding import same_max_pool2d, same_output_size
+from deepobs_models.building import Device, Factory, build_layer
+from deepobs_models.checks import ImageSize, check_image_size, check_positive
+from deepobs_models.classifier import ImageClassifier
+from deepobs_models.initializers import glorot_normal_, glorot_uniform_, truncated_normal_
+from deepobs_models.padding import same_output_size
+from deepobs_models.pooling import same_max_pool2d
 
 
-class Net2c2d(nn.Sequential):
+class Net2c2d(ImageClassifier):
     """Two convolutions with max-pooling, then two dense layers.
 
     DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_2c2d.py`. Kernels from a normal distribution
@@ -30,44 +29,57 @@ class Net2c2d(nn.Sequential):
     Args:
         num_classes: Number of classes.
         in_channels: Channels of the images.
-        image_size: Height and width of the images.
+        image_size: Height and width of the images, one number or both.
+        device: Where the parameters are.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: A size below 1; images of another shape or of an integer type.
     """
 
+    head_name = "flatten"
+    classifier_name = "dense2"
+
     def __init__(
-        self, num_classes: int = 10, *, in_channels: int = 1, image_size: int = 28
+        self,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 1,
+        image_size: ImageSize = 28,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+        check_positive(num_classes=num_classes, in_channels=in_channels)
+        size = check_image_size(image_size, "Net2c2d")
         super().__init__()
+        self.num_classes = num_classes
         self.in_channels = in_channels
-        self.image_size = image_size
+        self.image_size = size
+        self.num_features = 1024
+        self.feature_info = [
+            {"num_chs": 32, "reduction": 2, "module": "pool1"},
+            {"num_chs": 64, "reduction": 4, "module": "pool2"},
+        ]
+        factory: Factory = {"device": device, "dtype": dtype}
         weight = partial(truncated_normal_, std=0.05)
-        conv = partial(build_layer, nn.Conv2d, weight_init=weight, bias_init=0.05)
-        dense = partial(build_layer, nn.Linear, weight_init=weight, bias_init=0.05)
-        halved = same_output_size(image_size, 2)
-        quartered = same_output_size(halved, 2)
+        conv = partial(build_layer, nn.Conv2d, weight_init=weight, bias_init=0.05, **factory)
+        dense = partial(build_layer, nn.Linear, weight_init=weight, bias_init=0.05, **factory)
+        self.new_classifier = partial(dense, self.num_features)
+        halved = same_output_size(size, 2)
+        height, width = same_output_size(halved, 2)
         self.conv1 = conv(in_channels, 32, 5, padding=2)
         self.relu1 = nn.ReLU()
-        self.pool1 = same_max_pool2d(2, 2, input_size=image_size)
+        self.pool1 = same_max_pool2d(2, 2, input_size=size)
         self.conv2 = conv(32, 64, 5, padding=2)
         self.relu2 = nn.ReLU()
         self.pool2 = same_max_pool2d(2, 2, input_size=halved)
         self.flatten = nn.Flatten()
-        self.dense1 = dense(64 * quartered**2, 1024)
+        self.dense1 = dense(64 * height * width, 1024)
         self.relu3 = nn.ReLU()
-        self.dense2 = dense(1024, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, num_classes) of images x (B, C, H, W)."""
-        check_images(x, "Net2c2d", self.in_channels, size=self.image_size)
-        for layer in self:
-            x = layer(x)
-        return x
+        self.dense2 = self.new_classifier(num_classes)
 
 
-class Net3c3d(nn.Sequential):
+class Net3c3d(ImageClassifier):
     """Three convolutions with max-pooling, then three dense layers.
 
     DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_3c3d.py`. Convolution kernels from Keras'
@@ -86,28 +98,47 @@ class Net3c3d(nn.Sequential):
     Args:
         num_classes: Number of classes.
         in_channels: Channels of the images.
-        image_size: Height and width of the images, at least 9.
+        image_size: Height and width of the images, at least 9, one number or both.
+        device: Where the parameters are.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: A size below 1 or images too small for the net; images of another shape
             or of an integer type.
     """
 
+    head_name = "flatten"
+    classifier_name = "dense3"
+
     def __init__(
-        self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32
+        self,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 3,
+        image_size: ImageSize = 32,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         check_positive(num_classes=num_classes, in_channels=in_channels)
-        if image_size < 9:
-            raise ValueError(f"image_size must be at least 9 for Net3c3d, got {image_size}.")
+        size = check_image_size(image_size, "Net3c3d", at_least=9)
         super().__init__()
+        self.num_classes = num_classes
         self.in_channels = in_channels
-        self.image_size = image_size
-        after1 = image_size - 4
-        after2 = same_output_size(after1, 2) - 2
+        self.image_size = size
+        self.num_features = 256
+        self.feature_info = [
+            {"num_chs": 64, "reduction": 2, "module": "pool1"},
+            {"num_chs": 96, "reduction": 4, "module": "pool2"},
+            {"num_chs": 128, "reduction": 8, "module": "pool3"},
+        ]
+        factory: Factory = {"device": device, "dtype": dtype}
+        conv = partial(build_layer, nn.Conv2d, weight_init=glorot_normal_, **factory)
+        dense = partial(build_layer, nn.Linear, weight_init=glorot_uniform_, **factory)
+        self.new_classifier = partial(dense, self.num_features)
+        after1 = _unpadded(size, 5)
+        after2 = _unpadded(same_output_size(after1, 2), 3)
         after3 = same_output_size(after2, 2)
-        last = same_output_size(after3, 2)
-        conv = partial(build_layer, nn.Conv2d, weight_init=glorot_normal_)
-        dense = partial(build_layer, nn.Linear, weight_init=glorot_uniform_)
+        height, width = same_output_size(after3, 2)
         self.conv1 = conv(in_channels, 64, 5)
         self.relu1 = nn.ReLU()
         self.pool1 = same_max_pool2d(3, 2, input_size=after1)
@@ -118,15 +149,13 @@ class Net3c3d(nn.Sequential):
         self.relu3 = nn.ReLU()
         self.pool3 = same_max_pool2d(3, 2, input_size=after3)
         self.flatten = nn.Flatten()
-        self.dense1 = dense(128 * last**2, 512)
+        self.dense1 = dense(128 * height * width, 512)
         self.relu4 = nn.ReLU()
         self.dense2 = dense(512, 256)
         self.relu5 = nn.ReLU()
-        self.dense3 = dense(256, num_classes)
+        self.dense3 = self.new_classifier(num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, num_classes) of images x (B, C, H, W)."""
-        check_images(x, "Net3c3d", self.in_channels, size=self.image_size)
-        for layer in self:
-            x = layer(x)
-        return x
+
+def _unpadded(size: tuple[int, int], kernel_size: int) -> tuple[int, int]:
+    """Return the size after an unpadded convolution of stride 1."""
+    return size[0] - kernel_size + 1, size[1] - kernel_size + 1

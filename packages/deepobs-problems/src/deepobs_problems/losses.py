@@ -48,21 +48,22 @@ def model_output(output: Tensor, batch: Batch) -> Tensor:
 def inception_loss(output: Any, batch: Batch) -> Tensor:
     """Return Inception v3's label-smoothed cross-entropy, `(B,)`.
 
-    `output.logits` and `output.aux_logits` are `(B, C)`; the auxiliary head counts with weight 0.4
-    where there is one, which is in training (DeepOBS 1.1.2, `imagenet_inception_v3.py`).
+    The output is logits `(B, C)`, in training also those of the auxiliary head, as
+    `output.logits` and `output.aux_logits`, which count with weight 0.4 (DeepOBS 1.1.2,
+    `imagenet_inception_v3.py`).
     """
 
     def smoothed(logits: Tensor) -> Tensor:
         return F.cross_entropy(logits, batch.y, reduction="none", label_smoothing=LABEL_SMOOTHING)
 
-    if output.aux_logits is None:
-        return smoothed(output.logits)
+    if isinstance(output, Tensor):
+        return smoothed(output)
     return smoothed(output.logits) + AUXILIARY_WEIGHT * smoothed(output.aux_logits)
 
 
 def inception_accuracy(output: Any, batch: Batch) -> Tensor:
     """Return the accuracy `(B,)` of Inception v3's main head."""
-    return accuracy(output.logits, batch)
+    return accuracy(output if isinstance(output, Tensor) else output.logits, batch)
 
 
 def vae_loss(output: Any, batch: Batch) -> Tensor:
