@@ -13,7 +13,7 @@ from scipy import stats
 
 from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, check_level, check_resamples, quantiles
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.result import FINISHED, RunResult
+from deepobs_runner.results.result import RunResult
 
 Row = dict[str, Any]
 
@@ -78,9 +78,9 @@ def is_diverged(run: RunResult) -> bool:
     return False
 
 
-def is_finished(run: RunResult) -> bool:
-    """Whether a run came to an end of its own and has a record."""
-    return run.status in FINISHED and len(run.records) > 0
+def is_counted(run: RunResult) -> bool:
+    """Whether the end of a run counts in a comparison: it is finished and was evaluated."""
+    return run.finished and len(run.records) > 0
 
 
 def final_value(run: RunResult, metric: Metric) -> float:
@@ -188,7 +188,7 @@ def summarize_end(
         UsageError: a level outside (0, 1), no resamples, no such kind.
     """
     check_level(level)
-    finished = [run for run in runs if is_finished(run) or (unfinished and run.records)]
+    finished = [run for run in runs if is_counted(run) or (unfinished and run.records)]
     having = [r for r in finished if metric.name in r.records[-1]["metrics"].get(metric.split, {})]
     if not having:
         return None
@@ -284,7 +284,7 @@ def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Diverg
         UsageError: a level outside (0, 1).
     """
     check_level(level)
-    finished = [run for run in runs if is_finished(run)]
+    finished = [run for run in runs if is_counted(run)]
     count, total = sum(map(is_diverged, finished)), len(finished)
     rate = low = high = math.nan
     if total:

@@ -13,8 +13,8 @@ from deepobs_runner.analysis.bootstrap import quantiles
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
+    is_counted,
     is_diverged,
-    is_finished,
     ranked,
     value_of,
 )
@@ -116,7 +116,7 @@ def learning_rate_sensitivity(
     lost: dict[float, int] = {}
     for run in results:
         rate = rate_of(run)
-        if rate is None or not is_finished(run):
+        if rate is None or not is_counted(run):
             continue
         if seed is not None and run.config.seed != seed:
             continue
@@ -146,7 +146,7 @@ def sensitivity_of(runs: Sequence[RunResult], metric: Metric) -> Sensitivity:
     seeds: dict[float, set[int]] = {}
     for run in runs:
         rate = rate_of(run)
-        if rate is not None and is_finished(run):
+        if rate is not None and is_counted(run):
             seeds.setdefault(rate, set()).add(run.config.seed)
     common = set.intersection(*seeds.values())
     return learning_rate_sensitivity(runs, metric, seed=min(common)) if common else curve

@@ -11,7 +11,7 @@ from deepobs_runner.analysis.bootstrap import quantiles
 from deepobs_runner.analysis.metrics import (
     Metric,
     final_value,
-    is_finished,
+    is_counted,
     metric_of,
     ranked,
 )
@@ -52,7 +52,7 @@ def choose(settings: Iterable[Setting]) -> dict[str, list[Setting]]:
 
 
 def _choose(settings: Sequence[Setting]) -> Setting:
-    counts = [sum(map(is_finished, setting.runs)) for setting in settings]
+    counts = [sum(map(is_counted, setting.runs)) for setting in settings]
     if not any(counts):
         counts = [len(setting.runs) for setting in settings]
     most = max(counts)
@@ -82,7 +82,7 @@ def median_final(runs: Sequence[RunResult], metric: Metric) -> float:
     A run that diverged or lacks the metric is worse than every other; without a finished run the
     median is worse than any number.
     """
-    values = np.array([final_value(run, metric) for run in runs if is_finished(run)])
+    values = np.array([final_value(run, metric) for run in runs if is_counted(run)])
     return float(quantiles(ranked(values, metric), [0.5])[0]) if len(values) else metric.worst
 
 

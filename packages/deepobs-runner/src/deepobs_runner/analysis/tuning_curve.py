@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_finished
+from deepobs_runner.analysis.metrics import Metric, Row, final_value, is_counted
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import trials_of
 
@@ -49,7 +49,7 @@ def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarr
     with its value before training; without one it is left out.
     """
     values, untrained = [], 0
-    for runs in trials_of(without_copies(filter(is_finished, results))):
+    for runs in trials_of(without_copies(filter(is_counted, results))):
         run = runs[0]
         before = run.series(metric.split, metric.name)[0]
         after = final_value(run, metric)

@@ -30,7 +30,7 @@ from deepobs_runner.plans.write import Winners, write_plans
 from deepobs_runner.report.notes import settings_by_problem
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import show
-from deepobs_runner.results.result import result_path
+from deepobs_runner.results.result import FINISHED, result_path
 from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import evaluations_of, report_progress
@@ -272,8 +272,7 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
     lines = []
     for t in tuned:
         name = f"{t.candidate.optimizer} on {t.problem}"
-        failed = [trial for trial in t.trials if trial.status not in ("done", "stopped", "pruned")]
-        failed = [trial for trial in failed if trial.status != "diverged"]
+        failed = [trial for trial in t.trials if trial.status not in (*FINISHED, "pruned")]
         if t.winner is None:
             states = sorted({trial.status for trial in t.trials})
             lines.append(

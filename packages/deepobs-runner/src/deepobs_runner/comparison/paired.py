@@ -15,8 +15,8 @@ import numpy as np
 from deepobs_runner.analysis.metrics import (
     Metric,
     Row,
+    is_counted,
     is_diverged,
-    is_finished,
     metric_of,
     ranked,
     value_of,
@@ -194,7 +194,7 @@ def _values(
     of = value_of(kind)
     values: dict[int, float] = {}
     for run in setting.runs:
-        if metric is None or not is_finished(run):
+        if metric is None or not is_counted(run):
             continue
         value = of(run, metric)
         if math.isfinite(value) or is_diverged(run):

@@ -18,7 +18,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.results.labels import shared_hyperparams, show
 from deepobs_runner.results.result import ORIGINAL, RunResult
-from deepobs_runner.results.settings import Setting, counted, settings_of
+from deepobs_runner.results.settings import Setting, completed_or_all, settings_of
 
 
 def settings_by_problem(
@@ -123,7 +123,7 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
     """Say which means leave runs out, or are of runs that should be left out."""
     sentences = []
     for setting in settings:
-        averaged = counted(setting.runs)
+        averaged = completed_or_all(setting.runs)
         kept = {id(run) for run in averaged}
         out = [run for run in setting.runs if id(run) not in kept]
         if out:
@@ -132,7 +132,7 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
                 f"not end by themselves ({describe_statuses(out)}); their ends are left out of the "
                 "numbers."
             )
-        elif averaged[0].status not in ("done", "diverged"):
+        elif not averaged[0].completed:
             sentences.append(
                 f"{setting.problem}: no run of {setting.label} is done "
                 f"({describe_statuses(averaged)}); the numbers are of where they are."

@@ -15,7 +15,7 @@ from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.tables.table import NOTHING, longest_word, spread_text
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import Setting, counted
+from deepobs_runner.results.settings import Setting, completed_or_all
 
 INDENT = 2
 """Of a setting below its problem."""
@@ -167,7 +167,7 @@ def _numbers(shown: Sequence[Setting]) -> list[Column]:
 def _ends(heading: str, shown: Sequence[Setting], metric: Metric) -> Column:
     """Return mean and spread of a metric at the end of the runs that count."""
     found = (
-        summarize_end(counted(setting.runs), metric, resamples=None, unfinished=True)
+        summarize_end(completed_or_all(setting.runs), metric, resamples=None, unfinished=True)
         for setting in shown
     )
     texts = [NOTHING if end is None else spread_text(end.mean, end.std) for end in found]
@@ -176,7 +176,7 @@ def _ends(heading: str, shown: Sequence[Setting], metric: Metric) -> Column:
 
 def _seeds(runs: Sequence[RunResult]) -> str:
     """Return how many runs there are, and how many of them the numbers are of."""
-    averaged = len(counted(runs))
+    averaged = len(completed_or_all(runs))
     return str(averaged) if averaged == len(runs) else f"{averaged} of {len(runs)}"
 
 

@@ -228,7 +228,7 @@ def pack_baselines(
         UsageError: nothing is finished, the name is taken, or the folder holds something.
     """
     _check_name(name)
-    kept = [result for result in results if result.status in ("done", "diverged")]
+    kept = [result for result in results if result.completed]
     if not kept:
         raise UsageError("No run is done, so there is nothing to make a baseline set of.")
     if folder.exists() and any(folder.iterdir()):

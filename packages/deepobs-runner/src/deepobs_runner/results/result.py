@@ -20,6 +20,10 @@ SCHEMA = 1
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 
 FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
+"""Statuses of a run that ended without an error; `stopped` by a limit or by who watched it."""
+
+COMPLETED: tuple[Status, ...] = ("done", "diverged")
+"""Statuses of a run that ended by itself: there is nothing left to train."""
 
 YOURS = "yours"
 OFFICIAL = "official"
@@ -45,6 +49,21 @@ class RunResult:
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     path: Path | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, with or without an error."""
+        return self.status != "running"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended without an error, see `FINISHED`."""
+        return self.status in FINISHED
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run ended by itself, see `COMPLETED`."""
+        return self.status in COMPLETED
 
     def series(self, split: str, metric: str) -> np.ndarray:
         """Return a metric at every evaluation, `(records,)`; NaN where there is no number.
@@ -215,7 +234,7 @@ def without_copies(
 
 def _rank(result: RunResult) -> tuple[bool, bool]:
     named = result.path is not None and result.path.stem == result.config.id
-    return result.status in FINISHED, named
+    return result.finished, named
 
 
 def by_setting(results: Iterable[RunResult]) -> list[list[RunResult]]:

@@ -139,11 +139,11 @@ def _trial_id(config: RunConfig) -> str:
     return replace(config, seed=0, valid_size=0).id
 
 
-def counted(runs: Sequence[RunResult]) -> list[RunResult]:
+def completed_or_all(runs: Sequence[RunResult]) -> list[RunResult]:
     """Return the runs whose ends can be averaged: those that are done or diverged.
 
     One that was stopped, failed or is still running ended where something else decided. If there
     are no others, these are what there is.
     """
-    ended = [run for run in runs if run.status in ("done", "diverged")]
+    ended = [run for run in runs if run.completed]
     return ended or list(runs)

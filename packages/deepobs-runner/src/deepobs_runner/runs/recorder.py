@@ -12,7 +12,14 @@ import numpy as np
 
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.result import FINISHED, RunResult, Status, jsonable, result_path
+from deepobs_runner.results.result import (
+    COMPLETED,
+    FINISHED,
+    RunResult,
+    Status,
+    jsonable,
+    result_path,
+)
 from deepobs_runner.results.store import load_result, save_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, save_checkpoint
 from deepobs_runner.runs.time_limit import TimeLimit
@@ -179,7 +186,7 @@ class Recorder:
             self._add_to_last_clock("checkpoint", time.perf_counter() - self._received)
         self.result = replace(self.result, status=status, error=error)
         result = self._save()
-        if status in ("done", "diverged"):  # there is nothing to go on with
+        if status in COMPLETED:  # there is nothing to go on with
             checkpoint_path(self._execution.out, self.result.config.id).unlink(missing_ok=True)
         self._tracking.end(status)
         return result

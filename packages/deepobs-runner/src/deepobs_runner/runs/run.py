@@ -23,7 +23,7 @@ from deepobs_runner.errors import (
     UsageError,
 )
 from deepobs_runner.results.files import check_writable
-from deepobs_runner.results.result import FINISHED, RunResult
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import load_result, remove_leftovers
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.lock import run_lock
@@ -175,7 +175,7 @@ def can_skip(result: RunResult, execution: Execution) -> bool:
     limited = execution.time_limit is not None or execution.patience is not None
     if result.status == "stopped" and (execution.resume or not limited):
         return False
-    return result.status in FINISHED
+    return result.finished
 
 
 def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.result import FINISHED
 from deepobs_runner.tuning.ledger import Line, read_ledger, stored_studies
 from deepobs_runner.tuning.study import Study
 
@@ -84,8 +85,6 @@ def cost_of(study: Study, folder: Path) -> list[TuningCost]:
 
 def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Line]) -> TuningCost:
     states = [line["status"] for line in lines]
-    ended = sum(state in ("done", "stopped", "running") for state in states)
-    diverged, pruned = states.count("diverged"), states.count("pruned")
     return TuningCost(
         study=name,
         ruleset=study.ruleset,
@@ -94,9 +93,9 @@ def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Lin
         optimizer=optimizer,
         budget=study.budget,
         trials=len(lines),
-        diverged=diverged,
-        pruned=pruned,
-        failed=len(lines) - ended - diverged - pruned,
+        diverged=states.count("diverged"),
+        pruned=states.count("pruned"),
+        failed=sum(state not in (*FINISHED, "running", "pruned") for state in states),
         epochs=sum(line["epochs"] for line in lines),
         steps=sum(line["steps"] for line in lines),
         seconds=sum(line["seconds"] for line in lines),

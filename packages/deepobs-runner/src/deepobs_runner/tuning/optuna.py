@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from deepobs_runner.extensions import Requirement
+from deepobs_runner.results.result import FINISHED
 from deepobs_runner.seeds import seed_of
 from deepobs_runner.tuning.samplers import Point
 from deepobs_runner.tuning.spaces import Choice, Space
@@ -96,7 +97,7 @@ class OptunaSampler:
                 self._study.tell(asked, state=self._states.PRUNED)
             elif trial.merit is not None:
                 self._study.tell(asked, trial.merit)
-            elif trial.status in ("done", "stopped", "diverged"):
+            elif trial.status in FINISHED:
                 self._study.tell(asked, -math.inf)
             else:
                 self._study.tell(asked, state=self._states.FAIL)

@@ -33,7 +33,6 @@ from deepobs_runner.tuning.trials import (
 GENERATED = frozenset(entry.name for entry in list_datasets() if entry.kind == "synthetic")
 """Data sets that are made of random numbers."""
 
-ENDED = ("done", "diverged", "stopped", "failed")
 """Statuses of result files to which nothing will be added."""
 
 
@@ -227,7 +226,7 @@ def _make(
     def note(run: str) -> None:
         path = result_path(configs[run], execution.out)
         result = load_result(path) if path.exists() else None
-        if result is not None and result.status in ENDED:
+        if result is not None and result.ended:
             for trial in waiting[run]:
                 ledger.note(judge(result, split, trial.about()))
 
@@ -246,7 +245,7 @@ def _judged(asked: _Asked, outcome: Outcome, execution: Execution, split: str) -
     """Return the trial of an outcome, from its result file where that is complete."""
     path = result_path(asked.config, execution.out)
     result = load_result(path) if path.exists() else None
-    if result is not None and result.status in ENDED:
+    if result is not None and result.ended:
         return judge(result, split, asked.about())
     return Trial(
         **asked.about(), run=asked.config.id, status=outcome.status, message=outcome.reason
@@ -290,8 +289,8 @@ def _follow_pruned(
         (trial,) = asked
         path = result_path(trial.config, execution.out)
         stored = load_result(path) if path.exists() else None
-        wanted = ENDED if not retry_failed else tuple(s for s in ENDED if s != "failed")
-        if stored is None or stored.status not in wanted:
+        kept = stored is not None and (stored.finished if retry_failed else stored.ended)
+        if stored is None or not kept:
             outcome = _run_pruned(trial, sampler, study, execution, reporter)
             noted = _judged(trial, outcome, execution, study.rules.select_on)
         else:

@@ -26,7 +26,7 @@ from deepobs_runner.report.tables.table import (
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_setting, show
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import counted, key_of
+from deepobs_runner.results.settings import completed_or_all, key_of
 from deepobs_runner.text import last_line
 
 METRICS = {
@@ -192,7 +192,7 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
         runs: of one setting; those that did not end by themselves count if there are no others.
         level: of the interval; None: there is none.
     """
-    ended = counted(runs)
+    ended = completed_or_all(runs)
     row: dict[str, Any] = {
         "seeds": len(runs),
         "averaged": len(ended),

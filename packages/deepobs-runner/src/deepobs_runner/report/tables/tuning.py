@@ -17,7 +17,7 @@ from deepobs_runner.analysis import (
     seeds_for_mean,
     sensitivity_of,
 )
-from deepobs_runner.analysis.metrics import is_diverged, is_finished
+from deepobs_runner.analysis.metrics import is_counted, is_diverged
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.tables.table import (
     NOTHING,
@@ -192,7 +192,7 @@ def seeds_table(study: Study) -> Table:
         metric = metric_of(setting.runs)
         if metric is None:
             continue
-        values = np.array([final_value(r, metric) for r in setting.runs if is_finished(r)])
+        values = np.array([final_value(r, metric) for r in setting.runs if is_counted(r)])
         mean = float(values.mean()) if len(values) else float("nan")
         wanted = abs(mean) * WIDTH
         needed = seeds_for_mean(values, wanted, level=study.level) if wanted > 0 else None
@@ -239,7 +239,7 @@ def _decades(row: Row) -> str:
 
 def _diverged(setting: Setting, runs: list[RunResult], level: float) -> Row:
     """Return what diverged of the trials of an optimizer, and of the repeats of its setting."""
-    trials = [listed[0] for listed in trials_of(run for run in runs if is_finished(run))]
+    trials = [listed[0] for listed in trials_of(run for run in runs if is_counted(run))]
     several = len(trials) > 1
     ids = {run.config.id for run in trials} if several else set()
     repeats = [run for run in setting.runs if run.config.id not in ids]
