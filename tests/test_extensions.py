@@ -1,0 +1,139 @@
+"""The examples of docs/howto/extend.md work from outside: listed, used by runs, and reported."""
+
+import csv
+import io
+import json
+import math
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deepobs_runner import load_results
+from deepobs_runner.checks.installation import diagnose
+from deepobs_runner.cli import main
+from deepobs_runner.errors import UsageError
+from deepobs_runner.executors.registry import EXECUTORS
+from deepobs_runner.trackers import TRACKERS
+from deepobs_runner.tuning.rulesets import RULESETS
+from deepobs_runner.tuning.samplers import SAMPLERS
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "howto" / "extend.md"
+MODULES = dict(re.findall(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```", PAGE.read_text(), re.M | re.S))
+KINDS = {kind.noun: kind for kind in (TRACKERS, EXECUTORS, RULESETS, SAMPLERS)}
+NAMES = {
+    "tracker": ("best-loss", "best_loss.py:BestLoss"),
+    "executor": ("seeds-first", "seeds_first.py:EXECUTOR"),
+    "ruleset": ("quick", "quick.py:RULESET"),
+    "sampler": ("latin", "latin.py:SAMPLER"),
+}
+"""Of the examples: as an entry point, and with their file."""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Write the examples of the page into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("best_loss.py", "seeds_first.py", "quick.py", "latin.py"):
+        (tmp_path / name).write_text(MODULES[name])
+    return tmp_path
+
+
+@pytest.fixture
+def package(files, monkeypatch):
+    """Install the examples as the page says, by entry points."""
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.S)
+    groups = {}
+    for block in blocks:
+        groups |= tomllib.loads(block)["project"]["entry-points"]
+    lines = [
+        line
+        for group, points in groups.items()
+        if group.removeprefix("deepobs.").removesuffix("s") in KINDS
+        for line in (f"[{group}]", *(f"{name} = {place}" for name, place in points.items()))
+    ]
+    folder = files / "more_deepobs-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: more-deepobs\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(files)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_module_of_the_package_is_one(kind):
+    assert kind.built_in()
+    for name in kind.built_in():
+        kind.load(name)  # checks what the module defines
+    with pytest.raises(UsageError, match=rf"Unknown {kind.noun} 'none'.* Use {kind.built_in()[0]}"):
+        kind.find("none")
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("noun", KINDS)
+def test_entry_points_are_listed(noun, tmp_path):
+    name, _ = NAMES[noun]
+    assert KINDS[noun].names()[-1] == name
+    assert name in diagnose(None, tmp_path)["extensions"][f"{noun}s"]
+    with pytest.raises(UsageError, match=f"Did you mean '{name}'"):
+        KINDS[noun].find(name[:-1])
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("noun", KINDS)
+def test_what_is_no_extension_is_refused(noun):
+    with pytest.raises(UsageError, match=f"not a valid {noun}"):
+        KINDS[noun].find("seeds_first.py:__doc__")
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("place", [0, 1], ids=["entry point", "file"])
+def test_runs_use_a_tracker_and_an_executor(place, tmp_path):
+    words = ["bench", "SGD", "lr=0.01", "Adam", "lr=0.01", "--problem", "two_d_branin",
+             "--seeds", "2", "--steps", "3", "--out", "out"]  # fmt: skip
+    words += ["--track", NAMES["tracker"][place], "--executor", NAMES["executor"][place]]
+    assert main(words) == 0
+    results = load_results(tmp_path / "out")
+    assert len(results) == 4
+    begun = sorted(results, key=lambda result: result.path.stat().st_mtime_ns)
+    assert [result.config.seed for result in begun] == [42, 42, 43, 43]
+    folder = tmp_path / "out" / "tracking" / NAMES["tracker"][place].rpartition(":")[2]
+    for result in results:
+        best = min(result.series("test", "objective"))
+        assert (folder / f"{result.config.id}.txt").read_text() == f"{best:.6g} done\n"
+
+
+@pytest.mark.usefixtures("files")
+def test_an_executor_says_which_options_it_takes(capsys):
+    words = ["bench", "SGD", "lr=0.01", "--problem", "two_d_branin", "--out", "out"]
+    words += ["--executor", "seeds_first.py:EXECUTOR"]
+    assert main([*words, "--gpus-per-run", "1"]) == 2
+    assert "--gpus-per-run has no effect on --executor seeds_first.py" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("place", [0, 1], ids=["entry point", "file"])
+def test_studies_use_a_ruleset_and_a_sampler_and_are_reported(place, tmp_path, capsys):
+    ruleset, sampler = NAMES["ruleset"][place], NAMES["sampler"][place]
+    words = ["tune", "two_d_branin", "SGD", "--ruleset", ruleset, "--sampler", sampler]
+    assert main([*words, "--steps", "3", "--out", "out", "--quiet"]) == 0
+    (folder,) = (tmp_path / "out" / "tuning").iterdir()
+    assert folder.name.startswith(f"{ruleset.rpartition(':')[2]}-")
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    rates = sorted(line["point"]["lr"] for line in lines)
+    assert [int(2 * (4 + math.log10(rate))) for rate in rates] == list(range(8))  # of 1e-4 to 1
+    assert main([*words, "--steps", "3", "--out", "out", "--quiet"]) == 0  # the study is reopened
+    capsys.readouterr()
+    assert main(["table", "out", "cost", "--format", "csv", "--no-baselines"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["ruleset"], row["sampler"], row["trials"]) == (ruleset, sampler, "8")
+    seeds = {r.config.seed for r in load_results(tmp_path / "out") if r.config.valid_size == 0}
+    assert seeds == {42, 43, 44}
+
+
+def test_help_names_them(capsys):
+    with pytest.raises(SystemExit):
+        main(["tune", "--help"])
+    said = capsys.readouterr().out
+    for kind in KINDS.values():
+        assert all(name in said for name in kind.built_in())
