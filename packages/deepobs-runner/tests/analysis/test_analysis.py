@@ -3,6 +3,7 @@
 import doctest
 import itertools
 import math
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -27,6 +28,7 @@ from deepobs_runner.analysis import (
     tuned_settings,
 )
 from deepobs_runner.analysis.bootstrap import interval, quantiles
+from deepobs_runner.analysis.metrics import is_counted
 from deepobs_runner.analysis.tuning_curve import best_of
 from deepobs_runner.comparison import (
     Target,
@@ -172,6 +174,46 @@ def test_a_diverged_run_is_no_better_than_the_others():
     assert summarize_end(runs, LOSS, "best").mean == pytest.approx(5 / 3)
 
 
+ENDS = [  # status, error, whether the run counts
+    ("done", None, True),
+    ("diverged", None, True),
+    ("stopped", "no lower objective on valid for 3 epochs", True),
+    ("stopped", "pruned: worse than the median", True),
+    ("stopped", None, True),
+    ("stopped", "the time limit of 60 s was reached", False),
+    ("stopped", "The time limit of 60 s was reached.", False),
+    ("failed", "out of memory", False),
+    ("running", None, False),
+]
+
+
+@pytest.mark.parametrize(("status", "error", "right"), ENDS)
+def test_one_rule_says_which_runs_count(status, error, right):
+    """Every number of a setting rests on the same runs."""
+    runs = [run_of([3.0, 2.0], seed) for seed in (42, 43)]
+    runs.append(replace(run_of([3.0, 0.5], 44, status=status), error=error))
+    others = [run_of([3.0, 2.5], seed, optimizer="Adam") for seed in (42, 43, 44)]
+    number = 3 if right else 2
+    assert [is_counted(run) for run in runs] == [True, True, right]
+    end = summarize_end(runs, LOSS)
+    assert (end.runs, end.left_out) == (number, 3 - number)
+    assert len(times_to_target(runs, BAR).times) == number
+    assert published_speed(runs, BAR).runs == number
+    assert divergence_rate(runs).runs == number
+    assert learning_rate_sensitivity(runs, LOSS).runs.tolist() == [number]
+    (paired,) = compare_paired(tuned_settings([*runs, *others]), "SGD", "Adam")
+    assert len(paired.seeds) == number
+    rival = [run_of([3.0, 1.5], seed, lr=0.2) for seed in (42, 43)]
+    chosen = tuned_settings([*runs[1:], *rival])["p"][0].config.hyperparams["lr"]
+    assert chosen == (0.2 if not right or status == "diverged" else 0.1)
+
+
+def test_where_no_run_counts_all_with_a_record_do():
+    runs = [run_of([3.0, 2.0], status="running"), run_of([3.0], 43, status="failed")]
+    assert summarize_end([*runs, run_of([], 44, status="running")], LOSS).mean == 2.5
+    assert times_to_target(runs, BAR).times.tolist() == [1.0, 0.0]
+
+
 def test_end_of_few_runs():
     assert summarize_end([], LOSS) is None
     assert summarize_end([run_of([1.0])], ACCURACY) is None
@@ -181,7 +223,7 @@ def test_end_of_few_runs():
     assert math.isnan(single.low)
     assert summarize_end([run_of([1.0], s) for s in range(4)], LOSS).high == 1.0  # all equal
     unfinished = [run_of([1.0]), run_of([5.0], 43, status="running")]
-    assert summarize_end(unfinished, LOSS).unfinished == 1
+    assert summarize_end(unfinished, LOSS).left_out == 1
 
 
 def test_interval_of_a_mean_is_bca():

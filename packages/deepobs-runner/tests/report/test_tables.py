@@ -16,8 +16,10 @@ from deepobs_runner.report.tables.final import settings_table
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Cosine
 
+OUT_OF_TIME = "the time limit of 60 s was reached"
 
-def make(values=(3.0, 2.0, 1.0), *, status="done", steps=None, per_epoch=7, **settings):
+
+def make(values=(3.0, 2.0, 1.0), *, status="done", error=None, steps=None, per_epoch=7, **settings):
     settings = {"problem": "p", "optimizer": "SGD", "hyperparams": {"lr": 0.1}, **settings}
     records = [
         {"epoch": i, "steps": i * per_epoch, "metrics": {"test": {"objective": v}}}
@@ -25,7 +27,8 @@ def make(values=(3.0, 2.0, 1.0), *, status="done", steps=None, per_epoch=7, **se
     ]
     if steps is not None:
         records[-1]["steps"] = steps
-    return RunResult(config=RunConfig(**settings), status=status, records=tuple(records))
+    config = RunConfig(**settings)
+    return RunResult(config=config, status=status, error=error, records=tuple(records))
 
 
 def rows(*results):
@@ -102,11 +105,11 @@ def test_steps_within_an_epoch_from_the_command_line(tmp_path, capsys):
     assert result.epochs().tolist() == pytest.approx([0, 1, 9 / 7])
 
 
-def test_ends_of_runs_that_were_stopped_do_not_count():
+def test_ends_of_runs_that_something_else_cut_off_do_not_count():
     runs = [
         make(seed=1),
-        make([3.0, 2.0, 2.0], seed=2),
-        make([3.0, 50.0], seed=3, status="stopped"),
+        make([3.0, 2.0, 2.0], seed=2, status="stopped"),
+        make([3.0, 50.0], seed=3, status="stopped", error=OUT_OF_TIME),
         make([3.0], seed=4, status="failed"),
         make([3.0], seed=5, status="running"),
     ]
@@ -114,7 +117,9 @@ def test_ends_of_runs_that_were_stopped_do_not_count():
     assert row["final_test_objective"] == 1.5
     assert row["final_test_objective_std"] == pytest.approx(np.sqrt(0.5))
     assert (row["epochs"], row["seeds"], row["averaged"]) == ("0 to 2", 5, 2)
-    assert row["status"] == "2 done, 1 stopped, 1 failed, 1 running"
+    assert row["status"] == (
+        "1 done, 1 stopped early, 1 cut off by a time limit, 1 failed, 1 running"
+    )
     problems = settings_by_problem(runs, baselines=[])
     assert "2 of 5" in shown(problems)
     assert any("3 of 5 runs of SGD lr=0.1 did not end by themselves" in n for n in notes(problems))
@@ -129,11 +134,17 @@ def test_a_diverged_run_counts():
 
 
 def test_where_nothing_is_done_there_is_what_there_is():
-    runs = [make([3.0, 2.0], seed=1, status="stopped"), make([3.0], seed=2, status="running")]
+    runs = [
+        make([3.0, 2.0], seed=1, status="stopped", error=OUT_OF_TIME),
+        make([3.0], seed=2, status="running"),
+    ]
     (row,) = rows(*runs)
     assert row["final_test_objective"] == 2.5
     said = notes(settings_by_problem(runs, baselines=[]))
-    assert any("no run of SGD lr=0.1 is done (1 stopped, 1 running)" in note for note in said)
+    assert any(
+        "no run of SGD lr=0.1 is done (1 cut off by a time limit, 1 running)" in note
+        for note in said
+    )
 
 
 def test_generated_data_is_not_shown_with_official_results():
@@ -205,5 +216,5 @@ def test_the_range_of_epochs_in_the_csv(tmp_path):
     with (tmp_path / "out" / "tables" / "settings.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["epochs"], row["steps"]) == ("1 to 2", "7 to 14")
-    assert row["status"] == "1 done, 1 stopped"
+    assert row["status"] == "1 done, 1 stopped early"
     assert len(settings_of(load_results(folder))) == 1

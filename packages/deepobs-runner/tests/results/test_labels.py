@@ -177,6 +177,7 @@ def test_the_summary_fits(width, mixed):
             result(problem="fmnist_2c2d", optimizer="there:AdamWScheduleFree", seed=seed,
                    hyperparams=given, recipe="2019"),
             status="stopped" if mixed and seed == 44 else "done",
+            error="the time limit of 60 s was reached" if mixed and seed == 44 else None,
             records=tuple(
                 {"epoch": epoch, "steps": 7 * epoch - 3 * (mixed and epoch == 10),
                  "metrics": {"test": {"objective": 123 + seed / 1000, "accuracy": seed / 100}}}
@@ -193,6 +194,6 @@ def test_the_summary_fits(width, mixed):
     assert max(map(len, map(str.rstrip, lines))) <= width
     words = printed.get().split()
     numbers = ["0.4250", "123.04250"] if mixed else ["0.430", "123.04300"]
-    extra = ["9.57", "(67", "stopped"] if mixed else []
+    extra = ["9.57", "(67", "limit"] if mixed else []
     for whole in ("AdamWScheduleFree", "lr=25.1189", "official,", "fmnist_2c2d", *numbers, *extra):
         assert whole in words  # nothing is cut or broken

@@ -79,8 +79,18 @@ def is_diverged(run: RunResult) -> bool:
 
 
 def is_counted(run: RunResult) -> bool:
-    """Whether the end of a run counts in a comparison: it is finished and was evaluated."""
-    return run.finished and len(run.records) > 0
+    """Whether what a run ended with counts: it is done, diverged, or was stopped early.
+
+    A run that a time limit cut off, that failed or that is still running ended where something
+    else decided, and does not count; nor does one without a record.
+    """
+    return run.finished and not run.out_of_time and len(run.records) > 0
+
+
+def counted(runs: Iterable[RunResult]) -> list[RunResult]:
+    """Return the runs that count; if none does, all with a record, where they are."""
+    recorded = [run for run in runs if run.records]
+    return list(filter(is_counted, recorded)) or recorded
 
 
 def final_value(run: RunResult, metric: Metric) -> float:
@@ -124,9 +134,9 @@ class End:
     Attributes:
         metric: of which these are values.
         kind: `final`, or `best` over the evaluations.
-        runs: finished runs that have the metric.
+        runs: those that count and have the metric.
         diverged: how many of them diverged.
-        unfinished: runs that were left out: still running, failed, or without a record.
+        left_out: runs that do not count, see `is_counted`.
         mean: NaN if a run has no finite value.
         std: with ddof 1; NaN for one run.
         median: a run without a finite value is worse than every other; so are the quartiles.
@@ -141,7 +151,7 @@ class End:
     kind: str
     runs: int
     diverged: int
-    unfinished: int
+    left_out: int
     mean: float
     std: float
     median: float
@@ -165,7 +175,6 @@ def summarize_end(
     level: float = 0.95,
     resamples: int | None = 2000,
     seed: int = 0,
-    unfinished: bool = False,
 ) -> End | None:
     """Return mean, spread and quantiles over seeds of the final or the best value.
 
@@ -173,13 +182,12 @@ def summarize_end(
     intervals", JASA 82 (1987); `scipy.stats.bootstrap`.
 
     Args:
-        runs: of one setting, one a seed.
+        runs: of one setting, one a seed; see `counted`.
         metric: what to summarize.
         kind: `final` or `best`.
         level: of the interval.
         resamples: bootstrap samples; None: no interval.
         seed: of the bootstrap.
-        unfinished: whether runs count that are still running or failed, as far as they got.
 
     Returns:
         None if no run that counts has the metric.
@@ -188,8 +196,8 @@ def summarize_end(
         UsageError: a level outside (0, 1), no resamples, no such kind.
     """
     check_level(level)
-    finished = [run for run in runs if is_counted(run) or (unfinished and run.records)]
-    having = [r for r in finished if metric.name in r.records[-1]["metrics"].get(metric.split, {})]
+    used = counted(runs)
+    having = [r for r in used if metric.name in r.records[-1]["metrics"].get(metric.split, {})]
     if not having:
         return None
     of = value_of(kind)
@@ -205,7 +213,7 @@ def summarize_end(
         kind=kind,
         runs=len(values),
         diverged=sum(map(is_diverged, having)),
-        unfinished=len(runs) - len(finished),
+        left_out=len(runs) - len(used),
         mean=float(values.mean()),
         std=float(values.std(ddof=1)) if len(values) > 1 and finite else math.nan,
         median=float(median),
@@ -250,7 +258,7 @@ class Divergence:
 
     Attributes:
         diverged: their number.
-        runs: finished runs.
+        runs: those that count.
         rate: NaN without runs.
         low: lower end of the interval.
         high: its upper end.
@@ -270,22 +278,21 @@ class Divergence:
 
 
 def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Divergence:
-    """Return the share of finished runs that diverged, with Wilson's interval.
+    """Return the share of the runs that count that diverged, with Wilson's interval.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927);
     recommended for few runs by Brown, Cai and DasGupta, Statistical Science 16 (2001).
 
     Args:
-        runs: of one setting, as those of a grid are no sample of anything; those still running or
-            failed are left out.
+        runs: of one setting, as those of a grid are no sample of anything; see `is_counted`.
         level: of the interval.
 
     Raises:
         UsageError: a level outside (0, 1).
     """
     check_level(level)
-    finished = [run for run in runs if is_counted(run)]
-    count, total = sum(map(is_diverged, finished)), len(finished)
+    used = list(filter(is_counted, runs))
+    count, total = sum(map(is_diverged, used)), len(used)
     rate = low = high = math.nan
     if total:
         rate = count / total

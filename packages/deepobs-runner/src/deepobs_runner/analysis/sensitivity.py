@@ -103,7 +103,7 @@ def learning_rate_sensitivity(
 
     Args:
         results: of one optimizer on one problem that differ in learning rate and seed; those
-            without a learning rate or unfinished are left out.
+            without a learning rate, and those that do not count, are left out.
         metric: what to show.
         kind: final value, or the best over the evaluations.
         seed: of the runs to take, where some rates have more seeds than others; None: all.

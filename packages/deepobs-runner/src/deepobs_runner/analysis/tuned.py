@@ -34,10 +34,10 @@ def choose(settings: Iterable[Setting]) -> dict[str, list[Setting]]:
     """Return, for each problem, the setting that stands for each optimizer; it says what chose it.
 
     Runs of one optimizer are kept apart by whose they are, recipe, data and precision. Of several
-    settings the one with the most finished seeds is chosen, because seeds are repeated at the tuned
-    setting; among equals one without held-out rows, because trials hold some out; among those the
-    one with the best median final value, on held-out rows if every run has them, else on the test
-    split.
+    settings the one with the most seeds that count is chosen, because seeds are repeated at the
+    tuned setting; among equals one without held-out rows, because trials hold some out; among those
+    the one with the best median final value, on held-out rows if every run has them, else on the
+    test split.
 
     Args:
         settings: as `settings_of` returns them, with records.
@@ -52,11 +52,11 @@ def choose(settings: Iterable[Setting]) -> dict[str, list[Setting]]:
 
 
 def _choose(settings: Sequence[Setting]) -> Setting:
-    counts = [sum(map(is_counted, setting.runs)) for setting in settings]
-    if not any(counts):
-        counts = [len(setting.runs) for setting in settings]
-    most = max(counts)
-    repeated = [s for s, number in zip(settings, counts, strict=True) if number == most]
+    seeds = [sum(map(is_counted, setting.runs)) for setting in settings]
+    if not any(seeds):
+        seeds = [len(setting.runs) for setting in settings]
+    most = max(seeds)
+    repeated = [s for s, number in zip(settings, seeds, strict=True) if number == most]
     if len(settings) == 1:
         return replace(settings[0], chosen_by="the only setting")
     if len(repeated) == 1:
@@ -77,9 +77,9 @@ def _choose(settings: Sequence[Setting]) -> Setting:
 
 
 def median_final(runs: Sequence[RunResult], metric: Metric) -> float:
-    """Return the median final value over finished runs.
+    """Return the median final value of the runs that count.
 
-    A run that diverged or lacks the metric is worse than every other; without a finished run the
+    A run that diverged or lacks the metric is worse than every other; without a run that counts the
     median is worse than any number.
     """
     values = np.array([final_value(run, metric) for run in runs if is_counted(run)])

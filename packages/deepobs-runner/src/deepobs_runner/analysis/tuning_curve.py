@@ -44,7 +44,7 @@ class TuningCurve:
 def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarray, int]:
     """Return the value of each setting tried, and how many count as untrained.
 
-    A trial is one run: of each setting the first finished one, see `trials_of`. A tuner can always
+    A trial is one run: of each setting the first that counts, see `trials_of`. A tuner can always
     hand back the untrained model, so a trial that diverged or ended worse than it began counts
     with its value before training; without one it is left out.
     """

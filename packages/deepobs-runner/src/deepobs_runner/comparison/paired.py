@@ -44,7 +44,7 @@ class Paired:
         metric: compared; None if the runs have none in common.
         kind: `final`, or `best` over the evaluations.
         by_seed: whether a seed pairs two runs; not if two programs made them.
-        seeds: in common, with finished runs; none if a seed pairs nothing.
+        seeds: in common, with runs that count; none if a seed pairs nothing.
         runs: number of runs that are compared, of the one and of the other.
         wins: pairs in which the optimizer is better; a diverged run is worse than any other.
         ties: pairs in which they are equal, two diverged runs among them.
@@ -190,7 +190,7 @@ def _compare(
 def _values(
     setting: Setting, metric: Metric | None, kind: Literal["final", "best"]
 ) -> dict[int, float]:
-    """Return the value of each finished run by its seed, so that more is better."""
+    """Return the value of each run that counts by its seed, so that more is better."""
     of = value_of(kind)
     values: dict[int, float] = {}
     for run in setting.runs:

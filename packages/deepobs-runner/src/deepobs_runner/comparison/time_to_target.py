@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
-from deepobs_runner.analysis.metrics import Row, is_diverged
+from deepobs_runner.analysis.metrics import Row, counted, is_diverged
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.clocks import training_seconds
@@ -51,7 +51,7 @@ class Times:
         times: when a run reached the target; otherwise how long it is known not to have, `(n,)`.
         reached: which of the two, `(n,)`.
         lost: runs that diverged without reaching it, so never will, `(n,)`.
-        unknown: runs left out: they lack the metric or the unit.
+        unknown: runs left out: they do not count, or lack the metric or the unit.
     """
 
     target: Target
@@ -162,18 +162,19 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     diverged never will, so it is censored at the end of the longest run.
 
     Args:
-        runs: of one setting, one a seed.
+        runs: of one setting, one a seed; see `metrics.counted`.
         target: to reach.
         unit: to count in; in gradient evaluations only if every run records them.
 
     Raises:
         UsageError: no such unit.
     """
-    found = [progress(run, unit) for run in runs]
+    used = counted(runs)
+    found = [progress(run, unit) for run in used]
     if len({entry[1] for entry in found if entry}) > 1:  # some record gradients, some do not
-        found = [progress(run, "steps") for run in runs]
+        found = [progress(run, "steps") for run in used]
     kept = []
-    for run, entry in zip(runs, found, strict=True):
+    for run, entry in zip(used, found, strict=True):
         values = run.series(target.metric.split, target.metric.name)
         if entry is not None and (np.isfinite(values).any() or is_diverged(run)):
             kept.append((run, entry[0], target.reached(values)))
@@ -186,11 +187,10 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
             times.append(float(at[hits.argmax()]))
         else:
             times.append(longest if lost[-1] else float(at[-1]))
-    counted = next((entry[1] for entry in found if entry), unit)
     return Times(
         target=target,
         unit=unit,
-        counted=counted,
+        counted=next((entry[1] for entry in found if entry), unit),
         seeds=tuple(run.config.seed for run, _, _ in kept),
         times=np.array(times),
         reached=np.array(reached, dtype=bool),
@@ -227,11 +227,11 @@ def published_speed(runs: Sequence[RunResult], target: Target) -> Speed:
     Balles and Hennig, ICLR 2019.
     """
     metric = target.metric
-    series = [run.series(metric.split, metric.name) for run in runs if run.records]
+    series = [run.series(metric.split, metric.name) for run in counted(runs)]
     hits = [target.reached(values) & (values != target.value) for values in series]
-    counted = [int(hit.argmax()) if hit.any() else len(hit) for hit in hits]
+    epochs = [int(hit.argmax()) if hit.any() else len(hit) for hit in hits]
     return Speed(
-        mean=float(np.mean(counted)) if counted else math.nan,
+        mean=float(np.mean(epochs)) if epochs else math.nan,
         unreached=sum(not hit.any() for hit in hits),
         runs=len(hits),
     )

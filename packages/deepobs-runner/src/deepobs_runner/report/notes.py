@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.metrics import is_counted, is_diverged
 from deepobs_runner.analysis.tuned import tuned_settings
 from deepobs_runner.comparison.fairness import (
     has_stand_in_data,
@@ -18,7 +18,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.results.labels import shared_hyperparams, show
 from deepobs_runner.results.result import ORIGINAL, RunResult
-from deepobs_runner.results.settings import Setting, completed_or_all, settings_of
+from deepobs_runner.results.settings import Setting, settings_of
 
 
 def settings_by_problem(
@@ -69,10 +69,19 @@ def describe_range(numbers: Iterable[float]) -> str:
 
 def describe_statuses(runs: Iterable[RunResult]) -> str:
     """Return how many runs ended how; only `done` if all are."""
-    counts = Counter("diverged" if is_diverged(run) else run.status for run in runs)
-    if set(counts) == {"done"}:
+    found = Counter(map(status_of, runs))
+    if set(found) == {"done"}:
         return "done"
-    return ", ".join(f"{count} {status}" for status, count in counts.items())
+    return ", ".join(f"{number} {status}" for status, number in found.items())
+
+
+def status_of(run: RunResult) -> str:
+    """Return how a run ended, in words."""
+    if is_diverged(run):
+        return "diverged"
+    if run.status == "stopped":
+        return "cut off by a time limit" if run.out_of_time else "stopped early"
+    return run.status
 
 
 def notes(problems: dict[str, list[Setting]]) -> list[str]:
@@ -123,19 +132,17 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
     """Say which means leave runs out, or are of runs that should be left out."""
     sentences = []
     for setting in settings:
-        averaged = completed_or_all(setting.runs)
-        kept = {id(run) for run in averaged}
-        out = [run for run in setting.runs if id(run) not in kept]
-        if out:
+        out = [run for run in setting.runs if not is_counted(run)]
+        if 0 < len(out) < len(setting.runs):
             sentences.append(
                 f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} did "
                 f"not end by themselves ({describe_statuses(out)}); their ends are left out of the "
                 "numbers."
             )
-        elif not averaged[0].completed:
+        elif out:
             sentences.append(
                 f"{setting.problem}: no run of {setting.label} is done "
-                f"({describe_statuses(averaged)}); the numbers are of where they are."
+                f"({describe_statuses(out)}); the numbers are of where they are."
             )
     return sentences
 

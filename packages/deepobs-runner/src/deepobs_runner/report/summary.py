@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from deepobs_runner.analysis import Metric, summarize_end
-from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE
+from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, counted
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.tables.table import NOTHING, longest_word, spread_text
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import Setting, completed_or_all
+from deepobs_runner.results.settings import Setting
 
 INDENT = 2
 """Of a setting below its problem."""
@@ -166,17 +166,14 @@ def _numbers(shown: Sequence[Setting]) -> list[Column]:
 
 def _ends(heading: str, shown: Sequence[Setting], metric: Metric) -> Column:
     """Return mean and spread of a metric at the end of the runs that count."""
-    found = (
-        summarize_end(completed_or_all(setting.runs), metric, resamples=None, unfinished=True)
-        for setting in shown
-    )
+    found = (summarize_end(setting.runs, metric, resamples=None) for setting in shown)
     texts = [NOTHING if end is None else spread_text(end.mean, end.std) for end in found]
     return Column(heading, texts)
 
 
 def _seeds(runs: Sequence[RunResult]) -> str:
     """Return how many runs there are, and how many of them the numbers are of."""
-    averaged = len(completed_or_all(runs))
+    averaged = len(counted(runs))
     return str(averaged) if averaged == len(runs) else f"{averaged} of {len(runs)}"
 
 

@@ -25,6 +25,9 @@ FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
 COMPLETED: tuple[Status, ...] = ("done", "diverged")
 """Statuses of a run that ended by itself: there is nothing left to train."""
 
+TIME_LIMIT = "time limit"
+"""What the reason of a stopped result says if a limit of time ended the run."""
+
 YOURS = "yours"
 OFFICIAL = "official"
 ORIGINAL = "original"
@@ -119,6 +122,11 @@ class RunResult:
         """Whether the limit of steps may have cut the last epoch short, and nothing says so."""
         trained = bool(self.records) and self.records[-1]["epoch"] > 0
         return trained and self.config.steps is not None and self.steps_per_epoch is None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether a limit of time ended the run, rather than what it had reached."""
+        return self.status == "stopped" and TIME_LIMIT in (self.error or "").lower()
 
     def step_objectives(self) -> np.ndarray:
         """Return the objective of every step up to the last record, `(steps,)`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,13 +137,3 @@ def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:
 def _trial_id(config: RunConfig) -> str:
     """Return what a trial has in common with the training of its setting on all rows."""
     return replace(config, seed=0, valid_size=0).id
-
-
-def completed_or_all(runs: Sequence[RunResult]) -> list[RunResult]:
-    """Return the runs whose ends can be averaged: those that are done or diverged.
-
-    One that was stopped, failed or is still running ended where something else decided. If there
-    are no others, these are what there is.
-    """
-    ended = [run for run in runs if run.completed]
-    return ended or list(runs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from deepobs_runner.results.result import TIME_LIMIT
+
 
 @dataclass(frozen=True)
 class TimeLimit:
@@ -22,4 +24,4 @@ class TimeLimit:
         """Return why the run should stop now, None if it should not."""
         if self.seconds is None or time.monotonic() - self.started < self.seconds:
             return None
-        return f"the time limit of {self.seconds:g} s was reached"
+        return f"the {TIME_LIMIT} of {self.seconds:g} s was reached"

@@ -7,7 +7,7 @@ from typing import Any
 
 from deepobs_runner.analysis import Metric, metric_of, summarize_end
 from deepobs_runner.analysis.first_epochs import id_of_file
-from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.metrics import counted, is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.comparison import published_speed
 from deepobs_runner.report.data import Study
@@ -26,7 +26,7 @@ from deepobs_runner.report.tables.table import (
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_setting, show
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import completed_or_all, key_of
+from deepobs_runner.results.settings import key_of
 from deepobs_runner.text import last_line
 
 METRICS = {
@@ -189,17 +189,17 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
     """Return the final values of the runs of a setting.
 
     Args:
-        runs: of one setting; those that did not end by themselves count if there are no others.
+        runs: of one setting; see `counted`.
         level: of the interval; None: there is none.
     """
-    ended = completed_or_all(runs)
+    ended = counted(runs)
     row: dict[str, Any] = {
         "seeds": len(runs),
         "averaged": len(ended),
         "status": describe_statuses(runs),
     }
     for name, metric in METRICS.items():
-        end = summarize_end(ended, metric, resamples=None, unfinished=True)
+        end = summarize_end(ended, metric, resamples=None)
         row[f"final_{name}"] = None if end is None else end.mean
         row[f"final_{name}_std"] = None if end is None else end.std
         row[f"final_{name}_median"] = None if end is None else end.median
@@ -207,8 +207,8 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
     row["metric"] = None if judged is None else str(judged)
     row |= dict.fromkeys(("low", "high", "best", "best_std"))
     if judged is not None and level is not None:
-        end = summarize_end(ended, judged, level=level, unfinished=True)
-        best = summarize_end(ended, judged, "best", resamples=None, unfinished=True)
+        end = summarize_end(ended, judged, level=level)
+        best = summarize_end(ended, judged, "best", resamples=None)
         if end is not None and best is not None:
             row |= {"low": end.low, "high": end.high, "best": best.mean, "best_std": best.std}
     return row

@@ -239,7 +239,7 @@ def _decades(row: Row) -> str:
 
 def _diverged(setting: Setting, runs: list[RunResult], level: float) -> Row:
     """Return what diverged of the trials of an optimizer, and of the repeats of its setting."""
-    trials = [listed[0] for listed in trials_of(run for run in runs if is_counted(run))]
+    trials = [listed[0] for listed in trials_of(filter(is_counted, runs))]
     several = len(trials) > 1
     ids = {run.config.id for run in trials} if several else set()
     repeats = [run for run in setting.runs if run.config.id not in ids]
