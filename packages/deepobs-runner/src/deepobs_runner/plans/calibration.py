@@ -22,7 +22,7 @@ from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among
-from deepobs_runner.results.files import write_atomically
+from deepobs_runner.results.files import write_bytes
 from deepobs_runner.runs.resolve import resolve_config
 
 VARIABLE = "DEEPOBS_CALIBRATION"
@@ -175,7 +175,7 @@ def keep(calibration: Calibration, path: Path | None = None) -> Path:
             text = json.dumps(
                 {"schema": SCHEMA, "calibrations": [asdict(c) for c in all_of_them]}, indent=1
             )
-            write_atomically(path, lambda file: file.write(text.encode()))
+            write_bytes(path, text.encode())
     except OSError as error:
         raise cannot_write(path, error) from None
     return path

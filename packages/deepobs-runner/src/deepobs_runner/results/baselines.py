@@ -18,12 +18,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
+
 from deepobs_problems.errors import nearest
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.official import official_problems, official_results
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult
-from deepobs_runner.results.store import load_results, read_result
+from deepobs_runner.results.store import encode_result, load_results, read_result
 
 FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
 """Environment variable: folders of further sets, separated as in `PATH`."""
@@ -53,6 +55,15 @@ class BaselineSet:
     licence: str = "not stated"
     folder: Path | None = None
     packed: Mapping[str, str] | None = None
+
+
+class _Description(msgspec.Struct):
+    """Content of `set.json`; `files` by problem."""
+
+    name: str
+    title: str
+    licence: str
+    files: dict[str, str]
 
 
 OFFICIAL_SET = BaselineSet(
@@ -124,16 +135,16 @@ def read_set(folder: Path) -> BaselineSet:
         found = BaselineSet(name=name, title=f"results in {folder}", folder=folder)
     else:
         try:
-            said = json.loads(path.read_bytes())
-            found = BaselineSet(
-                name=str(said["name"]),
-                title=str(said["title"]),
-                licence=str(said["licence"]),
-                folder=folder,
-                packed={str(problem): str(file) for problem, file in said["files"].items()},
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            described = msgspec.json.decode(path.read_bytes(), type=_Description)
+        except (OSError, msgspec.DecodeError) as error:
             raise UsageError(f"{path} describes no baseline set: {error}.") from None
+        found = BaselineSet(
+            name=described.name,
+            title=described.title,
+            licence=described.licence,
+            folder=folder,
+            packed=described.files,
+        )
     _check_name(found.name)
     return found
 
@@ -243,20 +254,20 @@ def pack_baselines(
         for problem in by_problem
     }
     for problem, runs in by_problem.items():
-        content = "".join(json.dumps(_slim(run), allow_nan=False) + "\n" for run in runs)
-        write_bytes(folder / packed[problem], lzma.compress(content.encode()))
-    said = {"name": name, "title": title, "licence": licence, "files": packed}
-    text = json.dumps(said, indent=1) + "\n"  # last: a folder without it is no set
+        content = b"".join(encode_result(_slim(run)) + b"\n" for run in runs)
+        write_bytes(folder / packed[problem], lzma.compress(content))
+    description = {"name": name, "title": title, "licence": licence, "files": packed}
+    text = json.dumps(description, indent=1) + "\n"  # last: a folder without it is no set
     write_bytes(folder / DESCRIPTION, text.encode())
     return folder
 
 
-def _slim(result: RunResult) -> dict[str, Any]:
-    """Return a result as JSON without what a comparison does not need."""
-    data = result.to_json()
-    data["environment"].pop("baselines", None)  # the set it was in before
-    data["records"] = [_slim_record(record) for record in result.records]
-    return data
+def _slim(result: RunResult) -> RunResult:
+    """Return a result without what a comparison does not need."""
+    environment = {k: v for k, v in result.environment.items() if k != "baselines"}
+    return replace(
+        result, environment=environment, records=tuple(map(_slim_record, result.records))
+    )
 
 
 def _slim_record(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+import msgspec
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.results.result import RunResult
@@ -18,7 +19,7 @@ _SPLITS = {"train": "train_eval", "test": "test"}
 
 @cache
 def _settings() -> Mapping[str, Any]:
-    settings: Mapping[str, Any] = json.loads((_FOLDER / "settings.json").read_text())
+    settings: Mapping[str, Any] = msgspec.json.decode((_FOLDER / "settings.json").read_bytes())
     return settings
 
 
@@ -64,7 +65,7 @@ def official_config(problem: str) -> RunConfig:
 
 def _lines(problem: str) -> Iterator[dict[str, Any]]:
     content = gzip.decompress((_FOLDER / f"{problem}.jsonl.gz").read_bytes())
-    return (json.loads(line) for line in content.splitlines())
+    return (msgspec.json.decode(line) for line in content.splitlines())
 
 
 def _to_result(line: Mapping[str, Any]) -> RunResult:

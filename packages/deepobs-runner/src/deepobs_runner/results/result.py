@@ -15,8 +15,6 @@ import numpy as np
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 
-SCHEMA = 1
-
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 
 FINISHED: tuple[Status, ...] = ("done", "diverged", "stopped")
@@ -139,18 +137,6 @@ class RunResult:
         steps = self.records[-1]["steps"] if self.records else 0
         objectives: np.ndarray = np.load(steps_path(self.path), allow_pickle=False)
         return objectives[:steps]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as strict JSON."""
-        return {
-            "schema": SCHEMA,
-            "id": self.config.id,
-            "status": self.status,
-            "config": self.config.to_json(),
-            "environment": dict(self.environment),
-            "error": self.error,
-            "records": list(self.records),
-        }
 
 
 def provenance_of(result: RunResult) -> str:

@@ -17,6 +17,7 @@ import msgspec
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import Status
 
+SCHEMA = 1
 Record = Mapping[str, Any]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Number = int | float | None
@@ -49,7 +50,7 @@ class StoredConfig(msgspec.Struct):
 class StoredResult(msgspec.Struct):
     """A result file of the current schema."""
 
-    schema: Literal[1]
+    schema: Literal[1]  # SCHEMA
     id: str
     status: Status
     config: dict[str, Any]

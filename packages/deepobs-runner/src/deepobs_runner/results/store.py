@@ -22,10 +22,9 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import write_atomically
+from deepobs_runner.results.files import write_atomically, write_bytes
 from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
 from deepobs_runner.results.result import (
-    SCHEMA,
     RunResult,
     result_path,
     steps_path,
@@ -34,6 +33,7 @@ from deepobs_runner.results.result import (
 )
 from deepobs_runner.results.schema import (
     RESULT,
+    SCHEMA,
     StoredConfig,
     StoredRecords,
     StoredResult,
@@ -47,12 +47,26 @@ MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
 """By the schema they start from; there is no older schema yet."""
 
 
-def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray) -> Path:
-    """Write a result and its step objectives atomically; return the JSON file's path."""
+def encode_result(result: RunResult) -> bytes:
+    """Return a result as the strict JSON of a result file."""
+    content = {
+        "schema": SCHEMA,
+        "id": result.config.id,
+        "status": result.status,
+        "config": result.config.to_json(),
+        "environment": dict(result.environment),
+        "error": result.error,
+        "records": list(result.records),
+    }
+    return json.dumps(content, allow_nan=False).encode()
+
+
+def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | None = None) -> Path:
+    """Write a result and its step objectives, if any, atomically; return the JSON file's path."""
     path = result_path(result.config, folder)
-    write_atomically(steps_path(path), lambda file: np.save(file, step_objectives))
-    text = json.dumps(result.to_json(), allow_nan=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    if step_objectives is not None:
+        write_atomically(steps_path(path), lambda file: np.save(file, step_objectives))
+    write_bytes(path, encode_result(result))
     return path
 
 
@@ -73,6 +87,16 @@ def load_result(path: Path) -> RunResult:
     except OSError as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
     return replace(read_result(content, path), path=path)
+
+
+def stored_result(config: RunConfig, folder: Path) -> RunResult | None:
+    """Read the result of a resolved configuration, None if the folder has none.
+
+    Raises:
+        UsageError: a file in its place is no result.
+    """
+    path = result_path(config, folder)
+    return load_result(path) if path.exists() else None
 
 
 def read_result(content: bytes, path: Path) -> RunResult:

@@ -19,7 +19,7 @@ from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
 from deepobs_runner.results.result import FINISHED, RunResult, result_path
-from deepobs_runner.results.store import load_result, save_result
+from deepobs_runner.results.store import save_result, stored_result
 from deepobs_runner.runs.recorder import OnRecord
 from deepobs_runner.runs.run import can_skip, run
 from deepobs_runner.text import last_line
@@ -158,8 +158,7 @@ def survey(
     """
     finished, failed, todo = [], [], []
     for config in configs:
-        path = result_path(config, execution.out)
-        result = load_result(path) if not force and path.exists() else None
+        result = None if force else stored_result(config, execution.out)
         if result is not None and can_skip(result, execution):
             finished.append(result)
         elif result is not None and result.status == "failed" and not retry_failed:

@@ -24,7 +24,7 @@ from deepobs_runner.errors import (
 )
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.store import load_result, remove_leftovers
+from deepobs_runner.results.store import remove_leftovers, stored_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.recorder import SECONDS_BETWEEN_SAVES, OnRecord, Recorder
@@ -159,11 +159,8 @@ def _look_for(
 
 def finished_result(config: RunConfig, execution: Execution) -> RunResult | None:
     """Return the finished result of a resolved configuration, None if there is none."""
-    path = execution.out / f"{config.id}.json"
-    if not path.exists():
-        return None
-    result = load_result(path)
-    return result if can_skip(result, execution) else None
+    result = stored_result(config, execution.out)
+    return result if result is not None and can_skip(result, execution) else None
 
 
 def can_skip(result: RunResult, execution: Execution) -> bool:

@@ -14,8 +14,7 @@ from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
 from deepobs_runner.results.labels import label_run
-from deepobs_runner.results.result import result_path
-from deepobs_runner.results.store import load_result
+from deepobs_runner.results.store import stored_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
 from deepobs_runner.runs.progress import Metrics, Reporter, Silent, evaluations_of, pass_on
 from deepobs_runner.training.loop import Record
@@ -224,8 +223,7 @@ def _make(
             waiting.setdefault(trial.config.id, []).append(trial)
 
     def note(run: str) -> None:
-        path = result_path(configs[run], execution.out)
-        result = load_result(path) if path.exists() else None
+        result = stored_result(configs[run], execution.out)
         if result is not None and result.ended:
             for trial in waiting[run]:
                 ledger.note(judge(result, split, trial.about()))
@@ -243,8 +241,7 @@ def _make(
 
 def _judged(asked: _Asked, outcome: Outcome, execution: Execution, split: str) -> Trial:
     """Return the trial of an outcome, from its result file where that is complete."""
-    path = result_path(asked.config, execution.out)
-    result = load_result(path) if path.exists() else None
+    result = stored_result(asked.config, execution.out)
     if result is not None and result.ended:
         return judge(result, split, asked.about())
     return Trial(
@@ -287,17 +284,15 @@ def _follow_pruned(
     study, sampler = ledger.study, cast(PruningSampler, arm.sampler)  # make_study has seen to it
     while asked := _ask(arm, study, 1):
         (trial,) = asked
-        path = result_path(trial.config, execution.out)
-        stored = load_result(path) if path.exists() else None
-        kept = stored is not None and (stored.finished if retry_failed else stored.ended)
-        if stored is None or not kept:
-            outcome = _run_pruned(trial, sampler, study, execution, reporter)
-            noted = _judged(trial, outcome, execution, study.rules.select_on)
-        else:
+        stored = stored_result(trial.config, execution.out)
+        if stored is not None and (stored.finished if retry_failed else stored.ended):
             noted = judge(stored, study.rules.select_on, trial.about())
             if noted.metric is not None:
                 for epoch, value in enumerate(stored.series(noted.metric.split, noted.metric.name)):
                     sampler.hopeless(epoch, noted.metric.sign * value)
+        else:
+            outcome = _run_pruned(trial, sampler, study, execution, reporter)
+            noted = _judged(trial, outcome, execution, study.rules.select_on)
         ledger.note(noted)
         arm.trials.append(noted)
         sampler.tell([noted])

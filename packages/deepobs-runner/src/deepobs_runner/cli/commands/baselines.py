@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,9 +22,10 @@ from deepobs_runner.results.baselines import (
     pack_baselines,
     problems_of,
 )
-from deepobs_runner.results.files import check_writable, write_bytes
-from deepobs_runner.results.result import RunResult, result_path
+from deepobs_runner.results.files import check_writable
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import settings_of
+from deepobs_runner.results.store import save_result
 from deepobs_runner.text import count
 
 
@@ -121,7 +121,6 @@ def _export(chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Na
         return 0
     check_writable(folder)
     for run in runs:
-        text = json.dumps(run.to_json(), allow_nan=False)  # without the objectives of the steps
-        write_bytes(result_path(run.config, folder), text.encode())
+        save_result(run, folder)
     say(console, f"wrote {count(len(runs), 'result')} to {folder}")
     return 0
