@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import nox
@@ -29,8 +30,7 @@ PACKAGES = ["deepobs-data", "deepobs-models", "deepobs-problems", "deepobs-runne
 # A matching pair from the package index.
 TORCH = os.environ.get("DEEPOBS_TORCH", "2.15.0")
 TORCHVISION = os.environ.get("DEEPOBS_TORCHVISION", "0.29.2")
-# The isolated packages that need no torchvision are tried with a small CPU-only torch if the
-# installer finds one.
+# The isolated packages are tried with a small CPU-only torch if the installer finds one.
 LIGHT_TORCH = os.environ.get("DEEPOBS_LIGHT_TORCH", TORCH)
 
 # uv does not read pip's settings: pass a local wheel folder on, if one is set.
@@ -67,12 +67,14 @@ TORCH_NEEDS = {
     "torch", "filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "setuptools",
     "sympy", "typing-extensions", "triton", "cuda-bindings", "cuda-pathfinder", "cuda-toolkit",
 }  # fmt: skip
-DATA_NEEDS = {"torchvision", "pillow", "numpy", "scipy", "filelock", "platformdirs"}
+DATA_NEEDS = {"numpy", "filelock", "platformdirs"}
 RUNNER_NEEDS = {
-    "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "packaging", "pyparsing",
-    "python-dateutil", "six", "rich", "markdown-it-py", "mdurl", "pygments", "filelock", "pyyaml",
-    "msgspec", "tzdata",
+    "scipy", "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "packaging", "pillow",
+    "pyparsing", "python-dateutil", "six", "rich", "markdown-it-py", "mdurl", "pygments",
+    "filelock", "pyyaml", "msgspec", "tzdata",
 }  # fmt: skip
+# What reads ImageNet and SVHN.
+EXTRAS = {"deepobs-data": "[images,svhn]"}
 MAY_BRING = {
     "deepobs-data": DATA_NEEDS,
     "deepobs-models": set(),
@@ -81,9 +83,10 @@ MAY_BRING = {
 }
 
 
-def editable() -> list[str]:
-    """Return installer arguments for the four packages, editable."""
-    return [argument for name in PACKAGES for argument in ("-e", f"packages/{name}")]
+def editable(extras: Mapping[str, str] = EXTRAS) -> list[str]:
+    """Return installer arguments for the four packages, editable, with extras of some."""
+    paths = [f"packages/{name}{extras.get(name, '')}" for name in PACKAGES]
+    return [argument for path in paths for argument in ("-e", path)]
 
 
 def closure_of(package: str) -> list[str]:
@@ -188,13 +191,30 @@ def built(package: str, pattern: str) -> Path:
     return found
 
 
+WITHOUT_EXTRAS = """
+import pathlib, sys, tempfile, deepobs_data as d
+for row in d.list_datasets():
+    d.synthetic_like(row.name, n=4)
+heavy = {"torchvision", "scipy", "PIL"} & set(sys.modules)
+assert not heavy, heavy
+folder = pathlib.Path(tempfile.mkdtemp())
+(folder / "train").mkdir()
+(folder / "val").mkdir()
+try:
+    d.imagenet(folder)
+except d.MissingPackageError as error:
+    assert 'pip install "deepobs-data[images]"' in str(error), error
+else:
+    sys.exit("ImageNet needs no extra?")
+"""
+
+
 @nox.session(requires=["build"], reuse_venv=False)
 @nox.parametrize("package", [nox.param(p, id=p.removeprefix("deepobs-")) for p in PACKAGES])
 def isolation(session: nox.Session, package: str) -> None:
     """Install one built wheel with what it declares, nothing else, and run its own tests."""
     closure = closure_of(package)
-    torch = LIGHT_TORCH if package == "deepobs-models" else TORCH
-    pins = pinned(session, f"torch=={torch}", f"torchvision=={TORCHVISION}")
+    pins = pinned(session, f"torch=={LIGHT_TORCH}")
     session.install(*(str(built(name, "*.whl")) for name in closure), *pins)
     names = session.run("python", "-I", "-c", LIST_DISTRIBUTIONS, silent=True)
     brought = set(str(names).split()) - {"pip", "wheel"}
@@ -208,6 +228,8 @@ def isolation(session: nox.Session, package: str) -> None:
         session.error(f"{package} does not bring {missing}")
     if extra:
         session.error(f"{package} brings what it does not declare: {extra}")
+    if package == "deepobs-data":
+        session.run("python", "-c", WITHOUT_EXTRAS, env={"DEEPOBS_OFFLINE": "1"})
     if package == "deepobs-models":  # numpy is allowed to its tests, not to the package
         session.run("python", "-c", "import deepobs_models as m; print(len(m.list_models()))")
     session.install(*group("test"), *pins)
@@ -362,7 +384,7 @@ def demo(session: nox.Session) -> None:
 
     `nox -s demo -- AdamW lr=0.03` or `nox -s demo -- my_package.optim:MyOptimizer lr=0.1`.
     """
-    session.install(*editable())
+    session.install(*editable({}))
     mine = session.posargs or ["AdamW", "lr=0.0398107"]
     shared = ["--seeds", "3", "--out", "demo", "--quiet"]
     # The official runs have tuned rates for the first; they made one data order of all epochs.

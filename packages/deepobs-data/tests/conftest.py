@@ -148,7 +148,7 @@ def _cifar100_files(arrays):
 def _svhn_files(arrays):
     from io import BytesIO
 
-    from scipy.io import savemat
+    savemat = pytest.importorskip("scipy.io", reason="SVHN needs scipy").savemat
 
     files = {}
     for part in ("train", "test"):

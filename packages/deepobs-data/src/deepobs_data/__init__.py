@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from deepobs_data.errors import DamagedFileError as DamagedFileError
     from deepobs_data.errors import DataNotFoundError as DataNotFoundError
     from deepobs_data.errors import DownloadError as DownloadError
+    from deepobs_data.errors import MissingPackageError as MissingPackageError
     from deepobs_data.files.fetch import fetch as fetch
     from deepobs_data.files.fetch import import_files as import_files
     from deepobs_data.files.roots import default_root as default_root
@@ -85,7 +86,12 @@ _HOME = {
         "RandomSaturation",
         "SVHN_AUGMENT",
     ),
-    "errors": ("DamagedFileError", "DataNotFoundError", "DownloadError"),
+    "errors": (
+        "DamagedFileError",
+        "DataNotFoundError",
+        "DownloadError",
+        "MissingPackageError",
+    ),
     "files.fetch": ("fetch", "import_files"),
     "datasets.imagenet": ("imagenet",),
     "datasets.images": (

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepobs_data.dataset_info import DatasetInfo
-from deepobs_data.errors import DamagedFileError, DataNotFoundError, DownloadError
+from deepobs_data.errors import (
+    DamagedFileError,
+    DataNotFoundError,
+    DownloadError,
+    MissingPackageError,
+)
 from deepobs_data.files.find import find_folders
 from deepobs_data.files.roots import is_offline, resolve_root
 from deepobs_data.files.sources import resolve
@@ -26,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for location in options.module:
             import_rows(location)
         return int(options.run(options))
-    except (DataNotFoundError, DamagedFileError, DownloadError) as error:
+    except (DataNotFoundError, DamagedFileError, DownloadError, MissingPackageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -28,3 +30,22 @@ class DamagedFileError(RuntimeError):
 
 class DownloadError(OSError):
     """No mirror delivered a file."""
+
+
+class MissingPackageError(ImportError):
+    """A package is not installed that an extra of this package brings."""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> Any:
+    """Import a module that comes with an extra.
+
+    Raises:
+        MissingPackageError: It is not installed; the message has the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({error}). "
+            f'Install it: pip install "deepobs-data[{extra}]"'
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from deepobs_data.augment import IMAGENET_AUGMENT
 from deepobs_data.dataset import Dataset
 from deepobs_data.datasets.images import Normalization, make_transform
-from deepobs_data.errors import DamagedFileError
+from deepobs_data.errors import DamagedFileError, import_extra
 from deepobs_data.files.imagenet_folder import find_imagenet
 from deepobs_data.files.roots import resolve_root
 from deepobs_data.image_ops import (
@@ -26,6 +27,7 @@ from deepobs_data.registry import info
 from deepobs_data.stream import Stream
 
 CLASSES = 1000
+_EXTRA = "images", "ImageNet"
 
 
 def imagenet(
@@ -62,6 +64,7 @@ def imagenet(
 
     Raises:
         DataNotFoundError: There is no such folder.
+        MissingPackageError: torchvision is not installed.
         DamagedFileError: The folders do not hold the 1,000 classes; while reading: an image cannot
             be decoded.
         ValueError: An argument is not allowed.
@@ -71,6 +74,7 @@ def imagenet(
     finish = partial(prepare_imagenet, normalization=normalization)
     make_transform(row, normalization)  # refuses unknown names before files are listed
     folder = find_imagenet(resolve_root(root))
+    _torchvision("datasets")  # before files are listed and workers are started
     if workers is None:
         workers = min(os.cpu_count() or 1, 16)
     train_paths, train_y = _list_images(folder / "train")
@@ -105,11 +109,9 @@ def decode_image(path: str, *, antialias: bool = True) -> Tensor:
     Raises:
         DamagedFileError: The file is no readable image.
     """
-    from PIL import Image
-    from torchvision.transforms.v2 import functional as tv
-
+    image_file, tv = import_extra("PIL.Image", *_EXTRA), _torchvision("transforms.v2.functional")
     try:
-        with Image.open(path) as image:
+        with image_file.open(path) as image:
             pixels = tv.pil_to_tensor(image.convert("RGB"))  # (3, H, W)
     except (OSError, SyntaxError, ValueError) as error:
         raise DamagedFileError(Path(path), f"{path} is no readable image: {error}") from error
@@ -135,8 +137,6 @@ def prepare_imagenet(x: Tensor, normalization: Normalization = "image") -> Tenso
 
 def _list_images(folder: Path) -> tuple[list[str], Tensor]:
     """Files and labels (index of the folder + 1) of one split."""
-    from torchvision.datasets import ImageFolder
-
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     if len(names) != CLASSES:
         raise DamagedFileError(
@@ -144,6 +144,10 @@ def _list_images(folder: Path) -> tuple[list[str], Tensor]:
             f"{folder} has {len(names)} class folders, expected {CLASSES} "
             "(n01440764 ... n15075141). Unpack the archives with torchvision.datasets.ImageNet.",
         )
-    samples = ImageFolder(str(folder)).samples
+    samples = _torchvision("datasets").ImageFolder(str(folder)).samples
     labels = torch.tensor([label + 1 for _, label in samples], dtype=torch.int64)
     return [path for path, _ in samples], labels
+
+
+def _torchvision(module: str) -> Any:
+    return import_extra(f"torchvision.{module}", *_EXTRA)

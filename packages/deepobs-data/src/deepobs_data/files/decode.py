@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from deepobs_data.errors import DamagedFileError
+from deepobs_data.errors import DamagedFileError, import_extra
 from deepobs_data.files.checksum import GZIP_ERRORS
 
 Arrays = dict[str, np.ndarray]
@@ -61,9 +61,12 @@ def decode_cifar(paths: Paths) -> Arrays:
 
 
 def decode_svhn(paths: Paths) -> Arrays:
-    """Read SVHN's cropped digits; the label 10 means the digit 0."""
-    from scipy.io import loadmat
+    """Read SVHN's cropped digits; the label 10 means the digit 0.
 
+    Raises:
+        MissingPackageError: scipy is not installed.
+    """
+    loadmat = import_extra("scipy.io", "svhn", "SVHN").loadmat
     arrays = {}
     for part in ("test", "train"):
         path = paths[f"{part}_32x32.mat"]

@@ -530,10 +530,6 @@ def _drop_output() -> None:
 
 def _says_all(error: Exception) -> bool:
     """Whether the message of an error is all a user needs, without a traceback."""
-    from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
-    from deepobs_problems import ProblemError
-    from deepobs_runner.errors import UsageError
+    from deepobs_runner.runs.outcome import REFUSALS
 
-    return isinstance(
-        error, UsageError | ProblemError | DataNotFoundError | DamagedFileError | DownloadError
-    )
+    return isinstance(error, REFUSALS)

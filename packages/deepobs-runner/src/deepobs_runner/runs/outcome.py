@@ -13,7 +13,12 @@ from typing import Literal
 
 import numpy as np
 
-from deepobs_data import DamagedFileError, DataNotFoundError, DownloadError
+from deepobs_data import (
+    DamagedFileError,
+    DataNotFoundError,
+    DownloadError,
+    MissingPackageError,
+)
 from deepobs_problems import ProblemError
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.config import Execution, RunConfig
@@ -24,7 +29,14 @@ from deepobs_runner.runs.recorder import OnRecord
 from deepobs_runner.runs.run import can_skip, run
 from deepobs_runner.text import last_line
 
-REFUSALS = (UsageError, ProblemError, DataNotFoundError, DamagedFileError, DownloadError)
+REFUSALS = (
+    UsageError,
+    ProblemError,
+    DataNotFoundError,
+    DamagedFileError,
+    DownloadError,
+    MissingPackageError,
+)
 """Errors whose message says all there is to say; no traceback."""
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
