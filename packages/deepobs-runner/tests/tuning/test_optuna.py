@@ -10,7 +10,7 @@ pytest.importorskip("optuna")
 from deepobs_runner import load_result
 from deepobs_runner.analysis.metrics import Metric
 from deepobs_runner.tuning.cost import tuning_cost
-from deepobs_runner.tuning.ledger import opened, read_ledger
+from deepobs_runner.tuning.ledger import open_ledger, read_ledger
 from deepobs_runner.tuning.optuna import OptunaSampler
 from deepobs_runner.tuning.spaces import Choice, LogUniform, Space
 from deepobs_runner.tuning.study import make_study
@@ -108,13 +108,13 @@ def test_an_interrupted_study_asks_the_same_again(execution, prune, tmp_path):
     options = {"settings": {"epochs": 9, "batch_size": 5000}, "budget": 7, "prune": prune}
     study = study_of(execution, **options)
     elsewhere = replace(execution, out=tmp_path / "whole")
-    with opened(study, elsewhere.out, "s") as ledger:
+    with open_ledger(study, elsewhere.out, "s") as ledger:
         (whole,) = make_trials(ledger, elsewhere)
     reporter = Interrupts()
-    with opened(study, execution.out, "s") as ledger, pytest.raises(KeyboardInterrupt):
+    with open_ledger(study, execution.out, "s") as ledger, pytest.raises(KeyboardInterrupt):
         make_trials(ledger, execution, reporter=reporter)
     assert len(read_ledger(execution.out / "tuning" / "s")) == 2
-    with opened(study, execution.out, "s") as ledger:
+    with open_ledger(study, execution.out, "s") as ledger:
         (tuned,) = make_trials(ledger, execution, reporter=reporter)
     assert reporter.started == 3 + 5
     assert [(t.run, t.value, t.status) for t in tuned.trials] == [

@@ -26,7 +26,7 @@ from deepobs_runner.tuning.spaces import (
     show_dimension,
 )
 from deepobs_runner.tuning.study import Study, make_study
-from deepobs_runner.tuning.trials import Trial, best_of, judge, shares_of_progress
+from deepobs_runner.tuning.trials import Trial, best_of, shares_of_progress, trial_of
 
 ONE_OF_EACH = Space(
     {
@@ -70,12 +70,12 @@ def test_selection_finds_the_published_rate_among_the_published_runs(problem):
         own = [run for run in runs if run.config.optimizer == optimizer]
         assert len(own) == 36
         trials = [
-            judge(
+            trial_of(
                 run, "test", {"problem": problem, "optimizer": optimizer, "number": i, "point": {}}
             )
             for i, run in enumerate(own)
         ]
-        winner, _ = best_of(trials)
+        winner = best_of(trials)[0]
         chosen = own[winner.number].config.hyperparams["lr"]
         assert chosen == official_learning_rate(problem, optimizer)
 
@@ -302,11 +302,11 @@ def trial(number, value, *, metric=LOSS, status="done", first=10.0):
 def test_lost_trials_never_win_and_the_first_of_equals_does():
     lost = [trial(0, None, status="diverged"), trial(1, 0.0, status="pruned")]
     lost += [trial(2, 0.0, status="failed"), trial(3, None)]
-    assert best_of(lost) == (None, [])
+    assert best_of(lost) == []
     worst = trial(4, 1e9)
     assert best_of([*lost, worst])[0] is worst
-    winner, ties = best_of([*lost, trial(5, 2.0), trial(6, 1.0), trial(7, 1.0)])
-    assert (winner.number, [t.number for t in ties]) == (6, [7])
+    best = best_of([*lost, trial(5, 2.0), trial(6, 1.0), trial(7, 1.0)])
+    assert [t.number for t in best] == [6, 7]
     assert best_of([trial(0, 0.8, metric=ACCURACY), trial(1, 0.9, metric=ACCURACY)])[0].number == 1
 
 

@@ -21,7 +21,7 @@ from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import (
     LEDGER,
     damaged_lines,
-    opened,
+    open_ledger,
     read_ledger,
     study_folder,
 )
@@ -84,7 +84,7 @@ def small(execution, *, optimizers=(("SGD", {}),), problems=("two_d_branin",), *
 
 
 def carried_out(study, execution, **options):
-    with opened(study, execution.out, "s") as ledger:
+    with open_ledger(study, execution.out, "s") as ledger:
         return make_trials(ledger, execution, **options)
 
 
@@ -246,7 +246,7 @@ def test_a_choice_without_some_trials_is_no_success(execution, capsys, monkeypat
 def test_a_name_belongs_to_one_study(execution):
     study = small(execution, budget=2)
     busy = pytest.raises(UsageError, match="Another process is at the study 's'")
-    with opened(study, execution.out, "s"), busy:
+    with open_ledger(study, execution.out, "s"), busy:
         carried_out(study, execution)
     with pytest.raises(UsageError, match=r"study 's' already, and .* settings \(budget: 2"):
         carried_out(small(execution, budget=3), execution)
@@ -416,7 +416,7 @@ def test_grids_of_unequal_sizes_are_said(tmp_path, capsys):
     ("options", "sentence"),
     [
         (["--valid-size", "0"], "best-of-k chooses on the validation split; --valid-size is 0"),
-        (["--ruleset", "deepobs-2019", "--valid-size", "9"], "holds no validation rows out"),
+        (["--ruleset", "deepobs-2019", "--valid-size", "9"], "holds out no validation examples"),
         (["--space", "betas.0=uniform:0:1"], "SGD has no hyperparameter 'betas'"),
         (["--budget", "many"], "The budget of best-of-k is 'many'"),
         (["--seeds", "0"], "--seeds is 0"),

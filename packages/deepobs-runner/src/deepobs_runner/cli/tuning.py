@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deepobs_problems import SUITES, problems_with
+from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.cli.console import make_console, print_summary, say
@@ -44,13 +44,13 @@ from deepobs_runner.tuning.ledger import (
     Ledger,
     check_same,
     damaged_lines,
-    opened,
+    open_ledger,
     stored_study,
     study_folder,
 )
 from deepobs_runner.tuning.samplers import predrawn
 from deepobs_runner.tuning.spaces import Choice, read_spaces
-from deepobs_runner.tuning.study import Study, check_problems, make_study
+from deepobs_runner.tuning.study import Study, make_study
 from deepobs_runner.tuning.trials import Trial
 from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
 
@@ -102,7 +102,7 @@ def tune(arguments: argparse.Namespace) -> int:
             f"{count(len(lines), 'line')} of {folder / LEDGER} cannot be read (the first: "
             f"{lines[0]}); trials that are missing there are noted again",
         )
-    with opened(study, execution.out, name) as ledger:
+    with open_ledger(study, execution.out, name) as ledger:
         return _carry_out(console, ledger, arguments, seeds)
 
 
@@ -110,7 +110,8 @@ def study_of(arguments: argparse.Namespace) -> Study:
     """Return the study that is asked for."""
     target = arguments.target
     problems = problems_with(suite=target) if target in SUITES else (target,)
-    check_problems(problems)
+    for problem in problems:
+        load_problem(problem)  # an unknown one is the first error
     candidates = parse_optimizers(arguments.optimizers)
     names = [name for name, _ in candidates]
     settings: dict[str, Any] = {
@@ -217,8 +218,7 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
 def _representative(study: Study, problem: str) -> RunConfig:
     """Return the trial in the middle of the space of the first optimizer."""
     candidate = study.candidates[0]
-    places = [0.5] * len(candidate.space.dimensions)
-    return study.trial(problem, candidate, candidate.space.point(places))
+    return study.trial(problem, candidate, candidate.space.at(0.5))
 
 
 def winners_of(tuned: Sequence[Tuned], study: Study, seeds: int) -> Winners:
@@ -338,7 +338,7 @@ def _say_what_would_run(
     configs = []
     for problem in study.problems:
         for candidate in study.candidates:
-            point = candidate.space.point([0.5] * len(candidate.space.dimensions))
+            point = candidate.space.at(0.5)
             configs += [study.trial(problem, candidate, point)] * study.budget
             configs += study.winners(problem, candidate, point, seeds)
     arms = len(study.problems) * len(study.candidates)

@@ -1,4 +1,4 @@
-"""What tuning took: the cost of every study, a row for each problem and optimizer."""
+"""What tuning took: the cost of every study, a row per problem and optimizer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class TuningCost:
     """What tuning an optimizer on a problem took, the runs of the winner not included.
 
     Attributes:
-        study: its name.
-        ruleset: its name.
-        sampler: its name.
-        problem: its name.
-        optimizer: its name.
+        study: its name; so are the following.
+        ruleset: of the study.
+        sampler: of the study.
+        problem: of the trials.
+        optimizer: of the trials.
         budget: trials that were planned.
         trials: trials that were made.
         diverged: of them.
@@ -50,7 +50,7 @@ class TuningCost:
 def tuning_cost(
     out: Path, *, on_error: Callable[[UsageError], object] | None = None
 ) -> list[TuningCost]:
-    """Return the cost of every study below a folder of results, a row a problem and optimizer.
+    """Return the cost of every study below a folder of results, a row per problem and optimizer.
 
     Args:
         out: folder of results.
@@ -64,23 +64,12 @@ def tuning_cost(
 
 
 def cost_of(study: Study, folder: Path) -> list[TuningCost]:
-    """Return the cost of a study that lies in a folder, a row a problem and optimizer."""
-    lines = read_ledger(folder)
-    return [
-        _cost(
-            study,
-            folder.name,
-            problem,
-            candidate.optimizer,
-            [
-                line
-                for line in lines
-                if (line["problem"], line["optimizer"]) == (problem, candidate.optimizer)
-            ],
-        )
-        for problem in study.problems
-        for candidate in study.candidates
-    ]
+    """Return the cost of the study in a folder, a row per problem and optimizer."""
+    pairs = [(p, candidate.optimizer) for p in study.problems for candidate in study.candidates]
+    made: dict[tuple[str, str], list[Line]] = {pair: [] for pair in pairs}
+    for line in read_ledger(folder):
+        made.setdefault((line["problem"], line["optimizer"]), []).append(line)
+    return [_cost(study, folder.name, *pair, made[pair]) for pair in pairs]
 
 
 def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Line]) -> TuningCost:

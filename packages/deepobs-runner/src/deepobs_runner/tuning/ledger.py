@@ -1,4 +1,4 @@
-"""What a study did: `study.json` and a line for every trial, whatever became of it.
+"""What a study did: `study.json`, and one line per trial, whatever its outcome.
 
 Both lie in `<results>/tuning/<study>/`. A line is written when its trial has ended; of several
 lines of one trial, which a repetition makes, the last counts. docs/tuning.md describes the fields.
@@ -10,12 +10,13 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
@@ -30,22 +31,33 @@ PLAN = "plan.yaml"
 
 KEPT = "Finished trials are kept; mend that and give the same command again."
 
-Line = Mapping[str, Any]
 
-TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("problem", "optimizer", "run", "status"), (str,)),
-    **dict.fromkeys(("number", "epochs", "steps"), (int,)),
-    "point": (dict,),
-    "seconds": (int, float),
-}
-"""Of the fields of a line that are computed with."""
+class Line(TypedDict):
+    """A trial as the ledger holds it, see `Trial`."""
+
+    problem: str
+    optimizer: str
+    number: int
+    run: str
+    point: dict[str, Any]
+    status: str
+    metric: str | None
+    value: float | None
+    first: float | None
+    epochs: int
+    steps: int
+    seconds: float
+    message: str
+
+
+_DECODER = msgspec.json.Decoder(Line)
 
 
 def study_folder(out: Path, name: str) -> Path:
-    """Return where a study lies below a folder of results.
+    """Return the folder of a study below a folder of results.
 
     Raises:
-        UsageError: the name is none for a folder.
+        UsageError: the name is not valid for a folder.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise UsageError(
@@ -62,7 +74,7 @@ def stored_studies(
 
     Args:
         out: folder of results.
-        on_error: called with what is wrong with a study, which is then left out; None raises it.
+        on_error: called with the error of a study, which is then left out; None raises it.
 
     Raises:
         UsageError: a study that cannot be read.
@@ -82,10 +94,10 @@ def stored_studies(
 
 
 def stored_study(folder: Path) -> Study | None:
-    """Return the study that lies in a folder, None if there is none.
+    """Return the study in a folder, None if there is none.
 
     Raises:
-        UsageError: what lies there cannot be read.
+        UsageError: it cannot be read.
     """
     path = folder / STUDY
     if not path.exists():
@@ -103,7 +115,7 @@ def check_same(study: Study, stored: Study, name: str) -> None:
     """Check that a stored study is the one that is asked for, but for its validation splits.
 
     Raises:
-        UsageError: it is another; says in what.
+        UsageError: it is another; names the differences.
     """
     ours, theirs = study.to_json(), stored.to_json()
     different = [key for key in ours if key != "valid_sizes" and ours[key] != theirs[key]]
@@ -121,36 +133,32 @@ def _short(value: Any) -> str:
 
 
 @contextmanager
-def opened(study: Study, out: Path, name: str) -> Iterator[Ledger]:
+def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
     """Create or reopen the folder of a study and hold its lock.
 
     Raises:
-        UsageError: a study of this name has other settings, another process is at it, or the
-            folder cannot be written.
+        UsageError: a study of this name has other settings, another process holds the lock, or
+            the folder cannot be written.
     """
     folder = study_folder(out, name)
     check_writable(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
             stored = stored_study(folder)
-            if stored is not None:
+            if stored is None:
+                try:
+                    write_bytes(folder / STUDY, json.dumps(study.to_json(), indent=1).encode())
+                except OSError as error:
+                    raise cannot_write(folder / STUDY, error, KEPT) from None
+            else:
                 check_same(study, stored, name)
                 study = replace(study, valid_sizes=stored.valid_sizes)
-            else:
-                _write_study(study, folder / STUDY)
             yield Ledger(study, name, folder)
     except Timeout:
         raise RunLockedError(
             f"Another process is at the study {name!r} in {out}. Wait for it, or choose another "
             "--study."
         ) from None
-
-
-def _write_study(study: Study, path: Path) -> None:
-    try:
-        write_bytes(path, json.dumps(study.to_json(), indent=1).encode())
-    except OSError as error:
-        raise cannot_write(path, error, KEPT) from None
 
 
 class Ledger:
@@ -169,15 +177,15 @@ class Ledger:
         content = path.read_bytes() if path.exists() else b""
         self._torn = bool(content) and not content.endswith(b"\n")
 
-    def note(self, trial: Trial) -> None:
+    def append(self, trial: Trial) -> None:
         """Append the trial, unless the last line about it says the same.
 
         Raises:
             UsageError: the ledger cannot be written, for want of room above all.
         """
-        line = trial.to_json()
-        text = json.dumps(line, allow_nan=False)
-        if self._known.get(_key(line)) == json.loads(text):
+        text = json.dumps(trial.to_json(), allow_nan=False)
+        line = _DECODER.decode(text)
+        if self._known.get(_key(line)) == line:
             return
         content = f"{text}\n".encode()
         if self._torn:  # the process before was killed while it wrote
@@ -186,7 +194,7 @@ class Ledger:
             _append(self.folder / LEDGER, content)
         except OSError as error:
             raise cannot_write(self.folder / LEDGER, error, KEPT) from None
-        self._known[_key(line)] = json.loads(text)
+        self._known[_key(line)] = line
 
 
 def _append(path: Path, content: bytes) -> None:
@@ -202,7 +210,7 @@ def _append(path: Path, content: bytes) -> None:
             raise
 
 
-def _key(line: Line) -> tuple[Any, ...]:
+def _key(line: Line) -> tuple[str, str, int, str]:
     return line["problem"], line["optimizer"], line["number"], line["run"]
 
 
@@ -210,7 +218,7 @@ def read_ledger(folder: Path) -> list[Line]:
     """Return the last line about every trial of a study, in the order of their first ones.
 
     A line that cannot be read, such as one that was cut off when a process was killed, is left
-    out: its trial is noted again when the study is resumed. `damaged_lines` has their numbers.
+    out: its trial is appended again when the study is resumed. `damaged_lines` has their numbers.
     """
     lines = {_key(line): line for line in _lines(folder) if line is not None}
     return list(lines.values())
@@ -222,39 +230,31 @@ def damaged_lines(folder: Path) -> list[int]:
 
 
 def _lines(folder: Path) -> list[Line | None]:
-    """Return the lines of a ledger, None for one that is no trial."""
+    """Return the lines of a ledger, None for one that is not a trial."""
     path = folder / LEDGER
-    if not path.exists():
-        return []
-    return [_line(text) for text in path.read_bytes().split(b"\n") if text]
+    content = path.read_bytes() if path.exists() else b""
+    return [_decode(text) for text in content.split(b"\n") if text]
 
 
-def _line(text: bytes) -> Line | None:
+def _decode(text: bytes) -> Line | None:
     try:
-        line: Line = json.loads(text)
-    except ValueError:
+        return _DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    whole = (
-        isinstance(line, dict)
-        and all(field.name in line for field in fields(Trial))
-        and all(isinstance(line[name], types) for name, types in TYPES.items())
-    )
-    return line if whole else None
 
 
-def what_is_damaged(out: Path) -> list[str]:
-    """Return a sentence for every study below a folder of results that cannot be read whole."""
-    sentences: list[str] = []
-    studies = stored_studies(out, on_error=lambda error: sentences.append(str(error)))
-    for folder in studies:
-        if numbers := damaged_lines(folder):
-            sentences.append(_damage(folder, numbers))
-    return sentences
+def damaged_studies(out: Path) -> list[str]:
+    """Return an error message for every study below a folder of results that has damage."""
+    errors: list[str] = []
+    studies = stored_studies(out, on_error=lambda error: errors.append(str(error)))
+    return errors + [
+        _damage(folder, numbers) for folder in studies if (numbers := damaged_lines(folder))
+    ]
 
 
 def _damage(folder: Path, numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
     return (
         f"{folder / LEDGER}: what is in line {shown} is no trial. Give the command of the study "
-        "again: it notes every trial that is missing."
+        "again: it appends every trial that is missing."
     )

@@ -77,8 +77,8 @@ class OptunaSampler:
             for name, d in self._space.dimensions.items()
         }
 
-    def hopeless(self, epoch: int, merit: float) -> bool:
-        """Take a value of the trial asked for last; return whether it should end here.
+    def should_prune(self, epoch: int, merit: float) -> bool:
+        """Take a value of the trial asked for last; return whether to end it here.
 
         Args:
             epoch: after which it was evaluated; nothing is decided before the first.

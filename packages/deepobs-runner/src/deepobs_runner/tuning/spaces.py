@@ -45,35 +45,50 @@ class Dimension(Protocol):
 
 
 @dataclass(frozen=True)
-class Uniform:
-    """Numbers between two ends, each as likely as the other."""
+class _Range:
+    """Numbers between two ends."""
 
     low: float
     high: float
-    kind: ClassVar[str] = "uniform"
+    kind: ClassVar[str]
 
     def __post_init__(self) -> None:
-        _check_ends(self, self.low, self.high)
+        for end in (self.low, self.high):
+            number = isinstance(end, int | float) and not isinstance(end, bool)
+            if not number or not math.isfinite(end):
+                raise UsageError(f"An end of a {self.kind} range is {end!r}; it must be a number.")
+        if not self.low < self.high:
+            raise UsageError(
+                f"The range {self.kind}:{self.low:g}:{self.high:g} is empty; write the lower end "
+                "first."
+            )
+
+    def at(self, u: float) -> Any:
+        raise NotImplementedError
+
+    def grid(self, n: int) -> list[Any]:
+        return [self.at(u) for u in _places(n)]
+
+
+@dataclass(frozen=True)
+class Uniform(_Range):
+    """Numbers between two ends, each as likely as the other."""
+
+    kind: ClassVar[str] = "uniform"
 
     def at(self, u: float) -> float:
         """Return the value at a place in [0, 1]."""
         return rounded(self.low + (self.high - self.low) * u)
 
-    def grid(self, n: int) -> list[float]:
-        """Return n values at equal distances, with both ends."""
-        return [self.at(u) for u in _places(n)]
-
 
 @dataclass(frozen=True)
-class LogUniform:
+class LogUniform(_Range):
     """Positive numbers whose logarithm is uniform."""
 
-    low: float
-    high: float
     kind: ClassVar[str] = "log"
 
     def __post_init__(self) -> None:
-        _check_ends(self, self.low, self.high)
+        super().__post_init__()
         if self.low <= 0:
             raise UsageError(f"The lower end of {show_dimension(self)} must be > 0.")
 
@@ -81,24 +96,18 @@ class LogUniform:
         """Return the value at a place in [0, 1]."""
         return rounded(self.low * (self.high / self.low) ** u)
 
-    def grid(self, n: int) -> list[float]:
-        """Return n values at equal ratios, with both ends."""
-        return [self.at(u) for u in _places(n)]
-
 
 @dataclass(frozen=True)
-class OneMinusLogUniform:
+class OneMinusLogUniform(_Range):
     """Numbers below 1 whose distance from 1 is log-uniform between two ends: momenta.
 
     Between 0.9 and 0.99 there is then as much as between 0.99 and 0.999.
     """
 
-    low: float
-    high: float
     kind: ClassVar[str] = "one-minus-log"
 
     def __post_init__(self) -> None:
-        _check_ends(self, self.low, self.high)
+        super().__post_init__()
         if not 0 < self.low < self.high <= 1:
             raise UsageError(
                 f"{show_dimension(self)} gives the distance from 1; its ends must be in (0, 1]."
@@ -108,13 +117,9 @@ class OneMinusLogUniform:
         """Return the value at a place in [0, 1]."""
         return rounded(1 - self.low * (self.high / self.low) ** u)
 
-    def grid(self, n: int) -> list[float]:
-        """Return n values whose distances from 1 have equal ratios, with both ends."""
-        return [self.at(u) for u in _places(n)]
-
 
 @dataclass(frozen=True)
-class IntUniform:
+class IntUniform(_Range):
     """Whole numbers, both ends included."""
 
     low: int
@@ -122,7 +127,7 @@ class IntUniform:
     kind: ClassVar[str] = "int"
 
     def __post_init__(self) -> None:
-        _check_ends(self, self.low, self.high)
+        super().__post_init__()
         if not all(isinstance(end, int) for end in (self.low, self.high)):
             raise UsageError(f"The ends of {show_dimension(self)} must be whole numbers.")
 
@@ -164,17 +169,6 @@ KINDS: Mapping[str, type] = {
 }
 
 
-def _check_ends(dimension: Any, low: Any, high: Any) -> None:
-    for end in (low, high):
-        number = isinstance(end, int | float) and not isinstance(end, bool)
-        if not number or not math.isfinite(end):
-            raise UsageError(f"An end of a {dimension.kind} range is {end!r}; it must be a number.")
-    if not low < high:
-        raise UsageError(
-            f"The range {dimension.kind}:{low:g}:{high:g} is empty; write the lower end first."
-        )
-
-
 def _places(n: int) -> list[float]:
     return [i / (n - 1) for i in range(n)] if n > 1 else [0.5]
 
@@ -194,9 +188,13 @@ class Space:
     dimensions: Mapping[str, Dimension]
 
     def point(self, places: Sequence[float]) -> dict[str, Any]:
-        """Return the values at a point of the unit cube, one number a dimension."""
+        """Return the values at a point of the unit cube, one number per dimension."""
         pairs = zip(self.dimensions.items(), places, strict=True)
         return {name: dimension.at(u) for (name, dimension), u in pairs}
+
+    def at(self, u: float) -> dict[str, Any]:
+        """Return the values at the same place of every dimension, such as 0.5 for the middle."""
+        return self.point([u] * len(self.dimensions))
 
     def to_json(self) -> dict[str, Any]:
         """Return the space as JSON."""

@@ -8,23 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
-
-from deepobs_problems import load_problem
-from deepobs_problems.errors import nearest
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import short_name
-from deepobs_runner.optimizers import (
-    find_optimizer,
-    hyperparameters_of,
-    make_optimizer,
-    resolve_hyperparams,
-)
 from deepobs_runner.plans.plan import FIRST_SEED
 from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import schedule_from_json, schedule_to_json
-from deepobs_runner.tuning.priors import GRID_2019, PRIORS
+from deepobs_runner.tuning.candidate import ONE_SHOT, Candidate, make_candidate
 from deepobs_runner.tuning.rulesets import RULESETS, Ruleset
 from deepobs_runner.tuning.samplers import (
     SAMPLERS,
@@ -36,38 +26,6 @@ from deepobs_runner.tuning.samplers import (
     predrawn,
 )
 from deepobs_runner.tuning.spaces import Space
-
-ONE_SHOT = "one-shot"
-"""The budget of a single trial, with the defaults of the optimizer's signature."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """An optimizer that is tuned.
-
-    Attributes:
-        optimizer: its name, as in a `RunConfig`.
-        fixed: hyperparameters that have a value.
-        space: of the others.
-    """
-
-    optimizer: str
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    space: Space
-
-    def hyperparams(self, point: Point) -> dict[str, Any]:
-        """Return the hyperparameters at a point; `betas.1` becomes a part of `betas`."""
-        given = dict(self.fixed)
-        for name, value in point.items():
-            whole, dot, index = name.rpartition(".")
-            if not dot:
-                given[name] = value
-                continue
-            defaults, _ = hyperparameters_of(find_optimizer(self.optimizer))
-            parts = list(given.get(whole, defaults[whole]))
-            parts[int(index)] = value
-            given[whole] = parts
-        return given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +40,11 @@ class Study:
         budget: trials of each optimizer, on each problem unless the ruleset is `shared`.
         one_shot: the only trial has the defaults of the optimizer's signature.
         at_once: trials an adaptive sampler draws before it is told about them.
-        prune: end trials early that Optuna's Hyperband finds hopeless.
+        prune: end trials early that the sampler gives up.
         seed: of the sampler; all trials train with the seed 42.
         settings: of every run, as the fields of a `RunConfig` in JSON.
-        valid_sizes: validation rows held out in the trials, by problem; no part of the identity,
-            as they follow from ruleset and data.
+        valid_sizes: validation examples held out in the trials, by problem; not part of the
+            identity, as they follow from ruleset and data.
     """
 
     ruleset: str
@@ -251,7 +209,7 @@ def make_study(
         ruleset=ruleset,
         problems=tuple(dict.fromkeys(problems)),
         candidates=tuple(
-            _candidate(rules, name, fixed, (spaces or {}).get(name), one_shot=one_shot)
+            make_candidate(rules, name, fixed, (spaces or {}).get(name), one_shot=one_shot)
             for name, fixed in candidates
         ),
         sampler=sampler,
@@ -323,100 +281,3 @@ def _settings(ruleset: str, rules: Ruleset, settings: Mapping[str, Any]) -> dict
                 f"{', '.join(rules.schedules)}."
             )
     return checked
-
-
-def _candidate(
-    rules: Ruleset,
-    name: str,
-    fixed: Mapping[str, Any],
-    space: Space | None,
-    *,
-    one_shot: bool,
-) -> Candidate:
-    """Return an optimizer with its space.
-
-    Raises:
-        UsageError: there is no space, the ruleset allows no other than its own, or it does not fit.
-    """
-    find_optimizer(name)
-    if one_shot:
-        return _with_defaults(name, fixed, space)
-    if rules.space == "2019" and space is not None:
-        raise UsageError(
-            "This ruleset has the grid of the official runs and no other space. For a grid of your "
-            "own: --ruleset best-of-k --sampler grid."
-        )
-    found = space or (GRID_2019 if rules.space == "2019" else PRIORS.get(name))
-    if found is None:
-        raise UsageError(
-            f"There is no default search space for {name}. Give one: --space {name}.lr=log:1e-4:1."
-        )
-    if space is None:  # what is fixed by the user is not tuned
-        found = Space(
-            {k: d for k, d in found.dimensions.items() if k.partition(".")[0] not in fixed}
-        )
-        if not found.dimensions:
-            raise UsageError(f"{name} has nothing left to tune: {', '.join(fixed)} is fixed.")
-    candidate = Candidate(optimizer=name, fixed=dict(fixed), space=found)
-    check_space(candidate)
-    return candidate
-
-
-def _with_defaults(name: str, fixed: Mapping[str, Any], space: Space | None) -> Candidate:
-    """Return an optimizer with the learning rate of its signature and nothing to tune."""
-    if space is not None:
-        raise UsageError(f"The budget {ONE_SHOT} tries default values; it takes no search space.")
-    defaults, _ = hyperparameters_of(find_optimizer(name))
-    rate = fixed.get("lr", defaults.get("lr"))
-    if "lr" in defaults and not isinstance(rate, int | float):
-        raise UsageError(f"{name} has no default learning rate, so the budget {ONE_SHOT} has none.")
-    given = {**fixed, "lr": float(rate)} if "lr" in defaults else dict(fixed)
-    return Candidate(optimizer=name, fixed=given, space=Space({}))
-
-
-def check_space(candidate: Candidate) -> None:
-    """Check that an optimizer takes the values at the ends of its space.
-
-    Raises:
-        UsageError: it has no such hyperparameter, one of another type or range, or one that is
-            fixed as well.
-    """
-    name = candidate.optimizer
-    named, takes_any = hyperparameters_of(find_optimizer(name))
-    for key in candidate.space.dimensions:
-        whole, dot, index = key.rpartition(".")
-        whole = whole if dot else key
-        if whole not in named and not takes_any:
-            raise UsageError(
-                f"The search space tunes {key}, but {name} has no hyperparameter {whole!r}."
-                f"{nearest(whole, named)} It has: {', '.join(named)}."
-            )
-        if whole in candidate.fixed and not dot:
-            raise UsageError(f"{key} of {name} is fixed and tuned at once; leave one out.")
-        if dot:
-            base = candidate.fixed.get(whole, named.get(whole))
-            if not isinstance(base, list | tuple) or not index.isdecimal():
-                raise UsageError(f"{key} is no part of a list: {whole} of {name} is {base!r}.")
-            if int(index) >= len(base):
-                raise UsageError(f"{whole} of {name} has {len(base)} numbers; {key} is none.")
-    for end in (0.0, 0.5, 1.0):
-        point = candidate.space.point([end] * len(candidate.space.dimensions))
-        hyperparams = candidate.hyperparams(point)
-        try:
-            resolved = resolve_hyperparams(name, hyperparams, official_lr=1.0)
-            if ":" not in name:
-                make_optimizer(name, resolved, nn.Module.parameters)(nn.Linear(1, 1))
-        except UsageError as error:
-            raise UsageError(
-                f"The search space {candidate.space} contradicts {name}: {error}"
-            ) from None
-
-
-def check_problems(problems: Sequence[str]) -> None:
-    """Look every problem up.
-
-    Raises:
-        ProblemError: there is no such problem.
-    """
-    for problem in problems:
-        load_problem(problem)

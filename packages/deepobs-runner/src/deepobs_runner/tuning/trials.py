@@ -1,4 +1,4 @@
-"""Which trial wins: pure functions of what the trials ended with."""
+"""Trials, and which of them wins: pure functions of their final values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Trial:
         run: id of the run.
         point: the values that were tried.
         status: of the run, or `pruned`, `refused`, `locked`, `killed`.
-        metric: by which it is judged, such as `valid accuracy`; None if it has no record.
+        metric: that decides, such as `valid accuracy`; None without a record.
         value: the final value, None if it diverged or failed.
         first: the value before training.
         epochs: that were trained.
@@ -65,7 +65,7 @@ class Trial:
         return {**vars(self), "metric": None if self.metric is None else str(self.metric)}
 
 
-def judge(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
+def trial_of(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
     """Return the trial of a stored run.
 
     Args:
@@ -96,14 +96,10 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def best_of(trials: Sequence[Trial]) -> tuple[Trial | None, list[Trial]]:
-    """Return the best trial of one problem, the first where several are, and the others as good."""
-    competing = [(trial.merit, trial) for trial in trials if trial.merit is not None]
-    if not competing:
-        return None, []
-    top = max(merit for merit, _ in competing)
-    first, *others = [trial for merit, trial in competing if merit == top]
-    return first, others
+def best_of(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the best trials of one problem: the first wins, the others are as good."""
+    top = max((trial.merit for trial in trials if trial.merit is not None), default=None)
+    return [trial for trial in trials if top is not None and trial.merit == top]
 
 
 def shares_of_progress(by_problem: Mapping[str, Sequence[Trial]]) -> dict[int, float]:

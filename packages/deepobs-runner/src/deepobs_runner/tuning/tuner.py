@@ -1,4 +1,4 @@
-"""Carry a study out: make its trials, choose, run the winners; what is there is not repeated."""
+"""Carry a study out: make its trials and choose the winners; what is there is not repeated."""
 
 from __future__ import annotations
 
@@ -14,30 +14,24 @@ from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
 from deepobs_runner.results.labels import label_run
+from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import stored_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
 from deepobs_runner.runs.progress import Metrics, Reporter, Silent, evaluations_of, pass_on
 from deepobs_runner.training.loop import Record
+from deepobs_runner.tuning.candidate import Candidate
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.samplers import Point, PruningSampler, Sampler
-from deepobs_runner.tuning.study import Candidate, Study
-from deepobs_runner.tuning.trials import (
-    PRUNED,
-    Trial,
-    best_of,
-    judge,
-    shares_of_progress,
-)
+from deepobs_runner.tuning.study import Study
+from deepobs_runner.tuning.trials import PRUNED, Trial, best_of, shares_of_progress, trial_of
 
 GENERATED = frozenset(entry.name for entry in list_datasets() if entry.kind == "synthetic")
 """Data sets that are made of random numbers."""
 
-"""Statuses of result files to which nothing will be added."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What came out for one optimizer on one problem.
+    """The result of tuning one optimizer on one problem.
 
     Attributes:
         problem: its name.
@@ -56,44 +50,14 @@ class Tuned:
     score: float | None = None
 
 
-@dataclass
-class _Arm:
-    """A candidate and the problems that its trials are made on, with what is known so far."""
-
-    candidate: Candidate
-    problems: tuple[str, ...]
-    sampler: Sampler
-    points: list[Point] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A trial that is to be made."""
-
-    arm: _Arm
-    problem: str
-    number: int
-    point: Point
-    config: RunConfig
-
-    def about(self) -> dict[str, Any]:
-        return {
-            "problem": self.problem,
-            "optimizer": self.arm.candidate.optimizer,
-            "number": self.number,
-            "point": self.point,
-        }
-
-
 def choose_valid_sizes(
     study: Study, execution: Execution, *, valid_size: int | None = None
 ) -> Study:
-    """Return the study with the number of validation rows of every problem.
+    """Return the study with the number of validation examples of every problem.
 
     It is the ruleset's fraction of the training examples, rounded down. Of data that are generated
-    (quadratic_deep and the two-dimensional problems) no training row is held out: validation rows
-    are draws of their own, and there are as many as for training.
+    (quadratic_deep and the two-dimensional problems) no training example is held out: validation
+    examples are draws of their own, and there are as many as for training.
 
     Args:
         study: whose trials need them.
@@ -108,7 +72,7 @@ def choose_valid_sizes(
     if rules.select_on == "test":
         if valid_size:
             raise UsageError(
-                f"{study.ruleset} holds no validation rows out; leave --valid-size away."
+                f"{study.ruleset} holds out no validation examples. Leave --valid-size out."
             )
         return study
     if valid_size is not None and valid_size < 1:
@@ -120,8 +84,7 @@ def choose_valid_sizes(
 def _valid_size(study: Study, problem: str, execution: Execution) -> int:
     # Nothing of the optimizer is asked for: its rate is only there to resolve the rest.
     candidate = study.candidates[0]
-    places = [0.5] * len(candidate.space.dimensions)
-    config = study.trial(problem, candidate, candidate.space.point(places))
+    config = study.trial(problem, candidate, candidate.space.at(0.5))
     dataset, sizes = data_and_sizes(load_problem(problem), config, execution)
     if dataset.name in GENERATED:
         return sizes["train"]
@@ -142,13 +105,13 @@ def make_trials(
     retry_failed: bool = False,
     reporter: Reporter | None = None,
 ) -> list[Tuned]:
-    """Make the trials of a study that are not there yet, and choose.
+    """Make the trials of a study that are not there yet, and choose the winners.
 
     The result depends on the study alone, not on where and how many at once its runs are made, and
     not on how often it was interrupted: points are drawn anew and told the results that are there.
 
     Args:
-        ledger: of the study; notes every trial.
+        ledger: of the study; every trial is appended.
         execution: where and how.
         execute: makes the runs, see `executors`; pruned trials are made here.
         retry_failed: make failed trials again.
@@ -158,26 +121,24 @@ def make_trials(
         UsageError: all trials lack the same thing, such as the data.
     """
     study = ledger.study
-    reporter = reporter or Silent()
-    arms = [
-        _Arm(candidate, problems, study.sampler_of(candidate, _epochs(study, problems[0])))
+    tuner = _Tuner(ledger, execution, execute, retry_failed, reporter or Silent())
+    searches = [
+        _Search(candidate, problems, study.sampler_of(candidate, _epochs(study, problems[0])))
         for problems in (
             [study.problems] if study.rules.per == "suite" else [(p,) for p in study.problems]
         )
         for candidate in study.candidates
     ]
     if study.prune:
-        for arm in arms:
-            _follow_pruned(arm, ledger, execution, retry_failed, reporter)
-        return [tuned for arm in arms for tuned in _choose(arm, study)]
-    share = study.at_once if study.adaptive else study.budget
-    while asked := [trial for arm in arms for trial in _ask(arm, study, share)]:
-        trials = _make(asked, ledger, execution, execute, retry_failed, reporter)
-        for arm in arms:
-            told = [t for a, t in zip(asked, trials, strict=True) if a.arm is arm]
-            arm.trials += told
-            arm.sampler.tell(told)
-    return [tuned for arm in arms for tuned in _choose(arm, study)]
+        for search in searches:
+            tuner.make_pruned(search)
+    else:
+        share = study.at_once if study.adaptive else study.budget
+        while planned := [trial for search in searches for trial in search.ask(study, share)]:
+            trials = tuner.make(planned)
+            for search in searches:
+                search.tell([trials[trial] for trial in planned if trial.search is search])
+    return [tuned for search in searches for tuned in _choose(search, study)]
 
 
 def _epochs(study: Study, problem: str) -> int | None:
@@ -188,166 +149,186 @@ def _epochs(study: Study, problem: str) -> int | None:
     return epochs
 
 
-def _ask(arm: _Arm, study: Study, count: int) -> list[_Asked]:
-    """Return the next trials of an arm, none if its budget is spent."""
-    points = arm.sampler.ask(min(count, study.budget - len(arm.points)))
-    asked = [
-        _Asked(arm, problem, number, point, study.trial(problem, arm.candidate, point))
-        for number, point in enumerate(points, start=len(arm.points))
-        for problem in arm.problems
-    ]
-    arm.points += points
-    return asked
+@dataclass
+class _Search:
+    """A candidate and the problems that its trials are made on, with what is known so far."""
+
+    candidate: Candidate
+    problems: tuple[str, ...]
+    sampler: Sampler
+    points: list[Point] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+
+    def ask(self, study: Study, count: int) -> list[_Planned]:
+        """Return the next trials, none if the budget is spent."""
+        points = self.sampler.ask(min(count, study.budget - len(self.points)))
+        planned = [
+            _Planned(self, problem, number, point, study.trial(problem, self.candidate, point))
+            for number, point in enumerate(points, start=len(self.points))
+            for problem in self.problems
+        ]
+        self.points += points
+        return planned
+
+    def tell(self, trials: list[Trial]) -> None:
+        """Take the trials that were asked for last, in their order."""
+        self.trials += trials
+        self.sampler.tell(trials)
 
 
-def _make(
-    asked: Sequence[_Asked],
-    ledger: Ledger,
-    execution: Execution,
-    execute: Execute,
-    retry_failed: bool,
-    reporter: Reporter,
-) -> list[Trial]:
-    """Return what became of some trials, in order; make those that are not there."""
-    split = ledger.study.rules.select_on
-    configs = {a.config.id: a.config for a in asked}
-    found = survey(list(configs.values()), execution, retry_failed=retry_failed)
-    ended = {result.config.id: result for result in (*found.finished, *found.failed)}
-    waiting: dict[str, list[_Asked]] = {}
-    trials: dict[int, Trial] = {}
-    for place, trial in enumerate(asked):
-        if trial.config.id in ended:
-            trials[place] = judge(ended[trial.config.id], split, trial.about())
-            ledger.note(trials[place])
-        else:
-            waiting.setdefault(trial.config.id, []).append(trial)
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    """A trial that is to be made."""
 
-    def note(run: str) -> None:
-        result = stored_result(configs[run], execution.out)
-        if result is not None and result.ended:
-            for trial in waiting[run]:
-                ledger.note(judge(result, split, trial.about()))
+    search: _Search
+    problem: str
+    number: int
+    point: Point
+    config: RunConfig
 
-    outcomes = execute(found.todo, execution, reporter=_Noting(reporter, split, note))
-    by_run = {outcome.config.id: outcome for outcome in outcomes}
-    if len(outcomes) == len(asked) and all(o.status == "refused" for o in outcomes):
-        raise UsageError(f"No trial could be made: {outcomes[0].message}")
-    for place, trial in enumerate(asked):
-        if place not in trials:
-            trials[place] = _judged(trial, by_run[trial.config.id], execution, split)
-            ledger.note(trials[place])
-    return [trials[place] for place in range(len(asked))]
+    def trial(self, result: RunResult | None, outcome: Outcome | None, split: str) -> Trial:
+        """Return the trial of a result, or of an outcome that left none."""
+        about: dict[str, Any] = {
+            "problem": self.problem,
+            "optimizer": self.search.candidate.optimizer,
+            "number": self.number,
+            "point": self.point,
+        }
+        if result is not None:
+            return trial_of(result, split, about)
+        assert outcome is not None
+        return Trial(**about, run=self.config.id, status=outcome.status, message=outcome.reason)
 
 
-def _judged(asked: _Asked, outcome: Outcome, execution: Execution, split: str) -> Trial:
-    """Return the trial of an outcome, from its result file where that is complete."""
-    result = stored_result(asked.config, execution.out)
-    if result is not None and result.ended:
-        return judge(result, split, asked.about())
-    return Trial(
-        **asked.about(), run=asked.config.id, status=outcome.status, message=outcome.reason
-    )
+@dataclass(frozen=True)
+class _Tuner:
+    """Makes trials and appends them to the ledger."""
+
+    ledger: Ledger
+    execution: Execution
+    execute: Execute
+    retry_failed: bool
+    reporter: Reporter
+
+    def make(self, planned: Sequence[_Planned]) -> dict[_Planned, Trial]:
+        """Return the trials; make those that are not there."""
+        split = self.ledger.study.rules.select_on
+        by_run: dict[str, list[_Planned]] = {}
+        for trial in planned:
+            by_run.setdefault(trial.config.id, []).append(trial)
+        trials: dict[_Planned, Trial] = {}
+
+        def note(run: str, result: RunResult | None, outcome: Outcome | None = None) -> None:
+            for trial in by_run[run]:
+                trials[trial] = trial.trial(result, outcome, split)
+                self.ledger.append(trials[trial])
+
+        def note_if_ended(run: str) -> None:
+            result = self._ended(by_run[run][0].config)
+            if result is not None:
+                note(run, result)
+
+        configs = [same[0].config for same in by_run.values()]
+        found = survey(configs, self.execution, retry_failed=self.retry_failed)
+        for result in (*found.finished, *found.failed):
+            note(result.config.id, result)
+        reporter = _Noting(self.reporter, split, note_if_ended)
+        outcomes = self.execute(found.todo, self.execution, reporter=reporter)
+        if len(outcomes) == len(planned) and all(o.status == "refused" for o in outcomes):
+            raise UsageError(f"No trial could be made: {outcomes[0].message}")
+        for outcome in outcomes:
+            note(outcome.config.id, self._ended(outcome.config), outcome)
+        return trials
+
+    def make_pruned(self, search: _Search) -> None:
+        """Make the trials one after another; the sampler may end each after any epoch."""
+        study = self.ledger.study
+        sampler = cast(PruningSampler, search.sampler)  # make_study has seen to it
+        while planned := search.ask(study, 1):
+            (trial,) = planned
+            stored, outcome = self._ended(trial.config), None
+            if stored is None or (self.retry_failed and not stored.finished):
+                outcome = self._run_pruned(trial, sampler, study.rules.select_on)
+                stored = self._ended(trial.config)
+            made = trial.trial(stored, outcome, study.rules.select_on)
+            if outcome is None and stored is not None and made.metric is not None:
+                for epoch, value in enumerate(stored.series(made.metric.split, made.metric.name)):
+                    sampler.should_prune(epoch, made.metric.sign * value)
+            self.ledger.append(made)
+            search.tell([made])
+
+    def _ended(self, config: RunConfig) -> RunResult | None:
+        """Return the stored result of a run to which nothing will be added."""
+        result = stored_result(config, self.execution.out)
+        return result if result is not None and result.ended else None
+
+    def _run_pruned(self, trial: _Planned, sampler: PruningSampler, split: str) -> Outcome:
+        config = trial.config
+
+        def watch(record: Record) -> str | None:
+            pass_on(self.reporter, config.id, record)
+            metrics = record.metrics[split]
+            merit = metrics["accuracy"] if "accuracy" in metrics else -metrics["objective"]
+            if sampler.should_prune(record.epoch, merit):
+                return f"{PRUNED}Hyperband ended it after epoch {record.epoch}"
+            return None
+
+        self.reporter.start(config.id, label_run(config), evaluations_of(config))
+        try:
+            return attempt(config, self.execution, on_record=watch)
+        finally:
+            self.reporter.finish(config.id)
 
 
 class _Noting:
     """A reporter that has every run noted when it ends, so that an interrupt costs no line.
 
-    It shows nothing of the test split where that is not what is tuned on.
+    It shows nothing of the test split unless that is what is tuned on.
     """
 
     def __init__(self, reporter: Reporter, split: str, note: Callable[[str], None]) -> None:
-        self._reporter, self._split, self._note = reporter, split, note
-
-    def start(self, run: str, label: str, evaluations: int) -> None:
-        """Pass on."""
-        self._reporter.start(run, label, evaluations)
+        self._reporter, self._splits, self._note = reporter, ("train_eval", split), note
+        self.start = reporter.start
 
     def record(self, run: str, epoch: float, metrics: Metrics, seconds: float) -> None:
-        """Pass on."""
-        self._reporter.record(run, epoch, shown_to_tuners(metrics, self._split), seconds)
+        shown = {name: values for name, values in metrics.items() if name in self._splits}
+        self._reporter.record(run, epoch, shown, seconds)
 
     def finish(self, run: str) -> None:
-        """Pass on, then note."""
         self._reporter.finish(run)
         self._note(run)
 
 
-def shown_to_tuners(metrics: Metrics, split: str) -> Metrics:
-    """Return metrics without the test split, unless that is what is tuned on."""
-    return {name: values for name, values in metrics.items() if name in ("train_eval", split)}
-
-
-def _follow_pruned(
-    arm: _Arm, ledger: Ledger, execution: Execution, retry_failed: bool, reporter: Reporter
-) -> None:
-    """Make the trials of an arm one after another; the pruner may end each after any epoch."""
-    study, sampler = ledger.study, cast(PruningSampler, arm.sampler)  # make_study has seen to it
-    while asked := _ask(arm, study, 1):
-        (trial,) = asked
-        stored = stored_result(trial.config, execution.out)
-        if stored is not None and (stored.finished if retry_failed else stored.ended):
-            noted = judge(stored, study.rules.select_on, trial.about())
-            if noted.metric is not None:
-                for epoch, value in enumerate(stored.series(noted.metric.split, noted.metric.name)):
-                    sampler.hopeless(epoch, noted.metric.sign * value)
-        else:
-            outcome = _run_pruned(trial, sampler, study, execution, reporter)
-            noted = _judged(trial, outcome, execution, study.rules.select_on)
-        ledger.note(noted)
-        arm.trials.append(noted)
-        sampler.tell([noted])
-
-
-def _run_pruned(
-    trial: _Asked, sampler: PruningSampler, study: Study, execution: Execution, reporter: Reporter
-) -> Outcome:
-    split = study.rules.select_on
-
-    def watch(record: Record) -> str | None:
-        pass_on(reporter, trial.config.id, record)
-        metrics = record.metrics[split]
-        merit = metrics["accuracy"] if "accuracy" in metrics else -metrics["objective"]
-        if sampler.hopeless(record.epoch, merit):
-            return f"{PRUNED}Hyperband ended it after epoch {record.epoch}"
-        return None
-
-    reporter.start(trial.config.id, label_run(trial.config), evaluations_of(trial.config))
-    try:
-        return attempt(trial.config, execution, on_record=watch)
-    finally:
-        reporter.finish(trial.config.id)
-
-
-def _choose(arm: _Arm, study: Study) -> list[Tuned]:
-    """Return the winner on each problem of an arm."""
-    by_problem = {p: [t for t in arm.trials if t.problem == p] for p in arm.problems}
-    if study.rules.per == "problem":
-        chosen = {p: best_of(trials) for p, trials in by_problem.items()}
-        return [
-            Tuned(
-                problem=p,
-                candidate=arm.candidate,
-                trials=tuple(by_problem[p]),
-                winner=winner,
-                ties=tuple(ties),
-            )
-            for p, (winner, ties) in chosen.items()
-        ]
-    return _choose_shared(arm, by_problem)
-
-
-def _choose_shared(arm: _Arm, by_problem: Mapping[str, list[Trial]]) -> list[Tuned]:
-    scores = shares_of_progress(by_problem)
-    best = max(scores.values(), default=0.0)
-    numbers = [number for number, score in scores.items() if score == best and best > 0]
+def _choose(search: _Search, study: Study) -> list[Tuned]:
+    """Return the winner of a search on each of its problems."""
+    by_problem = {p: [t for t in search.trials if t.problem == p] for p in search.problems}
+    choose = _choose_each if study.rules.per == "problem" else _choose_shared
     return [
         Tuned(
             problem=problem,
-            candidate=arm.candidate,
-            trials=tuple(trials),
-            winner=trials[numbers[0]] if numbers else None,
-            ties=tuple(trials[number] for number in numbers[1:]),
-            score=best if numbers else None,
+            candidate=search.candidate,
+            trials=tuple(by_problem[problem]),
+            winner=best[0] if best else None,
+            ties=tuple(best[1:]),
+            score=score if best else None,
         )
-        for problem, trials in by_problem.items()
+        for problem, (best, score) in choose(by_problem).items()
     ]
+
+
+Chosen = Mapping[str, tuple[Sequence[Trial], float | None]]
+"""By problem: the best trials, the winner first, and their score."""
+
+
+def _choose_each(by_problem: Mapping[str, Sequence[Trial]]) -> Chosen:
+    return {problem: (best_of(trials), None) for problem, trials in by_problem.items()}
+
+
+def _choose_shared(by_problem: Mapping[str, Sequence[Trial]]) -> Chosen:
+    scores = shares_of_progress(by_problem)
+    top = max(scores.values(), default=0.0)
+    numbers = [number for number, score in scores.items() if score == top > 0]
+    return {
+        problem: ([trials[number] for number in numbers], top)
+        for problem, trials in by_problem.items()
+    }

@@ -43,7 +43,7 @@ from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import collector_paused, load_results
 from deepobs_runner.text import count
-from deepobs_runner.tuning.ledger import what_is_damaged
+from deepobs_runner.tuning.ledger import damaged_studies
 
 WORTH_A_POOL = 20
 """Runs from which on a pool of processes draws the figures."""
@@ -238,7 +238,7 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
     if (place / DESCRIPTION).exists():
         return unpacked_results(place), False
     results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))
-    left_out += [f"left out: {sentence}" for sentence in what_is_damaged(place)]
+    left_out += [f"left out: {sentence}" for sentence in damaged_studies(place)]
     if not results:
         raise UsageError(
             f"There is nothing to report: no result can be read in {place}. "

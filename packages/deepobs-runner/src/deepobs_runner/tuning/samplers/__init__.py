@@ -35,8 +35,8 @@ class Sampler(Protocol):
 class PruningSampler(Sampler, Protocol):
     """A sampler that may end a trial early."""
 
-    def hopeless(self, epoch: int, merit: float) -> bool:
-        """Take a value of the trial asked for last; return whether it should end here.
+    def should_prune(self, epoch: int, merit: float) -> bool:
+        """Take a value of the trial asked for last; return whether to end it here.
 
         Args:
             epoch: after which it was evaluated; nothing is decided before the first.
