@@ -23,8 +23,8 @@ from deepobs_runner.report.figures import drawings
 from deepobs_runner.report.html import html_report, unbroken
 from deepobs_runner.report.latex import escape, latex_curves, latex_table
 from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.table import NOTHING
 from deepobs_runner.report.tables.registry import TABLES
-from deepobs_runner.report.tables.table import NOTHING
 from deepobs_runner.report.text import (
     csv_table,
     json_table,

@@ -17,7 +17,7 @@ from deepobs_runner.report.forest import interval_picture, reach_of, scale_pictu
 from deepobs_runner.report.latex import latex_methods
 from deepobs_runner.report.markup import Content, Markup, element, render
 from deepobs_runner.report.sections import OVER_PROBLEMS, Report, Section
-from deepobs_runner.report.tables.table import NOTHING, Column, Row, Table
+from deepobs_runner.report.table import NOTHING, Column, Row, Table
 from deepobs_runner.text import count, join
 
 OPEN_TABLES = ("final", "times", "speedup", "paired", "profiles")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from deepobs_runner.analysis import Metric, curve_band, metric_of
 from deepobs_runner.report.methods import Methods, cite
-from deepobs_runner.report.tables.table import Table
+from deepobs_runner.report.table import Table
 from deepobs_runner.results.settings import Setting
 
 SPECIAL = {

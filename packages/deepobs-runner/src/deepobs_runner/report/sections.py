@@ -12,8 +12,8 @@ from deepobs_runner.figures import Drawing
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.methods import Methods, write_methods
 from deepobs_runner.report.notes import file_names, notes
+from deepobs_runner.report.table import Table, select
 from deepobs_runner.report.tables.registry import TABLES
-from deepobs_runner.report.tables.table import Table, select
 from deepobs_runner.text import count, join
 
 OF_A_PROBLEM = (

@@ -13,7 +13,7 @@ from rich.text import Text
 from deepobs_runner.analysis import Metric, summarize_end
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, counted
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
-from deepobs_runner.report.tables.table import NOTHING, longest_word, spread_text
+from deepobs_runner.report.table import NOTHING, longest_word, spread_text
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 

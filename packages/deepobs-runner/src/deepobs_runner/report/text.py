@@ -19,7 +19,7 @@ from rich.text import Text
 
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.report.tables.table import NOTHING, Table, longest_word
+from deepobs_runner.report.table import NOTHING, Table, longest_word
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult, jsonable
 

@@ -17,8 +17,8 @@ from deepobs_runner.report.data import Study, make_study
 from deepobs_runner.report.figures import drawings, shown_settings
 from deepobs_runner.report.latex import latex_table
 from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.table import Table
 from deepobs_runner.report.tables.registry import TABLES
-from deepobs_runner.report.tables.table import Table
 from deepobs_runner.report.text import (
     csv_table,
     json_table,

@@ -9,7 +9,7 @@ from deepobs_runner.comparison import Profiles, performance_profiles, times_to_t
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.comparison.verdict import beside_one, p_number
 from deepobs_runner.report.data import Study
-from deepobs_runner.report.tables.table import (
+from deepobs_runner.report.table import (
     NOTHING,
     Row,
     Table,

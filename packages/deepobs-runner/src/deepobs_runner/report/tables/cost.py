@@ -7,7 +7,7 @@ from pathlib import Path
 from deepobs_runner.errors import UsageError
 from deepobs_runner.plans.estimate import describe_duration
 from deepobs_runner.report.data import Study
-from deepobs_runner.report.tables.table import Table, make_table, number, words
+from deepobs_runner.report.table import Table, make_table, number, words
 from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import read_ledger, stored_studies
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deepobs_runner.report.data import Study
-from deepobs_runner.report.tables.table import Table, make_table, number, words
+from deepobs_runner.report.table import Table, make_table, number, words
 from deepobs_runner.results.result import RunResult
 
 NAMED = ("system", "python", "device", "device_name", "threads", "source")

@@ -12,7 +12,7 @@ from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.comparison import published_speed
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
-from deepobs_runner.report.tables.table import (
+from deepobs_runner.report.table import (
     Column,
     Row,
     Table,

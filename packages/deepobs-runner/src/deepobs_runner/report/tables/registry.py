@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from deepobs_runner.report.data import Study
+from deepobs_runner.report.table import Table
 from deepobs_runner.report.tables import comparison, cost, final, tuning
 from deepobs_runner.report.tables.environment import environment_table
-from deepobs_runner.report.tables.table import Table
 
 TABLES: Mapping[str, Callable[[Study], Table]] = MappingProxyType(
     {

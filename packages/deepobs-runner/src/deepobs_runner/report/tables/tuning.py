@@ -19,7 +19,7 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
 from deepobs_runner.report.data import Study
-from deepobs_runner.report.tables.table import (
+from deepobs_runner.report.table import (
     NOTHING,
     Row,
     Table,
