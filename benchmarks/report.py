@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from deepobs_runner import RunConfig
-from deepobs_runner.report.write import FORMATS
+from deepobs_runner.report import FORMATS
 
 COMMAND = "import sys; from deepobs_runner.cli import main; sys.exit(main())"
 PROBLEMS = ("quadratic_deep", "mnist_logreg", "fmnist_2c2d", "fmnist_mlp", "cifar10_3c3d",

@@ -25,7 +25,8 @@ import yaml
 
 from deepobs_data import cli as data_cli
 from deepobs_data import registry
-from deepobs_runner.cli import parser as cli
+from deepobs_runner.cli import main as deepobs
+from deepobs_runner.cli.main import build_parser
 from deepobs_runner.cli.runs import parse_optimizers
 from deepobs_runner.optimizers import parse_hyperparams
 
@@ -251,7 +252,7 @@ def test_command_line_is_understood(page, command, capsys):
     words = shlex.split(command)
     if words[0] == "torchrun":
         words = ["deepobs", *words[words.index("deepobs_runner.cli") + 1 :]]
-    parser = cli.build_parser() if words[0] == "deepobs" else data_cli._parser()
+    parser = build_parser(words[1]) if words[0] == "deepobs" else data_cli._parser()
     try:
         options = parser.parse_args(words[1:])
     except SystemExit:
@@ -283,7 +284,7 @@ def test_what_is_run_is_in_the_documentation():
 def run_in(folder: Path, command: str) -> None:
     words = shlex.split(command)
     with contextlib.chdir(folder):
-        code = (cli.main if words[0] == "deepobs" else data_cli.main)(words[1:])
+        code = (deepobs if words[0] == "deepobs" else data_cli.main)(words[1:])
     assert code == 0, command
 
 

@@ -1,4 +1,4 @@
-"""What can be added in one place: trackers, executors, rulesets, samplers; docs/howto/extend.md.
+"""What can be added in one place: trackers, executors, tables, …; see docs/howto/extend.md.
 
 Each kind has its own package, in which every module is one of them. Others come from the entry
 points of installed packages, or are named with their module or file. Names are known without an
@@ -8,9 +8,10 @@ import, so that the command line stays light.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from deepobs_runner.errors import UsageError
@@ -39,6 +40,8 @@ class Extensions(Generic[T]):
         package: `best_of_k.py` in it is called `best-of-k`.
         is_valid: whether an object is one.
         besides: modules of the package that are none.
+        first: names in the order in which they are listed, before all others.
+        shared: module of each name that shares it with others; it defines `<name>_<noun>`.
     """
 
     def __init__(
@@ -47,16 +50,22 @@ class Extensions(Generic[T]):
         package: str,
         is_valid: Callable[[Any], bool],
         besides: Collection[str] = (),
+        *,
+        first: Sequence[str] = (),
+        shared: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.noun, self.group = noun, f"deepobs.{noun}s"
-        self._package, self._is_valid, self._besides = package, is_valid, besides
+        self._package, self._is_valid = package, is_valid
+        self._besides = {*besides, *shared.values()}
+        self._first, self._shared = first, shared
 
     def built_in(self) -> list[str]:
         """Return the names of those that come with deepobs; nothing is imported."""
         spec = find_spec(self._package)
         folders = (spec and spec.submodule_search_locations) or []
-        names = [module.name for module in pkgutil.iter_modules(folders)]
-        return [name.replace("_", "-") for name in names if name not in self._besides]
+        found = [module.name for module in pkgutil.iter_modules(folders)]
+        modules = [name.replace("_", "-") for name in found if name not in self._besides]
+        return list(dict.fromkeys([*self._first, *self._shared, *modules]))
 
     def installed(self) -> dict[str, Any]:
         """Return the entry points of other packages, by name; one of a built-in name is ignored."""
@@ -81,8 +90,10 @@ class Extensions(Generic[T]):
         if ":" in name:
             found = import_named(name)
         elif name in self.built_in():
-            module = import_module(f"{self._package}.{name.replace('-', '_')}")
-            found = getattr(module, self.noun.upper())
+            home = self._shared.get(name, name.replace("-", "_"))
+            module = import_module(f"{self._package}.{home}")
+            attribute = f"{name}_{self.noun}" if name in self._shared else self.noun.upper()
+            found = getattr(module, attribute)
         elif name in (points := self.installed()):
             found = points[name].load()
         else:

@@ -101,7 +101,7 @@ def test_a_broken_problem_fails_with_its_reason(monkeypatch):
     good, bad = smoke_test(problems, device="cpu")
     assert (good.status, good.reason) == ("ok", "")
     assert (bad.status, bad.reason) == ("failed", "RuntimeError: no such operator")
-    monkeypatch.setattr("deepobs_runner.cli.commands.doctor.candidates", lambda: (problems[1:], []))
+    monkeypatch.setattr("deepobs_runner.checks.smoke.candidates", lambda: (problems[1:], []))
     assert main(["doctor", "--smoke", "--json"]) == 1
 
 

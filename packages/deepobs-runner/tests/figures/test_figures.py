@@ -22,11 +22,10 @@ from deepobs_runner.analysis import (
     tuned_settings,
 )
 from deepobs_runner.cli import main
-from deepobs_runner.cli.parser import FIGURES, TIME_UNITS
+from deepobs_runner.cli.parser import TIME_UNITS
 from deepobs_runner.comparison import Target, Unit, performance_profiles, target_of
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.figures import (
-    KINDS,
     drawings,
     palette_of,
     plot_comparison,
@@ -553,7 +552,6 @@ def test_the_command_writes_files_or_text(followed, tmp_path, capsys):
 
 
 def test_the_command_knows_every_figure():
-    assert set(FIGURES) == set(KINDS)
     assert set(TIME_UNITS) == set(get_args(Unit))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from deepobs_runner import UsageError, official_results
 from deepobs_runner.analysis.metrics import Metric
-from deepobs_runner.cli.parser import build_parser
+from deepobs_runner.cli.main import build_parser
 from deepobs_runner.optimizers import find_optimizer
 from deepobs_runner.results.official import official_learning_rate, official_problems
 from deepobs_runner.schedules import Exponential
@@ -326,7 +326,7 @@ def test_shares_of_progress_by_hand():
 
 
 def test_the_command_line_knows_the_rulesets():
-    arguments = build_parser().parse_args(["tune", "two_d_branin", "SGD", "--budget", "4"])
+    arguments = build_parser("tune").parse_args(["tune", "two_d_branin", "SGD", "--budget", "4"])
     assert (arguments.ruleset, arguments.valid_size, arguments.recipe) == (
         "best-of-k",
         None,

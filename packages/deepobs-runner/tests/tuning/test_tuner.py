@@ -14,7 +14,7 @@ from deepobs_runner import Execution, UsageError, load_plan, load_result, load_r
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.report.data import make_study as make_report_study
-from deepobs_runner.report.tables.registry import TABLES
+from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.tuning.cost import tuning_cost
@@ -350,7 +350,7 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
     for kind, rows in (("cost", 2), ("trials", 6)):
         for problem, expected in (("two_d_branin", rows), ("two_d_beale", 0)):
             study = make_report_study(load_results(out), chosen=[problem])
-            assert len(TABLES[kind](study).rows) == expected
+            assert len(TABLES.load(kind)(study).rows) == expected
     page = tmp_path / "report"
     assert main(["report", str(out), "--out", str(page), "--no-baselines"]) == 0
     shown = (page / "report.html").read_text()

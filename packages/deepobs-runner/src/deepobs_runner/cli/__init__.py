@@ -1,5 +1,5 @@
 """The `deepobs` command."""
 
-from deepobs_runner.cli.parser import main
+from deepobs_runner.cli.main import main
 
 __all__ = ["main"]

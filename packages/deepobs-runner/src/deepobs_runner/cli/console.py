@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,22 +21,26 @@ class PatientConsole(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+def make_console(*, quiet: bool = False) -> Console:
     """Return a console; wide enough for the tables where the output is no terminal.
 
     Args:
-        stderr: it prints to standard error.
         quiet: it prints nothing.
     """
-    console = PatientConsole(stderr=stderr, quiet=quiet)
+    console = PatientConsole(quiet=quiet)
     if console.is_terminal:
         return console
-    return PatientConsole(width=120, stderr=stderr, quiet=quiet)
+    return PatientConsole(width=120, quiet=quiet)
 
 
-def say(console: Console, text: str) -> None:
+def print_line(console: Console, text: str) -> None:
     """Print a line as it is: no colours, no markup, no line breaks of our own."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    print(f"deepobs: {text}", file=sys.stderr)
 
 
 def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
@@ -45,4 +50,4 @@ def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
 
     console.print(summary_table(problems, console.width), crop=False)
     for note in notes(problems):
-        say(console, f"note: {note}")
+        print_line(console, f"note: {note}")

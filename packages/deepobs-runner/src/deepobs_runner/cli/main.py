@@ -1,52 +1,83 @@
-"""What each command does: a module for each."""
+"""`deepobs`: parse the command line, execute the command, and turn errors into exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
-from collections.abc import Mapping
-from importlib import import_module
+import sys
+from collections.abc import Sequence
 
-ACTIONS: Mapping[str, tuple[str, str]] = {
-    "list": ("commands.list", "list_problems"),
-    "run": ("runs", "run_one"),
-    "bench": ("runs", "run_many"),
-    "tune": ("tuning", "tune"),
-    "report": ("commands.report", "make_report"),
-    "table": ("commands.report", "print_table"),
-    "plot": ("commands.plot", "plot"),
-    "baselines": ("commands.baselines", "baselines"),
-    "check": ("commands.check", "check"),
-    "calibrate": ("commands.calibrate", "measure_and_keep"),
-    "doctor": ("commands.doctor", "examine"),
-}
-"""Module in this package and function of each command; a module is imported when it is needed."""
+from deepobs_runner.cli.commands import COMMANDS
+from deepobs_runner.cli.threads import let_threads_sleep
+from deepobs_runner.errors import LostProcessError, RankZeroError
 
-ANALYSES = ("report", "table", "plot")
-"""Commands that compute with many small matrices."""
 
-TRAINING = ("run", "bench", "tune", "check", "calibrate", "doctor")
-"""Commands that train, and the one that says what those do."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""What numpy's and torch's libraries read when they are loaded."""
+    Returns:
+        The exit code: 0: done. 1: a run failed. 2: invalid request. 130: interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(words[0] if words else None)
+    arguments = parser.parse_args(words)
+    if arguments.command is None and not arguments.version:
+        parser.print_help()
+        return 0
+    let_threads_sleep()
+    try:
+        return execute(arguments)
+    except RankZeroError:  # which it prints itself
+        return 2
+    except LostProcessError as error:
+        print(f"deepobs: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        trains = arguments.command in ("run", "bench", "tune")
+        kept = "; finished runs are kept" if trains else ""
+        print(f"deepobs: interrupted{kept}.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"deepobs: there is no space left for the output: {error}.", file=sys.stderr)
+            _drop_output()
+        elif _needs_no_traceback(error):
+            print(f"deepobs: {error}", file=sys.stderr)
+        else:
+            raise
+        return 2
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of one command, or of all commands without their arguments.
+
+    Only the module of the command is imported.
+
+    Args:
+        command: its name; None, or no command's name: the parser lists the commands.
+    """
+    parser = argparse.ArgumentParser(
+        prog="deepobs",
+        description="Benchmark deep-learning optimizers.",
+        epilog="Example: deepobs bench SGD Adam lr=0.03 --problem quadratic_deep --seeds 3",
+    )
+    parser.add_argument("--version", action="store_true", help="print versions and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    known = COMMANDS.built_in()
+    for name in [command] if command in known else known:
+        listed = COMMANDS.load(name)
+        added = commands.add_parser(name, help=listed.help)
+        if name == command:
+            listed.add_arguments(added)
+    return parser
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run the command that was parsed; return the exit code."""
+    """Execute the command that was parsed; return the exit code."""
     if arguments.version:
         return print_versions()
-    if arguments.command in ANALYSES:
-        # Threads that wait for each other would take what the helping processes need.
-        for name in THREADS:
-            os.environ.setdefault(name, "1")
-    if arguments.command in TRAINING:
-        from deepobs_runner.backend.memory import keep_memory  # imports torch
-
-        keep_memory()
-    module, function = ACTIONS[arguments.command]
-    action = getattr(import_module(f"deepobs_runner.cli.{module}"), function)
-    return int(action(arguments))
+    return COMMANDS.load(arguments.command).execute(arguments)
 
 
 def print_versions() -> int:
@@ -58,3 +89,16 @@ def print_versions() -> int:
     packages = environment(torch.device("cpu"))["packages"]
     print("\n".join(f"{name} {number}" for name, number in packages.items()))
     return 0
+
+
+def _drop_output() -> None:
+    """Let Python write at its exit what it could not write before, to nowhere."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _needs_no_traceback(error: Exception) -> bool:
+    """Whether the message of an error is all a user needs."""
+    from deepobs_runner.runs.outcome import REFUSALS
+
+    return isinstance(error, REFUSALS)

@@ -1,4 +1,4 @@
-"""`deepobs run` and `deepobs bench`: make runs, or say what would be made."""
+"""Runs that the command line asks for: made and summarized, or shown with an estimate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from deepobs_problems import problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.distributed import joined, torchrun_group
-from deepobs_runner.cli.console import make_console, print_summary, say
-from deepobs_runner.config import CHOICES, Execution, RunConfig
+from deepobs_runner.backend.memory import keep_memory
+from deepobs_runner.cli.console import make_console, print_line, print_summary, warn
+from deepobs_runner.cli.parser import SETTINGS
+from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import executor_of
@@ -23,7 +24,6 @@ from deepobs_runner.executors.slurm import parse_slurm
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans.calibration import kept_paces, load_calibrations
 from deepobs_runner.plans.estimate import Pace, calibrate, describe_duration, kind_of, predict
-from deepobs_runner.plans.plan import FIRST_SEED, load_plan
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
@@ -36,35 +36,6 @@ from deepobs_runner.runs.resolve import resolve_config, resolve_world
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count
 from deepobs_runner.trackers import check_trackers
-
-PLAN_SUFFIXES = (".yaml", ".yml")
-
-SETTING_OPTIONS: dict[str, Any] = {
-    "epochs": None, "steps": None, "batch_size": None, "schedule": "constant", "l2": None,
-    "valid_size": 0, "clip_norm": None, **{name: allowed[0] for name, allowed in CHOICES.items()},
-}  # fmt: skip
-"""Options that belong to a run's identity, with their defaults."""
-
-
-def run_one(arguments: argparse.Namespace) -> int:
-    """Run one optimizer on one problem with one seed."""
-    hyperparams = parse_hyperparams(arguments.hyperparams)
-    config = _config(arguments, arguments.problem, arguments.optimizer, hyperparams, arguments.seed)
-    return _run([config], arguments, ExecutorOptions(), retry_failed=True)
-
-
-def run_many(arguments: argparse.Namespace) -> int:
-    """Run a plan, or every optimizer on every problem with every seed."""
-    options = executor_options(arguments)
-    executor_of(options)  # refused before anything is looked at
-    words = arguments.optimizers
-    plans = [word for word in words if word.lower().endswith(PLAN_SUFFIXES)]
-    if plans:
-        _check_that_the_plan_stands_alone(plans[0], arguments)
-        configs = load_plan(Path(plans[0]))
-    else:
-        configs = _product(arguments)
-    return _run(configs, arguments, options, retry_failed=arguments.retry_failed)
 
 
 def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
@@ -79,42 +50,6 @@ def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
         slurm=parse_slurm(arguments.slurm),
         **{name: getattr(arguments, name) for name in names},
     )
-
-
-def _check_that_the_plan_stands_alone(plan: str, arguments: argparse.Namespace) -> None:
-    """Refuse what would contradict a plan.
-
-    Raises:
-        UsageError: optimizers, problems, seeds or settings are given beside it.
-    """
-    given = [repr(word) for word in arguments.optimizers if word != plan]
-    defaults = {"problem": [], "suite": [], "seeds": None, **SETTING_OPTIONS}
-    given += [
-        f"--{name.replace('_', '-')}"
-        for name, default in defaults.items()
-        if getattr(arguments, name) != default
-    ]
-    if given:
-        raise UsageError(
-            f"{', '.join(given)} cannot be given beside a plan. Write it into {plan}, or leave "
-            "the plan out."
-        )
-
-
-def _product(arguments: argparse.Namespace) -> list[RunConfig]:
-    suites = (name for suite in arguments.suite for name in problems_with(suite=suite))
-    problems = [*arguments.problem, *suites]
-    seeds = 1 if arguments.seeds is None else arguments.seeds
-    if not problems:
-        raise UsageError("No problem given. Add --problem NAME or --suite NAME.")
-    if seeds < 1:
-        raise UsageError(f"--seeds is {seeds}; it must be at least 1.")
-    return [
-        _config(arguments, problem, optimizer, hyperparams, FIRST_SEED + i)
-        for problem in dict.fromkeys(problems)
-        for optimizer, hyperparams in parse_optimizers(arguments.optimizers)
-        for i in range(seeds)
-    ]
 
 
 def parse_optimizers(words: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -137,7 +72,7 @@ def parse_optimizers(words: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, parse_hyperparams(options)) for name, options in groups]
 
 
-def _config(
+def config_of(
     arguments: argparse.Namespace,
     problem: str,
     optimizer: str,
@@ -145,7 +80,7 @@ def _config(
     seed: int,
 ) -> RunConfig:
     """Return the resolved configuration of one run."""
-    settings = {name: getattr(arguments, name) for name in SETTING_OPTIONS}
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
     settings["schedule"] = parse_schedule(arguments.schedule)
     return resolve_config(
         RunConfig(
@@ -164,7 +99,7 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
     return Execution(**chosen, track=tuple(arguments.track))
 
 
-def _run(
+def make_runs(
     configs: Sequence[RunConfig],
     arguments: argparse.Namespace,
     options: ExecutorOptions,
@@ -172,12 +107,13 @@ def _run(
     retry_failed: bool,
 ) -> int:
     """Run the configurations and print a summary; return 1 if any failed."""
+    keep_memory()
     group = torchrun_group()
     execute = executor_of(options, group)
     console = make_console(quiet=not group.is_rank_0)
     configs = _each_once(console, [resolve_world(config, group) for config in configs])
-    _say_official_rates(console, configs)
-    _say_what_depends_on_the_world(console, configs)
+    _print_official_rates(console, configs)
+    _print_world_notes(console, configs)
     execution = execution_of(arguments)
     check_trackers(execution.track)
 
@@ -194,14 +130,14 @@ def _run(
         found = together.from_rank_0(look)
     if arguments.dry_run:
         if group.is_rank_0:
-            _say_what_would_run(console, configs, found, execution, options)
+            _print_plan(console, configs, found, execution, options)
         return 0
     if found.finished:
         finished = f"{len(found.finished)} of {count(len(configs), 'run')}"
         are = "is" if len(found.finished) == 1 else "are"
-        say(console, f"{finished} {are} finished already (--force repeats).")
+        print_line(console, f"{finished} {are} finished already (--force repeats).")
     if execution.resume and found.todo:
-        say(console, _what_is_resumed(found.todo, execution.out, force=arguments.force))
+        print_line(console, _what_is_resumed(found.todo, execution.out, force=arguments.force))
     evaluations = sum(map(evaluations_of, found.todo))
     quiet = arguments.quiet or not group.is_rank_0 or not found.todo
     with report_progress(console, evaluations, quiet=quiet) as reporter:
@@ -210,7 +146,7 @@ def _run(
     if not group.is_rank_0:
         return 1 if bad or found.failed else 0
     if len(configs) == 1 and bad:
-        return _say_why_it_failed(bad[0], execution.out)
+        return _print_failure(bad[0], execution.out)
     _summarize(console, configs, found, outcomes, execution.out)
     return 1 if bad or found.failed else 0
 
@@ -230,19 +166,19 @@ def _each_once(console: Console, configs: Sequence[RunConfig]) -> list[RunConfig
             repeated[config.id] = config
         kept.setdefault(config.id, config)
     for config in repeated.values():
-        say(console, f"asked for more than once, made once: {label_run(config)}")
+        print_line(console, f"asked for more than once, made once: {label_run(config)}")
     return list(kept.values())
 
 
-def _say_why_it_failed(outcome: Outcome, folder: Path) -> int:
+def _print_failure(outcome: Outcome, folder: Path) -> int:
     """Print all there is to know of the only run; return the exit code."""
     if outcome.status in ("refused", "locked"):
         raise UsageError(outcome.message)
     print(outcome.message, file=sys.stderr)
-    print(f"deepobs: failed: {label_run(outcome.config)}", file=sys.stderr)
+    warn(f"failed: {label_run(outcome.config)}")
     path = result_path(outcome.config, folder)
     if path.exists():
-        print(f"deepobs: the traceback is kept in {path}", file=sys.stderr)
+        warn(f"the traceback is kept in {path}")
     return 1
 
 
@@ -261,14 +197,14 @@ def _summarize(
         order = {config.id: number for number, config in enumerate(configs)}
         results.sort(key=lambda result: order[result.config.id])
         if len(configs) == 1:  # a table may have to break the label
-            say(console, label_run(configs[0]))
+            print_line(console, label_run(configs[0]))
         # Brings scipy.stats, a second of imports that training need not wait for.
         from deepobs_runner.report.notes import settings_by_problem
 
         print_summary(console, settings_by_problem(results, baselines=[]))
     together = sum("vectorized" in result.environment for result in results)
     if together:
-        say(
+        print_line(
             console,
             f"note: {count(together, 'run')} trained together with others; the seconds of each are "
             "its share (--vectorize off trains one by one)",
@@ -278,21 +214,17 @@ def _summarize(
         tally[outcome.status] = tally.get(outcome.status, 0) + 1
     tally["failed before, not retried"] = len(found.failed)
     shown = ", ".join(f"{number} {what}" for what, number in tally.items() if number)
-    say(console, f"{count(len(configs), 'run')}: {shown}; results in {folder}")
-    say_why(outcomes)
+    print_line(console, f"{count(len(configs), 'run')}: {shown}; results in {folder}")
+    warn_of_failures(outcomes)
     for result in found.failed:
         reason = Outcome(config=result.config, status="failed", message=result.error or "").reason
         run = f"{label_run(result.config)} ({result.config.id})"
-        print(f"deepobs: failed before: {run}: {reason}", file=sys.stderr)
+        warn(f"failed before: {run}: {reason}")
     if any(outcome.status == "failed" for outcome in outcomes) or found.failed:
-        print(
-            f"deepobs: tracebacks are kept in {folder}/<id>.json; --retry-failed runs failed ones "
-            "again.",
-            file=sys.stderr,
-        )
+        warn(f"tracebacks are kept in {folder}/<id>.json; --retry-failed runs failed ones again.")
 
 
-def say_why(outcomes: Sequence[Outcome]) -> None:
+def warn_of_failures(outcomes: Sequence[Outcome]) -> None:
     """Print a line for each run that has no result; a sentence that holds for many is said once."""
     refused: dict[str, list[str]] = {}
     for outcome in outcomes:
@@ -300,12 +232,12 @@ def say_why(outcomes: Sequence[Outcome]) -> None:
         if outcome.status == "refused":
             refused.setdefault(outcome.message, []).append(run)
         elif not outcome.good:
-            print(f"deepobs: {outcome.status}: {run}: {outcome.reason}", file=sys.stderr)
+            warn(f"{outcome.status}: {run}: {outcome.reason}")
     for message, runs in refused.items():
-        print(f"deepobs: refused: {', '.join(runs)}: {message}", file=sys.stderr)
+        warn(f"refused: {', '.join(runs)}: {message}")
 
 
-def _say_what_would_run(
+def _print_plan(
     console: Console,
     configs: Sequence[RunConfig],
     found: Survey,
@@ -316,12 +248,16 @@ def _say_what_would_run(
     states = {result.config.id: "finished" for result in found.finished}
     states |= {result.config.id: "failed" for result in found.failed}
     for config in configs:
-        say(console, f"{states.get(config.id, 'to run'):8}  {label_run(config)}  ({config.id})")
-    say(console, f"{len(found.todo)} of {count(len(configs), 'run')} to run")
+        print_line(
+            console, f"{states.get(config.id, 'to run'):8}  {label_run(config)}  ({config.id})"
+        )
+    print_line(console, f"{len(found.todo)} of {count(len(configs), 'run')} to run")
     if not found.todo:
         return
     if not options.local:
-        say(console, f"no estimate of the time: it would be this machine's, not {options.name}'s")
+        print_line(
+            console, f"no estimate of the time: it would be this machine's, not {options.name}'s"
+        )
         return
     jobs = options.jobs
     kept = kept_paces(found.todo, execution, load_calibrations(), jobs=jobs)
@@ -329,9 +265,9 @@ def _say_what_would_run(
     paces = {**kept, **calibrate(new, execution, jobs=jobs)}
     prediction = predict(found.todo, paces, jobs=jobs)
     for sentence in prediction.gaps:
-        say(console, f"not in the estimate: {sentence}")
+        print_line(console, f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
-        say(
+        print_line(
             console,
             f"about {describe_duration(prediction.seconds)} with {count(jobs, 'job')}: an "
             f"estimate from {_basis(kept, new)}",
@@ -345,17 +281,17 @@ def _basis(kept: Mapping[str, Pace], new: Sequence[RunConfig]) -> str:
     return f"{sgd}; for other settings, {timed}" if kept and new else sgd if kept else timed
 
 
-def _say_what_depends_on_the_world(console: Console, configs: Sequence[RunConfig]) -> None:
+def _print_world_notes(console: Console, configs: Sequence[RunConfig]) -> None:
     """Say which numbers are those of several processes, and would be others in one."""
     for problem, size in sorted({(c.problem, c.world_size) for c in configs if c.world_size > 1}):
-        say(
+        print_line(
             console,
             f"note: the network of {problem} normalises or draws over the rows of one process, so "
             f"its numbers are those of {size} processes; world_size={size} is part of the run",
         )
 
 
-def _say_official_rates(console: Console, configs: Sequence[RunConfig]) -> None:
+def _print_official_rates(console: Console, configs: Sequence[RunConfig]) -> None:
     """Say which learning rates are the tuned ones of the official runs."""
     said = {
         f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} is the tuned rate of "
@@ -365,4 +301,4 @@ def _say_official_rates(console: Console, configs: Sequence[RunConfig]) -> None:
         and config.hyperparams["lr"] == official_learning_rate(config.problem, config.optimizer)
     }
     for line in sorted(said):
-        say(console, line)
+        print_line(console, line)

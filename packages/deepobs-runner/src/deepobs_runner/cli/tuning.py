@@ -1,9 +1,8 @@
-"""`deepobs tune`: try settings, choose, run the winners, and write the plan that repeats them."""
+"""What `deepobs tune` does: try settings, choose, run the winners, write a plan of their runs."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from rich.table import Table
 from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.cuda_graphs import check_graphs
 from deepobs_runner.backend.devices import choose_device
-from deepobs_runner.cli.console import make_console, print_summary, say
+from deepobs_runner.backend.memory import keep_memory
+from deepobs_runner.cli.console import make_console, print_line, print_summary, warn
+from deepobs_runner.cli.parser import SETTINGS
 from deepobs_runner.cli.runs import (
-    SETTING_OPTIONS,
     execution_of,
     executor_options,
     parse_optimizers,
-    say_why,
+    warn_of_failures,
 )
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
@@ -62,6 +62,7 @@ def tune(arguments: argparse.Namespace) -> int:
         1 if an optimizer has no winner, a winner's run failed, or a trial left no result, so that
         the choice is not final.
     """
+    keep_memory()
     study = study_of(arguments)
     seeds = study.rules.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1:
@@ -89,7 +90,7 @@ def tune(arguments: argparse.Namespace) -> int:
     console = make_console()
     _introduce(console, study, name)
     if arguments.dry_run:
-        _say_what_would_run(console, study, arguments, seeds)
+        _print_plan(console, study, arguments, seeds)
         return 0
     if options.local:
         device = choose_device(execution.device)  # said once, before anything starts
@@ -97,7 +98,7 @@ def tune(arguments: argparse.Namespace) -> int:
             check_graphs(device, arguments.precision)
     check_writable(execution.out)
     if lines := damaged_lines(folder):
-        say(
+        print_line(
             console,
             f"{count(len(lines), 'line')} of {folder / LEDGER} cannot be read (the first: "
             f"{lines[0]}); trials that are missing there are noted again",
@@ -116,7 +117,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
     names = [name for name, _ in candidates]
     settings: dict[str, Any] = {
         name: getattr(arguments, name)
-        for name, default in SETTING_OPTIONS.items()
+        for name, default in SETTINGS.items()
         if getattr(arguments, name) != default and name != "valid_size"
     }
     if "schedule" in settings:
@@ -148,12 +149,12 @@ def _check_valid_size(asked: int | None, stored: Study) -> None:
 def _introduce(console: Console, study: Study, name: str) -> None:
     """Print what is tuned, by which rules."""
     rules = study.rules
-    say(console, f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
+    print_line(console, f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
     trials = f"{count(study.budget, 'trial')} an optimizer"
     scope = "on each problem" if rules.per == "problem" else "each on all problems"
     held = {p: n for p, n in study.valid_sizes.items() if n}
     rows = ", ".join(f"{n:,} of {p}" for p, n in held.items())
-    say(
+    print_line(
         console,
         f"{trials} {scope}, sampler {study.sampler}; chosen by the final value on "
         + (f"{rules.select_on} (held out while tuning: {rows})" if held else rules.select_on),
@@ -161,17 +162,17 @@ def _introduce(console: Console, study: Study, name: str) -> None:
     for candidate in study.candidates:
         fixed = "".join(f" {k}={show(v)}" for k, v in candidate.fixed.items())
         space = f" tuned: {candidate.space}" if candidate.space.dimensions else ""
-        say(console, f"{candidate.optimizer}{fixed}{space}")
+        print_line(console, f"{candidate.optimizer}{fixed}{space}")
     if study.sampler == "grid":
-        _say_unequal_grids(console, study)
+        _print_unequal_grids(console, study)
 
 
-def _say_unequal_grids(console: Console, study: Study) -> None:
+def _print_unequal_grids(console: Console, study: Study) -> None:
     """Say that optimizers get different numbers of trials where their grids are of other sizes."""
     sizes = {c.optimizer: len(predrawn("grid", c.space, study.budget)) for c in study.candidates}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        say(
+        print_line(
             console,
             f"note: the numbers of trials are not equal ({shown}): a grid has as many points as "
             f"fit into the budget. --sampler {study.rules.sampler} makes them equal.",
@@ -195,7 +196,7 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
         )
     console.print(trials_table(tuned, ledger))
     for sentence in sentences(tuned, study):
-        say(console, sentence)
+        print_line(console, sentence)
     winners = winners_of(tuned, study, seeds)
     configs = list({c.id: c for runs in winners.values() for c in runs}.values())
     if not configs:
@@ -208,10 +209,10 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
         outcomes = execute(configs, execution, reporter=reporter)
     _print_results(console, outcomes, execution.out)
     for path in plans:
-        say(console, f"plan of these runs: {path}")
-    say(console, f"ledger of all trials: {ledger.folder}")
+        print_line(console, f"plan of these runs: {path}")
+    print_line(console, f"ledger of all trials: {ledger.folder}")
     bad = [outcome for outcome in outcomes if not outcome.good]
-    say_why(bad)
+    warn_of_failures(bad)
     return int(bool(bad) or any(t.winner is None or without_result(t) for t in tuned))
 
 
@@ -324,13 +325,11 @@ def at_the_edge(tuned: Tuned) -> list[str]:
 def _print_results(console: Console, outcomes: Sequence[Outcome], folder: Path) -> None:
     results = [load_result(result_path(o.config, folder)) for o in outcomes if o.good]
     if any(result.records for result in results):
-        say(console, "the winners, trained on all training examples:")
+        print_line(console, "the winners, trained on all training examples:")
         print_summary(console, settings_by_problem(results, baselines=[]))
 
 
-def _say_what_would_run(
-    console: Console, study: Study, arguments: argparse.Namespace, seeds: int
-) -> None:
+def _print_plan(console: Console, study: Study, arguments: argparse.Namespace, seeds: int) -> None:
     """Print how many runs there will be, and for how long they will take.
 
     All trials of an optimizer count as long as one in the middle of its space.
@@ -342,12 +341,12 @@ def _say_what_would_run(
             configs += [study.trial(problem, candidate, point)] * study.budget
             configs += study.winners(problem, candidate, point, seeds)
     arms = len(study.problems) * len(study.candidates)
-    say(
+    print_line(
         console,
         f"{arms * study.budget} trials and up to {count(arms * seeds, 'run')} of the winners",
     )
     if not executor_options(arguments).local:
-        say(
+        print_line(
             console,
             f"no estimate of the time: it would be this machine's, not {arguments.executor}'s",
         )
@@ -355,9 +354,9 @@ def _say_what_would_run(
     paces = calibrate(configs, execution_of(arguments), jobs=arguments.jobs)
     prediction = predict(configs, paces, jobs=arguments.jobs)
     for sentence in prediction.gaps:
-        print(f"deepobs: not in the estimate: {sentence}", file=sys.stderr)
+        warn(f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
-        say(
+        print_line(
             console,
             f"about {describe_duration(prediction.seconds)} with {count(arguments.jobs, 'job')}, "
             "if nothing of it is there yet",

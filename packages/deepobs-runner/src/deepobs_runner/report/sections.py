@@ -13,7 +13,7 @@ from deepobs_runner.report.data import Study
 from deepobs_runner.report.methods import Methods, write_methods
 from deepobs_runner.report.notes import file_names, notes
 from deepobs_runner.report.table import Table, select
-from deepobs_runner.report.tables.registry import TABLES
+from deepobs_runner.report.tables import TABLES
 from deepobs_runner.text import count, join
 
 OF_A_PROBLEM = (
@@ -80,7 +80,7 @@ def assemble(study: Study, pictures: Iterable[Drawing] = ()) -> Report:
     """
     settings = {problem: list(listed) for problem, listed in study.settings.items()}
     pictures = list(pictures)
-    tables = {kind: make(study) for kind, make in TABLES.items()}
+    tables = {kind: TABLES.load(kind)(study) for kind in TABLES.names()}
     names = file_names(settings)
     said = [*notes(settings), *study.left_out]
     sections = []

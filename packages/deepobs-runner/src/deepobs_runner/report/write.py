@@ -11,6 +11,7 @@ from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
+from deepobs_runner.report import FORMATS
 from deepobs_runner.report.bibliography import bibtex
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.figures import shown_settings
@@ -19,10 +20,6 @@ from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.text import csv_table, write_evaluations
 from deepobs_runner.results.result import provenance_of
-
-FORMATS = ("html", "png", "pdf", "csv", "latex")
-"""What can be written; `cli.REPORT_FORMATS` repeats them."""
-
 
 LIST = ".written"
 """File in the folder of a report: the names of the others, so that the next one can remove them."""

@@ -5,52 +5,77 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
-
-from deepobs_runner.analysis.tuned import tuned_settings
-from deepobs_runner.cli.console import make_console, print_summary, say
+from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add_problems
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.baselines import (
-    FOLDERS_VARIABLE,
-    BaselineSet,
-    all_results,
-    baseline_results,
-    baseline_sets,
-    choose_sets,
-    pack_baselines,
-    problems_of,
-)
-from deepobs_runner.results.files import check_writable
-from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import settings_of
-from deepobs_runner.results.store import save_result
 from deepobs_runner.text import count
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def baselines(arguments: argparse.Namespace) -> int:
+    from deepobs_runner.results.baselines import BaselineSet
+    from deepobs_runner.results.result import RunResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which set, and what is done with it."""
+    parser.description = (
+        "Baseline sets: the official results of 2019, sets of this package, and folders of your "
+        "own that DEEPOBS_BASELINE_DIR names."
+    )
+    parser.add_argument("action", choices=("list", "show", "export"))
+    parser.add_argument("name", nargs="?", help="a set of `baselines list`, or a folder of results")
+    add_problems(parser)
+    group = parser.add_argument_group("export")
+    group.add_argument("--out", type=Path, help="folder to write to")
+    group.add_argument(
+        "--tuned", action="store_true", help="only the tuned setting of each optimizer"
+    )
+    group.add_argument(
+        "--pack", metavar="NAME", help="write a compact set of this name instead of result files"
+    )
+    group.add_argument("--title", help="of the packed set, a sentence")
+    group.add_argument("--licence", help="of the packed set's numbers")
+
+
+def execute(arguments: argparse.Namespace) -> int:
     """List the baseline sets, show one, or copy one."""
+    from deepobs_runner.cli.console import make_console
+    from deepobs_runner.results.baselines import choose_sets
+
+    console = make_console()
     if arguments.action == "list":
-        return _list()
+        return _list(console)
     if arguments.name is None:
         raise UsageError(f"deepobs baselines {arguments.action} wants the name of a set.")
     [chosen] = choose_sets([arguments.name])
     problems = _chosen_problems(chosen, arguments.problem)
     if arguments.action == "show":
-        return _show(chosen, problems)
-    return _export(chosen, problems, arguments)
+        return _show(console, chosen, problems)
+    return _export(console, chosen, problems, arguments)
 
 
-def _list() -> int:
+def _list(console: Console) -> int:
     """Print a row for every set."""
+    from rich import box
+    from rich.table import Table
+
+    from deepobs_runner.results.baselines import (
+        FOLDERS_VARIABLE,
+        all_results,
+        baseline_sets,
+        problems_of,
+    )
+
     table = Table("name", "problems", "runs", "what it is", box=box.SIMPLE_HEAD)
     for found in baseline_sets().values():
         runs = all_results(found)
         about = f"{found.title}\n{found.folder or 'shipped'}; licence: {found.licence}"
         table.add_row(found.name, str(len(problems_of(found))), f"{len(runs):,}", about)
     table.caption = f"further sets: folders in {FOLDERS_VARIABLE}"
-    make_console().print(table)
+    console.print(table)
     return 0
 
 
@@ -60,6 +85,8 @@ def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
     Raises:
         UsageError: the set has no results of one.
     """
+    from deepobs_runner.results.baselines import problems_of
+
     there = problems_of(chosen)
     for problem in asked:
         if problem not in there:
@@ -70,17 +97,23 @@ def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
     return list(asked) or there
 
 
-def _show(chosen: BaselineSet, problems: Iterable[str]) -> int:
+def _show(console: Console, chosen: BaselineSet, problems: Iterable[str]) -> int:
     """Print the tuned settings of a set, how many runs it has, and what made them."""
-    console = make_console()
-    say(console, f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
+    from deepobs_runner.analysis.tuned import tuned_settings
+    from deepobs_runner.cli.console import print_line, print_summary
+    from deepobs_runner.results.baselines import baseline_results
+    from deepobs_runner.results.settings import settings_of
+
+    print_line(console, f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
     runs = {problem: baseline_results(chosen, problem) for problem in problems}
     print_summary(console, tuned_settings(run for listed in runs.values() for run in listed))
     for problem, listed in runs.items():
         settings = len(settings_of(listed))
-        say(console, f"{problem}: {count(len(listed), 'run')} of {count(settings, 'setting')}")
+        print_line(
+            console, f"{problem}: {count(len(listed), 'run')} of {count(settings, 'setting')}"
+        )
     for line in provenance([run for listed in runs.values() for run in listed]):
-        say(console, line)
+        print_line(console, line)
     return 0
 
 
@@ -98,8 +131,16 @@ def provenance(runs: Iterable[RunResult]) -> list[str]:
     return [f"{count(number, 'run')} made with {line}" for line, number in lines.items() if line]
 
 
-def _export(chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Namespace) -> int:
+def _export(
+    console: Console, chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Namespace
+) -> int:
     """Write a set, or some problems of it, as ordinary result files or as a packed set."""
+    from deepobs_runner.analysis.tuned import tuned_settings
+    from deepobs_runner.cli.console import print_line
+    from deepobs_runner.results.baselines import FOLDERS_VARIABLE, baseline_results, pack_baselines
+    from deepobs_runner.results.files import check_writable
+    from deepobs_runner.results.store import save_result
+
     if arguments.out is None:
         raise UsageError("deepobs baselines export wants a folder to write to: --out FOLDER.")
     folder: Path = arguments.out
@@ -107,7 +148,6 @@ def _export(chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Na
     if arguments.tuned:
         settings = [s for listed in tuned_settings(runs).values() for s in listed]
         runs = [run for setting in settings for run in setting.runs]
-    console = make_console()
     if arguments.pack:
         pack_baselines(
             runs,
@@ -116,11 +156,16 @@ def _export(chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Na
             title=arguments.title or chosen.title,
             licence=arguments.licence or chosen.licence,
         )
-        say(console, f"wrote the baseline set {arguments.pack!r} to {folder}")
-        say(console, f"{FOLDERS_VARIABLE}={folder} makes it one of those every report shows")
+        print_line(console, f"wrote the baseline set {arguments.pack!r} to {folder}")
+        print_line(console, f"{FOLDERS_VARIABLE}={folder} makes it one of those every report shows")
         return 0
     check_writable(folder)
     for run in runs:
         save_result(run, folder)
-    say(console, f"wrote {count(len(runs), 'result')} to {folder}")
+    print_line(console, f"wrote {count(len(runs), 'result')} to {folder}")
     return 0
+
+
+COMMAND = Command(
+    "list, show and copy the results that reports compare with", add_arguments, execute
+)

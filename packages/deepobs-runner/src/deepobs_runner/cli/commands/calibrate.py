@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from deepobs_problems import load_problem, problems_with
-from deepobs_runner.backend.devices import choose_device
-from deepobs_runner.cli.console import make_console, say
-from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add_data_dir, add_device, add_jobs, add_problems
 from deepobs_runner.errors import UsageError
-from deepobs_runner.plans.calibration import OPTIMIZER, Calibration, keep, measure
-from deepobs_runner.plans.estimate import Pace, describe_duration
 from deepobs_runner.text import count
 
+if TYPE_CHECKING:
+    from deepobs_runner.plans.calibration import Calibration
 
-def measure_and_keep(arguments: argparse.Namespace) -> int:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is timed, on what, and where the times go."""
+    parser.description = (
+        "Time SGD on each problem with its default settings, and keep the times of this machine: "
+        "`bench --dry-run` predicts from them."
+    )
+    add_problems(parser)
+    parser.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        help="all problems of a suite; without any: all, but expensive ones only on a GPU",
+    )
+    add_device(parser)
+    add_data_dir(parser)
+    add_jobs(parser, "with the threads that each of N runs at once has; default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: DEEPOBS_CALIBRATION, else user cache"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
     """Time the problems, print and keep what was measured; 1 if one could not be timed."""
+    from rich.table import Table
+
+    from deepobs_problems import load_problem
+    from deepobs_runner.backend.memory import keep_memory
+    from deepobs_runner.cli.console import make_console, print_line, warn
+    from deepobs_runner.config import Execution
+    from deepobs_runner.plans.calibration import keep, measure
+
+    keep_memory()
     if arguments.jobs < 1:
         raise UsageError(f"--jobs is {arguments.jobs}; it must be at least 1.")
     console = make_console()
     names = _problems(arguments)
     for name in names:
         load_problem(name)  # a name that is wrong is said before anything is timed
-    say(console, f"timing SGD on {count(len(names), 'problem')}; best on a quiet machine")
+    print_line(console, f"timing SGD on {count(len(names), 'problem')}; best on a quiet machine")
     execution = Execution(device=arguments.device, data_dir=arguments.data_dir)
     table = Table("problem", "SGD step", "default training")
     reasons = []
@@ -41,13 +69,16 @@ def measure_and_keep(arguments: argparse.Namespace) -> int:
         device = (
             f"{machine['processor']}, {machine['device']}, {count(machine['threads'], 'thread')}"
         )
-        say(console, f"{device}, torch {machine['torch']}; kept in {path}")
+        print_line(console, f"{device}, torch {machine['torch']}; kept in {path}")
     for reason in reasons:
-        print(f"deepobs: not timed: {reason}", file=sys.stderr)
+        warn(f"not timed: {reason}")
     return int(bool(reasons))
 
 
 def _problems(arguments: argparse.Namespace) -> list[str]:
+    from deepobs_problems import problems_with
+    from deepobs_runner.backend.devices import choose_device
+
     suites = (name for suite in arguments.suite for name in problems_with(suite=suite))
     chosen = list(dict.fromkeys([*arguments.problem, *suites]))
     if chosen:
@@ -57,11 +88,18 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
 
 
 def _cells(name: str, calibration: Calibration) -> tuple[str, str]:
+    """Return the time of a step, and that of a training of the problem's default length."""
+    from deepobs_problems import load_problem
+    from deepobs_runner.config import RunConfig
+    from deepobs_runner.plans.calibration import OPTIMIZER
+    from deepobs_runner.plans.estimate import describe_duration
+
     (pace,) = calibration.paces.values()
-    return f"{1000 * pace.step:.3g} ms", describe_duration(_default_training(name, pace))
-
-
-def _default_training(name: str, pace: Pace) -> float:
-    """Return the seconds of a training of the problem's default length."""
     epochs = load_problem(name).defaults.epochs
-    return pace.seconds(RunConfig(problem=name, optimizer=OPTIMIZER, epochs=epochs))
+    training = pace.seconds(RunConfig(problem=name, optimizer=OPTIMIZER, epochs=epochs))
+    return f"{1000 * pace.step:.3g} ms", describe_duration(training)
+
+
+COMMAND = Command(
+    "measure the time of an SGD step of each problem, and keep it", add_arguments, execute
+)

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from deepobs_problems import CATALOG, Problem, load_problem
-from deepobs_problems.errors import nearest
-from deepobs_problems.lookup import installed_problems
-from deepobs_problems.testing import check_problem
-from deepobs_problems.user_code import import_location
-from deepobs_runner.checks.optimizer import Finding, check_optimizer
-from deepobs_runner.cli.console import make_console
+from deepobs_runner.cli.commands import Command
 from deepobs_runner.errors import UsageError
-from deepobs_runner.optimizers import known_optimizers, parse_hyperparams, resolve_hyperparams
+
+if TYPE_CHECKING:
+    from deepobs_runner.checks.optimizer import Finding
 
 STYLES = {"ok": "green", "no": "bold red", "info": ""}
 
 
-def check(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is checked."""
+    parser.description = (
+        "Run the conformance suite on a problem (on its stand-in data, if it has any) or an "
+        "optimizer, and print what was found."
+    )
+    parser.add_argument("subject", help="a name, file.py:name or package.module:name")
+    parser.add_argument("hyperparams", nargs="*", metavar="key=value", help="of an optimizer")
+
+
+def execute(arguments: argparse.Namespace) -> int:
     """Check a problem or an optimizer, print a table; 1 if something was found wrong."""
+    from rich.table import Table
+
+    from deepobs_runner.backend.memory import keep_memory
+    from deepobs_runner.checks.optimizer import check_optimizer
+    from deepobs_runner.cli.console import make_console
+    from deepobs_runner.optimizers import parse_hyperparams, resolve_hyperparams
+
+    keep_memory()
     if is_problem(arguments.subject):
         if arguments.hyperparams:
             raise UsageError(f"{arguments.subject} is a problem; it takes no hyperparameters.")
@@ -44,6 +57,12 @@ def is_problem(subject: str) -> bool:
     Raises:
         ProblemError: the subject's file or module does not exist.
     """
+    from deepobs_problems import CATALOG, Problem
+    from deepobs_problems.errors import nearest
+    from deepobs_problems.lookup import installed_problems
+    from deepobs_problems.user_code import import_location
+    from deepobs_runner.optimizers import known_optimizers
+
     if ":" in subject:
         location, _, attribute = subject.rpartition(":")
         return isinstance(getattr(import_location(location)[0], attribute, None), Problem)
@@ -58,5 +77,12 @@ def is_problem(subject: str) -> bool:
 
 def problem_findings(subject: str) -> list[Finding]:
     """Return the checks of a problem as findings."""
+    from deepobs_problems import load_problem
+    from deepobs_problems.testing import check_problem
+    from deepobs_runner.checks.optimizer import Finding
+
     report = check_problem(load_problem(subject))
     return [Finding(c.name, "ok" if c.ok else "no", c.sentence) for c in report.checks]
+
+
+COMMAND = Command("check a problem or an optimizer of your own", add_arguments, execute)

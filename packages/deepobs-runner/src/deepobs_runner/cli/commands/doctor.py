@@ -6,30 +6,57 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from deepobs_runner.backend.devices import choose_device
-from deepobs_runner.checks.installation import diagnose
-from deepobs_runner.checks.smoke import Smoke, candidates, smoke_test
-from deepobs_runner.cli.console import make_console, say
+from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add_data_dir, add_device, add_out
 from deepobs_runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deepobs_runner.checks.smoke import Smoke
 
 SLOW_BF16 = "no bf16 instructions: --precision bf16 works, but is slower than fp32"
 NO_COMPILER = "none found: torch.compile will not work on the CPU; install g++ or clang"
 
 
-def examine(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the smoke test, and where data and results would lie."""
+    parser.description = (
+        "Print versions, devices, threads, data sets, extras and baseline sets. Nothing is "
+        "downloaded, and no folder is written to."
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="train a few steps of as many problems as some seconds allow; 1 if one fails",
+    )
+    parser.add_argument(
+        "--smoke-seconds", type=float, default=10.0, metavar="S", help="default: %(default)g"
+    )
+    add_device(parser, "of the smoke test; default: %(default)s")
+    add_data_dir(parser)
+    add_out(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 if a smoke test was asked for and a problem failed it."""
+    from deepobs_runner.backend.devices import choose_device
+    from deepobs_runner.backend.memory import keep_memory
+    from deepobs_runner.checks.installation import diagnose
+    from deepobs_runner.cli.console import make_console, print_line
+
+    keep_memory()
     if not arguments.smoke_seconds > 0:
         raise UsageError(f"--smoke-seconds is {arguments.smoke_seconds}; it must be > 0.")
     choose_device(arguments.device)
     facts = diagnose(arguments.data_dir, arguments.out)
     console = make_console()
     if not arguments.json:
-        for line in describe(facts):
-            say(console, line)
+        for line in lines_of(facts):
+            print_line(console, line)
     smokes = _smoke(console, arguments) if arguments.smoke else []
     if arguments.json:
         shown = {"smoke": [asdict(smoke) for smoke in smokes]} if arguments.smoke else {}
@@ -38,14 +65,19 @@ def examine(arguments: argparse.Namespace) -> int:
 
 
 def _smoke(console: Console, arguments: argparse.Namespace) -> list[Smoke]:
+    from deepobs_runner.checks.smoke import candidates, smoke_test
+    from deepobs_runner.cli.console import print_line
+
     small, large = candidates()
     if not arguments.json:
-        say(console, f"\nsmoke test: a few steps of each problem, {arguments.smoke_seconds:g} s")
+        print_line(
+            console, f"\nsmoke test: a few steps of each problem, {arguments.smoke_seconds:g} s"
+        )
 
     def show(smoke: Smoke) -> None:
         if not arguments.json and smoke.status != "left out":
             seconds = f"{smoke.seconds:5.1f} s"
-            say(
+            print_line(
                 console, f"  {smoke.problem:22} {smoke.status:6} {seconds}  {smoke.reason}".rstrip()
             )
 
@@ -57,14 +89,14 @@ def _smoke(console: Console, arguments: argparse.Namespace) -> list[Smoke]:
             if smoke.status == "left out":
                 left_out.setdefault(smoke.reason, []).append(smoke.problem)
         for reason, names in left_out.items():
-            say(console, f"  left out, {reason}: {', '.join(names)}")
+            print_line(console, f"  left out, {reason}: {', '.join(names)}")
         good = sum(smoke.status == "ok" for smoke in smokes)
         bad = sum(smoke.status == "failed" for smoke in smokes)
-        say(console, f"  {good} ok, {bad} failed, {len(smokes) - good - bad} left out")
+        print_line(console, f"  {good} ok, {bad} failed, {len(smokes) - good - bad} left out")
     return smokes
 
 
-def describe(facts: Mapping[str, Any]) -> Iterator[str]:
+def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield what `diagnose` found, line by line."""
     named = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield f"versions:  {named}"
@@ -115,3 +147,6 @@ def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
     for key, value in values.items():
         groups.setdefault(value, []).append(key)
     return groups
+
+
+COMMAND = Command("say what this installation can do", add_arguments, execute)

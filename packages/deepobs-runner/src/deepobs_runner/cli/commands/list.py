@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator
-from importlib.metadata import entry_points
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table
+from deepobs_runner.cli.commands import Command
 
-from deepobs_runner.cli.console import make_console
-from deepobs_runner.plans.problem_table import Row, catalog_rows, problem_row, shipped_rows
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from deepobs_runner.plans.problem_table import Row
 
 RIGHT = ("parameters", "batch size", "epochs", "l2")
 ENTRY_POINT_GROUP = "deepobs.problems"
 
 
-def list_problems(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which problems, and the format."""
+    parser.add_argument("--suite", help="only the problems of this suite")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="only those with this tag; repeat to narrow"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
     """Print the problems that have the suite and all the tags asked for.
 
     Torch is imported only where other packages bring problems, or what is asked for is unknown.
@@ -27,6 +35,10 @@ def list_problems(arguments: argparse.Namespace) -> int:
     Raises:
         ProblemError: no such suite or tag.
     """
+    from importlib.metadata import entry_points
+
+    from deepobs_runner.plans.problem_table import catalog_rows, shipped_rows
+
     suite, tags = arguments.suite or "all", set(arguments.tag)
     rows = shipped_rows() or catalog_rows()
     if suite == "all" and entry_points(group=ENTRY_POINT_GROUP):
@@ -35,12 +47,13 @@ def list_problems(arguments: argparse.Namespace) -> int:
     rows = [row for row in rows if suite in (*row["suites"], "all") and tags <= set(row["tags"])]
     if arguments.json:
         print(json.dumps(rows, indent=1))
-        return 0
-    if not rows:
+    elif not rows:
         wanted = " and ".join(map(repr, arguments.tag))
         print(f"No problem of the suite {suite!r} has the tags {wanted}.")
-        return 0
-    make_console().print(problem_table(rows))
+    else:
+        from deepobs_runner.cli.console import make_console
+
+        make_console().print(problem_table(rows))
     return 0
 
 
@@ -62,16 +75,21 @@ def _installed_rows() -> Iterator[Row]:
     """Yield the rows of other packages' problems; one that cannot be loaded is said, left out."""
     from deepobs_problems import ProblemError, load_problem
     from deepobs_problems.lookup import installed_problems
+    from deepobs_runner.cli.console import warn
+    from deepobs_runner.plans.problem_table import problem_row
 
     for name in installed_problems():
         try:
             yield problem_row(load_problem(name))
         except (ProblemError, ImportError) as error:
-            print(f"deepobs: the installed problem {name!r} is left out: {error}", file=sys.stderr)
+            warn(f"the installed problem {name!r} is left out: {error}")
 
 
-def problem_table(rows: list[dict[str, Any]]) -> Table:
+def problem_table(rows: Sequence[Row]) -> Table:
     """Return the table for a terminal of 80 columns; `--json` has every column."""
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption=f"{len(rows)} problems")
     columns = {
         "problem": "problem", "parameters": "parameters", "batch size": "batch",
@@ -93,3 +111,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:g}" if value else "-"
+
+
+COMMAND = Command("list the test problems", add_arguments, execute)

@@ -3,57 +3,84 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deepobs_problems.errors import nearest
-from deepobs_runner.cli.commands.report import read_study, say_left_out
-from deepobs_runner.cli.console import make_console, say
+from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add_comparison, add_import_code, add_problems, add_results
+from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures import Drawing, save, save_pages
-from deepobs_runner.figures.saving import format_of
-from deepobs_runner.figures.terminal import WIDTH, to_text
-from deepobs_runner.report.data import Study
-from deepobs_runner.report.figures import drawings
-from deepobs_runner.results.store import collector_paused
+
+FIGURES = ("comparison", "profile", "curves", "speed", "sensitivity", "tuning", "trajectory")
+
+if TYPE_CHECKING:
+    from deepobs_runner.figures import Drawing
+    from deepobs_runner.report.data import Study
 
 
-@collector_paused()
-def plot(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which figure of which results, and where it goes."""
+    parser.description = (
+        "Draw one kind of figure of the results in a folder, beside the baselines. "
+        "docs/figures.md shows them all."
+    )
+    add_results(parser)
+    parser.add_argument("figure", choices=FIGURES, help="one of: %(choices)s", metavar="FIGURE")
+    add_problems(parser, "only these; may be repeated")
+    parser.add_argument("--metric", help="such as accuracy, of curves, sensitivity and tuning")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="a .pdf, .png or .svg; default: print it as text"
+    )
+    parser.add_argument("--terminal", action="store_true", help="text as well as the file")
+    add_import_code(parser)
+    add_comparison(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
     """Draw the figures of one kind; return 1 if there is none.
 
     A file of results that cannot be read is named and left out.
     """
+    use_one_thread()
+    from deepobs_runner.cli.console import make_console, print_line
+    from deepobs_runner.cli.read import read_study, warn_of_left_out
+    from deepobs_runner.figures.saving import format_of
+    from deepobs_runner.figures.terminal import WIDTH, to_text
+    from deepobs_runner.report.figures import drawings
+    from deepobs_runner.results.store import collector_paused
+
     if arguments.out is not None:
         format_of(arguments.out)
-    study = read_study(arguments, problems=arguments.problem)
-    say_left_out(study)
-    if arguments.metric is not None:
-        _check_metric(study, arguments.metric)
-    found = drawings(
-        study,
-        [arguments.figure],
-        metric=arguments.metric,
-        import_code=arguments.import_code,
-    )
-    drawn = list(_drawn(found))
-    if not drawn:
-        return 1
-    if arguments.out is not None:
-        for path in write(drawn, arguments.out):
-            say(make_console(), f"wrote {path}")
-    if arguments.out is None or arguments.terminal:
-        console = make_console()
-        width = max(min(console.width, 120) if console.is_terminal else WIDTH, 40)
-        for drawing in drawn:
-            if drawing.figure is not None:
-                console.print(to_text(drawing.figure, width=width), soft_wrap=True)
+    console = make_console()
+    with collector_paused():
+        study = read_study(arguments)
+        warn_of_left_out(study)
+        if arguments.metric is not None:
+            _check_metric(study, arguments.metric)
+        found = drawings(
+            study,
+            [arguments.figure],
+            metric=arguments.metric,
+            import_code=arguments.import_code,
+        )
+        drawn = list(_with_figure(found))
+        if not drawn:
+            return 1
+        for path in write(drawn, arguments.out) if arguments.out is not None else ():
+            print_line(console, f"wrote {path}")
+        if arguments.out is None or arguments.terminal:
+            width = max(min(console.width, 120) if console.is_terminal else WIDTH, 40)
+            for drawing in drawn:
+                if drawing.figure is not None:
+                    console.print(to_text(drawing.figure, width=width), soft_wrap=True)
     return 0
 
 
 def _check_metric(study: Study, name: str) -> None:
     """Raise a UsageError unless a run has a metric of this name."""
+    from deepobs_problems.errors import nearest
+
     runs = (run for listed in study.settings.values() for s in listed for run in s.runs)
     splits = (values for run in runs for values in run.records[0]["metrics"].values())
     known = list(dict.fromkeys(metric for values in splits for metric in values))
@@ -63,25 +90,29 @@ def _check_metric(study: Study, name: str) -> None:
         )
 
 
-def _drawn(found: Iterable[Drawing]) -> Iterable[Drawing]:
-    """Yield those that have a figure; say why of the others."""
+def _with_figure(found: Iterable[Drawing]) -> Iterator[Drawing]:
+    """Yield drawings that have a figure; print why others have none."""
+    from deepobs_runner.cli.console import warn
+
     nothing = True
     for drawing in found:
         nothing = False
         if drawing.figure is None:
-            print(f"deepobs: {drawing.caption}", file=sys.stderr)
+            warn(drawing.caption)
         else:
             yield drawing
     if nothing:  # of trajectories, where there is no function of two parameters
-        print("deepobs: there is no problem with a figure of this kind.", file=sys.stderr)
+        warn("there is no problem with a figure of this kind.")
 
 
-def write(drawn: list[Drawing], path: Path) -> list[Path]:
+def write(drawn: Sequence[Drawing], path: Path) -> list[Path]:
     """Write figures into one file; of several, a PDF has pages, and pictures get their names.
 
     Raises:
         UsageError: no such format, or a file cannot be written.
     """
+    from deepobs_runner.figures.saving import format_of, save, save_pages
+
     figures = [drawing.figure for drawing in drawn if drawing.figure is not None]
     if len(figures) == 1 or format_of(path) == "pdf":
         return [save_pages(figures, path)]
@@ -90,3 +121,6 @@ def write(drawn: list[Drawing], path: Path) -> list[Path]:
         save(figure, path.with_name(f"{path.stem}-{name}{path.suffix}"))
         for name, figure in zip(names, figures, strict=True)
     ]
+
+
+COMMAND = Command("draw one figure of results, into a file or as text", add_arguments, execute)

@@ -1,0 +1,39 @@
+"""`deepobs run`: one optimizer on one problem with one seed."""
+
+from __future__ import annotations
+
+import argparse
+
+from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add_execution, add_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is run, and how."""
+    parser.description = "Train one optimizer on one problem with one seed."
+    parser.add_argument(
+        "problem", help="a name of `deepobs list`, file.py:name or package.module:name"
+    )
+    parser.add_argument(
+        "optimizer", help="a torch.optim class, Momentum, or package.module:factory"
+    )
+    parser.add_argument("hyperparams", nargs="*", metavar="key=value", help="such as lr=1e-3")
+    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    add_settings(parser)
+    add_execution(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run one optimizer on one problem with one seed; return 1 if the run fails."""
+    from deepobs_runner.cli.runs import config_of, make_runs
+    from deepobs_runner.executors.options import ExecutorOptions
+    from deepobs_runner.optimizers import parse_hyperparams
+
+    hyperparams = parse_hyperparams(arguments.hyperparams)
+    config = config_of(
+        arguments, arguments.problem, arguments.optimizer, hyperparams, arguments.seed
+    )
+    return make_runs([config], arguments, ExecutorOptions(), retry_failed=True)
+
+
+COMMAND = Command("train one optimizer on one problem", add_arguments, execute)

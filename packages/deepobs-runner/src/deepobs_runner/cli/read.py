@@ -1,0 +1,103 @@
+"""Results that `report`, `table` and `plot` are asked about."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from deepobs_problems.errors import nearest
+from deepobs_runner.cli.console import warn
+from deepobs_runner.errors import UsageError
+from deepobs_runner.report.data import Study, make_study
+from deepobs_runner.results.baselines import (
+    DESCRIPTION,
+    all_results,
+    baseline_results,
+    baseline_sets,
+    choose_sets,
+    unpacked_results,
+)
+from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.store import load_results
+from deepobs_runner.tuning.ledger import damaged_studies
+
+
+def read_study(arguments: argparse.Namespace) -> Study:
+    """Return the study that the arguments of `report`, `table` or `plot` ask for.
+
+    Raises:
+        UsageError: no such folder or set, nothing to report, no such baselines or reference.
+    """
+    left_out: list[str] = []
+    own, is_set = read_results(arguments.results, left_out)
+    chosen = arguments.problem
+    if chosen:
+        _check_problems(chosen, dict.fromkeys(run.config.problem for run in own))
+        own = [run for run in own if run.config.problem in chosen]
+        evaluated = {run.config.problem for run in own if run.records}
+        left_out += [
+            f"{name}: no run has got as far as one evaluation"
+            for name in dict.fromkeys(chosen)
+            if name not in evaluated
+        ]
+    baselines: list[RunResult] = []
+    if not is_set and not arguments.no_baselines:
+        names = arguments.baselines
+        sets = choose_sets(names) if names else list(baseline_sets().values())
+        baselines = [
+            run
+            for each in sets
+            for problem in dict.fromkeys(run.config.problem for run in own)
+            for run in baseline_results(each, problem)
+        ]
+    return make_study(
+        own,
+        baselines,
+        references=getattr(arguments, "reference", ()),
+        unit=arguments.unit,
+        level=getattr(arguments, "level", 0.95),
+        epochs=arguments.epochs,
+        left_out=left_out,
+        chosen=chosen,
+    )
+
+
+def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], bool]:
+    """Return the results in a folder, or of a baseline set, and whether it is one.
+
+    Args:
+        place: a folder of results or a packed set, or the name of a baseline set.
+        left_out: what is wrong with files that were left out is added to it.
+
+    Raises:
+        UsageError: neither, or no result in it.
+    """
+    if not place.is_dir() and str(place) in baseline_sets():
+        return all_results(baseline_sets()[str(place)]), True
+    if (place / DESCRIPTION).exists():
+        return unpacked_results(place), False
+    results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))
+    left_out += [f"left out: {sentence}" for sentence in damaged_studies(place)]
+    if not results:
+        raise UsageError(
+            f"There is nothing to report: no result can be read in {place}. "
+            + (" ".join(left_out) or '"deepobs run" and "deepobs bench" write some.')
+        )
+    return results, False
+
+
+def warn_of_left_out(study: Study) -> None:
+    """Print what of the results, or of their epochs, is left out."""
+    for sentence in study.left_out:
+        warn(sentence)
+
+
+def _check_problems(names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There are no results of {name!r}.{nearest(name, known)} "
+                f"Problems: {', '.join(known)}."
+            )
