@@ -133,8 +133,8 @@ def test_two_sets_of_one_name(packed, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda f: (f / "set.json").write_text("{"), "describes no baseline set"),
-        (lambda f: (f / "set.json").write_text('{"name": "x"}'), "describes no baseline set"),
+        (lambda f: (f / "set.json").write_text("{"), "does not describe a baseline set"),
+        (lambda f: (f / "set.json").write_text('{"name": "x"}'), "does not describe a baseline set"),
         (lambda f: (f / "quadratic_deep.jsonl.xz").write_bytes(b"\xfd7zXZ"), "is damaged"),
         (
             lambda f: (f / "quadratic_deep.jsonl.xz").write_bytes(lzma.compress(b"{}\n")),
@@ -165,7 +165,7 @@ def test_names_that_mean_something_else(name, tmp_path):
 
 def test_nothing_to_pack(tmp_path, packed):
     failed = [make(status="failed")]
-    with pytest.raises(UsageError, match="No run is done"):
+    with pytest.raises(UsageError, match="needs at least one completed run"):
         pack_baselines(failed, tmp_path / "s", name="n", title="t", licence="l")
     with pytest.raises(UsageError, match="is not empty"):
         pack_baselines(RUNS, packed, name="n", title="t", licence="l")

@@ -1,7 +1,7 @@
 """Baseline sets: results to compare with, each set with a name, a licence and its provenance.
 
 A set is the official results of 2019, a packed folder that `pack_baselines` wrote (`set.json` and
-a `<problem>.jsonl.xz` for each problem, one result a line), or any folder of results. Their runs
+one `<problem>.jsonl.xz` per problem, one result per line), or any folder of results. Their runs
 are ordinary results; the environment of each says which set it is from.
 """
 
@@ -43,10 +43,10 @@ class BaselineSet:
     """A named set of results.
 
     Attributes:
-        name: a word, shown beside every setting of the set.
-        title: what it is, in a sentence.
-        licence: of the numbers.
-        folder: where it lies; None for the official results.
+        name: shown beside every setting of the set.
+        title: description of the set.
+        licence: licence of the numbers.
+        folder: folder of its files; None for the official results.
         packed: file of each problem, below the folder; None for a folder of result files.
     """
 
@@ -75,10 +75,10 @@ OFFICIAL_SET = BaselineSet(
 
 
 def baseline_sets(folders: Iterable[Path] = ()) -> dict[str, BaselineSet]:
-    """Return the sets there are by name: shipped ones, those of the environment, then `folders`.
+    """Return all sets by name: shipped ones, those of the environment, then those of `folders`.
 
     Raises:
-        UsageError: a folder is no set, or two sets have one name.
+        UsageError: a folder is not a set, or two sets have the same name.
     """
     named = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
     sets = {OFFICIAL: OFFICIAL_SET}
@@ -97,7 +97,7 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
     """Return the sets that are named, each by its name or its folder.
 
     Raises:
-        UsageError: there is no such set.
+        UsageError: unknown set.
     """
     known = baseline_sets()
     chosen: dict[str, BaselineSet] = {}
@@ -108,7 +108,7 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
             found = read_set(Path(name))
         else:
             raise UsageError(
-                f"There is no baseline set and no folder {name!r}.{nearest(name, list(known))} "
+                f"Unknown baseline set or folder {name!r}.{nearest(name, list(known))} "
                 f"Sets: {', '.join(known)}."
             )
         chosen[found.name] = found
@@ -122,13 +122,13 @@ def _shipped() -> list[Path]:
 
 
 def read_set(folder: Path) -> BaselineSet:
-    """Return the set that lies in a folder; one of plain results is called as the folder.
+    """Return the set in a folder; a set of plain result files has the name of its folder.
 
     Raises:
-        UsageError: no such folder, a damaged description, or a name that means something else.
+        UsageError: missing folder, damaged description, or a reserved name.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}, which should hold a baseline set.")
+        raise UsageError(f"The folder {folder} of a baseline set is missing.")
     path = folder / DESCRIPTION
     if not path.exists():
         name = folder.resolve().name
@@ -137,7 +137,7 @@ def read_set(folder: Path) -> BaselineSet:
         try:
             described = msgspec.json.decode(path.read_bytes(), type=_Description)
         except (OSError, msgspec.DecodeError) as error:
-            raise UsageError(f"{path} describes no baseline set: {error}.") from None
+            raise UsageError(f"{path} does not describe a baseline set: {error}.") from None
         found = BaselineSet(
             name=described.name,
             title=described.title,
@@ -151,11 +151,11 @@ def read_set(folder: Path) -> BaselineSet:
 
 def _check_name(name: str) -> None:
     if name in (YOURS, ORIGINAL, OFFICIAL):
-        raise UsageError(f"A baseline set cannot be called {name!r}; that means something else.")
+        raise UsageError(f"A baseline set cannot be called {name!r}: the name is reserved.")
 
 
 def problems_of(baselines: BaselineSet) -> list[str]:
-    """Return the problems a set has results of."""
+    """Return the problems of a set."""
     if baselines.packed is not None:
         return list(baselines.packed)
     return list(dict.fromkeys(result.config.problem for result in _plain(baselines)))
@@ -194,11 +194,11 @@ def unpacked_results(folder: Path) -> list[RunResult]:
     """Return all results of a packed set as if they lay in a folder of their own: as yours.
 
     Raises:
-        UsageError: the folder is no packed set, or a file of it is damaged.
+        UsageError: the folder is not a packed set, or one of its files is damaged.
     """
     found = read_set(folder)
     if found.packed is None:
-        raise UsageError(f"{folder} is no packed set: there is no {DESCRIPTION} in it.")
+        raise UsageError(f"{folder} is not a packed set: {DESCRIPTION} is missing.")
     return [run for problem in found.packed for run in _unpack(found, problem)]
 
 
@@ -230,20 +230,22 @@ def _unpack(baselines: BaselineSet, problem: str) -> list[RunResult]:
 def pack_baselines(
     results: Sequence[RunResult], folder: Path, *, name: str, title: str, licence: str
 ) -> Path:
-    """Write finished results as a baseline set; return its folder.
+    """Write completed results as a baseline set; return its folder.
 
     Telemetry is left out and clocks are rounded; configuration, environment and metrics are kept,
     so that every number can be traced to its run. The same results give the same bytes.
 
     Raises:
-        UsageError: nothing is finished, the name is taken, or the folder holds something.
+        UsageError: no run is completed, the name is reserved, or the folder is not empty.
     """
     _check_name(name)
     kept = [result for result in results if result.completed]
     if not kept:
-        raise UsageError("No run is done, so there is nothing to make a baseline set of.")
+        raise UsageError("A baseline set needs at least one completed run; there is none.")
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"The folder {folder} is not empty; a baseline set wants one of its own.")
+        raise UsageError(
+            f"The folder {folder} is not empty. Choose a new one for the set."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     by_problem: dict[str, list[RunResult]] = {}
     for result in sorted(kept, key=lambda result: result.config.id):

@@ -33,12 +33,12 @@ ORIGINAL = "original"
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What is known of a run.
+    """Result of a run.
 
     Attributes:
         config: resolved.
         status: `running` until the process says otherwise; `diverged` if a loss was not finite.
-        records: one a evaluation, as in the JSON file; a value that was not finite is None.
+        records: one per evaluation, as in the JSON file; a value that was not finite is None.
         environment: versions, device, threads.
         error: the traceback of a failed run.
         path: of the JSON file; None if it was never written.
@@ -187,7 +187,7 @@ def jsonable(value: Any) -> Any:
 
 
 def warn_of(error: UsageError) -> None:
-    """Issue the warning of a result that is left out, at the caller of who leaves it out."""
+    """Warn of a result that is left out, on behalf of the caller of the function that does so."""
     warnings.warn(str(error), stacklevel=4)
 
 
@@ -205,8 +205,8 @@ def without_copies(
 
     Args:
         results: in order.
-        on_copy: called with a sentence that names one left out, and the one that stays; None:
-            nothing is said.
+        on_copy: called with an error that names the copy and the result that stays; None: copies
+            are left out silently.
     """
     listed = list(results)
     kept: dict[tuple[str, str, str], RunResult] = {}

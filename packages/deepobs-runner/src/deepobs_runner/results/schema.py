@@ -1,7 +1,7 @@
 """Fields of a result file and their types; an error names the field.
 
-Records are most of a file, and who loads ten thousand files mostly wants to know what was run and
-how it ended. So they stay JSON text until they are looked at.
+Records are most of a file, and a reader of ten thousand files mostly wants to know what was run
+and how it ended. So records stay JSON text until they are looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required, TypedDict, cast, get_args, overload
+from typing import Annotated, Any, Literal, Required, TypedDict, TypeVar, cast, get_args, overload
 
 import msgspec
 
@@ -21,6 +21,7 @@ SCHEMA = 1
 Record = Mapping[str, Any]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Number = int | float | None
+Fields = TypeVar("Fields")
 
 
 class StoredRecord(TypedDict, total=False):
@@ -60,15 +61,15 @@ class StoredResult(msgspec.Struct):
 
 
 RESULT = msgspec.json.Decoder(StoredResult)
-RECORDS = msgspec.json.Decoder(list[StoredRecord])
+RECORDS = msgspec.json.Decoder(tuple[StoredRecord, ...])
 
 
 class StoredRecords(Sequence[Record]):
-    """A sequence that compares as a tuple of records.
+    """Records that are parsed when they are first looked at; compares as a tuple of them.
 
     Args:
-        text: of a JSON array.
-        path: of the file it is from, for errors.
+        text: a JSON array.
+        path: file of the text, for errors.
     """
 
     def __init__(self, text: msgspec.Raw, path: Path) -> None:
@@ -79,14 +80,14 @@ class StoredRecords(Sequence[Record]):
         """Return the records.
 
         Raises:
-            UsageError: a record is not what it should be.
+            UsageError: a record lacks a field, or a field has another type.
         """
         if self._parsed is None:
             try:
-                self._parsed = cast("tuple[Record, ...]", tuple(RECORDS.decode(self._text)))
+                self._parsed = cast("tuple[Record, ...]", RECORDS.decode(self._text))
             except msgspec.ValidationError as error:
-                said = explain(error, json.loads(bytes(self._text)), "records")
-                raise UsageError(f"{self._path} is a damaged DeepOBS result: {said}") from None
+                text = explain(error, json.loads(bytes(self._text)), "records")
+                raise UsageError(f"{self._path} is a damaged DeepOBS result: {text}") from None
             except (ValueError, RecursionError) as error:
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}.") from None
             self._text = msgspec.Raw()
@@ -117,6 +118,23 @@ class StoredRecords(Sequence[Record]):
         return repr(self.parsed())
 
 
+def convert(data: Any, kind: type[Fields], name: str = "") -> Fields:
+    """Return plain JSON as a value of a type.
+
+    Args:
+        data: plain JSON.
+        kind: the type.
+        name: field of the result that holds `data`.
+
+    Raises:
+        UsageError: a field is missing or has another type.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(explain(error, data, name)) from None
+
+
 WANTED = {
     "str": "a text",
     "str | null": "a text or null",
@@ -135,12 +153,12 @@ KINDS = {
 
 
 def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
-    """Return which field of `data` is wrong, what it holds and what it must be.
+    """Return which field of `data` is invalid, its value and what is allowed.
 
     Args:
-        error: of msgspec, which names no keys of free choice, such as those of metrics.
-        data: what was read, as plain JSON.
-        name: of `data`, as the field of a result.
+        error: of msgspec, which does not name keys of dictionaries, such as those of metrics.
+        data: the plain JSON.
+        name: field of the result that holds `data`.
 
     >>> try:
     ...     RECORDS.decode(b'[{"epoch": 0, "metrics": {"test": {"loss": "x"}}}]')
@@ -148,17 +166,17 @@ def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
     ...     explain(error, [{"epoch": 0, "metrics": {"test": {"loss": "x"}}}], "records")
     'The field records[0].metrics.test.loss is "x"; it must be a number or null.'
     """
-    said, _, place = str(error).partition(" - at `$")
+    message, _, place = str(error).partition(" - at `$")
     found = _at(place.rstrip("`"), data, name)
-    if missing := re.fullmatch("Object missing required field `(.*)`", said):
+    if missing := re.fullmatch("Object missing required field `(.*)`", message):
         return f"The field {_below(found[0][0], missing[1])} is missing."
-    got = re.search("got `(.*)`", said)
+    got = re.search("got `(.*)`", message)
     name, value = next((n, v) for n, v in found if got is None or KINDS[type(v)] == got[1])
-    expected = re.match("Expected `(.*?)`?(?:, got|$)", said)
+    expected = re.match("Expected `(.*?)`?(?:, got|$)", message)
     if expected:
         wanted = WANTED.get(expected[1], expected[1])
     else:
-        wanted = f"one of {', '.join(get_args(Status))}" if name == "status" else said
+        wanted = f"one of {', '.join(get_args(Status))}" if name == "status" else message
     return f"The field {name} is {json.dumps(value):.80}; it must be {wanted}."
 
 

@@ -1,4 +1,4 @@
-"""Results on disk: one JSON file a run, valid whenever the process dies.
+"""Results on disk: one JSON file per run, valid whenever the process dies.
 
 `<id>.json` holds configuration, status, environment and records; `<id>.steps.npy` the objective of
 every step. Both are replaced atomically as the run goes on; the steps file first, so it is never
@@ -37,7 +37,7 @@ from deepobs_runner.results.schema import (
     StoredConfig,
     StoredRecords,
     StoredResult,
-    explain,
+    convert,
 )
 
 Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -113,8 +113,8 @@ def read_result(content: bytes, path: Path) -> RunResult:
         stored, schema = RESULT.decode(content), SCHEMA
     except (msgspec.DecodeError, RecursionError):
         stored, schema = _read_slowly(content, path)
-    try:
-        msgspec.convert(stored.config, StoredConfig)
+    with _errors_of(path):
+        convert(stored.config, StoredConfig, "config")
         config = RunConfig.from_json(stored.config)
         # A migration may change the configuration, and with it the id; the file keeps its own.
         if schema == SCHEMA and config.id != stored.id:
@@ -122,14 +122,6 @@ def read_result(content: bytes, path: Path) -> RunResult:
                 f"The field id is {stored.id!r}, but the configuration is that of "
                 f"{config.id!r}: one of them was changed by hand, or by another version."
             )
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: {explain(error, stored.config, 'config')}") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
-        ) from None
     return RunResult(
         config=config,
         status=stored.status,
@@ -140,26 +132,33 @@ def read_result(content: bytes, path: Path) -> RunResult:
 
 
 def _read_slowly(content: bytes, path: Path) -> tuple[StoredResult, int]:
-    """Return a result of any schema, and the schema it is stored in; for what `RESULT` refuses.
+    """Return a result that `RESULT` refuses, in the current schema, and the schema of its file.
 
-    That is another schema, a wrong field, or a text that only Python's reader of JSON takes: one
-    with half a surrogate pair, as Python writes the names of files that are not UTF-8.
+    It is of another schema, has an invalid field, or holds half a surrogate pair, which Python
+    writes into JSON for a file name that is not UTF-8.
     """
     try:
         data = json.loads(content)
         schema = data["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError):
+        raise UsageError(f"{path} is not a DeepOBS result: it has no field schema.") from None
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
-    try:
+    with _errors_of(path):
         data = dict(migrate(data, MIGRATIONS))
         if "records" in data:
             data["records"] = msgspec.Raw(json.dumps(data["records"]).encode())
-        return msgspec.convert(data, StoredResult), schema
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: {explain(error, data)}") from None
+        return convert(data, StoredResult), schema
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Name the file in errors."""
+    try:
+        yield
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # of a migration
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
         ) from None
@@ -206,9 +205,9 @@ def load_results(
 
     Args:
         folder: of results.
-        on_error: called with what is wrong with a file, which is then left out, the records
-            included; None raises it, that of the records when they are looked at. A copy of a
-            result is left out in any case, without `on_error` with a warning.
+        on_error: called with the error of each invalid file, which is then left out; all records
+            are parsed for it. None: the error is raised, that of a record when it is looked at. A
+            copy of a result is always left out, without `on_error` with a warning.
 
     Raises:
         UsageError: no such folder, or a file that is no result.
@@ -240,10 +239,10 @@ def load_results(
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Let no garbage be looked for meanwhile; for a command that ends when its work is done.
+    """Pause garbage collection, for a command that ends when its work is done.
 
-    A record is a tree of small objects, none of them garbage. Looking through those of thousands
-    of runs again and again takes longer than parsing them.
+    A record is a tree of small objects, none of them garbage. Searching those of thousands of runs
+    again and again takes longer than parsing them.
     """
     enabled = gc.isenabled()
     gc.disable()
