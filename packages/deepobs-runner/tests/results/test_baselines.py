@@ -134,7 +134,10 @@ def test_two_sets_of_one_name(packed, tmp_path):
     ("damage", "said"),
     [
         (lambda f: (f / "set.json").write_text("{"), "does not describe a baseline set"),
-        (lambda f: (f / "set.json").write_text('{"name": "x"}'), "does not describe a baseline set"),
+        (
+            lambda f: (f / "set.json").write_text('{"name": "x"}'),
+            "does not describe a baseline set",
+        ),
         (lambda f: (f / "quadratic_deep.jsonl.xz").write_bytes(b"\xfd7zXZ"), "is damaged"),
         (
             lambda f: (f / "quadratic_deep.jsonl.xz").write_bytes(lzma.compress(b"{}\n")),

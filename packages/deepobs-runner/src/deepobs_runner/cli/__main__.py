@@ -4,4 +4,5 @@ import sys
 
 from deepobs_runner.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a walk over all modules imports this one, too
+    sys.exit(main())

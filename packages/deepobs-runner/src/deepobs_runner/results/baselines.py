@@ -243,9 +243,7 @@ def pack_baselines(
     if not kept:
         raise UsageError("A baseline set needs at least one completed run; there is none.")
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            f"The folder {folder} is not empty. Choose a new one for the set."
-        )
+        raise UsageError(f"The folder {folder} is not empty. Choose a new one for the set.")
     folder.mkdir(parents=True, exist_ok=True)
     by_problem: dict[str, list[RunResult]] = {}
     for result in sorted(kept, key=lambda result: result.config.id):
