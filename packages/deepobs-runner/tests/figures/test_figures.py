@@ -39,8 +39,8 @@ from deepobs_runner.figures import (
     to_svg,
 )
 from deepobs_runner.figures.gallery import FOLLOWED_STEPS, gather
+from deepobs_runner.figures.kinds.sensitivity import grid_of
 from deepobs_runner.figures.lines import metric_at
-from deepobs_runner.figures.sensitivity import grid_of
 from deepobs_runner.figures.style import FIXED_COLORS, Subject, looks_of
 from deepobs_runner.figures.subjects import looks_of_settings
 from deepobs_runner.figures.terminal import series_of, to_text

@@ -4,17 +4,17 @@ The numbers are those of `deepobs_runner.analysis`. matplotlib is imported when 
 drawn. docs/figures.md shows what there is.
 """
 
-from deepobs_runner.figures.comparison import plot_comparison
-from deepobs_runner.figures.curves import plot_curves
 from deepobs_runner.figures.drawing import Drawing
 from deepobs_runner.figures.gallery import KINDS, drawings
-from deepobs_runner.figures.profile import plot_profile
+from deepobs_runner.figures.kinds.comparison import plot_comparison
+from deepobs_runner.figures.kinds.curves import plot_curves
+from deepobs_runner.figures.kinds.profile import plot_profile
+from deepobs_runner.figures.kinds.sensitivity import plot_sensitivity
+from deepobs_runner.figures.kinds.speed import plot_speed
+from deepobs_runner.figures.kinds.trajectory import plot_trajectory
+from deepobs_runner.figures.kinds.tuning import plot_tuning
 from deepobs_runner.figures.saving import FORMATS, save, save_pages, to_svg
-from deepobs_runner.figures.sensitivity import plot_sensitivity
-from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, palette_of
-from deepobs_runner.figures.trajectory import plot_trajectory
-from deepobs_runner.figures.tuning import plot_tuning
 
 __all__ = [
     "COLUMN",

@@ -18,18 +18,18 @@ from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.comparison import Target, Unit, performance_profiles, target_of
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.comparison import PER_PAGE, plot_comparison
-from deepobs_runner.figures.curves import plot_curves
 from deepobs_runner.figures.drawing import Drawing
+from deepobs_runner.figures.kinds.comparison import PER_PAGE, plot_comparison
+from deepobs_runner.figures.kinds.curves import plot_curves
+from deepobs_runner.figures.kinds.profile import plot_profile
+from deepobs_runner.figures.kinds.sensitivity import grid_of, plot_sensitivity
+from deepobs_runner.figures.kinds.speed import plot_speed
+from deepobs_runner.figures.kinds.trajectory import AREAS, plot_trajectory
+from deepobs_runner.figures.kinds.tuning import plot_tuning
 from deepobs_runner.figures.lines import metric_at
-from deepobs_runner.figures.profile import plot_profile
-from deepobs_runner.figures.sensitivity import grid_of, plot_sensitivity
-from deepobs_runner.figures.speed import plot_speed
 from deepobs_runner.figures.style import Look, Palette, palette_of
 from deepobs_runner.figures.subjects import looks_of_settings
 from deepobs_runner.figures.trajectories import Trajectory, names_code, try_to_follow
-from deepobs_runner.figures.trajectory import AREAS, plot_trajectory
-from deepobs_runner.figures.tuning import plot_tuning
 from deepobs_runner.report.notes import file_names
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of

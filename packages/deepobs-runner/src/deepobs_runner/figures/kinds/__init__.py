@@ -1,0 +1,1 @@
+"""The figures there are: a module for each kind, of its name."""
