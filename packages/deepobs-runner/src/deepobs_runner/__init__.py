@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from deepobs_runner.runs.resolve import resolve_config
     from deepobs_runner.runs.run import run
     from deepobs_runner.schedules import Constant, Cosine, Exponential, Step, Warmup
-    from deepobs_runner.training.loop import Record, train
+    from deepobs_runner.training.loop import train
+    from deepobs_runner.training.record import Record
 
     __version__: str
 
@@ -56,7 +57,7 @@ if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `
         "Execution": "config",
         "ExecutorOptions": "executors.options",
         "Exponential": "schedules",
-        "Record": "training.loop",
+        "Record": "training.record",
         "RunConfig": "config",
         "RunResult": "results.result",
         "Step": "schedules",

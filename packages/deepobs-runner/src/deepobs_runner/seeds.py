@@ -7,10 +7,11 @@ another, and a resumed run needs no generator state.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def seed_of(*address: int | str) -> int:
@@ -50,3 +51,24 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
         elif device is not None and device.type == "mps":
             torch.mps.manual_seed(seed)
         yield
+
+
+class Generators:
+    """Torch's global generators, of the CPU and of CUDA devices.
+
+    Args:
+        devices: others than CUDA are ignored.
+    """
+
+    def __init__(self, devices: Iterable[torch.device]) -> None:
+        self._devices = sorted((d for d in devices if d.type == "cuda"), key=str)
+
+    def state(self) -> list[Tensor]:
+        """Return the state of each generator."""
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._devices)]
+
+    def set_state(self, states: Sequence[Tensor]) -> None:
+        """Take over what `state` returned."""
+        torch.set_rng_state(states[0])
+        for state, device in zip(states[1:], self._devices, strict=True):
+            torch.cuda.set_rng_state(state, device)

@@ -18,12 +18,11 @@ from deepobs_problems import Defaults, Problem, load_problem
 from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, train
-from deepobs_runner.backend.distributed import ProcessGroup, joined
+from deepobs_runner.backend.backend import make_backend
+from deepobs_runner.backend.distributed import ProcessGroup
 from deepobs_runner.config import resolve
 from deepobs_runner.runs.resolve import optimizer_of, resolve_world
 from deepobs_runner.runs.run import run
-
-CPU = torch.device("cpu")
 
 
 class Jitter:
@@ -150,12 +149,6 @@ class Curving(torch.optim.SGD):
 OWN = {"Ascending": Ascending, "Searching": Searching, "Curving": Curving}
 
 
-@contextmanager
-def at_work(group):
-    with joined(group, "test", CPU) as together:
-        yield together
-
-
 def numbers(group, name, optimizer="SGD", hyperparams=None, **settings):
     """Train a problem; return all its numbers."""
     problem, hyperparams = named(name), hyperparams or {"lr": 0.1}
@@ -166,9 +159,9 @@ def numbers(group, name, optimizer="SGD", hyperparams=None, **settings):
         build = lambda model: OWN[optimizer](model.parameters(), **hyperparams)  # noqa: E731
     else:
         build = optimizer_of(config, problem)
-    execution = Execution(device="cpu")
-    with at_work(group) as group:
-        records = train(problem, build, config=config, execution=execution, group=group)
+    backend = make_backend(Execution(device="cpu"), config.precision, group)
+    with backend.connected("test") as backend:
+        records = train(problem, build, config=config, backend=backend)
         return [
             {
                 "metrics": record.metrics,

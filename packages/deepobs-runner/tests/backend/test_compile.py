@@ -10,6 +10,7 @@ from torch import nn
 
 from deepobs_data import Batch
 from deepobs_runner import Execution, run, train
+from deepobs_runner.backend.backend import Backend
 from deepobs_runner.errors import UsageError
 from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.training.closure import Closure
@@ -107,9 +108,9 @@ def test_compiled_training_is_eager_training(problem, configure):
 def test_warming_up_leaves_no_trace(problem, captured):
     torch.manual_seed(0)
     model = problem.model().train()
-    closure = Closure(problem, model, l2=0.0, compiled=True)
+    closure = Closure(problem, model, l2=0.0, backend=Backend(compile=True))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    closure.warm_up(next(iter(problem.data().train.batches(torch.arange(16), 16))))
+    closure.gradient.prepare(next(iter(problem.data().train.batches(torch.arange(16), 16))))
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert closure.counts["closure_calls"] == 0
@@ -133,7 +134,7 @@ def test_what_cannot_be_compiled_is_a_sentence(problem, configure, execution, mo
 
 def test_second_derivatives_are_refused(problem, captured):
     model = problem.model()
-    closure = Closure(problem, model, l2=0.0, compiled=True)
+    closure = Closure(problem, model, l2=0.0, backend=Backend(compile=True))
     closure.begin(Batch(torch.zeros(4, 8), torch.zeros(4, dtype=torch.int64)))
     with pytest.raises(UsageError, match="once more"):
         closure(create_graph=True)

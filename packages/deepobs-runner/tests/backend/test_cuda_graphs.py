@@ -15,7 +15,7 @@ from torch import nn
 
 from deepobs_problems import CATALOG
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
-from deepobs_runner.backend import cuda_graphs
+from deepobs_runner.backend import backend, cuda_graphs
 from deepobs_runner.backend.cuda_graphs import GraphedStep, _Graph, check_graphs
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
@@ -62,8 +62,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda s, device: torch.set_rng_state(s))
-    for module in ("training.loop", "runs.run"):
-        monkeypatch.setattr(f"deepobs_runner.{module}.check_graphs", lambda *_: None)
+    monkeypatch.setattr(backend, "check_graphs", lambda *_: None)
     return replays
 
 

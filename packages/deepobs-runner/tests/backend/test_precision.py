@@ -11,6 +11,7 @@ from deepobs_data import Batch
 from deepobs_problems import Problem
 from deepobs_problems.losses import model_output
 from deepobs_runner import Execution, train
+from deepobs_runner.backend.backend import Backend
 from deepobs_runner.backend.precision import FIRST_SCALE, STEPS_TO_GROW, LossScale, SkippedStep
 from deepobs_runner.errors import UsageError
 from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
@@ -47,6 +48,7 @@ def step(closure, optimizer, value):
 
 
 # Where the gradient overflows: at the start, twice in a row, and on its own.
+FP16 = Backend(precision="fp16")
 VALUES = [math.inf, math.inf, 1.0, 2.0, -1.0, math.nan, 0.5, math.inf, 3.0, 1.0]
 
 
@@ -54,9 +56,10 @@ def test_scales_and_weights_are_those_of_grad_scaler(monkeypatch):
     """With momentum and weight decay, which a step that is only zeroed would still apply."""
     monkeypatch.setattr("deepobs_runner.backend.precision.STEPS_TO_GROW", 3)
     settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
-    model, scale = Line(), LossScale()
+    model = Line()
     optimizer = torch.optim.SGD(model.parameters(), **settings)
-    closure = Closure(LINE, model, l2=0.0, scale=scale)
+    closure = Closure(LINE, model, l2=0.0, backend=FP16)
+    scale = closure.gradient.scale
 
     reference, scaler = Line(), torch.amp.GradScaler("cpu", growth_interval=3)
     theirs = torch.optim.SGD(reference.parameters(), **settings)
@@ -76,7 +79,7 @@ def test_scales_and_weights_are_those_of_grad_scaler(monkeypatch):
 def test_a_skipped_step_leaves_weights_and_state_alone():
     model = Line()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    closure = Closure(LINE, model, l2=0.0, scale=LossScale())
+    closure = Closure(LINE, model, l2=0.0, backend=FP16)
     step(closure, optimizer, 1.0)
     before = model.w.detach().clone(), optimizer.state_dict()["state"][0]["step"].item()
     assert step(closure, optimizer, math.inf)
@@ -87,7 +90,7 @@ def test_a_skipped_step_leaves_weights_and_state_alone():
 def test_gradients_and_objective_are_those_of_the_loss_itself():
     """Clipping, too, is of the unscaled gradient."""
     model = Line()
-    closure = Closure(LINE, model, l2=0.0, clip_norm=1.0, scale=LossScale())
+    closure = Closure(LINE, model, l2=0.0, clip_norm=1.0, backend=FP16)
     closure.begin(batch(3.0))
     assert closure().item() == 6.0
     assert torch.linalg.vector_norm(model.w.grad).item() == pytest.approx(1.0, rel=1e-4)
@@ -110,8 +113,8 @@ def test_the_scale_grows_after_its_interval():
 
 def test_optimizers_that_call_twice_are_refused():
     model = Line()
-    closure = Closure(LINE, model, l2=0.0, scale=LossScale())
-    with pytest.raises(UsageError, match=r"more than once a step.*bf16"):
+    closure = Closure(LINE, model, l2=0.0, backend=FP16)
+    with pytest.raises(UsageError, match=r"more than once per step.*bf16"):
         step(closure, torch.optim.LBFGS(model.parameters()), 1.0)
 
 
@@ -125,7 +128,7 @@ def test_optimizers_that_move_the_weights_first_are_refused():
             return super().step(closure)
 
     model = Line()
-    closure = Closure(LINE, model, l2=0.0, scale=LossScale())
+    closure = Closure(LINE, model, l2=0.0, backend=FP16)
     with pytest.raises(UsageError, match="moves the weights"):
         step(closure, Ahead(model.parameters(), lr=0.1), 1.0)
 

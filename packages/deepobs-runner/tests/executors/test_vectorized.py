@@ -13,6 +13,7 @@ from torch import nn
 from deepobs_data import Batch
 from deepobs_problems import load_problem
 from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all
+from deepobs_runner.backend import distributed
 from deepobs_runner.cli import main
 from deepobs_runner.executors.vectorized import model as stacked_model
 from deepobs_runner.executors.vectorized import run as vectorized
@@ -119,7 +120,7 @@ def test_nothing_is_left_on_the_cpu(name, optimizer, execution, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: tolist(fetched(tensor)))
     monkeypatch.setattr(torch, "equal", lambda one, two: one.device == two.device)
     monkeypatch.setattr(stacked_training, "_close", lambda one, two: (one - two).is_meta)
-    for module in (stacked_training, vectorized):
+    for module in (distributed, vectorized):
         monkeypatch.setattr(module, "choose_device", lambda *_: meta)
     data = "synthetic" if name == "fmnist_logreg" else "real"
     configs = configurations(name, optimizer, steps=3, data=data, clip_norm=1.0, precision="fp32")

@@ -27,7 +27,7 @@ from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.outcome import Outcome, attempt
 from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, pass_on
-from deepobs_runner.training.loop import Record
+from deepobs_runner.training.record import Record
 
 SECONDS_TO_STOP = 20.0
 """What a worker gets to store what it has when all is interrupted, before it is killed."""

@@ -43,7 +43,7 @@ def serve(start: Mapping[str, Any]) -> None:
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.runs.outcome import Outcome, attempt
     from deepobs_runner.runs.progress import epochs_reached
-    from deepobs_runner.training.loop import Record
+    from deepobs_runner.training.record import Record
 
     def tell(**event: Any) -> None:
         try:

@@ -21,7 +21,7 @@ from rich.table import Column
 from deepobs_runner.config import RunConfig
 
 if TYPE_CHECKING:
-    from deepobs_runner.training.loop import Record
+    from deepobs_runner.training.record import Record
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -11,8 +11,8 @@ from functools import partial
 import torch
 
 from deepobs_problems import Problem, load_problem
-from deepobs_runner.backend.cuda_graphs import check_graphs
-from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup, joined
+from deepobs_runner.backend.backend import make_backend
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
 from deepobs_runner.config import Execution, RunConfig
@@ -79,18 +79,12 @@ def run(
     execution = execution or Execution()
     problem = load_problem(config.problem) if problem is None else problem
     config = resolve_world(resolve_config(config, problem), group, problem)
-    device = group.device(execution.device, config.precision)
-    if group.size > 1 and execution.compile:
-        raise UsageError(
-            "Compiled training by several processes is not supported. Leave --compile out, or "
-            "train on one device."
-        )
-    if execution.cuda_graphs:
-        check_graphs(device, config.precision, group.size)
+    backend = make_backend(execution, config.precision, group)
     check_trackers(execution.track)
     if group.is_rank_0 and (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
-    with joined(group, config.id, device) as group, ExitStack() as held:
+    with backend.connected(config.id) as backend, ExitStack() as held:
+        group = backend.group
 
         def begin() -> RunResult | Checkpoint | None:
             check_writable(execution.out)
@@ -100,7 +94,7 @@ def run(
         found = group.from_rank_0(begin)
         if isinstance(found, RunResult):
             return found
-        facts = {**environment(device, execution), "world_size": group.size}
+        facts = {**environment(backend.device, execution), "world_size": group.size}
         recorder = Recorder(
             RunResult(config=config, status="running", environment=facts),
             execution,
@@ -115,7 +109,7 @@ def run(
             config=config,
             execution=execution,
             resume=found,
-            group=group,
+            backend=backend,
         )
         try:
             for record in records:
@@ -128,7 +122,7 @@ def run(
             recorder.interrupt()
             raise
         except (Exception, SystemExit) as error:  # SystemExit: user code that calls sys.exit
-            reason = _explain(error, recorder.result, device)
+            reason = _explain(error, recorder.result, backend.device)
             recorder.fail(reason or traceback.format_exc())
             if reason is not None:
                 raise FailedRunError(reason) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,10 +12,11 @@ from torch import nn
 from deepobs_data import Dataset, Split
 from deepobs_problems import Problem, evaluate, evaluation_order
 from deepobs_problems.evaluation import prepare
-from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
+from deepobs_runner.backend.backend import Backend
+from deepobs_runner.backend.distributed import SINGLE_PROCESS
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.training.closure import Context
+from deepobs_runner.optimizers import set_mode
 from deepobs_runner.training.data_order import Order, training_order, whole_batches
 
 RECALIBRATION_BATCHES = 50
@@ -28,32 +30,19 @@ class Evaluator:
         problem: says what to compute.
         dataset: on the device of the model.
         config: resolved.
-        device: of the model.
-        dtype: of the model.
-        autocast: context of the forward passes.
-        group: the processes that share the examples, connected.
+        backend: that the model is on.
 
     Attributes:
         passes: what each evaluation reads, by name: a split, and its rows in order.
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        dataset: Dataset,
-        config: RunConfig,
-        device: torch.device,
-        dtype: torch.dtype,
-        autocast: Context,
-        group: ProcessGroup = SINGLE_PROCESS,
+        self, problem: Problem, dataset: Dataset, config: RunConfig, backend: Backend
     ) -> None:
         self._problem = problem
         self._dataset = dataset
         self._config = config
-        self._device = device
-        self._dtype = dtype
-        self._autocast = autocast
-        self._group = group
+        self._backend = backend
         self._batch_size = config.batch_size or problem.defaults.batch_size
         # The rows do not change between evaluations.
         self.passes = {"train_eval": self._training_rows()}
@@ -61,12 +50,20 @@ class Evaluator:
             if split is not None:
                 self.passes[name] = (split, self._order_of(split))
 
-    def metrics(self, model: nn.Module) -> dict[str, dict[str, float]]:
-        """Return the metrics of `train_eval`, `valid` (if rows are held out) and `test`."""
-        return {
-            name: self._evaluate(model, split, order)
-            for name, (split, order) in self.passes.items()
-        }
+    def metrics(self, model: nn.Module, optimizer: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of `train_eval`, `valid` (if rows are held out) and `test`.
+
+        They are those at the weights that the optimizer wants to be judged by.
+        """
+        exchanged = set_mode(optimizer, training=False)
+        recalibrates = exchanged or getattr(optimizer, "recalibrate_batch_norm", False)
+        with self.recalibrated(model) if recalibrates else nullcontext():
+            metrics = {
+                name: self._evaluate(model, split, order)
+                for name, (split, order) in self.passes.items()
+            }
+        set_mode(optimizer, training=True)
+        return metrics
 
     def _order_of(self, split: Split) -> Order:
         rows = evaluation_order(self._dataset, split, self._batch_size)
@@ -96,10 +93,12 @@ class Evaluator:
     def _evaluate(self, model: nn.Module, split: Split, order: Order) -> dict[str, float]:
         # A recurrent model reads the text in as many stretches as in training.
         stateful = self._dataset.order == "stateful"
-        group = self._group if len(order.rows) >= self._group.size else SINGLE_PROCESS
+        group = self._backend.group
+        if len(order.rows) < group.size:  # every process evaluates all of them
+            group = SINGLE_PROCESS
         whole = self._batch_size if stateful else len(order.rows)
         mine = order.share(group.rank, group.size, whole)
-        with self._autocast():
+        with self._backend.autocast():
             values = evaluate(
                 self._problem,
                 model,
@@ -107,8 +106,8 @@ class Evaluator:
                 batch_size=self._batch_size // group.size if stateful else None,
                 order=mine.rows,
                 draws=mine.draws,
-                device=self._device,
-                dtype=self._dtype,
+                device=self._backend.device,
+                dtype=self._backend.dtype,
                 l2=self._config.l2,
             )
         return group.weighted_mean(values, len(mine.rows))
@@ -146,12 +145,14 @@ class Evaluator:
         order = first_order(self._dataset, self._config, self._batch_size)
         order = order.first(RECALIBRATION_BATCHES * self._batch_size)
         model.train()
-        batches = self._dataset.train.batches(order.rows, self._batch_size, device=self._device)
+        batches = self._dataset.train.batches(
+            order.rows, self._batch_size, device=self._backend.device
+        )
         state = None
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._backend.autocast():
             for batch in batches:
                 _, state = self._problem.forward(
-                    model, prepare(self._problem, batch, self._dtype), state
+                    model, prepare(self._problem, batch, self._backend.dtype), state
                 )
 
 

@@ -18,7 +18,7 @@ from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import stored_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
 from deepobs_runner.runs.progress import Metrics, Reporter, Silent, evaluations_of, pass_on
-from deepobs_runner.training.loop import Record
+from deepobs_runner.training.record import Record
 from deepobs_runner.tuning.candidate import Candidate
 from deepobs_runner.tuning.ledger import Ledger
 from deepobs_runner.tuning.samplers import Point, PruningSampler, Sampler

@@ -15,7 +15,7 @@ from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, evaluations_of, pass_on
 from deepobs_runner.seeds import global_stream
-from deepobs_runner.training.loop import Record
+from deepobs_runner.training.record import Record
 
 PAYS_UP_TO = 10_000
 """Trained numbers of a network up to which `auto` trains runs together. Of the catalog, these are

@@ -37,7 +37,7 @@ from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.recorder import Recorder
 from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
 from deepobs_runner.runs.run import finished_result
-from deepobs_runner.training.loop import Record
+from deepobs_runner.training.record import Record
 
 SECONDS_BETWEEN_SAVES = 30.0
 """As `recorder.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""

@@ -7,7 +7,6 @@ optimizer's hyperparameters alone. Each record is that of the separate run, up t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,9 +18,8 @@ from torch import Tensor
 from deepobs_data import Batch, Dataset, Split
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast, evaluation_mode
-from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
-from deepobs_runner.backend.precision import compute_dtype, numerics
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
 from deepobs_runner.executors.vectorized.optimizer import StackedOptimizer
@@ -35,7 +33,9 @@ from deepobs_runner.training.data_order import (
     whole_batches,
 )
 from deepobs_runner.training.evaluation import Evaluator
-from deepobs_runner.training.loop import Record, build_model, load_data, rate_factor
+from deepobs_runner.training.learning_rate import rate_factor
+from deepobs_runner.training.loop import build_model, load_data
+from deepobs_runner.training.record import Record
 from deepobs_runner.training.stopwatch import start_stopwatch
 
 Grid = Sequence[Sequence[RunConfig]]
@@ -76,17 +76,17 @@ class StackedRuns:
         self.config = grid[0][0]  # for what all have in common
         self.batch_size = self.config.batch_size or problem.defaults.batch_size
         self.problem, self._make_optimizer = problem, list(make_optimizer)
-        self.device = choose_device(execution.device)
+        self.backend = make_backend(execution, self.config.precision)
+        self.device = self.backend.device
         forget_peak(self.device)
         self._clock = start_stopwatch(self.device)
-        self._numerics = partial(numerics, self.config.precision, execution.deterministic)
-        self.dtype = compute_dtype(self.config.precision)
+        self.dtype = self.backend.dtype
         self.dataset = (dataset or load_data(problem, self.config, execution)).to(self.device)
         check_batch_size(len(self.dataset.train), self.batch_size)
         self.steps = 0
         self.steps_per_epoch = len(self.dataset.train) // self.batch_size
         self._over: set[str] = set()
-        with self._numerics():
+        with self.backend.numerics():
             self._build()
             self._check_gradients()
         self._passes = self._evaluation_passes()
@@ -149,9 +149,8 @@ class StackedRuns:
 
     def _evaluation_passes(self) -> dict[str, tuple[Split, list[Order]]]:
         """Return what each split's evaluation reads: one order, or one for each seed."""
-        arguments = (self.device, self.dtype, nullcontext)
         evaluators = [
-            Evaluator(self.problem, self.dataset, row[0], *arguments) for row in self.grid
+            Evaluator(self.problem, self.dataset, row[0], self.backend) for row in self.grid
         ]
         passes = {}
         for name, (split, order) in evaluators[0].passes.items():
@@ -183,7 +182,7 @@ class StackedRuns:
         """
         if epoch:
             self._clock.mark("checkpoint")
-        with self._numerics():
+        with self.backend.numerics():
             objectives, telemetry = self._train(epoch) if epoch else self._untrained()
             metrics = {name: self._evaluate(*rows) for name, rows in self._passes.items()}
         runs = sum(name not in self._over for row in self._ids for name in row)

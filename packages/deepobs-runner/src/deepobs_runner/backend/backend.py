@@ -1,0 +1,97 @@
+"""The backend of a run: where, how precisely and with which processes it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+
+from deepobs_runner.backend.cuda_graphs import check_graphs
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup, joined
+from deepobs_runner.backend.precision import LossScale, autocast_dtype, compute_dtype, numerics
+from deepobs_runner.config import Execution, Precision
+from deepobs_runner.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """What few runs need beside a model and a device, in one object; see `make_backend`.
+
+    Attributes:
+        device: that computes.
+        precision: of the model's arithmetic.
+        deterministic: ask torch for deterministic algorithms where it has them.
+        compile: compile forward pass and objective of training.
+        cuda_graphs: capture forward and backward pass of training in CUDA graphs.
+        group: the processes that share every batch.
+    """
+
+    device: torch.device = CPU
+    precision: Precision = "fp32"
+    deterministic: bool = True
+    compile: bool = False
+    cuda_graphs: bool = False
+    group: ProcessGroup = SINGLE_PROCESS
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of parameters and inputs."""
+        return compute_dtype(self.precision)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether a training step is compiled or captured before the first one is taken."""
+        return self.compile or self.cuda_graphs
+
+    def numerics(self) -> AbstractContextManager[None]:
+        """Set torch's global arithmetic switches, and put them back."""
+        return numerics(self.precision, self.deterministic)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Surround a forward pass."""
+        low = autocast_dtype(self.precision)
+        return nullcontext() if low is None else torch.autocast(self.device.type, dtype=low)
+
+    def loss_scale(self) -> LossScale | None:
+        """Return a new loss scale in fp16, else None."""
+        return LossScale() if self.precision == "fp16" else None
+
+    @contextmanager
+    def connected(self, task: str) -> Iterator[Backend]:
+        """Connect the processes for a task, see `joined`; yield the backend that computes there."""
+        with joined(self.group, task, self.device) as group:
+            yield replace(self, group=group)
+
+
+def make_backend(
+    execution: Execution | None = None,
+    precision: Precision = "fp32",
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Backend:
+    """Return the backend that an execution asks for.
+
+    Raises:
+        UsageError: unknown or absent device, or one that lacks this precision; compilation or CUDA
+            graphs where they are impossible.
+    """
+    execution = execution or Execution()
+    device = group.device(execution.device, precision)
+    if group.size > 1 and execution.compile:
+        raise UsageError(
+            "Compiled training by several processes is not supported. Leave --compile out, or "
+            "train on one device."
+        )
+    if execution.cuda_graphs:
+        check_graphs(device, precision, group.size)
+    return Backend(
+        device=device,
+        precision=precision,
+        deterministic=execution.deterministic,
+        compile=execution.compile,
+        cuda_graphs=execution.cuda_graphs,
+        group=group,
+    )
