@@ -239,8 +239,9 @@ def isolation(session: nox.Session, package: str) -> None:
     shutil.unpack_archive(built(package, "*.tar.gz"), source)
     (unpacked,) = source.iterdir()
     session.chdir(unpacked)
-    config = str(ROOT / "pyproject.toml")
-    arguments = ["-q", "-m", "not slow", "-c", config, "--rootdir", str(unpacked), "tests"]
+    arguments = ["-q", "-m", "not slow"]
+    if "pytest" not in nox.project.load_toml("pyproject.toml").get("tool", {}):
+        arguments += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(unpacked), "tests"]
     session.run("pytest", "-n", "2", *arguments, env=TEST_ENV)
 
 

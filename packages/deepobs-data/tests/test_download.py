@@ -323,6 +323,25 @@ def test_an_archive_that_was_there_is_used_and_kept(server, write_files, tmp_pat
     assert archive.exists()
 
 
+@pytest.mark.parametrize("name", ["cifar-100-python.tar.gz", "archive (2).tgz"])
+def test_an_archive_is_imported(server, write_files, tmp_path, change_source, name):
+    arrays = write_files("cifar100", tmp_path / "made")
+    entries = [
+        (f"cifar-100-python/{p.name}", p.read_bytes()) for p in (tmp_path / "made").iterdir()
+    ]
+    serve_archive(server, change_source, tar_bytes(entries))
+    archive = tmp_path / name
+    archive.write_bytes(server.files["cifar-100-python.tar.gz"])
+    dd.import_files("cifar100", archive, tmp_path / "root")
+    assert archive.exists()
+    data = dd.cifar100(tmp_path / "root", offline=True)
+    np.testing.assert_array_equal(data.train.x, arrays["train_x"])
+    archive.write_bytes(b"no archive")
+    with pytest.raises(dd.DamagedFileError, match="found md5"):
+        dd.import_files("cifar100", archive, tmp_path / "root2")
+    assert archive.read_bytes() == b"no archive"
+
+
 @pytest.mark.parametrize("explicit", [True, False])
 def test_a_damaged_archive_that_was_there_is_fetched_again(
     server, write_files, tmp_path, change_source, explicit

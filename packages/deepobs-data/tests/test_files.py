@@ -417,6 +417,37 @@ def test_import_copies_verified_files(write_files, tmp_path):
     )
 
 
+@pytest.mark.parametrize("chosen", ["train_32x32.mat", "test_32x32.mat"])
+def test_import_of_one_of_several_files_takes_the_others(write_files, tmp_path, chosen):
+    arrays = write_files("svhn", tmp_path / "theirs")
+    dd.import_files("svhn", tmp_path / "theirs" / chosen, tmp_path / "root")
+    np.testing.assert_array_equal(load("svhn", tmp_path / "root").test.x, arrays["test_x"])
+
+
+def test_import_of_the_only_file_under_any_name(tmp_path, change_source):
+    import hashlib
+
+    content = b"To be, or not to be.\n" * 300
+    (tmp_path / "download (1).txt").write_bytes(content)
+    file = dd.info("shakespeare").source.files[0]
+    change_source("shakespeare", files=(replace(file, checksum=hashlib.md5(content).hexdigest()),))
+    place = dd.import_files("shakespeare", tmp_path / "download (1).txt", tmp_path / "root")
+    assert [path.name for path in place.iterdir()] == ["input.txt"]
+    assert len(dd.shakespeare(tmp_path / "root", seq_length=9, offline=True).classes) == 11
+    (tmp_path / "other.txt").write_bytes(b"x" * 9)
+    with pytest.raises(dd.DamagedFileError, match=r"other\.txt has other content"):
+        dd.import_files("shakespeare", tmp_path / "other.txt", tmp_path / "root")
+
+
+@pytest.mark.parametrize(("name", "gone"), [("mnist", "none.gz"), ("cifar10", "none")])
+def test_import_of_nothing(tmp_path, name, gone):
+    with pytest.raises(dd.DataNotFoundError, match=f"no file or folder .*{gone}"):
+        dd.import_files(name, tmp_path / gone, tmp_path / "root")
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"")
+    with pytest.raises(dd.DataNotFoundError, match="does not hold all files of 'mnist'"):
+        dd.import_files("mnist", tmp_path / "t10k-labels-idx1-ubyte", tmp_path / "root")
+
+
 def test_import_refuses_wrong_and_missing_files(write_files, tmp_path):
     write_files("svhn", tmp_path / "theirs")
     with (tmp_path / "theirs" / "test_32x32.mat").open("ab") as file:

@@ -1,5 +1,6 @@
 """Tables, batches, orders: plain tensors against plain indexing."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,13 +67,62 @@ def test_rows_show_a_part(table):
     ("order", "size", "draws", "message"),
     [
         (torch.arange(4), 0, None, "at least 1"),
-        (torch.arange(4.0), 2, None, "int64"),
+        (torch.arange(4.0), 2, None, "whole numbers in one axis, got 1-d float32"),
+        ([0.5], 2, None, "1-d float64"),
+        (["a"], 2, None, "1-d <U1"),
+        (torch.zeros(2, 2, dtype=torch.int64), 2, None, "2-d int64"),
+        (torch.tensor([True] * 10), 2, None, r"mask\.nonzero"),
+        (np.array([True, False]), 2, None, "is a mask"),
+        ([0, 10], 2, None, "names row 10; this split has rows 0 to 9"),
+        (torch.tensor([3, -1]), 2, None, "names row -1"),
         (torch.arange(4), 2, torch.zeros(4, 1), "no augmentation"),
     ],
 )
 def test_bad_arguments(table, order, size, draws, message):
     with pytest.raises(ValueError, match=message):
         table.batches(order, size, draws=draws)  # without asking for a batch
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        list,
+        tuple,
+        np.array,
+        torch.tensor,
+        lambda rows: np.array(rows, np.uint16),
+        lambda rows: np.array(rows, ">i4"),
+        lambda rows: np.array(rows[::-1])[::-1],
+        lambda rows: torch.tensor(rows, dtype=torch.int32),
+    ],
+)
+def test_orders_of_every_kind(table, make):
+    assert [y.tolist() for _, y in table.batches(make([7, 2, 2]), 2)] == [[7, 2], [2]]
+    assert table[make([7, 2])].y.tolist() == [7, 2]
+
+
+def test_an_empty_list_gives_no_batch(table):
+    assert list(table.batches([], 4)) == []
+
+
+@pytest.mark.parametrize("i", [3, -7, np.int64(3), torch.tensor(3)])
+def test_one_example(table, i):
+    assert table[i].y.item() == 3
+    assert table[i].x.shape == (2,)
+
+
+def test_slices_are_stacked(table):
+    assert table[2:8:3].y.tolist() == [2, 5]
+    assert table[-2:].x.shape == (2, 2)
+    assert table[range(3)].y.tolist() == [0, 1, 2]
+    with pytest.raises(IndexError, match="No rows"):
+        table[5:5]
+
+
+@pytest.mark.parametrize("i", [1.5, "train", None])
+def test_what_is_no_index(table, i):
+    with pytest.raises(TypeError):
+        table[i]
 
 
 def test_the_device_may_be_named(table):
@@ -111,6 +161,24 @@ def test_unknown_split():
         data.split("evaluation")
     with pytest.raises(ValueError, match="valid_size="):
         data.split("valid")
+
+
+def test_splits_by_name():
+    data = dd.quadratic()
+    assert data["test"] is data.test
+    assert list(data) == ["train", "train_eval", "test"]
+    assert "valid" not in data
+    with pytest.raises(KeyError, match="Unknown split 'eval'"):
+        data["eval"]
+
+
+@pytest.mark.parametrize("name", ["mnist", "tolstoi", "shakespeare", "two_d"])
+def test_the_repr_is_a_few_lines(name):
+    text = repr(dd.synthetic_like(name, n=2000, valid_size=8))
+    assert len(text.splitlines()) == 5
+    assert len(text) < 500
+    assert f"Dataset {name!r}" in text
+    assert "1,992" in text or name == "two_d"
 
 
 def test_moving_keeps_shared_storage_shared():

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("names", nargs="*", metavar="NAME", help="default: all that are there")
     sub = command("import", _import, "check files you have and copy them into the data folder")
     sub.add_argument("name")
-    sub.add_argument("folder", type=Path, help="files flat, in torchvision's layout, or an archive")
+    sub.add_argument("path", type=Path, help="folder with the files or the archive, or one of them")
     return parser
 
 
@@ -186,7 +186,7 @@ def _chosen(names: Sequence[str]) -> list[DatasetInfo]:
 def _import(options: argparse.Namespace) -> int:
     from deepobs_data.files.fetch import import_files
 
-    place = import_files(options.name, options.folder, resolve_root(options.data_dir))
+    place = import_files(options.name, options.path, resolve_root(options.data_dir))
     print(f"{options.name}: now in {place}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +11,7 @@ from deepobs_data.table import move_splits
 from deepobs_data.types import Augment, Order, Split
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Dataset:
     """The fixed splits of one data set.
 
@@ -32,6 +33,27 @@ class Dataset:
     name: str = ""
     classes: tuple[str, ...] = ()
     comparable: bool = True
+
+    def __repr__(self) -> str:
+        lines = [f"  {name:<10} {split!r}" for name, split in self.splits().items()]
+        facts = f"{len(self.classes)} classes" if self.classes else ""
+        facts += ", " * bool(facts) + f"{self.order} order"
+        facts += ", augmented" * (self.augment is not None)
+        facts += ", stand-in or own data" * (not self.comparable)
+        return "\n".join([f"Dataset {self.name!r}: {facts}", *lines])
+
+    def __getitem__(self, name: str) -> Split:
+        """The split of this name: `dataset["train"]`; KeyError where there is none."""
+        try:
+            return self.split(name)
+        except ValueError as error:
+            raise KeyError(str(error)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.splits()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.splits())
 
     def splits(self) -> dict[str, Split]:
         """The splits that exist, by name."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from deepobs_data.errors import DamagedFileError
-from deepobs_data.table import check_order
-from deepobs_data.types import Augment, Batch
+from deepobs_data.table import Index, check_order, describe, examples
+from deepobs_data.types import Augment, Batch, Rows
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Stream(torch.utils.data.Dataset[Batch]):
     """Examples in files, decoded by worker processes, then prepared like those of a `Table`.
 
@@ -46,16 +46,15 @@ class Stream(torch.utils.data.Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.paths) if self.rows is None else len(self.rows)
 
-    def __getitem__(self, i: int) -> Batch:
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"Row {i} of a split with {len(self)} examples.")
-        row = i % len(self) if self.rows is None else int(self.rows[i])
-        x = self.decode(self.paths[row]).unsqueeze(0)
-        return Batch((x if self.transform is None else self.transform(x))[0], self.y[row])
+    def __repr__(self) -> str:
+        return f"Stream({len(self):,} files, y {describe(self.y)})"
+
+    def __getitem__(self, i: Index) -> Batch:
+        return examples(replace(self, workers=0), i)
 
     def batches(
         self,
-        order: Tensor,
+        order: Rows,
         batch_size: int,
         *,
         draws: Tensor | None = None,
@@ -64,12 +63,12 @@ class Stream(torch.utils.data.Dataset[Batch]):
         """Yield the rows named by `order` in batches; see `Split.batches`.
 
         Raises:
-            ValueError: Draws for a split without augmentation or too few of them, or a batch size
-                below 1.
+            ValueError: Rows that are not there, draws for a split without augmentation or too few
+                of them, or a batch size below 1.
         """
-        check_order(order, batch_size, draws, self.augment)
+        rows = check_order(order, len(self), batch_size, draws, self.augment)
         home = torch.device("cpu" if device is None else device)
-        return self._batches(order, batch_size, draws, home)
+        return self._batches(rows, batch_size, draws, home)
 
     def _batches(
         self, order: Tensor, batch_size: int, draws: Tensor | None, home: torch.device

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from deepobs_data.types import Augment, Batch, Split
+from deepobs_data.types import Augment, Batch, Rows, Split
 
 if TYPE_CHECKING:
     from typing import Self
 
+Index = int | slice | Rows
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 Move = Callable[[Tensor], Tensor]
 """Moves a tensor to another device, each distinct tensor once."""
 
@@ -24,7 +28,7 @@ GATHERED_BYTES_ON_GPU = 2**24
 """Of the same on a GPU, where every operation is launched anew, so that few are better."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table(torch.utils.data.Dataset[Batch]):
     """Examples held as two tensors, gathered and prepared a batch at a time.
 
@@ -56,21 +60,21 @@ class Table(torch.utils.data.Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.x) if self.rows is None else len(self.rows)
 
-    def __getitem__(self, i: int) -> Batch:
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"Row {i} of a split with {len(self)} examples.")
-        batch = next(self.batches(torch.tensor([i % len(self)]), 1))
-        return Batch(batch.x[0], batch.y[0])
+    def __repr__(self) -> str:
+        parts = [f"x {describe(self.x)}", f"y {describe(self.y)}"]
+        return f"Table({len(self):,} examples, {', '.join(parts)})"
+
+    def __getitem__(self, i: Index) -> Batch:
+        return examples(self, i)
 
     def __getitems__(self, indices: list[int]) -> list[Batch]:
         # The hook by which torch's DataLoader fetches a whole batch at once.
-        order = torch.as_tensor(indices, dtype=torch.int64)
-        batch = next(self.batches(order, max(len(order), 1)))
+        batch = examples(self, indices)
         return [Batch(x, y) for x, y in zip(batch.x, batch.y, strict=True)]
 
     def batches(
         self,
-        order: Tensor,
+        order: Rows,
         batch_size: int,
         *,
         draws: Tensor | None = None,
@@ -79,12 +83,12 @@ class Table(torch.utils.data.Dataset[Batch]):
         """Yield the rows named by `order` in batches; see `Split.batches`.
 
         Raises:
-            ValueError: Draws for a table without augmentation or too few of them, or a batch size
-                below 1.
+            ValueError: Rows that are not there, draws for a table without augmentation or too few
+                of them, or a batch size below 1.
         """
-        check_order(order, batch_size, draws, self.augment)
+        rows = check_order(order, len(self), batch_size, draws, self.augment)
         target = self.x.device if device is None else torch.device(device)
-        return self._batches(order, batch_size, draws, target)
+        return self._batches(rows, batch_size, draws, target)
 
     def _batches(
         self, order: Tensor, batch_size: int, draws: Tensor | None, target: torch.device
@@ -122,6 +126,15 @@ class Table(torch.utils.data.Dataset[Batch]):
         return replace(self, x=move(self.x), y=move(self.y), rows=rows)
 
 
+def describe(tensor: Tensor) -> str:
+    """Shape and type of the examples in a tensor (N, ...).
+
+    >>> describe(torch.zeros(9, 1, 28, 28, dtype=torch.uint8))
+    '(1, 28, 28) uint8'
+    """
+    return f"{tuple(tensor.shape[1:])} {str(tensor.dtype).removeprefix('torch.')}"
+
+
 def batches_at_once(x: Tensor, batch_size: int) -> int:
     """Return how many batches of the rows of `x` are gathered at once: several if they are small.
 
@@ -136,25 +149,77 @@ def batches_at_once(x: Tensor, batch_size: int) -> int:
 
 
 def check_order(
-    order: Tensor, batch_size: int, draws: Tensor | None, augment: Augment | None
-) -> None:
-    """Refuse arguments of `batches` that do not fit together with a ValueError."""
+    order: Rows, n: int, batch_size: int, draws: Tensor | None, augment: Augment | None
+) -> Tensor:
+    """Return `order` as (m,) int64 row numbers of a split with `n` examples.
+
+    Raises:
+        ValueError: The arguments of `batches` do not fit together.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
-    if order.ndim != 1 or order.dtype != torch.int64:
-        raise ValueError(
-            f"order must be a 1-d int64 tensor, got {order.ndim}-d {order.dtype}; "
-            "make one with torch.randperm(len(split)) or torch.arange(len(split))."
-        )
+    rows = as_rows(order, n)
     if draws is None:
-        return
+        return rows
     if augment is None:
         raise ValueError("This split has no augmentation; call batches without draws.")
-    if len(draws) != len(order):
+    if len(draws) != len(rows):
         raise ValueError(
-            f"draws has {len(draws)} rows for {len(order)} row numbers; "
+            f"draws has {len(draws)} rows for {len(rows)} row numbers; "
             "make them with dataset.augment.draw(len(order), generator)."
         )
+    return rows
+
+
+def as_rows(order: Rows, n: int) -> Tensor:
+    """Return row numbers of a split with `n` examples as (m,) int64.
+
+    >>> as_rows([2, 0], 3)
+    tensor([2, 0])
+
+    Raises:
+        ValueError: They are no whole numbers, not one axis of them, or not in 0..n-1.
+    """
+    if not isinstance(order, Tensor):
+        array = np.asarray(order, dtype=None if len(order) else np.int64)
+        # A copy, in the byte order and with the strides that torch wants.
+        order = torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iu" else array
+    kind = str(order.dtype).removeprefix("torch.")
+    if kind == "bool":
+        raise ValueError("order is a mask; use its row numbers: mask.nonzero().flatten().")
+    if not isinstance(order, Tensor) or order.ndim != 1 or order.dtype not in _WHOLE:
+        raise ValueError(
+            f"order must hold whole numbers in one axis, got {order.ndim}-d {kind}; "
+            "use torch.randperm(len(split)), torch.arange(len(split)) or a list of row numbers."
+        )
+    rows = order.to(torch.int64)
+    if len(rows) and rows.device.type != "meta":
+        smallest, largest = (int(end) for end in torch.aminmax(rows))
+        if smallest < 0 or largest >= n:
+            wrong = smallest if smallest < 0 else largest
+            raise ValueError(f"order names row {wrong}; this split has rows 0 to {n - 1}.")
+    return rows
+
+
+def examples(split: Split, i: Index) -> Batch:
+    """Example `i` of a split, without the batch axis; those of a slice or of row numbers stacked.
+
+    Raises:
+        IndexError: There is no such row.
+    """
+    n = len(split)
+    if isinstance(i, slice):
+        i = range(n)[i]
+    elif isinstance(i, int) or not np.ndim(i):
+        row = index(i)  # type: ignore[arg-type]
+        if not -n <= row < n:
+            raise IndexError(f"Row {row} of a split with {n} examples.")
+        x, y = next(split.batches(torch.tensor([row % n]), 1))
+        return Batch(x[0], y[0])
+    rows = as_rows(i, n)
+    if not len(rows):
+        raise IndexError(f"No rows of a split with {n} examples are named.")
+    return next(split.batches(rows, len(rows)))
 
 
 def move_splits(splits: Mapping[str, Split], device: torch.device) -> dict[str, Split]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+Rows = Tensor | np.ndarray | Sequence[int]
+"""Row numbers: a tensor, an array, a list or a range of whole numbers."""
 
 Order = Literal["shuffled", "stateful"]
 """How training examples are read: in a random order, or a text so that batches continue it."""
@@ -55,7 +59,8 @@ class Split(Protocol):
         """Yield the rows named by `order` in batches.
 
         Args:
-            order: (n,) int64 row numbers; any length, repeats allowed.
+            order: (n,) int64 row numbers; any length, repeats allowed. The splits of this package
+                also take arrays, lists and ranges.
             batch_size: Examples a batch; the last batch holds the rest and may be smaller, so
                 `ceil(n / batch_size)` batches come. To drop it, cut `order`.
             draws: (n, k) random numbers of the augmentation; row i belongs to `order[i]`.

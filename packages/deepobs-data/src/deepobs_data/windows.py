@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from deepobs_data.table import Move, Table, check_order
-from deepobs_data.types import Augment, Batch
+from deepobs_data.table import Index, Move, Table, check_order, examples
+from deepobs_data.types import Augment, Batch, Rows
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,7 +39,7 @@ class RandomPhase:
         return x + phase.clamp(0, self.seq_length - 1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Windows(torch.utils.data.Dataset[Batch]):
     """Windows of T characters that follow each other in a text.
 
@@ -63,16 +63,16 @@ class Windows(torch.utils.data.Dataset[Batch]):
     def __len__(self) -> int:
         return max(len(self.ids) - 1, 0) // self.seq_length
 
-    def __getitem__(self, i: int) -> Batch:
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"Row {i} of a split with {len(self)} examples.")
-        start = i % len(self) * self.seq_length
-        window = self.ids[start : start + self.seq_length + 1]
-        return Batch(window[:-1], window[1:])
+    def __repr__(self) -> str:
+        moved = "" if self.augment is None else ", with a random phase"
+        return f"Windows({len(self):,} of {self.seq_length} characters{moved})"
+
+    def __getitem__(self, i: Index) -> Batch:
+        return examples(self, i)
 
     def batches(
         self,
-        order: Tensor,
+        order: Rows,
         batch_size: int,
         *,
         draws: Tensor | None = None,
@@ -81,11 +81,11 @@ class Windows(torch.utils.data.Dataset[Batch]):
         """Yield the windows named by `order` in batches; see `Split.batches`.
 
         Raises:
-            ValueError: Draws for a split without augmentation or too few of them, or a batch size
-                below 1.
+            ValueError: Rows that are not there, draws for a split without augmentation or too few
+                of them, or a batch size below 1.
         """
-        check_order(order, batch_size, draws, self.augment)
-        starts = order.to(self.ids.device) * self.seq_length  # (n,)
+        rows = check_order(order, len(self), batch_size, draws, self.augment)
+        starts = rows.to(self.ids.device) * self.seq_length  # (m,)
         if draws is not None and self.augment is not None:
             starts = self.augment.apply(starts, draws.to(self.ids.device))
         starts = starts.clamp(max=len(self.ids) - 1 - self.seq_length)

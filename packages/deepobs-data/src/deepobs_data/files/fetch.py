@@ -75,11 +75,11 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
             if archive.is_file() and _unpack_what_was_there(archive, source, file, root):
                 continue  # an archive that someone put there stays
             download(file, archive, progress=progress)
-            unpack(archive, source, file, root)
+            unpack(archive, file, source, root)
             archive.unlink()
 
 
-def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:
+def unpack(archive: Path, file: Download, source: Source, root: Path) -> None:
     """Check an archive and unpack it into `root`; a wrong one is moved aside or left alone.
 
     Raises:
@@ -98,50 +98,83 @@ def unpack(archive: Path, source: Source, file: Download, root: Path) -> None:
 def _unpack_what_was_there(archive: Path, source: Source, file: Download, root: Path) -> bool:
     """Unpack an archive this fetch has not downloaded; False where it is damaged."""
     try:
-        unpack(archive, source, file, root)
+        unpack(archive, file, source, root)
     except DamagedFileError as error:
         warnings.warn(f"{error} It will be fetched again.", stacklevel=3)
         return False
     return True
 
 
-def import_files(name: str, folder: Path | str, root: Path | str | None = None) -> Path:
-    """Copy the files of data set `name` from `folder` into `root`, after checking them.
+def import_files(name: str, path: Path | str, root: Path | str | None = None) -> Path:
+    """Copy the files of data set `name` into `root`, after checking them.
 
-    `folder` may hold the files flat, in torchvision's layout, or as the archive that a fetch
-    downloads. `root` is as for `fetch`.
+    `path` is a folder that holds the files flat, in torchvision's layout, or as the archive that a
+    fetch downloads; or one file: the archive, the only file of the set under any name, or one of
+    several files, beside which the others are looked for. `root` is as for `fetch`.
 
     Returns:
         The folder they were put in.
 
     Raises:
         ValueError: There is no such data set, or it cannot be imported.
-        DataNotFoundError: `folder` does not hold all files.
+        DataNotFoundError: Not all files are there.
         DamagedFileError: A file there has wrong content; nothing is copied.
     """
     source = info(name).require_source()
-    folder, root = Path(folder).expanduser(), resolve_root(root)
+    path, root = Path(path).expanduser(), resolve_root(root)
     home = root / source.folder
     with locked(name, root):
-        for file in source.downloads:
-            archive = folder / file.name
-            if file.archive and archive.is_file() and not find_folders(source, folder):
-                unpack(archive, source, file, root)
-                return home
-        found = _find_anywhere(source, folder)
-        if found is None:
-            names = ", ".join(file.name for file in source.files)
-            archives = [file.name for file in source.downloads if file.archive]
-            raise DataNotFoundError(
-                f"{folder} does not hold all files of {name!r}: {names}"
-                + (f", nor the archive {archives[0]}." if archives else ".")
-            )
+        archive = _find_archive(source, path)
+        if archive is not None:
+            unpack(*archive, source, root)
+            return home
+        paths = _find_anywhere(source, path)
+        if paths is None:
+            raise DataNotFoundError(_not_importable(name, source, path))
         for wanted in source.files:
-            check_file(found.paths[wanted.name], wanted)
+            check_file(paths[wanted.name], wanted)
         home.mkdir(parents=True, exist_ok=True)
-        for path in found.paths.values():
-            _copy(path, home / path.name)
+        for wanted in source.files:
+            found = paths[wanted.name]
+            suffix = ".gz" if wanted.gzipped and found.suffix == ".gz" else ""
+            _copy(found, home / f"{wanted.name}{suffix}")
     return home
+
+
+def _find_archive(source: Source, path: Path) -> tuple[Path, Download] | None:
+    """The archive of a data set that `path` names, or that lies in it where the files do not."""
+    archives = [file for file in source.downloads if file.archive]
+    if path.is_file() and archives and path.name not in {file.name for file in source.files}:
+        return path, archives[0]
+    for file in archives:
+        if (path / file.name).is_file() and not find_folders(source, path):
+            return path / file.name, file
+    return None
+
+
+def _find_anywhere(source: Source, path: Path) -> dict[str, Path] | None:
+    """The files of `source` at `path`, in one of its usual layouts or in a direct subfolder."""
+    if path.is_file():
+        if len(source.files) == 1:
+            return {source.files[0].name: path}
+        path = path.parent
+    subfolders = (
+        sorted(entry for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
+    )
+    for place in (path, *subfolders):
+        for found in find_folders(source, place):
+            return found.paths
+    return None
+
+
+def _not_importable(name: str, source: Source, path: Path) -> str:
+    if not path.exists():
+        return f"There is no file or folder {path}."
+    where = path.parent if path.is_file() else path
+    names = ", ".join(file.name for file in source.files)
+    archives = [file.name for file in source.downloads if file.archive]
+    nor = f", nor the archive {archives[0]}" if archives else ""
+    return f"{where} does not hold all files of {name!r}: {names}{nor}."
 
 
 def read_arrays(
@@ -248,14 +281,6 @@ def locked(name: str, root: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _find_anywhere(source: Source, folder: Path) -> Found | None:
-    """The files of `source` in `folder`, in one of its usual layouts or in a direct subfolder."""
-    subfolders = (
-        sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    )
-    return next((f for place in (folder, *subfolders) for f in find_folders(source, place)), None)
 
 
 def _copy(path: Path, target: Path) -> None:
