@@ -31,6 +31,23 @@ def first_line(error: BaseException) -> str:
     return lines[0].strip() if lines else type(error).__name__
 
 
+def duration(seconds: float) -> str:
+    """Return a duration to two digits, as precise as an estimate deserves.
+
+    >>> duration(0.3), duration(75), duration(20_000)
+    ('1 s', '80 s', '5.6 h')
+    """
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 120:
+        return f"{round(seconds, -1):.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
 def join(words: Sequence[str]) -> str:
     """Return words as a list in a sentence.
 

@@ -12,19 +12,19 @@ from deepobs_runner.config import resolve
 from deepobs_runner.plans.calibration import (
     Calibration,
     calibration_for,
-    keep,
-    kept_paces,
-    key_of,
+    keep_calibration,
+    kept_timings,
     load_calibrations,
     machine_of,
     measure,
+    problem_key,
     sgd_step_equivalents,
 )
-from deepobs_runner.plans.estimate import Pace, kind_of
+from deepobs_runner.plans.estimate import Timing, cost_kind
 from deepobs_runner.runs.resolve import resolve_config
 
 CPU = Execution(device="cpu")
-PACE = Pace(start=1.0, step=0.002, evaluation=0.5, steps_per_epoch=8)
+TIMING = Timing(start=1.0, step=0.002, evaluation=0.5, steps_per_epoch=8)
 
 
 def configure(optimizer="Adam", **settings):
@@ -36,20 +36,20 @@ def here(**changes):
     return machine_of({**environment(torch.device("cpu")), **changes})
 
 
-def calibration(machine=None, pace=PACE):
-    return Calibration(machine=machine or here(), paces={key_of(configure()): pace})
+def calibration(machine=None, timing=TIMING):
+    return Calibration(machine=machine or here(), timings={problem_key(configure()): timing})
 
 
 def test_measured_times_are_those_of_a_run(tmp_path):
     measured, missing = measure(["two_d_branin"], CPU)
     assert missing == []
-    (pace,) = measured.paces.values()
+    (timing,) = measured.timings.values()
     result = run(configure("SGD", epochs=3), replace(CPU, out=tmp_path))
     found = calibration_for(result.environment, [measured])
     assert found == measured  # the machine of the run is recognised
-    steps = sgd_step_equivalents(100 * pace.step, found, result.config)
+    steps = sgd_step_equivalents(100 * timing.step, found, result.config)
     assert steps == pytest.approx(100)
-    assert pace.steps_per_epoch == result.records[1]["steps"]
+    assert timing.steps_per_epoch == result.records[1]["steps"]
 
 
 def test_seconds_become_sgd_steps():
@@ -101,15 +101,15 @@ def test_what_is_kept_is_read_again_and_merged(tmp_path):
     path = tmp_path / "new" / "calibration.json"
     assert load_calibrations(path) == ()
     other = calibration(machine=dict(here(threads=64)))
-    beale = Calibration(machine=here(), paces={"two_d_beale x": PACE})
-    for each in (other, calibration(), beale, calibration(pace=replace(PACE, step=0.004))):
-        assert keep(each, path) == path
+    beale = Calibration(machine=here(), timings={"two_d_beale x": TIMING})
+    for each in (other, calibration(), beale, calibration(timing=replace(TIMING, step=0.004))):
+        assert keep_calibration(each, path) == path
     kept = load_calibrations(path)
     assert len(kept) == 2
     assert other in kept
     mine = calibration_for(environment(torch.device("cpu")), kept)
-    assert mine.paces["two_d_beale x"] == PACE
-    assert mine.paces[key_of(configure())].step == 0.004  # the newer time
+    assert mine.timings["two_d_beale x"] == TIMING
+    assert mine.timings[problem_key(configure())].step == 0.004  # the newer time
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2}', '{"schema": 1, "calibrations": [3]}'])
@@ -119,14 +119,14 @@ def test_a_damaged_file_is_a_sentence_and_stays(tmp_path, text):
     with pytest.raises(UsageError, match="is no calibration"):
         load_calibrations(path)
     with pytest.raises(UsageError, match="is no calibration"):
-        keep(calibration(), path)
+        keep_calibration(calibration(), path)
     assert path.read_text() == text
 
 
 def test_kept_times_stand_for_every_optimizer_and_length():
     configs = [configure("Adam", epochs=5), configure("SGD", steps=10)]
-    found = kept_paces(configs, CPU, [calibration()])
-    assert found == {kind_of(config): PACE for config in configs}
+    found = kept_timings(configs, CPU, [calibration()])
+    assert found == {cost_kind(config): TIMING for config in configs}
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,16 @@ def test_kept_times_stand_for_every_optimizer_and_length():
     ids=lambda settings: next(iter(settings)),
 )
 def test_other_settings_are_timed_anew(settings):
-    assert kept_paces([configure(**settings)], CPU, [calibration()]) == {}
+    assert kept_timings([configure(**settings)], CPU, [calibration()]) == {}
 
 
 def test_compiled_steps_are_timed_anew():
-    assert kept_paces([configure()], replace(CPU, compile=True), [calibration()]) == {}
+    assert kept_timings([configure()], replace(CPU, compile=True), [calibration()]) == {}
 
 
 def test_other_threads_are_timed_anew():
     wide = calibration(machine=dict(here(threads=torch.get_num_threads() + 1)))
-    assert kept_paces([configure()], CPU, [wide]) == {}
+    assert kept_timings([configure()], CPU, [wide]) == {}
 
 
 def test_calibrate_and_then_predict(tmp_path, monkeypatch, capsys):
@@ -161,8 +161,8 @@ def test_calibrate_and_then_predict(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "two_d_branin" in said
     assert f"kept in {path}" in said
-    slow = Pace(start=0.0, step=3600.0, evaluation=0.0, steps_per_epoch=10)
-    keep(calibration(pace=slow), path)  # so that it shows where the number is from
+    slow = Timing(start=0.0, step=3600.0, evaluation=0.0, steps_per_epoch=10)
+    keep_calibration(calibration(timing=slow), path)  # so that it shows where the number is from
     plan = ["bench", "Adam", "lr=0.1", "--problem", "two_d_branin", "--steps", "5", "--dry-run",
             "--device", "cpu", "--out", str(tmp_path / "out")]  # fmt: skip
     assert main(plan) == 0
@@ -195,4 +195,4 @@ def test_a_users_problem_counts_by_its_name(problem):
         problem,
         {"lr": 0.1},
     )
-    assert key_of(config) == f"blobs {problem.fingerprint}"
+    assert problem_key(config) == f"blobs {problem.fingerprint}"

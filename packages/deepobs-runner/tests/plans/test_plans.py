@@ -8,7 +8,7 @@ import pytest
 from deepobs_data import DataNotFoundError
 from deepobs_runner import Execution, UsageError, load_plan
 from deepobs_runner.cli import main
-from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, predict
+from deepobs_runner.plans.estimate import Timing, cost_kind, predict, time_runs
 from deepobs_runner.schedules import Cosine, Warmup
 
 
@@ -335,32 +335,34 @@ def test_a_missing_data_set_does_not_stop_the_others(tmp_path, monkeypatch, caps
     ("epochs", "steps", "seconds"), [(3, None, 10 + 30 + 20), (None, 25, 10 + 25 + 20), (9, 0, 15)]
 )
 def test_the_time_of_a_run(epochs, steps, seconds, configure):
-    pace = Pace(start=10.0, step=1.0, evaluation=5.0, steps_per_epoch=10)
+    timing = Timing(start=10.0, step=1.0, evaluation=5.0, steps_per_epoch=10)
     config = replace(configure(), epochs=epochs, steps=steps)
-    assert pace.seconds(config) == seconds
+    assert timing.seconds(config) == seconds
 
 
 def test_the_time_of_several_jobs(configure):
     configs = [configure(seed=seed, epochs=epochs) for seed, epochs in enumerate((4, 1, 1, 1))]
-    paces = {kind_of(configs[0]): Pace(start=0.0, step=1.0, evaluation=0.0, steps_per_epoch=10)}
-    assert predict(configs, paces).seconds == 70
-    assert predict(configs, paces, jobs=2).seconds == 40
-    paces = {kind_of(configs[0]): "no data"}
-    assert predict(configs, paces).seconds is None
-    assert predict(configs, paces).gaps == ("no data",)
+    timings = {
+        cost_kind(configs[0]): Timing(start=0.0, step=1.0, evaluation=0.0, steps_per_epoch=10)
+    }
+    assert predict(configs, timings).seconds == 70
+    assert predict(configs, timings, jobs=2).seconds == 40
+    timings = {cost_kind(configs[0]): "no data"}
+    assert predict(configs, timings).seconds is None
+    assert predict(configs, timings).gaps == ("no data",)
 
 
 def test_kinds_differ_where_the_cost_does(configure):
     base = configure()
     same = configure(hyperparams={"lr": 0.5}, seed=3, epochs=7)
-    assert kind_of(same) == kind_of(base)
+    assert cost_kind(same) == cost_kind(base)
     for other in (
         configure("Adam"),
         configure(batch_size=4),
         configure(hyperparams={"lr": 0.1, "momentum": 0.9}),
         configure(precision="fp64"),
     ):
-        assert kind_of(other) != kind_of(base)
+        assert cost_kind(other) != cost_kind(base)
 
 
 def test_calibration_counts_the_real_data_where_only_stand_ins_are(tmp_path, monkeypatch, plan):
@@ -377,10 +379,10 @@ settings: {epochs: 1, valid_size: 5000}
 
     problem = replace(load_problem("fmnist_logreg"), data=absent)
     monkeypatch.setattr("deepobs_runner.plans.estimate.load_problem", lambda name: problem)
-    (pace,) = calibrate([config], Execution(device="cpu", data_dir=tmp_path / "data")).values()
-    assert pace.steps_per_epoch == 55_000 // 128
-    assert pace.step > 0
-    assert pace.evaluation > 0
+    (timing,) = time_runs([config], Execution(device="cpu", data_dir=tmp_path / "data")).values()
+    assert timing.steps_per_epoch == 55_000 // 128
+    assert timing.step > 0
+    assert timing.evaluation > 0
     assert not (tmp_path / "data").exists()
 
 
@@ -390,5 +392,5 @@ def test_a_calibration_that_fails_is_a_sentence(plan, monkeypatch):
 
     configs = plan(SMALL)
     monkeypatch.setattr("deepobs_runner.plans.estimate.optimizer_of", broken)
-    (reason,) = calibrate(configs, Execution(device="cpu")).values()
+    (reason,) = time_runs(configs, Execution(device="cpu")).values()
     assert reason == "SGD on quadratic_deep: ValueError: no such preconditioner"

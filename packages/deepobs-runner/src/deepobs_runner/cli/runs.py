@@ -22,8 +22,8 @@ from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.executors.slurm import parse_slurm
 from deepobs_runner.optimizers import parse_hyperparams
-from deepobs_runner.plans.calibration import kept_paces, load_calibrations
-from deepobs_runner.plans.estimate import Pace, calibrate, describe_duration, kind_of, predict
+from deepobs_runner.plans.calibration import kept_timings, load_calibrations
+from deepobs_runner.plans.estimate import Timing, cost_kind, predict, time_runs
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
@@ -34,7 +34,7 @@ from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.runs.resolve import resolve_config, resolve_world
 from deepobs_runner.schedules import parse_schedule
-from deepobs_runner.text import count
+from deepobs_runner.text import count, duration
 from deepobs_runner.trackers import check_trackers
 
 
@@ -260,21 +260,21 @@ def _print_plan(
         )
         return
     jobs = options.jobs
-    kept = kept_paces(found.todo, execution, load_calibrations(), jobs=jobs)
-    new = [config for config in found.todo if kind_of(config) not in kept]
-    paces = {**kept, **calibrate(new, execution, jobs=jobs)}
-    prediction = predict(found.todo, paces, jobs=jobs)
+    kept = kept_timings(found.todo, execution, load_calibrations(), jobs=jobs)
+    new = [config for config in found.todo if cost_kind(config) not in kept]
+    timings = {**kept, **time_runs(new, execution, jobs=jobs)}
+    prediction = predict(found.todo, timings, jobs=jobs)
     for sentence in prediction.gaps:
         print_line(console, f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
         print_line(
             console,
-            f"about {describe_duration(prediction.seconds)} with {count(jobs, 'job')}: an "
+            f"about {duration(prediction.seconds)} with {count(jobs, 'job')}: an "
             f"estimate from {_basis(kept, new)}",
         )
 
 
-def _basis(kept: Mapping[str, Pace], new: Sequence[RunConfig]) -> str:
+def _basis(kept: Mapping[str, Timing], new: Sequence[RunConfig]) -> str:
     """Return what an estimate rests on."""
     timed = "a few timed steps of each problem and optimizer on this machine"
     sgd = "the SGD steps that deepobs calibrate timed on this machine, for every optimizer"

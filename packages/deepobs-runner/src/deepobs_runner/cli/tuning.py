@@ -25,7 +25,7 @@ from deepobs_runner.cli.runs import (
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of
-from deepobs_runner.plans.estimate import calibrate, describe_duration, predict
+from deepobs_runner.plans.estimate import predict, time_runs
 from deepobs_runner.plans.write import Winners, write_plans
 from deepobs_runner.report.notes import settings_by_problem
 from deepobs_runner.results.files import check_writable
@@ -35,7 +35,7 @@ from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.schedules import parse_schedule
-from deepobs_runner.text import count
+from deepobs_runner.text import count, duration
 from deepobs_runner.trackers import check_trackers
 from deepobs_runner.tuning.cost import cost_of
 from deepobs_runner.tuning.ledger import (
@@ -256,7 +256,7 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
             str(cost.trials),
             str(lost),
             f"{cost.epochs:,}",
-            describe_duration(cost.seconds),
+            duration(cost.seconds),
         )
     return table
 
@@ -351,13 +351,13 @@ def _print_plan(console: Console, study: Study, arguments: argparse.Namespace, s
             f"no estimate of the time: it would be this machine's, not {arguments.executor}'s",
         )
         return
-    paces = calibrate(configs, execution_of(arguments), jobs=arguments.jobs)
-    prediction = predict(configs, paces, jobs=arguments.jobs)
+    timings = time_runs(configs, execution_of(arguments), jobs=arguments.jobs)
+    prediction = predict(configs, timings, jobs=arguments.jobs)
     for sentence in prediction.gaps:
         warn(f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
         print_line(
             console,
-            f"about {describe_duration(prediction.seconds)} with {count(arguments.jobs, 'job')}, "
+            f"about {duration(prediction.seconds)} with {count(arguments.jobs, 'job')}, "
             "if nothing of it is there yet",
         )

@@ -13,14 +13,13 @@ import socket
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from deepobs_runner.backend.environment import torch_threads
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -83,7 +82,7 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
         # A finished result is the one to be replaced, another what the lost worker has left.
         force = force and finished_result(task.config, execution) is not None
     deadline = time.monotonic() + SECONDS_FOR_A_LOCK
-    with _threads(task.threads):
+    with torch_threads(task.threads):
         outcome = attempt(task.config, execution, force=force)
         while again and outcome.status == "locked" and time.monotonic() < deadline:
             time.sleep(1.0)
@@ -91,16 +90,6 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
     if outcome.message:
         outcome = replace(outcome, message=f"On node {socket.gethostname()}: {outcome.message}")
     return outcome
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def worker_environment(threads: int) -> dict[str, str]:

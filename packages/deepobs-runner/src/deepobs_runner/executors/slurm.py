@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deepobs_runner.backend.distributed import ProcessGroup
+from deepobs_runner.backend.environment import environment_variables
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
@@ -269,7 +270,7 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **limits)
         executor.update_parameters(**submitit_parameters(options))
-        with _environment(worker_environment(options.threads)):
+        with environment_variables(worker_environment(options.threads)):  # jobs inherit them
             for first in range(0, len(todo), JOBS_IN_AN_ARRAY):
                 array = todo[first : first + JOBS_IN_AN_ARRAY]
                 handles += executor.submit_array(array)
@@ -282,21 +283,6 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
             ) from None
         raise
     return list(zip(todo, handles, strict=True))
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, which jobs inherit when they are queued, and put them back."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _wait(

@@ -21,7 +21,7 @@ from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError, cannot_write
-from deepobs_runner.plans.estimate import Pace, calibrate, kind_of, threads_among
+from deepobs_runner.plans.estimate import Timing, cost_kind, threads_among, time_runs
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.runs.resolve import resolve_config
 
@@ -42,11 +42,11 @@ class Calibration:
 
     Attributes:
         machine: see `machine_of`.
-        paces: by problem, see `key_of`; with the problem's default settings in fp32.
+        timings: by problem, see `problem_key`; with the problem's default settings in fp32.
     """
 
     machine: Machine
-    paces: Mapping[str, Pace]
+    timings: Mapping[str, Timing]
 
 
 def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
@@ -66,16 +66,13 @@ def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
     }
     if not all(machine.values()):
         return None
-    return {
-        **machine,
-        "compile": bool(known.get("compile", False)),
-        "deterministic": bool(known.get("deterministic", True)),
-        **({"cuda_graphs": True} if known.get("cuda_graphs") else {}),
-        **({"memory_kept": True} if known.get("memory_kept") else {}),  # none knew in older files
-    }
+    machine["compile"] = bool(known.get("compile", False))
+    machine["deterministic"] = bool(known.get("deterministic", True))
+    # Older files know neither of these.
+    return machine | {name: True for name in ("cuda_graphs", "memory_kept") if known.get(name)}
 
 
-def key_of(config: RunConfig) -> str:
+def problem_key(config: RunConfig) -> str:
     """Return what tells the problem of a resolved configuration from every other: its definition.
 
     The name alone would not do: a user's file may be edited.
@@ -103,10 +100,10 @@ def measure(
         jobs: with the threads of one of so many runs at once.
 
     Returns:
-        The times, and a sentence for each problem that has none.
+        The times, and for each problem that has none the reason.
 
     Raises:
-        UsageError: the machine cannot be told from others.
+        UsageError: the machine does not name its processor.
     """
     configs = [
         resolve_config(RunConfig(problem=name, optimizer=OPTIMIZER, hyperparams={"lr": RATE}))
@@ -114,16 +111,12 @@ def measure(
     ]
     machine = _machine_here(execution, jobs)
     if machine is None:
-        raise UsageError("This machine does not tell its processor, so its times cannot be kept.")
-    paces = calibrate(configs, execution, jobs=jobs)
-    found = {key_of(config): paces[kind_of(config)] for config in configs}
-    return (
-        Calibration(
-            machine=machine,
-            paces={key: pace for key, pace in found.items() if isinstance(pace, Pace)},
-        ),
-        [reason for reason in found.values() if isinstance(reason, str)],
-    )
+        raise UsageError("This machine does not name its processor, so its times cannot be kept.")
+    by_kind = time_runs(configs, execution, jobs=jobs)
+    found = {problem_key(config): by_kind[cost_kind(config)] for config in configs}
+    timings = {key: timing for key, timing in found.items() if isinstance(timing, Timing)}
+    reasons = [reason for reason in found.values() if isinstance(reason, str)]
+    return Calibration(machine=machine, timings=timings), reasons
 
 
 def _machine_here(execution: Execution, jobs: int) -> Machine | None:
@@ -145,7 +138,7 @@ def load_calibrations(path: Path | None = None) -> tuple[Calibration, ...]:
         return tuple(
             Calibration(
                 machine=entry["machine"],
-                paces={key: Pace(**pace) for key, pace in entry["paces"].items()},
+                timings={key: Timing(**timing) for key, timing in entry["paces"].items()},
             )
             for entry in data["calibrations"]
         )
@@ -157,28 +150,34 @@ def load_calibrations(path: Path | None = None) -> tuple[Calibration, ...]:
         ) from None
 
 
-def keep(calibration: Calibration, path: Path | None = None) -> Path:
+def keep_calibration(calibration: Calibration, path: Path | None = None) -> Path:
     """Add the times to the file; those of the same machine and problem are replaced.
 
     Raises:
-        UsageError: the file there is none of ours, or cannot be written.
+        UsageError: the file there is not a calibration, or cannot be written.
     """
     path = path or calibration_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            kept = load_calibrations(path)
-            same = [c for c in kept if dict(c.machine) == dict(calibration.machine)]
-            paces = {key: pace for c in (*same, calibration) for key, pace in c.paces.items()}
-            merged = Calibration(machine=calibration.machine, paces=paces)
-            all_of_them = [*(c for c in kept if c not in same), merged]
-            text = json.dumps(
-                {"schema": SCHEMA, "calibrations": [asdict(c) for c in all_of_them]}, indent=1
-            )
-            write_bytes(path, text.encode())
+            others, timings = [], dict[str, Timing]()
+            for kept in load_calibrations(path):
+                if dict(kept.machine) == dict(calibration.machine):
+                    timings |= kept.timings
+                else:
+                    others.append(kept)
+            timings |= calibration.timings
+            entries = [*others, Calibration(machine=calibration.machine, timings=timings)]
+            data = {"schema": SCHEMA, "calibrations": [_to_json(entry) for entry in entries]}
+            write_bytes(path, json.dumps(data, indent=1).encode())
     except OSError as error:
         raise cannot_write(path, error) from None
     return path
+
+
+def _to_json(calibration: Calibration) -> dict[str, Any]:
+    timings = {key: asdict(timing) for key, timing in calibration.timings.items()}
+    return {"machine": dict(calibration.machine), "paces": timings}
 
 
 def calibration_for(
@@ -206,18 +205,18 @@ def sgd_step_equivalents(
 
     Example: a run of 6 s where an SGD step takes 2 ms has taken as long as 3000 SGD steps.
     """
-    pace = calibration.paces.get(key_of(config))
-    return None if pace is None else seconds / pace.step
+    timing = calibration.timings.get(problem_key(config))
+    return None if timing is None else seconds / timing.step
 
 
-def kept_paces(
+def kept_timings(
     configs: Sequence[RunConfig],
     execution: Execution,
     calibrations: Iterable[Calibration],
     *,
     jobs: int = 1,
-) -> dict[str, Pace]:
-    """Return, by `kind_of`, what the kept SGD-step times say of runs on this machine.
+) -> dict[str, Timing]:
+    """Return, by `cost_kind`, what the kept SGD-step times say of runs on this machine.
 
     Runs that differ from what was timed in more than the optimizer and the length are left out:
     another batch size, recipe, precision, validation split or data.
@@ -226,9 +225,9 @@ def kept_paces(
     if found is None or execution.compile or execution.cuda_graphs:
         return {}
     return {
-        kind_of(config): found.paces[key_of(config)]
+        cost_kind(config): found.timings[problem_key(config)]
         for config in configs
-        if key_of(config) in found.paces and _as_timed(config)
+        if problem_key(config) in found.timings and _as_timed(config)
     }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from statistics import median_high
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from deepobs_data import Batch, DataNotFoundError, Dataset, Split, info
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.backend.environment import environment_variables, torch_threads
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.executors.local import threads_per_worker
 from deepobs_runner.results.clocks import training_seconds
@@ -30,7 +30,7 @@ MOST_TIMINGS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class Timing:
     """What a kind of run costs, in seconds, and how much of it there is.
 
     Attributes:
@@ -47,13 +47,12 @@ class Pace:
 
     def seconds(self, config: RunConfig) -> float:
         """Return the time of a whole run that is not stopped early."""
-        epochs = [] if config.epochs is None else [config.epochs]
-        if config.steps is not None:
-            epochs.append(-(-config.steps // self.steps_per_epoch))
-        steps = [n for n in (config.steps,) if n is not None]
+        limits = [] if config.steps is None else [config.steps]
         if config.epochs is not None:
-            steps.append(config.epochs * self.steps_per_epoch)
-        return self.start + min(steps) * self.step + (min(epochs) + 1) * self.evaluation
+            limits.append(config.epochs * self.steps_per_epoch)
+        steps = min(limits)
+        evaluations = 1 - (-steps // self.steps_per_epoch)  # of epochs begun, and before training
+        return self.start + steps * self.step + evaluations * self.evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +61,14 @@ class Prediction:
 
     Attributes:
         seconds: None if nothing could be timed.
-        gaps: sentences about what is not in it.
+        gaps: what is not in it, and why.
     """
 
     seconds: float | None
     gaps: tuple[str, ...] = ()
 
 
-def kind_of(config: RunConfig) -> str:
+def cost_kind(config: RunConfig) -> str:
     """Return a key that is equal for runs that cost the same but for their length."""
     data = config.to_json()
     hyperparams = {k: v for k, v in config.hyperparams.items() if k != "lr"}
@@ -80,33 +79,29 @@ def kind_of(config: RunConfig) -> str:
     return json.dumps([*(data[name] for name in names), hyperparams], sort_keys=True)
 
 
-def calibrate(
+def time_runs(
     configs: Sequence[RunConfig], execution: Execution, *, jobs: int = 1
-) -> Mapping[str, Pace | str]:
+) -> Mapping[str, Timing | str]:
     """Time each kind of run, with the threads a run gets among `jobs`; nothing is written.
 
     Nothing is downloaded either: where the data are not here, generated ones of the same shapes
     are timed and the sizes are those on record.
 
     Returns:
-        By `kind_of`: the pace, or a sentence that says why there is none.
+        By `cost_kind`: the timing, or the reason why there is none.
     """
-    kinds = {kind_of(config): config for config in reversed(configs)}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads_among(jobs))
-    try:
-        return {kind: _pace_or_reason(config, execution) for kind, config in kinds.items()}
-    finally:
-        torch.set_num_threads(threads)
+    kinds = {cost_kind(config): config for config in reversed(configs)}
+    with torch_threads(threads_among(jobs)):
+        return {kind: _timing_or_reason(config, execution) for kind, config in kinds.items()}
 
 
 def threads_among(jobs: int) -> int:
-    """Return how many threads torch uses in a run that is one of `jobs` at once."""
+    """Return the number of threads of torch in a run that is one of `jobs` at once."""
     threads = torch.get_num_threads()
     return min(threads, threads_per_worker(jobs)) if jobs > 1 else threads
 
 
-def _pace_or_reason(config: RunConfig, execution: Execution) -> Pace | str:
+def _timing_or_reason(config: RunConfig, execution: Execution) -> Timing | str:
     try:
         return _measure(config, execution)
     except Exception as error:  # a user's optimizer; the run itself will tell the whole story
@@ -114,7 +109,7 @@ def _pace_or_reason(config: RunConfig, execution: Execution) -> Pace | str:
         return f"{short} on {config.problem}: {type(error).__name__}: {error}"
 
 
-def _measure(config: RunConfig, execution: Execution) -> Pace:
+def _measure(config: RunConfig, execution: Execution) -> Timing:
     problem = load_problem(config.problem)
     before = time.perf_counter()
     dataset, sizes = data_and_sizes(problem, config, execution)
@@ -135,7 +130,7 @@ def _measure(config: RunConfig, execution: Execution) -> Pace:
         step /= min(steps, len(small.train) // batch_size)
     seen = sum(len(split) for name, split in small.splits().items() if name != "train")
     examples = sum(size for name, size in sizes.items() if name != "train")
-    return Pace(
+    return Timing(
         start=loading + start,
         step=step,
         evaluation=evaluation * examples / seen,
@@ -160,11 +155,7 @@ def _time(
         evaluations.append(record.clocks["evaluate"])
         if time.perf_counter() - begun > SECONDS:
             break
-    return start, _median(steps), _median(evaluations)
-
-
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
+    return start, median_high(steps), median_high(evaluations)
 
 
 def data_and_sizes(
@@ -172,7 +163,8 @@ def data_and_sizes(
 ) -> tuple[Dataset, dict[str, int]]:
     """Return what to time on and the number of examples of each split of a real run."""
     try:
-        with _offline():
+        # Who asks for an estimate does not want to wait for downloads.
+        with environment_variables({"DEEPOBS_OFFLINE": "1"}):
             dataset = load_data(problem, config, execution)
     except DataNotFoundError:
         if problem.stand_in is None:
@@ -182,20 +174,6 @@ def data_and_sizes(
         sizes["train"] -= config.valid_size
         return dataset, {**sizes, "valid": config.valid_size}
     return dataset, {name: len(split) for name, split in dataset.splits().items()}
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Forbid downloads: whoever asks how long it will take does not want to wait for them."""
-    before = os.environ.get("DEEPOBS_OFFLINE")
-    os.environ["DEEPOBS_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["DEEPOBS_OFFLINE"]
-        else:
-            os.environ["DEEPOBS_OFFLINE"] = before
 
 
 @dataclass(frozen=True)
@@ -234,40 +212,23 @@ def cut_dataset(dataset: Dataset, train: int, evaluated: int) -> Dataset:
 
 
 def predict(
-    configs: Sequence[RunConfig], paces: Mapping[str, Pace | str], *, jobs: int = 1
+    configs: Sequence[RunConfig], timings: Mapping[str, Timing | str], *, jobs: int = 1
 ) -> Prediction:
     """Return how long the runs take, `jobs` at a time, each when a worker is free.
 
     Args:
         configs: in the order in which they are run.
-        paces: from `calibrate`.
+        timings: from `time_runs`.
         jobs: number of workers.
     """
     gaps: dict[str, None] = {}
     busy = [0.0] * jobs
     timed = 0
     for config in configs:
-        pace = paces[kind_of(config)]
-        if isinstance(pace, str):
-            gaps[pace] = None
+        timing = timings[cost_kind(config)]
+        if isinstance(timing, str):
+            gaps[timing] = None
         else:
-            heapq.heappush(busy, heapq.heappop(busy) + pace.seconds(config))
+            heapq.heappush(busy, heapq.heappop(busy) + timing.seconds(config))
             timed += 1
     return Prediction(seconds=max(busy) if timed else None, gaps=tuple(gaps))
-
-
-def describe_duration(seconds: float) -> str:
-    """Return a duration to two digits, as precise as an estimate deserves.
-
-    >>> describe_duration(0.3), describe_duration(75), describe_duration(20_000)
-    ('1 s', '80 s', '5.6 h')
-    """
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 120:
-        return f"{round(seconds, -1):.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import add_data_dir, add_device, add_jobs, add_problems
 from deepobs_runner.errors import UsageError
-from deepobs_runner.text import count
+from deepobs_runner.text import count, duration
 
 if TYPE_CHECKING:
     from deepobs_runner.plans.calibration import Calibration
@@ -44,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.cli.console import make_console, print_line, warn
     from deepobs_runner.config import Execution
-    from deepobs_runner.plans.calibration import keep, measure
+    from deepobs_runner.plans.calibration import keep_calibration, measure
 
     keep_memory()
     if arguments.jobs < 1:
@@ -60,8 +60,8 @@ def execute(arguments: argparse.Namespace) -> int:
     for name in names:  # one at a time: what is measured is kept if the next is interrupted
         calibration, missing = measure([name], execution, jobs=arguments.jobs)
         reasons += missing
-        if calibration.paces:
-            path = keep(calibration, arguments.out)
+        if calibration.timings:
+            path = keep_calibration(calibration, arguments.out)
             table.add_row(name, *_cells(name, calibration))
     if table.row_count:
         console.print(table)
@@ -92,12 +92,11 @@ def _cells(name: str, calibration: Calibration) -> tuple[str, str]:
     from deepobs_problems import load_problem
     from deepobs_runner.config import RunConfig
     from deepobs_runner.plans.calibration import OPTIMIZER
-    from deepobs_runner.plans.estimate import describe_duration
 
-    (pace,) = calibration.paces.values()
+    (timing,) = calibration.timings.values()
     epochs = load_problem(name).defaults.epochs
-    training = pace.seconds(RunConfig(problem=name, optimizer=OPTIMIZER, epochs=epochs))
-    return f"{1000 * pace.step:.3g} ms", describe_duration(training)
+    training = timing.seconds(RunConfig(problem=name, optimizer=OPTIMIZER, epochs=epochs))
+    return f"{1000 * timing.step:.3g} ms", duration(training)
 
 
 COMMAND = Command(

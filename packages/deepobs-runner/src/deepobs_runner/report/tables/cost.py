@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.plans.estimate import describe_duration
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.table import Table, make_table, number, words
+from deepobs_runner.text import duration
 from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import read_ledger, stored_studies
 
@@ -51,7 +51,7 @@ def cost_table(study: Study) -> Table:
             number("Failed", "failed"),
             number("Epochs", "epochs"),
             number("Steps", "steps"),
-            number("Time", "seconds", lambda row: describe_duration(row["seconds"])),
+            number("Time", "seconds", lambda row: duration(row["seconds"])),
         ],
         rows,
     )
