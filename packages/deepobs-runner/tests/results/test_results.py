@@ -316,13 +316,13 @@ def test_a_copy_is_no_further_seed(tmp_path, name):
     (error,) = errors
     assert str(copy) in error
     assert str(path) in error
-    with pytest.warns(UserWarning, match="once more"):
+    with pytest.warns(UserWarning, match="is a copy"):
         assert [result.path for result in load_results(tmp_path)] == [path]
 
 
 def test_grouping_leaves_copies_out(tmp_path):
     result = load_result(stored(tmp_path))
-    with pytest.warns(UserWarning, match="once more"):
+    with pytest.warns(UserWarning, match="is a copy"):
         (runs,) = by_setting([result, replace(result)])
     assert len(runs) == 1
 

@@ -1,7 +1,7 @@
 """Names of settings for tables, legends and progress: the optimizer and what is no default.
 
 A label depends on the setting alone, with two exceptions: where two would be called the same
-something is added, and what all settings of a user's optimizer share is said once, not in each.
+something is added, and hyperparameters that all settings of a user's optimizer share are left out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def label_setting(
         config: resolved; fields that are None are left out.
         original: the result is one of the original DeepOBS, whose recipe is always `2019`.
         whole_name: name a user's optimizer with its module or file.
-        without: hyperparameters that are said elsewhere.
+        without: hyperparameters that are named elsewhere.
 
     >>> config = RunConfig(problem="quadratic_deep", optimizer="SGD", precision="fp64",
     ...                    hyperparams={"lr": 0.1, "momentum": 0.9, "dampening": 0.0})
@@ -239,7 +239,7 @@ def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
 
 @cache
 def _default_settings(problem: str) -> Mapping[str, Any]:
-    """Return what a run of a problem does when nothing is said; less for one that is not known."""
+    """Return the defaults of runs of a problem; fewer for a problem that is not known."""
     known: dict[str, Any] = {}
     for field in fields(RunConfig):
         factory: Callable[[], Any] | Any = field.default_factory
@@ -261,7 +261,7 @@ class Kind(NamedTuple):
     """What is compared as one optimizer."""
 
     optimizer: str
-    whose: str
+    provenance: str
     recipe: str
     data: str
     precision: str
@@ -272,7 +272,7 @@ def kind_of(result: RunResult) -> Kind:
     config = result.config
     return Kind(
         optimizer=config.optimizer,
-        whose=provenance_of(result),
+        provenance=provenance_of(result),
         recipe=f"recipe {config.recipe}",
         data=f"{config.data} data",
         precision=config.precision,
@@ -282,15 +282,15 @@ def kind_of(result: RunResult) -> Kind:
 def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:
     """Return a label for each kind: the optimizer, and in brackets what tells two apart.
 
-    If words are added to any, every baseline says whose it is: a bare name beside "SGD (yours)"
+    If words are added to any, every baseline names its set: a bare name beside "SGD (yours)"
     and "SGD (official)" would not.
     """
     kinds = list(dict.fromkeys(kinds))
     words = {kind: _words(kind, kinds) for kind in kinds}
     if any(words.values()):
         for kind, added in words.items():
-            if kind.whose not in (YOURS, *added):
-                added.insert(0, kind.whose)
+            if kind.provenance not in (YOURS, *added):
+                added.insert(0, kind.provenance)
     return {kind: _label(kind, words[kind], kinds) for kind in kinds}
 
 
@@ -309,6 +309,6 @@ def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
     """Return the optimizer, and the added words in brackets."""
     name = kind.optimizer.rpartition(":")[2]
     namesakes = {o.optimizer for o in kinds if o.optimizer.rpartition(":")[2] == name}
-    if len(namesakes) > 1:  # two files of the user, say
+    if len(namesakes) > 1:  # such as two files of the user
         name = kind.optimizer
     return f"{name} ({', '.join(added)})" if added else name

@@ -36,7 +36,7 @@ SPLITS = {"train": "train_eval", "valid": "valid", "test": "test"}
 
 
 class _Run(NamedTuple):
-    """What both layouts say of a run, before it is turned into a result."""
+    """Fields of a run that the two layouts store differently."""
 
     layout: str
     optimizer: str

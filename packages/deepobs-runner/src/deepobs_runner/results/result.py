@@ -106,9 +106,9 @@ class RunResult:
 
     @property
     def steps_per_epoch(self) -> float | None:
-        """Return the steps of a whole epoch, None where the records do not say.
+        """Return the steps of a whole epoch, None where the records do not tell.
 
-        Those of older versions only do so by an epoch that is not the last.
+        Those of older versions tell only if an epoch before the last is recorded.
         """
         if self.records and self.records[-1].get("steps_per_epoch"):
             return float(self.records[-1]["steps_per_epoch"])
@@ -117,7 +117,7 @@ class RunResult:
 
     @property
     def ends_in_unknown_epoch(self) -> bool:
-        """Whether the limit of steps may have cut the last epoch short, and nothing says so."""
+        """Whether the limit of steps may have cut the last epoch short, and no record tells."""
         trained = bool(self.records) and self.records[-1]["epoch"] > 0
         return trained and self.config.steps is not None and self.steps_per_epoch is None
 
@@ -199,9 +199,9 @@ def _origin(result: RunResult) -> tuple[str, str, str]:
 def without_copies(
     results: Iterable[RunResult], on_copy: Callable[[UsageError], object] | None = None
 ) -> list[RunResult]:
-    """Return the results with each run once: it would count as another seed.
+    """Return the results without copies of a run, which would count as further seeds.
 
-    One that is finished stays, rather one whose file is named by its id, else the first.
+    Of several, a finished one stays, then one with a file named by its id, then the first.
 
     Args:
         results: in order.
@@ -219,8 +219,8 @@ def without_copies(
         if stays is not result and on_copy is not None:
             on_copy(
                 UsageError(
-                    f"{result.path or 'a result without a file'} is the run {result.config.id} "
-                    f"once more, which {stays.path or 'another result'} is already."
+                    f"{result.path or 'A result without a file'} is a copy: "
+                    f"{stays.path or 'another result'} holds the run {result.config.id}, too."
                 )
             )
     return [result for result in listed if kept[_origin(result)] is result]
