@@ -54,12 +54,36 @@ def _is_finite(value: Any) -> bool:
     return is_number and math.isfinite(value)
 
 
-def _without_folder(spec: str) -> str:
-    """Return `folder/file.py:name` without the folder: where a file lies changes no number."""
+def without_folder(spec: str) -> str:
+    """Return `folder/file.py:name` without the folder: where a file lies changes no number.
+
+    >>> without_folder("there/mine.py:problem"), without_folder("there.mine:problem")
+    ('mine.py:problem', 'there.mine:problem')
+    """
     location, colon, attribute = spec.rpartition(":")
     if not location.endswith(".py"):
         return spec
     return re.split(r"[\\/]", location)[-1] + colon + attribute
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two names of one problem, or of one optimizer, have in common.
+
+    Attributes:
+        name: without the folder of a user's file.
+        content: a hash of a user's file as far as the results say it; else empty, as a name that is
+            imported means one thing.
+        given: the name as it was given, which makes no difference.
+    """
+
+    name: str
+    content: str
+    given: str = field(compare=False)
+
+
+def _identity(given: str, content: str) -> Identity:
+    return Identity(without_folder(given), content if ".py:" in given else "", given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +186,22 @@ class RunConfig:
         """
         data = self.to_json()
         for key in ("problem", "optimizer"):
-            data[key] = _without_folder(data[key])
+            data[key] = without_folder(data[key])
         text = json.dumps(data, sort_keys=True, allow_nan=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         words = [self.problem.rpartition(":")[2], self.optimizer.rpartition(":")[2]]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)
         return f"{readable}-{self.seed}-{digest}"
+
+    @cached_property
+    def problem_id(self) -> Identity:
+        """The same for all runs on one problem, under whatever path its file was given."""
+        return _identity(self.problem, (self.fingerprint or "").partition("-")[0])
+
+    @cached_property
+    def optimizer_id(self) -> Identity:
+        """The same for all runs of one optimizer, under whatever path its file was given."""
+        return _identity(self.optimizer, (self.fingerprint or "").partition("-")[2])
 
     @cached_property
     def setting_id(self) -> str:

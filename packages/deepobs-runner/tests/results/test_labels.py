@@ -65,7 +65,8 @@ def test_distinct_settings_have_distinct_labels():
     warm = [result(schedule=parse_schedule(f"cosine:warmup={w}")) for w in (0.1, 0.5)]
     rates = [result(hyperparams={"lr": lr}) for lr in (0.001, 0.0010000001, 1, 1.0)]
     prints = [result(fingerprint=text) for text in ("a", "b")]
-    files = [result(optimizer=f"{name}.py:Slow", fingerprint=name) for name in ("slow", "sub/slow")]
+    paths = ("slow", "sub/slow")
+    files = [result(optimizer=f"{path}.py:Slow", fingerprint=f"0-{path}") for path in paths]
     named = labels(*warm, *rates, *prints, *files)
     assert len(set(named)) == 10
     assert named[:4] == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from deepobs_runner.results.labels import show_schedule
+from deepobs_runner.results.labels import distinct_names, show_schedule
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of, without_copies
 from deepobs_runner.schedules import Constant
 
@@ -32,6 +32,8 @@ def first_epochs(results: Iterable[RunResult], epochs: int) -> tuple[list[RunRes
         The results in order, each run once (a short run, and a long one that begins like it, are
         one), and sentences that say which runs of a problem were shortened or left out.
     """
+    results = list(results)
+    problems = distinct_names(run.config.problem_id for run in results)
     kept: list[RunResult] = []
     said: dict[tuple[str, str], list[str]] = {}
     for run in results:
@@ -40,7 +42,7 @@ def first_epochs(results: Iterable[RunResult], epochs: int) -> tuple[list[RunRes
             kept.append(_shorten(run, epochs))
         if reason or kept[-1] is not run:
             words = reason or _what_is_read(run, epochs)
-            names = said.setdefault((run.config.problem, words), [])
+            names = said.setdefault((problems[run.config.problem_id], words), [])
             name = run.config.optimizer.rpartition(":")[2]
             names.append(name if provenance_of(run) == YOURS else f"{name} ({provenance_of(run)})")
     sentences = []

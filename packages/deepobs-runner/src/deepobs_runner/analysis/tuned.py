@@ -88,10 +88,11 @@ def median_final(runs: Sequence[RunResult], metric: Metric) -> float:
 
 def candidates(setting: Setting, results: Iterable[RunResult]) -> list[RunResult]:
     """Return the runs, at any hyperparameters, among which those of a setting were chosen."""
+    problem, kind = setting.config.problem_id, setting.kind
     return [
         run
         for run in results
-        if run.records and run.config.problem == setting.problem and kind_of(run) == setting.kind
+        if run.records and run.config.problem_id == problem and kind_of(run) == kind
     ]
 
 

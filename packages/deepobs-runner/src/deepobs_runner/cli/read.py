@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deepobs_problems.errors import nearest
 from deepobs_runner.cli.console import warn
+from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import Study, make_study
 from deepobs_runner.results.baselines import (
@@ -33,9 +34,10 @@ def read_study(arguments: argparse.Namespace) -> Study:
     own, is_set = read_results(arguments.results, left_out)
     chosen = arguments.problem
     if chosen:
-        _check_problems(chosen, dict.fromkeys(run.config.problem for run in own))
-        own = [run for run in own if run.config.problem in chosen]
-        evaluated = {run.config.problem for run in own if run.records}
+        chosen = [without_folder(name) for name in chosen]
+        _check_problems(chosen, dict.fromkeys(run.config.problem_id.name for run in own))
+        own = [run for run in own if run.config.problem_id.name in chosen]
+        evaluated = {run.config.problem_id.name for run in own if run.records}
         left_out += [
             f"{name}: no run has got as far as one evaluation"
             for name in dict.fromkeys(chosen)
@@ -48,7 +50,7 @@ def read_study(arguments: argparse.Namespace) -> Study:
         baselines = [
             run
             for each in sets
-            for problem in dict.fromkeys(run.config.problem for run in own)
+            for problem in dict.fromkeys(run.config.problem_id.name for run in own)
             for run in baseline_results(each, problem)
         ]
     return make_study(

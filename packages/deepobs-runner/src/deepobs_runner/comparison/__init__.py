@@ -9,7 +9,13 @@ from deepobs_runner.comparison.paired import Paired, compare_paired
 from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
 from deepobs_runner.comparison.rank_tests import hodges_lehmann, holm, signed_rank_p
 from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
-from deepobs_runner.comparison.targets import CONVERGENCE, Target, convergence_target, target_of
+from deepobs_runner.comparison.targets import (
+    CONVERGENCE,
+    Target,
+    convergence_target,
+    target_among,
+    target_of,
+)
 from deepobs_runner.comparison.time_to_target import (
     Speed,
     Times,
@@ -58,6 +64,7 @@ __all__ = [
     "speedup",
     "survival_curve",
     "survival_median",
+    "target_among",
     "target_of",
     "times_to_target",
     "unequal",

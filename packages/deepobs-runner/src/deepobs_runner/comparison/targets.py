@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,8 +12,10 @@ import numpy as np
 from deepobs_runner.analysis.first_epochs import first_epochs
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
 from deepobs_runner.analysis.tuned import median_final, tuned_settings
+from deepobs_runner.config import without_folder
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult, is_official
+from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import count
 
 OFFICIAL_SOURCE = "convergence value of the official baselines of 2019"
@@ -78,17 +80,32 @@ def convergence_target(problem: str) -> Target | None:
 def target_of(
     problem: str, results: Iterable[RunResult] = (), *, epochs: int | None = None
 ) -> Target | None:
-    """Return the target of a problem.
+    """Return the target of a problem, see `target_among`.
+
+    Args:
+        problem: its name.
+        results: where tuned Adam is looked for; those of other problems are ignored.
+        epochs: after which the results end, see `first_epochs`; None: that of each run.
+    """
+    found = tuned_settings(results)
+    name = problem if problem in found else without_folder(problem)
+    return target_among(name, found.get(name, ()), epochs=epochs)
+
+
+def target_among(
+    problem: str, tuned: Sequence[Setting], *, epochs: int | None = None
+) -> Target | None:
+    """Return the target of a problem whose tuned settings are known.
 
     The official convergence value, except for the two VAEs, which every optimizer passes in one
     epoch. There, and without an official value, it is the median final value of tuned Adam: of the
-    official runs where there are some, else of the `results`. So it is, too, where runs are
+    official runs where there are some, else of those given. So it is, too, where runs are
     compared after fewer epochs than the official ones have, as the official value is that of the
     whole length.
 
     Args:
         problem: its name.
-        results: where tuned Adam is looked for; those of other problems are ignored.
+        tuned: of the problem, as `tuned_settings` returns them.
         epochs: after which the results end, see `first_epochs`; None: that of each run.
 
     Returns:
@@ -103,9 +120,8 @@ def target_of(
     elif official is not None and problem not in TOO_EASY:
         return official
     if not adam:
-        own = [r for r in results if r.config.problem == problem and r.config.optimizer == "Adam"]
-        found = tuned_settings(own).get(problem, [])
-        adam = list(max(found, key=lambda c: len(c.runs)).runs) if found else []
+        found = [setting for setting in tuned if setting.config.optimizer == "Adam"]
+        adam = list(max(found, key=lambda setting: len(setting.runs)).runs) if found else []
     metric = metric_of(adam)
     if metric is None:
         return None

@@ -11,7 +11,7 @@ from deepobs_runner.analysis.tuned import optimizers_of, tuned_settings
 from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.comparison.paired import Paired, compare_paired
 from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
-from deepobs_runner.comparison.targets import Target, target_of
+from deepobs_runner.comparison.targets import Target, target_among
 from deepobs_runner.comparison.time_to_target import Unit
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
@@ -77,9 +77,8 @@ def judge(
     Raises:
         UsageError: a level outside (0, 1), no resamples, wanted not above 1, no such unit.
     """
-    results = list(results)
     problems = tuned_settings(results)
-    targets = {problem: target_of(problem, results) for problem in problems}
+    targets = {problem: target_among(problem, tuned) for problem, tuned in problems.items()}
     return judge_settings(
         problems,
         targets,

@@ -15,7 +15,7 @@ from deepobs_runner.analysis import Metric, candidates, final_value, optimizers_
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.backend.worker_pool import InlineExecutor
-from deepobs_runner.comparison import Target, Unit, performance_profiles, target_of
+from deepobs_runner.comparison import Target, Unit, performance_profiles, target_among
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.drawing import Drawing
@@ -111,12 +111,11 @@ def gather(
     """
     if results is None:
         results = {problem: _results(problem, listed) for problem, listed in settings.items()}
+    found = tuned_settings(run for problem in settings for run in results[problem])
     if targets is None:
-        targets = {problem: target_of(problem, runs) for problem, runs in results.items()}
-    runs = [run for problem in settings for run in results[problem]]
-    found = tuned_settings(runs)
+        targets = {problem: target_among(problem, tuned) for problem, tuned in found.items()}
     palette = palette_of(
-        setting.config.optimizer for listed in settings.values() for setting in listed
+        setting.config.optimizer_id.name for listed in settings.values() for setting in listed
     )
     return Material(
         settings=settings,
@@ -185,7 +184,7 @@ def drawings(
         kinds: some of `KINDS`, in this order; None: all.
         results: by problem, those of settings that are not shown too, for what was tried; None:
             those of the settings, and where official ones are among these every official run.
-        targets: by problem; None: see `analysis.target_of`.
+        targets: by problem; None: see `analysis.target_among`.
         metric: of the curves, the sensitivity and the tuning, such as `accuracy`; None: what is
             usual for each.
         unit: of the time to the target.

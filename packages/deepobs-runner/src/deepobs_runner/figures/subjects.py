@@ -20,6 +20,6 @@ def looks_of_settings(
     subjects: dict[str, Subject] = {}
     for listed in problems.values():
         for setting in listed:
-            subject = Subject(setting.config.optimizer, setting.baseline)
+            subject = Subject(setting.config.optimizer_id.name, setting.baseline)
             subjects.setdefault(setting.optimizer, subject)
     return dict(zip(subjects, looks_of(list(subjects.values()), palette), strict=True))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from deepobs_runner.analysis import choose, first_epochs, optimizers_of
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.tuned import find
-from deepobs_runner.comparison import Target, Unit, Verdict, judge_settings, target_of
+from deepobs_runner.comparison import Target, Unit, Verdict, judge_settings, target_among
+from deepobs_runner.config import Identity, without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of
@@ -115,11 +116,11 @@ def make_study(
     evaluated = [run for run in own if run.records]
     if not evaluated:
         raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
-    real = {run.config.problem for run in evaluated if run.config.data != "synthetic"}
-    kept, said = _of_own_recipes([run for run in baselines if run.config.problem in real], own)
+    real = {run.config.problem_id for run in evaluated if run.config.data != "synthetic"}
+    comparable = [run for run in baselines if run.config.problem_id in real]
+    kept, said = _of_own_recipes(comparable, own)
     left_out = [*left_out, *said]
-    everything = [*own, *kept]
-    every = settings_of(without_copies(run for run in everything if run.records))
+    every = settings_of(without_copies(run for run in (*own, *kept) if run.records))
     problems = choose(every)
     own_keys = frozenset(map(key_of, own))
     ours = list(
@@ -127,7 +128,7 @@ def make_study(
             s.optimizer for listed in problems.values() for s in listed if s.key in own_keys
         )
     )
-    targets = {problem: target_of(problem, everything, epochs=epochs) for problem in problems}
+    targets = {name: target_among(name, found, epochs=epochs) for name, found in problems.items()}
     return Study(
         own=tuple(own),
         baselines=tuple(kept),
@@ -144,7 +145,7 @@ def make_study(
         level=level,
         epochs=epochs,
         left_out=tuple(left_out),
-        chosen=tuple(chosen),
+        chosen=tuple(map(without_folder, chosen)),
     )
 
 
@@ -169,21 +170,21 @@ def _of_own_recipes(
     Returns:
         The baselines that stay, and a sentence for each problem on which some were left out.
     """
-    recipes: dict[str, set[str]] = {}
+    recipes: dict[Identity, set[str]] = {}
     for run in own:
-        recipes.setdefault(run.config.problem, set()).add(run.config.recipe)
+        recipes.setdefault(run.config.problem_id, set()).add(run.config.recipe)
 
     def same(run: RunResult) -> bool:
-        return run.config.recipe in recipes[run.config.problem]
+        return run.config.recipe in recipes[run.config.problem_id]
 
-    served = {run.config.problem for run in baselines if same(run)}
-    others = [run for run in baselines if run.config.problem in served and not same(run)]
+    served = {run.config.problem_id for run in baselines if same(run)}
+    others = [run for run in baselines if run.config.problem_id in served and not same(run)]
     said = [
-        f"{problem}: baselines of another recipe than {' and '.join(sorted(recipes[problem]))} "
+        f"{name.name}: baselines of another recipe than {' and '.join(sorted(recipes[name]))} "
         "are left out, because there are some of the same."
-        for problem in dict.fromkeys(run.config.problem for run in others)
+        for name in dict.fromkeys(run.config.problem_id for run in others)
     ]
-    return [run for run in baselines if run.config.problem not in served or same(run)], said
+    return [run for run in baselines if run.config.problem_id not in served or same(run)], said
 
 
 def _shown(
@@ -365,7 +366,12 @@ def find_label(problems: Mapping[str, Sequence[Setting]], word: str) -> str:
     known = optimizers_of(problems)
     if word in known:
         return word
-    listed = [c for found in problems.values() for c in found if c.runs[0].config.optimizer == word]
+    listed = [
+        s
+        for found in problems.values()
+        for s in found
+        if s.config.optimizer_id.name == without_folder(word)
+    ]
     meant = list(dict.fromkeys(c.optimizer for c in listed))
     if len(meant) == 1:
         return meant[0]

@@ -41,9 +41,8 @@ def drawings(
         executor: as for `figures.drawings`.
     """
     results: dict[str, list[RunResult]] = {name: [] for name in study.settings}
-    for run in (*study.own, *study.baselines):
-        if run.records and run.config.problem in results:
-            results[run.config.problem].append(run)
+    for setting in study.every:
+        results[setting.problem].extend(setting.runs)
     return draw_settings(
         {name: shown_settings(study, name) for name in study.settings},
         kinds,

@@ -196,8 +196,8 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
     """
     config = run.config
     head = _csv_line([
-        id_of_file(run), source, config.problem, config.optimizer, rate_of(run), config.seed,
-        config.recipe, config.precision, run.status,
+        id_of_file(run), source, config.problem_id.name, config.optimizer_id.name, rate_of(run),
+        config.seed, config.recipe, config.precision, run.status,
     ])  # fmt: skip
     spent = 0.0
     for record in run.records:

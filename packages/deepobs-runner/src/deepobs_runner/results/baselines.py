@@ -21,6 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from deepobs_problems.errors import nearest
+from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.official import official_problems, official_results
@@ -155,10 +156,10 @@ def _check_name(name: str) -> None:
 
 
 def problems_of(baselines: BaselineSet) -> list[str]:
-    """Return the problems of a set."""
+    """Return the problems of a set, without the folders of users' files."""
     if baselines.packed is not None:
-        return list(baselines.packed)
-    return list(dict.fromkeys(result.config.problem for result in _plain(baselines)))
+        return list(dict.fromkeys(map(without_folder, baselines.packed)))
+    return list(dict.fromkeys(run.config.problem_id.name for run in _plain(baselines)))
 
 
 def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
@@ -171,10 +172,11 @@ def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
     """
     if baselines.folder is None:
         return official_results(problem, tuned=False)
+    name = without_folder(problem)
     if baselines.packed is None:
-        found = [result for result in _plain(baselines) if result.config.problem == problem]
+        found = [run for run in _plain(baselines) if run.config.problem_id.name == name]
     else:
-        found = _unpack(baselines, problem)
+        found = _unpack(baselines, name)
     return [_labelled(result, baselines) for result in found]
 
 
@@ -199,7 +201,7 @@ def unpacked_results(folder: Path) -> list[RunResult]:
     found = read_set(folder)
     if found.packed is None:
         raise UsageError(f"{folder} is not a packed set: {DESCRIPTION} is missing.")
-    return [run for problem in found.packed for run in _unpack(found, problem)]
+    return [run for name in problems_of(found) for run in _unpack(found, name)]
 
 
 def _plain(baselines: BaselineSet) -> list[RunResult]:
@@ -212,19 +214,22 @@ def _labelled(result: RunResult, baselines: BaselineSet) -> RunResult:
     )
 
 
-def _unpack(baselines: BaselineSet, problem: str) -> list[RunResult]:
-    """Return the results of a packed file, one a line."""
-    if baselines.folder is None or baselines.packed is None or problem not in baselines.packed:
-        return []
-    path = baselines.folder / baselines.packed[problem]
-    decompress = lzma.decompress if path.suffix == ".xz" else gzip.decompress
-    try:
-        lines = decompress(path.read_bytes()).splitlines()
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise UsageError(
-            f"{path} of the baseline set {baselines.name} is damaged: {error}."
-        ) from None
-    return [read_result(line, path) for line in lines]
+def _unpack(baselines: BaselineSet, name: str) -> list[RunResult]:
+    """Return the results in the packed files of a problem, one a line."""
+    results: list[RunResult] = []
+    for problem, file in (baselines.packed or {}).items():
+        if baselines.folder is None or without_folder(problem) != name:
+            continue
+        path = baselines.folder / file
+        decompress = lzma.decompress if path.suffix == ".xz" else gzip.decompress
+        try:
+            lines = decompress(path.read_bytes()).splitlines()
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise UsageError(
+                f"{path} of the baseline set {baselines.name} is damaged: {error}."
+            ) from None
+        results += [read_result(line, path) for line in lines]
+    return results
 
 
 def pack_baselines(
@@ -247,7 +252,7 @@ def pack_baselines(
     folder.mkdir(parents=True, exist_ok=True)
     by_problem: dict[str, list[RunResult]] = {}
     for result in sorted(kept, key=lambda result: result.config.id):
-        by_problem.setdefault(result.config.problem, []).append(result)
+        by_problem.setdefault(result.config.problem_id.name, []).append(result)
     names = {problem: f"{number:02}" for number, problem in enumerate(by_problem)}
     packed = {
         problem: f"{problem if problem.isidentifier() else names[problem]}.jsonl.xz"

@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from deepobs_runner.config import RunConfig
+from deepobs_runner.config import Identity, RunConfig
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of
 from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
 
@@ -48,7 +48,7 @@ def label_setting(
     config: RunConfig,
     *,
     original: bool = False,
-    whole_name: bool = False,
+    called: str = "",
     without: Collection[str] = (),
 ) -> str:
     """Return optimizer, learning rate, and what differs from the defaults of optimizer and problem.
@@ -60,7 +60,7 @@ def label_setting(
     Args:
         config: resolved; fields that are None are left out.
         original: the result is one of the original DeepOBS, whose recipe is always `2019`.
-        whole_name: name a user's optimizer with its module or file.
+        called: what the optimizer is called; empty: its name without module or file.
         without: hyperparameters that are named elsewhere.
 
     >>> config = RunConfig(problem="quadratic_deep", optimizer="SGD", precision="fp64",
@@ -72,7 +72,7 @@ def label_setting(
     if "lr" not in given and "learning_rate" in given:  # in some results of the original
         given["lr"] = given.pop("learning_rate")
     known = _default_hyperparams(config.optimizer)
-    words = [config.optimizer if whole_name else config.optimizer.rpartition(":")[2]]
+    words = [called or config.optimizer.rpartition(":")[2]]
     words += [f"lr={show(given.pop('lr'))}"] if "lr" in given else []
     words += [
         f"{name}={show(value)}"
@@ -98,7 +98,7 @@ def label_run(config: RunConfig) -> str:
     >>> label_run(RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, epochs=2))
     'p SGD lr=0.1 epochs=2 seed 42'
     """
-    return f"{config.problem} {label_setting(config, whole_name=True)} seed {config.seed}"
+    return f"{config.problem} {label_setting(config, called=config.optimizer)} seed {config.seed}"
 
 
 def label_results(firsts: Sequence[RunResult]) -> list[str]:
@@ -116,25 +116,23 @@ def label_results(firsts: Sequence[RunResult]) -> list[str]:
         sources.setdefault(provenance_of(result), []).append(result.config)
     shared = {source: shared_hyperparams(configs) for source, configs in sources.items()}
 
-    def label(result: RunResult, *, whole_name: bool = False) -> str:
+    def label(result: RunResult, called: str = "") -> str:
         return label_setting(
             result.config,
             original="source" in result.environment,
-            whole_name=whole_name,
-            without=shared[provenance_of(result)].get(result.config.optimizer, ()),
+            called=called,
+            without=shared[provenance_of(result)].get(result.config.optimizer_id.name, ()),
         )
 
     labels = [label(result) for result in firsts]
     for twins in _twins(firsts, labels):
-        if len({firsts[i].config.optimizer for i in twins}) > 1:
+        names = distinct_names(firsts[i].config.optimizer_id for i in twins)
+        if len(names) > 1:
             for i in twins:
-                labels[i] = label(firsts[i], whole_name=True)
+                labels[i] = label(firsts[i], names[firsts[i].config.optimizer_id])
     for twins in _twins(firsts, labels):
         hashes = [firsts[i].config.id.rpartition("-")[2] for i in twins]
-        digits = next(
-            (n for n in range(LEAST_DIGITS, len(hashes[0])) if _distinct(h[:n] for h in hashes)),
-            len(hashes[0]),
-        )
+        digits = _digits_to_tell(hashes)
         for i, text in zip(twins, hashes, strict=True):
             labels[i] += f" #{text[:digits]}"
     return labels
@@ -151,28 +149,33 @@ def shared_hyperparams(configs: Iterable[RunConfig]) -> dict[str, dict[str, Any]
     shared: dict[str, dict[str, Any]] = {}
     for config in configs:
         if ":" in config.optimizer:
-            found = shared.setdefault(config.optimizer, dict(config.hyperparams))
-            for name in list(found):
-                if name not in config.hyperparams or config.hyperparams[name] != found[name]:
-                    del found[name]
-            for name in RATES:
-                found.pop(name, None)
+            name = config.optimizer_id.name
+            found = shared.setdefault(name, dict(config.hyperparams))
+            for given in list(found):
+                if given not in config.hyperparams or config.hyperparams[given] != found[given]:
+                    del found[given]
+            for given in RATES:
+                found.pop(given, None)
     return shared
 
 
 def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]]:
     """Return the places of settings with one label, problem and source."""
-    found: dict[tuple[str, str, str, str], list[int]] = {}
+    found: dict[tuple[Identity, str, str, str], list[int]] = {}
     for i, (result, label) in enumerate(zip(firsts, labels, strict=True)):
         origin = provenance_of(result), str(result.environment.get("source"))
-        key = result.config.problem, *origin, label
+        key = result.config.problem_id, *origin, label
         found.setdefault(key, []).append(i)
     return [places for places in found.values() if len(places) > 1]
 
 
-def _distinct(items: Iterable[str]) -> bool:
-    listed = list(items)
-    return len(set(listed)) == len(listed)
+def _digits_to_tell(hashes: Sequence[str]) -> int:
+    """Return how many first digits tell hashes apart."""
+    longest = max(map(len, hashes))
+    enough = (
+        n for n in range(LEAST_DIGITS, longest) if len({h[:n] for h in hashes}) == len(hashes)
+    )
+    return next(enough, longest)
 
 
 def show(value: Any) -> str:
@@ -257,10 +260,29 @@ def _default_settings(problem: str) -> Mapping[str, Any]:
     return MappingProxyType(known)
 
 
+def distinct_names(identities: Iterable[Identity]) -> dict[Identity, str]:
+    """Return a name for each problem, or for each optimizer.
+
+    Files of one name and of different content are named with their folders, or if that is not
+    enough with the first digits of the hash of the content.
+    """
+    known = list(dict.fromkeys(identities))
+    names = {}
+    for identity in known:
+        twins = [other for other in known if other.name == identity.name]
+        names[identity] = identity.name
+        if len({twin.given for twin in twins}) == len(twins) > 1:
+            names[identity] = identity.given
+        elif len(twins) > 1:
+            digits = _digits_to_tell([twin.content for twin in twins])
+            names[identity] += f" #{identity.content[:digits]}"
+    return names
+
+
 class Kind(NamedTuple):
     """What is compared as one optimizer."""
 
-    optimizer: str
+    optimizer: Identity
     provenance: str
     recipe: str
     data: str
@@ -271,7 +293,7 @@ def kind_of(result: RunResult) -> Kind:
     """Return what a run is compared as."""
     config = result.config
     return Kind(
-        optimizer=config.optimizer,
+        optimizer=config.optimizer_id,
         provenance=provenance_of(result),
         recipe=f"recipe {config.recipe}",
         data=f"{config.data} data",
@@ -307,8 +329,8 @@ def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
 
 def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
     """Return the optimizer, and the added words in brackets."""
-    name = kind.optimizer.rpartition(":")[2]
-    namesakes = {o.optimizer for o in kinds if o.optimizer.rpartition(":")[2] == name}
-    if len(namesakes) > 1:  # such as two files of the user
-        name = kind.optimizer
+    name = kind.optimizer.name.rpartition(":")[2]
+    namesakes = {o.optimizer for o in kinds if o.optimizer.name.rpartition(":")[2] == name}
+    if len(namesakes) > 1:  # two files of the user, say
+        name = distinct_names(namesakes)[kind.optimizer]
     return f"{name} ({', '.join(added)})" if added else name

@@ -6,8 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deepobs_runner.config import RunConfig
-from deepobs_runner.results.labels import Kind, kind_of, label_optimizers, label_results
+from deepobs_runner.config import Identity, RunConfig
+from deepobs_runner.results.labels import (
+    Kind,
+    distinct_names,
+    kind_of,
+    label_optimizers,
+    label_results,
+)
 from deepobs_runner.results.result import (
     OFFICIAL,
     ORIGINAL,
@@ -31,7 +37,7 @@ class Setting:
     """An optimizer with its hyperparameters and schedule on a problem, and its runs.
 
     Attributes:
-        problem: its name.
+        problem: its name, without the folder of a user's file.
         optimizer: label of the optimizer, the same on every problem: its name, and what tells it
             from others of that name among the results, such as `SGD (official)`.
         label: optimizer, learning rate, and what is no default, see `labels`.
@@ -104,16 +110,17 @@ def settings_of(results: Iterable[RunResult]) -> list[Setting]:
     firsts = [runs[0] for runs in groups]
     kinds = [kind_of(run) for run in firsts]
     optimizers = label_optimizers(kinds)
-    tried: dict[tuple[str, Kind], set[str]] = {}
+    problems = distinct_names(run.config.problem_id for run in firsts)
+    tried: dict[tuple[Identity, Kind], set[str]] = {}
     for run, kind in zip(firsts, kinds, strict=True):
-        tried.setdefault((run.config.problem, kind), set()).add(_trial_id(run.config))
+        tried.setdefault((run.config.problem_id, kind), set()).add(_trial_id(run.config))
     return [
         Setting(
-            problem=runs[0].config.problem,
+            problem=problems[runs[0].config.problem_id],
             optimizer=optimizers[kind],
             label=label,
             runs=tuple(runs),
-            tried=len(tried[runs[0].config.problem, kind]),
+            tried=len(tried[runs[0].config.problem_id, kind]),
         )
         for label, runs, kind in zip(label_results(firsts), groups, kinds, strict=True)
     ]

@@ -57,7 +57,7 @@ def plot_curves(
         UsageError: there is no finite number to draw.
     """
     shown = leading(settings)
-    looks = looks_of([Subject(s.config.optimizer, s.baseline) for s in shown], palette)
+    looks = looks_of([Subject(s.config.optimizer_id.name, s.baseline) for s in shown], palette)
     found = {m: _drawn(shown, looks, m, center, level) for m in metrics_of(metric)}
     panels = {m: drawn for m, drawn in found.items() if drawn}
     if not panels:

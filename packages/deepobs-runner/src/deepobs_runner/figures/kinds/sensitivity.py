@@ -75,7 +75,7 @@ def plot_sensitivity(
             "finite value."
         )
     if looks is None:
-        subjects = [Subject(grids[label][0].config.optimizer, False) for label in curves]
+        subjects = [Subject(grids[label][0].config.optimizer_id.name, False) for label in curves]
         looks = dict(zip(curves, looks_of(subjects), strict=True))
     windows = {label: near_best(curve, percent) for label, curve in curves.items()}
     with paper_style():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.table import Table, make_table, number, words
@@ -17,8 +18,8 @@ def _folders(study: Study) -> list[Path]:
     return sorted({run.path.parent for run in study.own if run.path is not None})
 
 
-def _is_wanted(study: Study, problem: object) -> bool:
-    return not study.chosen or problem in study.chosen
+def _is_wanted(study: Study, problem: str) -> bool:
+    return not study.chosen or without_folder(problem) in study.chosen
 
 
 def _said(error: UsageError) -> None:

@@ -95,7 +95,7 @@ def settings_table(study: Study) -> Table:
             rows.append(
                 {
                     "problem": problem,
-                    "optimizer": config.optimizer,
+                    "optimizer": config.optimizer_id.name,
                     "setting": setting.label,
                     "source": setting.source,
                     "lr": rate_of(setting.runs[0]),
@@ -166,8 +166,8 @@ def run_row(run: RunResult, label: str | None = None) -> dict[str, Any]:
     }
     return {
         "id": id_of_file(run),
-        "problem": run.config.problem,
-        "optimizer": run.config.optimizer,
+        "problem": run.config.problem_id.name,
+        "optimizer": run.config.optimizer_id.name,
         "setting": label or label_setting(run.config, original="source" in run.environment),
         "lr": rate_of(run),
         "seed": run.config.seed,
