@@ -31,6 +31,9 @@ class InceptionWithAux(nn.Module):
         return self.model(x, aux=True)
 
 
+TOKENS = {"char_lstm": 83, "char_gpt": 65, "bigram": 7, "low_rank_bigram": 7, "modular": 6}
+
+
 @dataclass(frozen=True)
 class Case:
     """A network with everything needed to run it on random examples."""
@@ -42,14 +45,17 @@ class Case:
     def model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         torch.manual_seed(0)
         model = self.build().to(dtype).eval()
-        if isinstance(model, dm.LogisticRegression):  # starts at zero, where much is degenerate
-            nn.init.normal_(model.dense.weight, std=0.1)
+        if isinstance(model, dm.LogisticRegression | dm.BigramTable):
+            # They start at zero, where much is degenerate.
+            for weight in model.parameters():
+                nn.init.normal_(weight, std=0.1)
         return model
 
     def inputs(self, batch: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(1)
-        if self.name == "char_lstm":
-            return (torch.randint(0, 83, (batch, *self.shape), generator=generator),)
+        if self.name in TOKENS:
+            limit = TOKENS[self.name]
+            return (torch.randint(0, limit, (batch, *self.shape), generator=generator),)
         x = torch.rand(batch, *self.shape, generator=generator).to(dtype)
         if self.name == "vae":
             return x, torch.randn(batch, 8, generator=generator).to(dtype)
@@ -85,6 +91,20 @@ CASES = [
     Case("rosenbrock", lambda: dm.Rosenbrock(), (2,)),
     Case("beale", lambda: dm.Beale(), (2,)),
     Case("branin", lambda: dm.Branin(), (2,)),
+    Case("noisy_quadratic", lambda: dm.NoisyQuadratic(5), (5,)),
+    Case(
+        "char_gpt",
+        lambda: dm.CharGPT(65, window=6, layers=2, width=16, heads=2, dropout=0.1),
+        (5,),
+    ),
+    Case("signal_mlp", lambda: dm.SignalMLP(10, hidden=9), (40,)),
+    Case("signal_conv", lambda: dm.SignalConv(10, channels=4), (40,)),
+    Case("signal_gru", lambda: dm.SignalGRU(10, length=9, hidden=3), (9,)),
+    Case("bigram", lambda: dm.BigramTable(7), ()),
+    Case("low_rank_bigram", lambda: dm.LowRankBigram(7, rank=3), ()),
+    Case("laplacian_mlp", lambda: dm.LaplacianMLP(3, hidden=(5, 4), dtype=torch.float32), (3,)),
+    Case("self_attention", lambda: dm.SelfAttention(8), (5, 8)),
+    Case("modular", lambda: dm.ModularTransformer(6, width=8, heads=2, hidden=12), (3,)),
 ]
 SLOW_CASES = [
     Case("vgg16", lambda: dm.VGG(16, 10, image_size=32), (3, 30, 28)),

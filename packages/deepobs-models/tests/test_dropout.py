@@ -16,6 +16,16 @@ import deepobs_models as dm
 
 # ------------------------------------------------------------------------------------------- rates
 
+
+def gpt_rates(layers: int, rate: float) -> dict[str, float]:
+    places = [
+        f"blocks.{k}.{place}"
+        for k in range(layers)
+        for place in ("attention.out_dropout", "dropout")
+    ]
+    return dict.fromkeys(["dropout", *places], rate)
+
+
 RATES = {
     "logreg": {},
     "mlp": {},
@@ -37,6 +47,10 @@ RATES = {
     "rosenbrock": {},
     "beale": {},
     "branin": {},
+    "char_gpt": gpt_rates(6, 0.2),
+    "char_gpt_small": gpt_rates(4, 0.0),
+    **{key: {} for key in dm.list_models(["signal_*", "*bigram*", "noisy_quadratic"])},
+    **{key: {} for key in ("laplacian_mlp", "self_attention", "modular_transformer")},
 }
 
 

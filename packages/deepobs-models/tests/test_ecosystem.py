@@ -21,6 +21,9 @@ pytestmark = [
 ]
 
 
+FUNCTIONS = (dm.Quadratic, dm.NoisyQuadratic, dm.Rosenbrock, dm.Beale, dm.Branin)
+
+
 def trained_parameters(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
@@ -52,7 +55,7 @@ def test_parameters_live_in_stock_layers(case):
     model = case.model()
     for layer in model.modules():
         own = list(layer.parameters(recurse=False))
-        if isinstance(model, dm.Quadratic | dm.Rosenbrock | dm.Beale | dm.Branin):
+        if isinstance(model, FUNCTIONS):
             continue
         assert not own or type(layer).__module__.startswith("torch.nn.modules.")
 

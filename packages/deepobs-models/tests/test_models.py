@@ -35,7 +35,7 @@ PARAMETER_COUNTS = [
     ("beale", {}, 2, 2),
     ("branin", {}, 2, 2),
 ]
-# Not in the original: torchvision's counts, and the 36.5 million of the paper.
+# Not in the original: counts of torchvision and of the papers' code.
 OTHER_COUNTS = [
     ("vgg11", {"num_classes": 1000}, 132_863_336),
     ("vgg13", {"num_classes": 1000}, 133_047_848),
@@ -45,6 +45,19 @@ OTHER_COUNTS = [
     ("vgg19_bn", {"num_classes": 1000}, 143_678_248),
     ("wrn", {"depth": 16, "widen_factor": 4}, 2_748_890),
     ("wrn2810", {}, 36_479_194),
+    ("char_gpt", {}, 10_745_088),
+    ("char_gpt", {"num_classes": 83}, 10_752_000),
+    ("char_gpt_small", {}, 804_096),
+    ("char_gpt_small", {"num_classes": 83}, 806_400),
+    ("signal_mlp", {}, 15_210),
+    ("signal_conv", {}, 5_210),
+    ("signal_gru", {}, 5_134),
+    ("bigram_table", {}, 1_000_000),
+    ("low_rank_bigram", {}, 128_000),
+    ("noisy_quadratic", {}, 1_000),
+    ("laplacian_mlp", {}, 129),
+    ("self_attention", {}, 66_048),
+    ("modular_transformer", {}, 226_816),
 ]
 
 
@@ -86,6 +99,12 @@ DOCUMENTED = [
     ("inception_v3", {}),
     ("vae", {}),
     ("char_lstm", {}),
+    ("char_gpt", {}),
+    ("signal_mlp", {}),
+    ("signal_conv", {}),
+    ("signal_gru", {}),
+    ("laplacian_mlp", {}),
+    ("modular_transformer", {}),
 ]
 
 
@@ -125,6 +144,23 @@ HEADS_AND_EMBEDDINGS = {
     "rosenbrock": {},
     "beale": {},
     "branin": {},
+    **{
+        key: {"token.weight": "embedding", "position.weight": "embedding"}
+        for key in dm.list_models("char_gpt*")
+    },
+    "signal_mlp": {"dense3.weight": "head"},
+    "signal_conv": {"dense.weight": "head"},
+    "signal_gru": {"dense.weight": "head"},
+    "bigram_table": {"logits.weight": "head"},
+    "low_rank_bigram": {"embedding.weight": "embedding", "head.weight": "head"},
+    "noisy_quadratic": {},
+    "laplacian_mlp": {"layers.1.weight": "head"},
+    "self_attention": {"attention.out_proj.weight": "head"},
+    "modular_transformer": {
+        "token.weight": "embedding",
+        "position.weight": "embedding",
+        "head.weight": "head",
+    },
 }
 
 
@@ -138,7 +174,7 @@ def test_roles_cover_every_parameter(name):
     for path, parameter in model.named_parameters():
         layer = model.get_submodule(path.rpartition(".")[0])
         if path not in special:
-            if isinstance(layer, nn.BatchNorm2d):
+            if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
                 expected = "norm"
             else:
                 expected = "bias" if parameter.ndim < 2 else "hidden"
@@ -268,6 +304,12 @@ BAD_ARGUMENTS = [
     (lambda: dm.truncated_normal_(torch.empty(3), math.nan), "finite and at least 0, got nan"),
     (lambda: dm.truncated_normal_(torch.empty(3), math.inf), "finite and at least 0, got inf"),
     (lambda: dm.glorot_uniform_(torch.tensor(0.0)), "scalar has no fans"),
+    (lambda: dm.CharGPT(heads=7), "heads must divide the width, got width 384 and 7 heads"),
+    (lambda: dm.CharGPT(dropout=1.0), "dropout must be in .*, got 1.0"),
+    (lambda: dm.ModularTransformer(heads=3), "heads must divide the width"),
+    (lambda: dm.SignalConv(length=2), "length must be at least 3, got 2"),
+    (lambda: dm.LaplacianMLP(hidden=()), "hidden must be at least 1, got 0"),
+    (lambda: dm.BigramTable(0), "vocab_size must be at least 1, got 0"),
 ]
 
 
@@ -294,6 +336,12 @@ BAD_INPUTS = [
     ("char_lstm", {}, (50,), r"characters \(B, T\)"),
     ("quadratic", {"hessian": torch.eye(3)}, (2, 4), r"points \(B, 3\), got shape \(2, 4\)"),
     ("beale", {}, (2,), r"Beale takes noise \(B, 2\), got shape \(2,\)"),
+    ("noisy_quadratic", {}, (2, 9), r"noise \(B, 1000\), got shape \(2, 9\)"),
+    ("char_gpt_small", {}, (2, 64), "integer type, got shape .2, 64. of torch.float32"),
+    ("signal_gru", {}, (2, 39), "takes 40 values per example"),
+    ("bigram_table", {}, (2,), r"tokens \(B,\) of an integer type"),
+    ("low_rank_bigram", {}, (2, 2), r"LowRankBigram takes tokens \(B,\)"),
+    ("modular_transformer", {}, (2, 3), r"tokens \(B, 3\) of an integer type"),
 ]
 
 

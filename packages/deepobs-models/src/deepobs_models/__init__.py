@@ -3,13 +3,16 @@
 from typing import TYPE_CHECKING
 
 from deepobs_models.all_cnn_c import AllCNNC
-from deepobs_models.analytic import Beale, Branin, Quadratic, Rosenbrock
+from deepobs_models.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
+from deepobs_models.attention_student import SelfAttention
+from deepobs_models.bigram import BigramTable, LowRankBigram
 from deepobs_models.building import (
     build_layer,
     build_uninitialized,
     initialize_layer,
     reset_parameters,
 )
+from deepobs_models.char_gpt import CausalSelfAttention, CharGPT, TransformerBlock
 from deepobs_models.char_lstm import CharLSTM, CharLSTMState
 from deepobs_models.convolution import (
     Conv1dSame,
@@ -33,7 +36,9 @@ from deepobs_models.inception import (
     inception_stem,
 )
 from deepobs_models.initializers import glorot_normal_, glorot_uniform_, truncated_normal_
+from deepobs_models.laplacian_mlp import LaplacianMLP
 from deepobs_models.linear import MLP, LogisticRegression
+from deepobs_models.modular_transformer import ModularTransformer
 from deepobs_models.padding import (
     SameCrop1d,
     SameCrop2d,
@@ -59,6 +64,7 @@ from deepobs_models.pooling import (
 from deepobs_models.registry import create_model, list_models
 from deepobs_models.resize import LegacyBilinearResize, legacy_bilinear_resize
 from deepobs_models.roles import Role, roles
+from deepobs_models.signals import SignalConv, SignalGRU, SignalMLP
 from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
 from deepobs_models.vae import VAE, VAEOutput, sample_gaussian
 from deepobs_models.vgg import VGG
@@ -73,8 +79,11 @@ __all__ = [
     "AvgPool2dSame",
     "AvgPool3dSame",
     "Beale",
+    "BigramTable",
     "Branches",
     "Branin",
+    "CausalSelfAttention",
+    "CharGPT",
     "CharLSTM",
     "CharLSTMState",
     "Conv1dSame",
@@ -87,13 +96,17 @@ __all__ = [
     "GlobalAvgPool2d",
     "InceptionOutput",
     "InceptionV3",
+    "LaplacianMLP",
     "LegacyBilinearResize",
     "LogisticRegression",
+    "LowRankBigram",
     "MaxPool1dSame",
     "MaxPool2dSame",
     "MaxPool3dSame",
+    "ModularTransformer",
     "Net2c2d",
     "Net3c3d",
+    "NoisyQuadratic",
     "PreActResidualBlock",
     "Quadratic",
     "Role",
@@ -104,6 +117,11 @@ __all__ = [
     "SamePad1d",
     "SamePad2d",
     "SamePad3d",
+    "SelfAttention",
+    "SignalConv",
+    "SignalGRU",
+    "SignalMLP",
+    "TransformerBlock",
     "VAEOutput",
     "WideResNet",
     "build_layer",

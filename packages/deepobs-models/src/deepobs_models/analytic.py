@@ -1,4 +1,4 @@
-"""Test functions without a network: the noisy quadratic and three functions of two parameters.
+"""Test functions without a network: two noisy quadratics and three functions of two parameters.
 
 All are plain arithmetic on parameters and inputs, so both may have further dimensions in front, the
 same number of them, which broadcast. A function at many points at once needs no `torch.func.vmap`
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_models.building import Device
-from deepobs_models.checks import check_floating
+from deepobs_models.checks import check_floating, check_positive
 
 
 def _check_points(x: Tensor, size: int, name: str, what: str) -> Tensor:
@@ -82,6 +82,55 @@ class Quadratic(nn.Module):
         x = _check_points(x, len(self.hessian), "This Quadratic", "points")
         difference = self.theta - x  # (B, D)
         return 0.5 * (difference @ self.hessian * difference).sum(dim=-1)  # (B,)
+
+
+class NoisyQuadratic(nn.Module):
+    """½ Σᵢ hᵢθᵢ² + Σᵢ √hᵢ zᵢθᵢ with hᵢ = 1/i, one value per noise vector z.
+
+    Zhang et al., NeurIPS 2019, "Which algorithmic choices matter at which batch sizes?"
+    (google/init2winit, `model_lib/nqm.py`, diagonal Hessian and covariance). For standard normal z
+    the noise of the gradient has covariance diag(h). Input z (B, D), output losses (B,). The
+    parameter `theta` (D,) starts at ones; the curvatures h are a buffer.
+
+    Args:
+        dimension: Number D of parameters.
+        device: Where the parameters are.
+        dtype: Type of the parameters.
+
+    Raises:
+        ValueError: A dimension below 1; noise of another size.
+
+    >>> NoisyQuadratic(2)(torch.zeros(1, 2)).item()
+    0.75
+    """
+
+    broadcasts: ClassVar[bool] = True
+    curvature: Tensor
+
+    def __init__(
+        self,
+        dimension: int = 1000,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_positive(dimension=dimension)
+        self.register_buffer("curvature", torch.empty(dimension, device=device, dtype=dtype))
+        self.theta = nn.Parameter(torch.empty_like(self.curvature))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Return to the starting point."""
+        nn.init.ones_(self.theta)
+        numbers = torch.arange(1, len(self.curvature) + 1, dtype=torch.float64, device="cpu")
+        self.curvature.copy_(1 / numbers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the losses (B,) of noise z (B, D)."""
+        z = _check_points(z, len(self.curvature), "This NoisyQuadratic", "noise")
+        value = 0.5 * (self.curvature * self.theta.square()).sum(dim=-1)
+        return value + (z * (self.curvature.sqrt() * self.theta)).sum(dim=-1)  # (B,)
 
 
 class _NoisyFunction2d(nn.Module, ABC):

@@ -156,6 +156,37 @@ def build_layer(
     return initialize_layer(build_uninitialized(layer, *args, **kwargs), law)
 
 
+def build_stock(
+    layer: Callable[..., _M],
+    *args: Any,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
+    **kwargs: Any,
+) -> _M:
+    """Build a layer that starts as torch starts it, with draws of the CPU's generator.
+
+    A seed gives the same weights on every device then, as with `build_layer`.
+
+    Args:
+        layer: A class of layers.
+        *args: What the class takes.
+        device: Where the parameters are.
+        dtype: Type of the parameters.
+        **kwargs: What the class takes.
+    """
+    made = build_uninitialized(layer, *args, device=device, dtype=dtype, **kwargs)
+    return initialize_layer(made, partial(_copy_new, build=partial(layer, *args, **kwargs)))
+
+
+@torch.no_grad()
+def _copy_new(layer: nn.Module, build: Callable[..., nn.Module]) -> None:
+    if any(parameter.is_meta for parameter in layer.parameters()):
+        return
+    new = build(device="cpu").parameters()
+    for parameter, value in zip(layer.parameters(), new, strict=True):
+        parameter.copy_(value)
+
+
 def reset_parameters(module: nn.Module) -> None:
     """Reset every layer inside a module, in order: with a seed, the same weights as a new module.
 

@@ -77,6 +77,20 @@ def truncated_normal_(
     )
 
 
+def normal_(
+    tensor: Tensor, std: float = 1.0, *, mean: float = 0.0, generator: Generator | None = None
+) -> Tensor:
+    """Fill with a normal distribution, in place: `torch.nn.init.normal_`, but drawn on the CPU.
+
+    Args:
+        tensor: Any shape and device, of a floating-point type.
+        std: Standard deviation.
+        mean: Centre of the distribution.
+        generator: A CPU generator; None is the global one.
+    """
+    return _fill(tensor, lambda values: values.normal_(mean, std, generator=generator))
+
+
 def glorot_normal_(tensor: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Fill as Keras' `glorot_normal` does, in place: truncated, with std √(2/(fan_in+fan_out)).
 

@@ -11,11 +11,17 @@ from typing import Any
 from torch import nn
 
 from deepobs_models.all_cnn_c import AllCNNC
-from deepobs_models.analytic import Beale, Branin, Quadratic, Rosenbrock
+from deepobs_models.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
+from deepobs_models.attention_student import SelfAttention
+from deepobs_models.bigram import BigramTable, LowRankBigram
+from deepobs_models.char_gpt import CharGPT
 from deepobs_models.char_lstm import CharLSTM
 from deepobs_models.checks import ImageSize, pair
 from deepobs_models.inception import InceptionV3
+from deepobs_models.laplacian_mlp import LaplacianMLP
 from deepobs_models.linear import MLP, LogisticRegression
+from deepobs_models.modular_transformer import ModularTransformer
+from deepobs_models.signals import SignalConv, SignalGRU, SignalMLP
 from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
 from deepobs_models.vae import VAE
 from deepobs_models.vgg import VGG
@@ -63,6 +69,17 @@ _MODELS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "rosenbrock": Rosenbrock,
         "beale": Beale,
         "branin": Branin,
+        "char_gpt": CharGPT,
+        "char_gpt_small": partial(CharGPT, window=64, layers=4, width=128, heads=4, dropout=0.0),
+        "signal_mlp": SignalMLP,
+        "signal_conv": SignalConv,
+        "signal_gru": SignalGRU,
+        "bigram_table": BigramTable,
+        "low_rank_bigram": LowRankBigram,
+        "noisy_quadratic": NoisyQuadratic,
+        "laplacian_mlp": LaplacianMLP,
+        "self_attention": SelfAttention,
+        "modular_transformer": ModularTransformer,
     }
 )
 

@@ -23,13 +23,17 @@ _NORMS = (
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
+def _declares(model: nn.Module, name: str) -> bool:
+    return getattr_static(model, name, None) is not None
+
+
 def _unwrap(model: nn.Module) -> nn.Module:
     """Return the network inside wrappers such as those of `torch.compile` and data parallelism.
 
-    A wrapper has one child and no parameters of its own, and declares no heads. Some wrappers hand
+    A wrapper has one child and no parameters of its own, and declares no roles. Some wrappers hand
     on every attribute of what is inside; hence the static look.
     """
-    while getattr_static(model, "head_names", None) is None:
+    while not any(_declares(model, name) for name in ("head_names", "parameter_roles")):
         children = list(model.children())
         if len(children) != 1 or next(model.parameters(recurse=False), None) is not None:
             break
@@ -57,8 +61,11 @@ def roles(model: nn.Module) -> dict[str, Role]:
 
     The last layer is the one that was created last among those with a weight of two or more
     dimensions. A model with other or more heads has an attribute `head_names`: the names of the
-    modules, as `InceptionV3` has. Wrapped models (by `torch.compile`, `DistributedDataParallel`,
-    `AveragedModel`, ...) have the roles of the model inside, under the names of the wrapper.
+    modules, as `InceptionV3` has; none where the output is tied to the embedding, as in `CharGPT`.
+    Where these rules are wrong, such as for a position table that is a bare `nn.Parameter`, it has
+    an attribute `parameter_roles`, a mapping from names of parameters to roles. Wrapped models (by
+    `torch.compile`, `DistributedDataParallel`, `AveragedModel`, ...) have the roles of the model
+    inside, under the names of the wrapper.
 
     Args:
         model: One of this package's networks, or any other.
@@ -88,4 +95,7 @@ def roles(model: nn.Module) -> dict[str, Role]:
     else:
         layers = [_find_layer(inner, path) for path in declared]
         heads = [name for name in weights if any(owners[name] is layer for layer in layers)]
-    return {name: "head" if name in heads else role for name, role in result.items()}
+    result |= dict.fromkeys(heads, "head")
+    own = getattr(inner, "parameter_roles", {})
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return result | {names[id(inner.get_parameter(name))]: role for name, role in own.items()}
