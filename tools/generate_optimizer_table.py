@@ -52,7 +52,7 @@ torch {torch}: the objective of `two_d_branin` after one epoch (it starts at {st
 test accuracy of `fmnist_logreg` after {steps} steps on the real images. The learning rates were not
 tuned: the runs show that an optimizer works, not how good it is.
 
-| optimizer | closure calls a step | state bytes a parameter | evaluates at | findings \
+| optimizer | closure calls per step | state bytes per parameter | evaluates at | findings \
 | lr | branin | lr | fmnist_logreg |
 | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |
 """
@@ -66,14 +66,14 @@ def row(name: str, folder: Path, data: Path) -> str:
     config = RunConfig(problem="two_d_branin", optimizer=name, hyperparams={"lr": rates[0]})
     hyperparams = resolve_config(config).hyperparams
     found = {f.name: f for f in check_optimizer(name, hyperparams)}
-    wrong = "; ".join(f"{f.name}: {f.sentence}" for f in found.values() if f.verdict == "no")
+    wrong = "; ".join(f"{f.name}: {f.message}" for f in found.values() if f.state == "no")
     branin = ending("two_d_branin", name, rates[0], folder, data, epochs=1)
     logreg = ending("fmnist_logreg", name, rates[1], folder, data, steps=STEPS)
     cells = [
         f"`{name}`",
-        found["closure"].sentence.split()[0],
-        found["memory"].sentence.split()[0],
-        "other weights" if "other weights" in found["modes"].sentence else "its weights",
+        found["closure"].message.split()[0],
+        found["memory"].message.split()[0],
+        "other weights" if "other weights" in found["modes"].message else "its weights",
         wrong or "none",
         f"{rates[0]:g}",
         f"{branin['objective']:.3f}",

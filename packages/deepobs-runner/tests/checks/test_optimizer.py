@@ -22,16 +22,16 @@ def findings_of(name, **hyperparams):
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_torch_optimizer(name):
     found = findings_of(name, lr=RATES.get(name, 0.01))
-    refused = {f.name for f in found.values() if f.verdict == "no"}
+    refused = {f.name for f in found.values() if f.state == "no"}
     assert refused == KNOWN_LIMITS.get(name, set()), found
 
 
 def test_facts_of_adam_and_lbfgs():
     adam = findings_of("Adam", lr=0.01)
-    assert adam["closure"].sentence == "1 calls a step, 0 of them without gradient"
-    assert adam["memory"].sentence.startswith("8.")  # two float32 moments, a step count each
+    assert adam["closure"].message == "1 calls per step, 0 of them without gradient"
+    assert adam["memory"].message.startswith("8.")  # two float32 moments, a step count each
     lbfgs = findings_of("LBFGS", lr=0.5, max_iter=4)
-    assert float(lbfgs["closure"].sentence.split()[0]) > 1
+    assert float(lbfgs["closure"].message.split()[0]) > 1
 
 
 BAD = """
@@ -97,4 +97,4 @@ def test_faults_are_found(name, refused, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine_bad", raising=False)
     found = findings_of(f"mine_bad:{name}", lr=0.1)
-    assert {f.name for f in found.values() if f.verdict == "no"} == refused
+    assert {f.name for f in found.values() if f.state == "no"} == refused

@@ -9,7 +9,7 @@ def test_an_optimizer_of_torch(capsys):
     assert main(["check", "Adam", "lr=0.01"]) == 0
     printed = capsys.readouterr().out
     assert "a resumed run equals an uninterrupted one" in printed
-    assert "bytes of state a parameter" in printed
+    assert "bytes of state per parameter" in printed
 
 
 def test_an_optimizer_with_a_fault(tmp_path, capsys):

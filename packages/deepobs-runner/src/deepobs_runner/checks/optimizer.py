@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from deepobs_data import Batch
 from deepobs_problems import Problem
+from deepobs_runner.backend.memory import tensor_bytes
 from deepobs_runner.optimizers import MakeOptimizer, make_optimizer, set_mode, takes_model
 from deepobs_runner.seeds import generator, global_stream
+from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import on_cpu
 from deepobs_runner.training.closure import Closure
 
 STEPS = 5
-Verdict = Literal["ok", "no", "info"]
+State = Literal["ok", "no", "info"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,45 @@ class Finding:
 
     Attributes:
         name: of the check.
-        verdict: `ok`; `no` if a run with this optimizer may go wrong; `info` if it is a fact that
+        state: `ok`; `no` if a run with this optimizer may go wrong; `info` if it is a fact that
             is neither.
-        sentence: what was seen.
+        message: what was seen.
     """
 
     name: str
-    verdict: Verdict
-    sentence: str
+    state: State
+    message: str
+
+
+def check_optimizer(name: str, hyperparams: Mapping[str, Any]) -> list[Finding]:
+    """Return what an optimizer does, one finding per check; a check that raises is a `no`.
+
+    Args:
+        name: as on the command line.
+        hyperparams: its arguments, resolved.
+
+    Raises:
+        UsageError: there is no such optimizer.
+    """
+    make = make_optimizer(name, hyperparams, lambda model: model.parameters())
+    grouped = make_optimizer(name, hyperparams, _two_groups)
+    findings = []
+    for title, check in CHECKS.items():
+        in_groups = check is _parameter_groups
+        if in_groups and takes_model(name):  # it makes its groups itself
+            continue
+        try:
+            findings.append(Finding(title, *check(grouped if in_groups else make)))
+        except Exception as error:  # whatever the optimizer raises is the finding
+            raised = f"raised {type(error).__name__}: {first_line(error)}"
+            findings.append(Finding(title, "no", raised))
+    return findings
+
+
+def _two_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Return all parameters but the last layer's, and those at learning rate 0."""
+    parameters = list(model.parameters())
+    return [{"params": parameters[:4]}, {"params": parameters[4:], "lr": 0.0}]
 
 
 class CountingClosure:
@@ -45,8 +78,7 @@ class CountingClosure:
 
     def __init__(self, closure: Closure) -> None:
         self._closure = closure
-        self.calls = 0
-        self.forward_only = 0
+        self.calls = self.forward_only = 0
 
     def __call__(self, backward: bool = True, create_graph: bool = False) -> Tensor:
         """Call the closure."""
@@ -55,7 +87,7 @@ class CountingClosure:
         return self._closure(backward, create_graph)
 
 
-class Trial:
+class SmallTraining:
     """A small network in training with the optimizer under test.
 
     Args:
@@ -121,52 +153,8 @@ def _no_data(*_: Any, **__: Any) -> Any:
 SMALL_PROBLEM = Problem(name="conformance", data=_no_data, model=small_network)
 
 
-def check_optimizer(name: str, hyperparams: Mapping[str, Any]) -> list[Finding]:
-    """Return what an optimizer does, one finding a check; a check that raises is a `no`.
-
-    Args:
-        name: as on the command line.
-        hyperparams: its arguments, resolved.
-
-    Raises:
-        UsageError: there is no such optimizer.
-    """
-    make = make_optimizer(name, hyperparams, lambda model: model.parameters())
-    grouped = make_optimizer(name, hyperparams, _two_groups)
-    checks: list[tuple[str, Callable[[MakeOptimizer], Finding], MakeOptimizer]] = [
-        ("lowers the loss", _lowers_the_loss, make),
-        ("closure", _closure_use, make),
-        ("same twice", _repeatable, make),
-        ("state dict", _state_dict_round_trip, make),
-        ("checkpoint", _checkpoint_is_safe, make),
-        ("no gradient", _parameter_without_gradient, make),
-        ("learning rate", _learning_rate, make),
-        ("parameter groups", _parameter_groups, grouped),
-        ("bf16", _bf16, make),
-        ("modes", _modes, make),
-        ("memory", _memory, make),
-    ]
-    if takes_model(name):  # it makes its groups itself
-        checks = [check for check in checks if check[0] != "parameter groups"]
-    findings = []
-    for title, check, build in checks:
-        try:
-            findings.append(check(build))
-        except Exception as error:  # whatever the optimizer raises is the finding
-            first_line = next(iter(str(error).splitlines()), "")
-            sentence = f"raised {type(error).__name__}: {first_line}"
-            findings.append(Finding(title, "no", sentence))
-    return findings
-
-
-def _two_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Return all parameters but the last layer's, and those at learning rate 0."""
-    parameters = list(model.parameters())
-    return [{"params": parameters[:4]}, {"params": parameters[4:], "lr": 0.0}]
-
-
 def _same(one: list[Tensor], other: list[Tensor]) -> bool:
-    """Whether all tensors are equal, a NaN equal to a NaN."""
+    """Return whether all tensors are equal, a NaN equal to a NaN."""
     pairs = zip(one, other, strict=True)
     return all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in pairs)
 
@@ -175,136 +163,134 @@ def _same_numbers(one: list[float], other: list[float]) -> bool:
     return _same([torch.tensor(one)], [torch.tensor(other)])
 
 
-def _lowers_the_loss(make: MakeOptimizer) -> Finding:
-    objectives = Trial(make).steps(0, 4 * STEPS)
+Seen = tuple[State, str]
+
+
+def _lowers_the_loss(make: MakeOptimizer) -> Seen:
+    objectives = SmallTraining(make).steps(0, 4 * STEPS)
     first, last = objectives[0], sum(objectives[-STEPS:]) / STEPS
-    sentence = f"from {first:.3g} to {last:.3g} in {4 * STEPS} steps on a small network"
     if last != last:
-        sentence = f"the objective is NaN after {4 * STEPS} steps: diverged at these settings"
-    return Finding("lowers the loss", "ok" if last < first else "no", sentence)
+        return "no", f"the objective is NaN after {4 * STEPS} steps: diverged at these settings"
+    seen = f"from {first:.3g} to {last:.3g} in {4 * STEPS} steps on a small network"
+    return "ok" if last < first else "no", seen
 
 
-def _closure_use(make: MakeOptimizer) -> Finding:
-    trial = Trial(make)
-    trial.steps(0, STEPS)
-    calls, forward = trial.counted.calls / STEPS, trial.counted.forward_only / STEPS
-    sentence = f"{calls:g} calls a step, {forward:g} of them without gradient"
-    return Finding("closure", "info", sentence)
+def _closure_use(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make)
+    training.steps(0, STEPS)
+    calls, forward = training.counted.calls / STEPS, training.counted.forward_only / STEPS
+    return "info", f"{calls:g} calls per step, {forward:g} of them without gradient"
 
 
-def _repeatable(make: MakeOptimizer) -> Finding:
-    one, other = Trial(make), Trial(make)
+def _repeatable(make: MakeOptimizer) -> Seen:
+    one, other = SmallTraining(make), SmallTraining(make)
     equal = _same_numbers(one.steps(0, STEPS), other.steps(0, STEPS))
-    equal = equal and _same(one.weights(), other.weights())
-    sentence = "two runs with one seed are equal bit for bit"
-    if not equal:
-        sentence = "two runs with one seed differ: is there randomness without torch's generator?"
-    return Finding("same twice", "ok" if equal else "no", sentence)
+    if equal and _same(one.weights(), other.weights()):
+        return "ok", "two runs with one seed are equal bit for bit"
+    return "no", "two runs with one seed differ: is there randomness without torch's generator?"
 
 
-def _state_dict_round_trip(make: MakeOptimizer) -> Finding:
-    whole = Trial(make)
+def _state_dict_round_trip(make: MakeOptimizer) -> Seen:
+    whole = SmallTraining(make)
     whole.steps(0, STEPS)
     model, state = on_cpu(whole.model.state_dict()), on_cpu(whole.optimizer.state_dict())
     expected = whole.steps(STEPS, STEPS)
-    resumed = Trial(make, seed=1)
+    resumed = SmallTraining(make, seed=1)
     resumed.batch = whole.batch
     resumed.model.load_state_dict(model)
     resumed.optimizer.load_state_dict(state)
     equal = _same_numbers(resumed.steps(STEPS, STEPS), expected)
-    equal = equal and _same(whole.weights(), resumed.weights())
-    sentence = "a resumed run equals an uninterrupted one bit for bit"
-    if not equal:
-        sentence = "a resumed run differs: something the steps depend on is not in state_dict()"
-    return Finding("state dict", "ok" if equal else "no", sentence)
+    if equal and _same(whole.weights(), resumed.weights()):
+        return "ok", "a resumed run equals an uninterrupted one bit for bit"
+    return "no", "a resumed run differs: something the steps depend on is not in state_dict()"
 
 
-def _checkpoint_is_safe(make: MakeOptimizer) -> Finding:
-    trial = Trial(make)
-    trial.steps(0, STEPS)
+def _checkpoint_is_safe(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make)
+    training.steps(0, STEPS)
     file = io.BytesIO()
-    torch.save(on_cpu(trial.optimizer.state_dict()), file)
+    torch.save(on_cpu(training.optimizer.state_dict()), file)
     file.seek(0)
     torch.load(file, weights_only=True)
-    return Finding("checkpoint", "ok", "its state loads with weights_only=True")
+    return "ok", "its state loads with weights_only=True"
 
 
-def _parameter_without_gradient(make: MakeOptimizer) -> Finding:
+def _parameter_without_gradient(make: MakeOptimizer) -> Seen:
     unused = nn.Parameter(torch.ones(4, 3))
-    Trial(make, unused=unused).steps(0, STEPS)
+    SmallTraining(make, unused=unused).steps(0, STEPS)
     if torch.equal(unused.detach(), torch.ones(4, 3)):
-        return Finding("no gradient", "ok", "parameters without a gradient are left as they are")
-    return Finding("no gradient", "info", "parameters without a gradient are changed")
+        return "ok", "parameters without a gradient are left as they are"
+    return "info", "parameters without a gradient are changed"
 
 
-def _learning_rate(make: MakeOptimizer) -> Finding:
-    trial = Trial(make)
-    groups = trial.optimizer.param_groups
+def _learning_rate(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make)
+    groups = training.optimizer.param_groups
     if any(group.get("lr") is None for group in groups):
-        return Finding("learning rate", "info", "a group has no lr: schedules do not apply")
+        return "info", "a group has no lr: schedules do not apply"
     for group in groups:
         group["lr"] = 0.0 * group["lr"]
-    before = trial.weights()
-    trial.steps(0, 1)
-    if not _same(before, trial.weights()):
-        return Finding("learning rate", "no", "weights move at lr 0: schedules do not apply")
-    return Finding("learning rate", "ok", "is read from the group in every step")
+    before = training.weights()
+    training.steps(0, 1)
+    if not _same(before, training.weights()):
+        return "no", "weights move at lr 0: schedules do not apply"
+    return "ok", "is read from the group in every step"
 
 
-def _parameter_groups(make_grouped: MakeOptimizer) -> Finding:
-    trial = Trial(make_grouped)
-    before = trial.weights()
-    trial.steps(0, 1)
-    moved = [not torch.equal(a, b) for a, b in zip(before, trial.weights(), strict=True)]
+def _parameter_groups(make_grouped: MakeOptimizer) -> Seen:
+    training = SmallTraining(make_grouped)
+    before = training.weights()
+    training.steps(0, 1)
+    moved = [not torch.equal(a, b) for a, b in zip(before, training.weights(), strict=True)]
     if moved[0] and not any(moved[4:]):
-        return Finding("parameter groups", "ok", "each group is stepped at its own rate")
-    return Finding("parameter groups", "no", "a group with lr 0 moves, or one with a rate does not")
+        return "ok", "each group is stepped at its own learning rate"
+    return "no", "a group with lr 0 moves, or one with another lr does not"
 
 
-def _bf16(make: MakeOptimizer) -> Finding:
-    trial = Trial(make, dtype=torch.bfloat16)
-    before = trial.weights()
-    trial.steps(0, STEPS)
-    finite = all(bool(weight.isfinite().all()) for weight in trial.weights())
-    if not finite:
-        return Finding("bf16", "no", "weights in bfloat16 become infinite or NaN")
-    if _same(before, trial.weights()):
-        return Finding("bf16", "info", "weights in bfloat16 do not move: the steps are too small")
-    return Finding("bf16", "ok", "steps on weights in bfloat16")
+def _bf16(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make, dtype=torch.bfloat16)
+    before = training.weights()
+    training.steps(0, STEPS)
+    if not all(bool(weight.isfinite().all()) for weight in training.weights()):
+        return "no", "weights in bfloat16 become infinite or NaN"
+    if _same(before, training.weights()):
+        return "info", "weights in bfloat16 do not move: the steps are too small"
+    return "ok", "steps on weights in bfloat16"
 
 
-def _modes(make: MakeOptimizer) -> Finding:
-    trial = Trial(make)
-    trial.steps(0, STEPS)
-    before = trial.weights()
-    if not set_mode(trial.optimizer, training=False):
-        return Finding("modes", "info", "evaluates at the weights it trains")
-    exchanged = not _same(before, trial.weights())
-    set_mode(trial.optimizer, training=True)
-    close = all(
-        torch.allclose(a, b, rtol=1e-4, atol=1e-6)
-        for a, b in zip(before, trial.weights(), strict=True)
-    )
-    if not close:
-        return Finding("modes", "no", "eval() and train() do not bring the weights back")
+def _modes(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make)
+    training.steps(0, STEPS)
+    before = training.weights()
+    if not set_mode(training.optimizer, training=False):
+        return "info", "evaluates at the weights it trains"
+    exchanged = not _same(before, training.weights())
+    set_mode(training.optimizer, training=True)
+    pairs = zip(before, training.weights(), strict=True)
+    if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs):
+        return "no", "eval() and train() do not bring the weights back"
     where = "other weights" if exchanged else "the same weights"
-    return Finding("modes", "info", f"has train() and eval(), evaluates at {where}")
+    return "info", f"has train() and eval(), evaluates at {where}"
 
 
-def _memory(make: MakeOptimizer) -> Finding:
-    trial = Trial(make)
-    trial.steps(0, STEPS)
-    parameters = sum(p.numel() for p in trial.model.parameters())
-    per_parameter = _bytes_in(trial.optimizer.state_dict()) / parameters
-    sentence = f"{per_parameter:.1f} bytes of state a parameter ({parameters} parameters)"
-    return Finding("memory", "info", sentence)
+def _memory(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make)
+    training.steps(0, STEPS)
+    parameters = sum(p.numel() for p in training.model.parameters())
+    per_parameter = tensor_bytes(training.optimizer.state_dict()) / parameters
+    return "info", f"{per_parameter:.1f} bytes of state per parameter ({parameters} parameters)"
 
 
-def _bytes_in(state: Any) -> int:
-    if isinstance(state, Tensor):
-        return state.numel() * state.element_size()
-    if isinstance(state, dict):
-        return sum(_bytes_in(value) for value in state.values())
-    if isinstance(state, list | tuple):
-        return sum(_bytes_in(value) for value in state)
-    return 0
+CHECKS: Mapping[str, Callable[[MakeOptimizer], Seen]] = {
+    "lowers the loss": _lowers_the_loss,
+    "closure": _closure_use,
+    "same twice": _repeatable,
+    "state dict": _state_dict_round_trip,
+    "checkpoint": _checkpoint_is_safe,
+    "no gradient": _parameter_without_gradient,
+    "learning rate": _learning_rate,
+    "parameter groups": _parameter_groups,
+    "bf16": _bf16,
+    "modes": _modes,
+    "memory": _memory,
+}

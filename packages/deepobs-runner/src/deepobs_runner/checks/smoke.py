@@ -19,10 +19,10 @@ from deepobs_runner.training.loop import load_data, train
 SECONDS = 10.0
 STEPS = 2
 ROWS = 4
-"""Examples of a batch, and of each split that is evaluated: enough to run all code there is."""
+"""Examples of a batch, and of each split that is evaluated: enough to run all code."""
 
 MOST_PARAMETERS = 20_000_000
-"""Larger networks are left out: one alone may take all the time there is."""
+"""Larger networks are left out: one alone may take all the time."""
 
 COSTS = ("cheap", "medium", "expensive")
 """Tags of the catalog."""
@@ -30,7 +30,7 @@ COSTS = ("cheap", "medium", "expensive")
 
 @dataclass(frozen=True, kw_only=True)
 class Smoke:
-    """What became of a problem.
+    """The outcome of a problem.
 
     Attributes:
         problem: its name.
@@ -46,7 +46,7 @@ class Smoke:
 
 
 def candidates() -> tuple[list[Problem], list[Smoke]]:
-    """Return the problems of the catalog to try, cheapest first, and those that are too large."""
+    """Return the problems of the catalog to train, cheapest first, and those that are too large."""
     rows = shipped_rows() or catalog_rows()
     rows.sort(key=lambda row: (_cost(row["tags"]), row["parameters"]))
     small = [CATALOG[row["problem"]] for row in rows if row["parameters"] <= MOST_PARAMETERS]
@@ -73,7 +73,7 @@ def smoke_test(
     seconds: float = SECONDS,
     on_end: Callable[[Smoke], object] = lambda smoke: None,
 ) -> list[Smoke]:
-    """Train a few SGD steps of each problem and evaluate them; return what became of each.
+    """Train a few SGD steps of each problem and evaluate them; return the outcomes.
 
     A problem is begun if it would be done in time, were it as slow as the slowest so far.
 

@@ -45,10 +45,10 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     table = Table("check", "", "what was seen", title=arguments.subject)
     for finding in findings:
-        mark = "" if finding.verdict == "info" else finding.verdict
-        table.add_row(finding.name, mark, finding.sentence, style=STYLES[finding.verdict])
+        mark = "" if finding.state == "info" else finding.state
+        table.add_row(finding.name, mark, finding.message, style=STYLES[finding.state])
     make_console().print(table)
-    return int(any(finding.verdict == "no" for finding in findings))
+    return int(any(finding.state == "no" for finding in findings))
 
 
 def is_problem(subject: str) -> bool:
