@@ -9,7 +9,7 @@ from deepobs_runner.analysis import candidates, first_epochs, tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.comparison import compare_paired, judge, target_of
 from deepobs_runner.report.data import make_study
-from deepobs_runner.report.tables.registry import TABLES
+from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.baselines import (
     all_results,
     baseline_results,
@@ -96,7 +96,7 @@ def test_two_files_of_one_name_stay_two(paths, names):
     runs = [run_of(path, content=f"{c}-o") for path, c in zip(paths, contents, strict=True)]
     assert {setting.problem for setting in settings_of(runs)} == names
     assert set(make_study(runs).problems) == names
-    assert {row["problem"] for row in TABLES["final"](make_study(runs)).rows} == names
+    assert {row["problem"] for row in TABLES.load("final")(make_study(runs)).rows} == names
     runs = [
         run_of(optimizer=path, content=f"p-{c}") for path, c in zip(paths, contents, strict=True)
     ]
