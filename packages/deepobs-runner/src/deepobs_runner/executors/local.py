@@ -1,7 +1,7 @@
-"""Many runs: one after another here, or in several local worker processes.
+"""Many runs: one after another in this process, or in several worker processes.
 
-A worker that dies, killed by the kernel for instance, costs the run it was at; a new one takes its
-place. `sys.argv` is not read, so this works in notebooks, too.
+A worker that dies, killed by the kernel for instance, costs its run; a new one takes its place.
+`sys.argv` is not read, so this works in notebooks, too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
+
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig, Vectorize
@@ -26,11 +28,10 @@ from deepobs_runner.executors.vectorized.batching import run_together
 from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.outcome import Outcome, attempt
-from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, pass_on
-from deepobs_runner.training.record import Record
+from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, reported
 
 SECONDS_TO_STOP = 20.0
-"""What a worker gets to store what it has when all is interrupted, before it is killed."""
+"""After an interrupt a worker gets so long to store what it has, before it is killed."""
 
 
 def run_all(
@@ -43,7 +44,7 @@ def run_all(
     vectorize: Vectorize = "off",
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Outcome]:
-    """Run resolved configurations; return what became of each, in the order of `configs`.
+    """Run resolved configurations; return their outcomes, in the order of `configs`.
 
     A configuration that is given twice is run once.
 
@@ -94,7 +95,7 @@ def run_all(
 
 
 def threads_per_worker(jobs: int, cores: int | None = None) -> int:
-    """Return how many threads each of `jobs` workers may use.
+    """Return the number of threads of each of `jobs` workers.
 
     >>> threads_per_worker(3, cores=8)
     2
@@ -116,14 +117,8 @@ def spread_devices(device: str, worker: int, accelerators: int) -> str:
 def _run_here(
     config: RunConfig, execution: Execution, force: bool, reporter: Reporter, group: ProcessGroup
 ) -> Outcome:
-    def record(record: Record) -> None:
-        pass_on(reporter, config.id, record)
-
-    reporter.start(config.id, label_run(config), evaluations_of(config))
-    try:
-        return attempt(config, execution, on_record=record, force=force, group=group)
-    finally:
-        reporter.finish(config.id)
+    with reported(reporter, config) as tell:
+        return attempt(config, execution, on_record=tell, force=force, group=group)
 
 
 class _Pool:
@@ -139,16 +134,16 @@ class _Pool:
     ) -> None:
         self._execution, self._force, self._reporter = execution, force, reporter
         self._queue = deque(configs)
-        self._locked: deque[RunConfig] = deque()  # to be tried once more at the end
-        self._tried: set[str] = set()
+        self._locked: deque[RunConfig] = deque()  # repeated once at the end
+        self._repeated: set[str] = set()
         self._outcomes: dict[str, Outcome] = {}
         self._total = len(self._queue)
         self._threads = threads_per_worker(jobs)
         self._jobs = jobs
-        self._said: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers: dict[int, WorkerProcess] = {}
-        self._started_in_vain = 0
-        self._accelerators = _count_accelerators() if execution.device == "auto" else 0
+        self._failed_starts = 0
+        self._accelerators = torch.cuda.device_count() if execution.device == "auto" else 0
 
     def __enter__(self) -> _Pool:
         for number in range(self._jobs):
@@ -166,16 +161,16 @@ class _Pool:
             worker.close()
 
     def _start(self, number: int) -> None:
-        self._workers[number] = WorkerProcess(number, self._threads, self._said)
+        self._workers[number] = WorkerProcess(number, self._threads, self._events)
 
     def outcomes(self) -> dict[str, Outcome]:
         """Return the outcome of every run, by id, when there is one for each."""
         while len(self._outcomes) < self._total:
-            worker, event = self._said.get()
+            worker, event = self._events.get()
             if event is None:
-                self._bury(worker)
+                self._replace(worker)
             elif event["event"] == "ready":
-                worker.ready, self._started_in_vain = True, 0
+                worker.ready, self._failed_starts = True, 0
                 self._hand_out(worker)
             elif event["event"] == "record":
                 self._reporter.record(
@@ -195,42 +190,36 @@ class _Pool:
         device = spread_devices(self._execution.device, worker.number, self._accelerators)
         self._reporter.start(config.id, label_run(config), evaluations_of(config))
         execution = replace(self._execution, device=device)
-        worker.tell({"config": config, "execution": execution, "force": self._force})
+        worker.send({"config": config, "execution": execution, "force": self._force})
 
     def _end(self, worker: WorkerProcess, status: Any, message: str) -> None:
         config, worker.config = worker.config, None
         if config is None:
             return
         self._reporter.finish(config.id)
-        text = worker.take_text().strip()
+        text = worker.take_output().strip()
         if text:
             print(text, file=sys.stderr)
-        if status == "locked" and config.id not in self._tried:
-            self._tried.add(config.id)
+        if status == "locked" and config.id not in self._repeated:
+            self._repeated.add(config.id)
             self._locked.append(config)
             return
         self._outcomes[config.id] = Outcome(config=config, status=status, message=message)
 
-    def _bury(self, worker: WorkerProcess) -> None:
-        """Note what a dead worker was at, and start another if there is something left to do."""
+    def _replace(self, worker: WorkerProcess) -> None:
+        """Note the outcome of a dead worker's run, and start another while runs are left."""
         end = worker.describe_end()
-        text = worker.take_text().strip()
+        text = worker.take_output().strip()
         worker.close()
         if worker.config is not None:
             message = f"{text}\n{end[0].upper()}{end[1:]}; run it again to repeat it."
             self._end(worker, "killed", message.strip())
         elif not worker.ready:
-            self._started_in_vain += 1
-            if self._started_in_vain > 2 * self._jobs:
+            self._failed_starts += 1
+            if self._failed_starts > 2 * self._jobs:
                 raise UsageError(f"No worker process can be started: {end}. {text}")
         if self._queue or self._locked:
             self._start(worker.number)
-
-
-def _count_accelerators() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _make(options: ExecutorOptions, group: ProcessGroup | None) -> Execute:

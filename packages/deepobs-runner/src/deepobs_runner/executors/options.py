@@ -80,7 +80,7 @@ class ExecutorOptions:
         return self.cpus_per_run or 1
 
     @property
-    def attempts_again(self) -> int:
+    def max_retries(self) -> int:
         """How often a lost run is resumed."""
         return RETRIES if self.retries is None else self.retries
 

@@ -1,7 +1,7 @@
 """Runs as tasks of a Ray cluster.
 
-Ray places them by CPUs and (parts of) GPUs, and gives those of a lost node to another. A run that
-is taken up again goes on from its checkpoint.
+Ray places them by CPUs and (parts of) GPUs, and gives those of a lost node to another, which
+resumes them from their checkpoints.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deepobs_runner.executors.local import SECONDS_TO_STOP
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import Execute, ExecutorKind
 from deepobs_runner.executors.remote import (
-    Follower,
+    ProgressWatcher,
     Task,
     make_tasks,
     perform,
@@ -60,18 +60,18 @@ def run_on_ray(
     if not tasks:
         return []
     check_writable(execution.out)
-    follower = Follower(tasks, reporter or Silent())
+    watcher = ProgressWatcher(tasks, reporter or Silent())
     with terminable(), _connected(options) as ray, _meeting_point(execution.out) as folder:
         _check_resources(ray.nodes(), options, execution.device)
         remote = ray.remote(_perform_on_ray).options(
             num_cpus=options.threads,
             num_gpus=options.gpus_per_run or 0,
-            max_retries=options.attempts_again,
+            max_retries=options.max_retries,
             runtime_env={"env_vars": worker_environment(options.threads)},
         )
         with terminable():  # Ray has put a handler of its own in the place of the first
             pending = {remote.remote(task, folder): task for task in tasks}
-            outcomes = _wait(ray, pending, options, follower)
+            outcomes = _wait(ray, pending, options, watcher)
     return [outcomes[task.config.id] for task in tasks]
 
 
@@ -80,7 +80,8 @@ def _perform_on_ray(task: Task, folder: Path) -> Outcome:
 
     Args:
         task: the run.
-        folder: in the folder of results, where an attempt leaves its mark for the next.
+        folder: in the folder of results; a task leaves a mark there, so that the next one of the
+            same run resumes it.
     """
     if not folder.is_dir():
         return Outcome(
@@ -170,7 +171,7 @@ def _check_resources(
 
 
 def _wait(
-    ray: Any, pending: dict[Any, Task], options: ExecutorOptions, follower: Follower
+    ray: Any, pending: dict[Any, Task], options: ExecutorOptions, watcher: ProgressWatcher
 ) -> dict[str, Outcome]:
     """Return the outcome of every task, by id; on Ctrl-C stop all, then raise it."""
     outcomes = {}
@@ -179,9 +180,9 @@ def _wait(
             ready, _ = ray.wait(list(pending), timeout=SECONDS_BETWEEN_LOOKS)
             for reference in ready:
                 task = pending.pop(reference)
-                outcome = follower.end(_outcome_of(ray, reference, task, options))
+                outcome = watcher.end(_outcome_of(ray, reference, task, options))
                 outcomes[task.config.id] = outcome
-            follower.look()
+            watcher.update()
     except BaseException:
         for reference in pending:
             ray.cancel(reference)  # a KeyboardInterrupt in the worker, which stores what it has
@@ -197,7 +198,7 @@ def _outcome_of(ray: Any, reference: Any, task: Task, options: ExecutorOptions) 
         return Outcome(config=task.config, status="failed", message=str(error))
     except ray.exceptions.RayError as error:
         message = (
-            f"{error}\nIts worker was lost {options.attempts_again + 1} times; run it again to "
+            f"{error}\nIts worker was lost {options.max_retries + 1} times; run it again to "
             "repeat it."
         )
         return Outcome(config=task.config, status="killed", message=message)

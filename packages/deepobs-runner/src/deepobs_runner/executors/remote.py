@@ -1,4 +1,4 @@
-"""What a worker on a node does with a run, and how the parent follows it.
+"""What a worker on a node does with a run, and how the parent watches its progress.
 
 Parent and workers share the folder of the results and nothing else: a run's progress is read from
 its result file.
@@ -31,8 +31,8 @@ from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_o
 from deepobs_runner.runs.run import finished_result
 
 SECONDS_FOR_A_LOCK = 120.0
-"""How long a run that is taken up again waits for the lock of its lost worker. An NFS 4 server
-frees the locks of a client that is gone after its lease, by default 90 s."""
+"""How long a resumed run waits for the lock of its lost worker. An NFS 4 server frees the locks of
+a client that is gone after its lease, by default 90 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,8 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
 
     Args:
         task: the run.
-        again: an earlier worker was lost or cut off at it. It is gone on with from its checkpoint,
-            and if the lock of that worker is still held, it is waited for.
+        again: an earlier worker was lost or cut off. The run is resumed from its checkpoint; if
+            that worker's lock is still held, this one waits for it.
     """
     keep_memory()
     execution, force = task.execution, task.force
@@ -120,8 +120,8 @@ def _is_of_python(path: Path) -> bool:
     return zipped or any(folder in (path, *path.parents) for folder in own)
 
 
-class Follower:
-    """Tells a reporter what the result files say of runs that are under way elsewhere.
+class ProgressWatcher:
+    """Tells a reporter the progress of runs elsewhere, from their result files.
 
     Args:
         tasks: that are about to begin; a result that is there now is an earlier attempt's.
@@ -132,12 +132,12 @@ class Follower:
         self._tasks = {task.config.id: task for task in tasks}
         self._reporter = reporter
         self._read = {name: _changed(task) for name, task in self._tasks.items()}
-        self._told: dict[str, int] = {}  # the last epoch that was told, of runs that have begun
+        self._last: dict[str, int] = {}  # the last epoch that was told, of runs that have begun
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Tell what has happened since the last time."""
         for name in self._tasks:
-            self._tell_news(name)
+            self._update(name)
 
     def end(self, outcome: Outcome) -> Outcome:
         """Tell the end of a run; keep a failure that its node could not write down.
@@ -146,7 +146,7 @@ class Follower:
             The outcome; `failed` if the result is not in the shared folder.
         """
         name = outcome.config.id
-        self._tell_news(name)
+        self._update(name)
         self._begin(name)
         self._reporter.finish(name)
         task = self._tasks.pop(name)
@@ -162,22 +162,22 @@ class Follower:
         return outcome
 
     def _begin(self, name: str) -> None:
-        if name not in self._told:
+        if name not in self._last:
             config = self._tasks[name].config
-            self._told[name] = -1
+            self._last[name] = -1
             self._reporter.start(name, label_run(config), evaluations_of(config))
 
-    def _tell_news(self, name: str) -> None:
+    def _update(self, name: str) -> None:
         task = self._tasks[name]
         changed = _changed(task)
         if changed is None or changed == self._read[name]:
             return
         self._read[name] = changed
         self._begin(name)
-        with suppress(UsageError):  # a damaged file is said by who needs it
+        with suppress(UsageError):  # who needs the file reports the damage
             for record in load_result(result_path(task.config, task.execution.out)).records:
-                if record["epoch"] > self._told[name]:
-                    self._told[name] = record["epoch"]
+                if record["epoch"] > self._last[name]:
+                    self._last[name] = record["epoch"]
                     seconds = sum(record["clocks"].values())
                     metrics = _as_numbers(record["metrics"])
                     epoch = epochs_reached(

@@ -25,7 +25,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import Execute, ExecutorKind
 from deepobs_runner.executors.remote import (
-    Follower,
+    ProgressWatcher,
     Task,
     make_tasks,
     perform,
@@ -234,19 +234,19 @@ def run_on_slurm(
     """
     execution = execution or Execution()
     tasks = make_tasks(configs, execution, force=force, threads=options.threads)
-    follower = Follower(tasks, reporter or Silent())
+    watcher = ProgressWatcher(tasks, reporter or Silent())
     outcomes: dict[str, Outcome] = {}
     todo = [Job(task=task) for task in tasks]
     with terminable():
-        for left in reversed(range(options.attempts_again + 1)):
+        for left in reversed(range(options.max_retries + 1)):
             jobs = _submit(todo, execution.out.absolute() / "slurm", options)
             todo = []
-            for job, outcome in _wait(jobs, options, follower):
+            for job, outcome in _wait(jobs, options, watcher):
                 if outcome is None and left:
                     todo.append(replace(job, again=True))
                     continue
                 outcome = outcome or _lost(job, options)
-                outcomes[outcome.config.id] = follower.end(outcome)
+                outcomes[outcome.config.id] = watcher.end(outcome)
             if not todo:
                 break
     return [outcomes[task.config.id] for task in tasks]
@@ -265,7 +265,7 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
     import submitit
 
     cluster = _cluster(options)
-    limits = {} if cluster == "debug" else {f"{cluster}_max_num_timeout": options.attempts_again}
+    limits = {} if cluster == "debug" else {f"{cluster}_max_num_timeout": options.max_retries}
     handles: list[Any] = []
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **limits)
@@ -286,7 +286,7 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
 
 
 def _wait(
-    jobs: Sequence[tuple[Job, Any]], options: ExecutorOptions, follower: Follower
+    jobs: Sequence[tuple[Job, Any]], options: ExecutorOptions, watcher: ProgressWatcher
 ) -> Iterator[tuple[Job, Outcome | None]]:
     """Yield every job with its outcome as it ends; None if it was lost without a word."""
     pending = list(jobs)
@@ -298,7 +298,7 @@ def _wait(
                 if handle.done():
                     pending.remove(pair)
                     yield job, _outcome_of(job, handle)
-            follower.look()
+            watcher.update()
             time.sleep(pause if pending else 0.0)
     except BaseException:  # Ctrl-C, above all
         _cancel([handle for _, handle in pending])
@@ -332,7 +332,7 @@ def _lost(job: Job, options: ExecutorOptions) -> Outcome:
     return Outcome(
         config=job.task.config,
         status="killed",
-        message=f"Its job was lost {options.attempts_again + 1} times without a word (see "
+        message=f"Its job was lost {options.max_retries + 1} times without a word (see "
         f"{job.task.execution.out / 'slurm'}); go on from its checkpoint with --resume.",
     )
 

@@ -1,4 +1,4 @@
-"""A worker process of `jobs`, from both sides: what it does, and how its parent sees it.
+"""A worker process of `--jobs`, from both sides: what it does, and how its parent sees it.
 
 Commands come pickled from the parent on standard input, events go back as JSON lines on what was
 standard output. What the user's code prints goes to standard error.
@@ -98,18 +98,18 @@ def _listen(source: IO[bytes], commands: queue.SimpleQueue[Mapping[str, Any]]) -
             os._exit(0)
 
 
-TEXT_KEPT = 20_000
+OUTPUT_KEPT = 20_000
 """Characters of what a worker prints that are kept until the run ends."""
 
 
 class WorkerProcess:
-    """A process, what it was told to run, and threads that read what it says."""
+    """A worker process, its current run, and threads that read its events and output."""
 
-    def __init__(self, number: int, threads: int, said: queue.SimpleQueue[Any]) -> None:
+    def __init__(self, number: int, threads: int, events: queue.SimpleQueue[Any]) -> None:
         self.number = number
         self.config: RunConfig | None = None
         self.ready = False
-        self._text: deque[str] = deque(maxlen=TEXT_KEPT)
+        self._printed: deque[str] = deque(maxlen=OUTPUT_KEPT)
         given = os.environ.get("OMP_NUM_THREADS", "")
         threads = min(threads, int(given)) if given.isdecimal() and int(given) else threads
         environment = {
@@ -129,35 +129,35 @@ class WorkerProcess:
         self._output = cast(IO[bytes], self.process.stdout)
         self._errors = cast(IO[bytes], self.process.stderr)
         self._readers = [
-            threading.Thread(target=self._read_events, args=(said,), daemon=True),
-            threading.Thread(target=self._read_text, daemon=True),
+            threading.Thread(target=self._read_events, args=(events,), daemon=True),
+            threading.Thread(target=self._read_output, daemon=True),
         ]
         for reader in self._readers:
             reader.start()
-        self.tell({"path": sys.path, "threads": threads})
+        self.send({"path": sys.path, "threads": threads})
 
-    def tell(self, command: Any) -> None:
+    def send(self, command: Any) -> None:
         """Send a command; a process that is gone is noticed by its reader."""
         with suppress(OSError):
             pickle.dump(command, self._input)
             self._input.flush()
 
-    def _read_events(self, said: queue.SimpleQueue[Any]) -> None:
+    def _read_events(self, events: queue.SimpleQueue[Any]) -> None:
         for line in self._output:
             with suppress(ValueError):  # cut off when the process was killed
-                said.put((self, json.loads(line)))
-        said.put((self, None))
+                events.put((self, json.loads(line)))
+        events.put((self, None))
 
-    def _read_text(self) -> None:
+    def _read_output(self) -> None:
         for line in self._errors:
-            self._text.extend(line.decode(errors="replace"))
+            self._printed.extend(line.decode(errors="replace"))
 
-    def take_text(self) -> str:
+    def take_output(self) -> str:
         """Return what the process has printed since the last time."""
         taken = []
         with suppress(IndexError):
             while True:
-                taken.append(self._text.popleft())
+                taken.append(self._printed.popleft())
         return "".join(taken)
 
     def describe_end(self) -> str:

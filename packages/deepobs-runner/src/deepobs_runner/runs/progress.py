@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from rich.progress import (
 from rich.table import Column
 
 from deepobs_runner.config import RunConfig
+from deepobs_runner.results.labels import label_run
 
 if TYPE_CHECKING:
     from deepobs_runner.training.record import Record
@@ -60,6 +62,16 @@ def pass_on(reporter: Reporter, run: str, record: Record) -> None:
     """Tell a reporter about a record of training."""
     epoch = epochs_reached(record.epoch, record.steps, record.steps_per_epoch)
     reporter.record(run, epoch, record.metrics, sum(record.clocks.values()))
+
+
+@contextmanager
+def reported(reporter: Reporter, config: RunConfig) -> Iterator[Callable[[Record], None]]:
+    """Tell a reporter about a run that is made meanwhile; yield what takes its records."""
+    reporter.start(config.id, label_run(config), evaluations_of(config))
+    try:
+        yield partial(pass_on, reporter, config.id)
+    finally:
+        reporter.finish(config.id)
 
 
 def describe_metrics(metrics: Metrics) -> str:

@@ -13,11 +13,10 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
-from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import stored_result
 from deepobs_runner.runs.outcome import Outcome, attempt, survey
-from deepobs_runner.runs.progress import Metrics, Reporter, Silent, evaluations_of, pass_on
+from deepobs_runner.runs.progress import Metrics, Reporter, Silent, reported
 from deepobs_runner.training.record import Record
 from deepobs_runner.tuning.candidate import Candidate
 from deepobs_runner.tuning.ledger import Ledger
@@ -263,21 +262,17 @@ class _Tuner:
         return result if result is not None and result.ended else None
 
     def _run_pruned(self, trial: _Planned, sampler: PruningSampler, split: str) -> Outcome:
-        config = trial.config
+        with reported(self.reporter, trial.config) as tell:
 
-        def watch(record: Record) -> str | None:
-            pass_on(self.reporter, config.id, record)
-            metrics = record.metrics[split]
-            merit = metrics["accuracy"] if "accuracy" in metrics else -metrics["objective"]
-            if sampler.should_prune(record.epoch, merit):
-                return f"{PRUNED}Hyperband ended it after epoch {record.epoch}"
-            return None
+            def watch(record: Record) -> str | None:
+                tell(record)
+                metrics = record.metrics[split]
+                merit = metrics["accuracy"] if "accuracy" in metrics else -metrics["objective"]
+                if sampler.should_prune(record.epoch, merit):
+                    return f"{PRUNED}Hyperband ended it after epoch {record.epoch}"
+                return None
 
-        self.reporter.start(config.id, label_run(config), evaluations_of(config))
-        try:
-            return attempt(config, self.execution, on_record=watch)
-        finally:
-            self.reporter.finish(config.id)
+            return attempt(trial.config, self.execution, on_record=watch)
 
 
 class _Noting:
