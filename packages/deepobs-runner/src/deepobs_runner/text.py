@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 
 def count(number: float, noun: str) -> str:
@@ -55,3 +56,19 @@ def join(words: Sequence[str]) -> str:
     'a, b and c'
     """
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def file_names(problems: Iterable[str]) -> dict[str, str]:
+    """Return a name for the files of each problem: of `path/to/file.py:name` the name.
+
+    >>> file_names(["quadratic_deep", "a/mine.py:p", "b/mine.py:p"])
+    {'quadratic_deep': 'quadratic_deep', 'a/mine.py:p': 'p', 'b/mine.py:p': 'p-2'}
+    """
+    names: dict[str, str] = {}
+    for problem in problems:
+        short = re.sub(r"[^A-Za-z0-9_.]+", "_", problem.rpartition(":")[2])
+        number = 1
+        while (name := short if number == 1 else f"{short}-{number}") in names.values():
+            number += 1
+        names[problem] = name
+    return names

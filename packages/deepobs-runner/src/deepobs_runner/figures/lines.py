@@ -10,7 +10,8 @@ import numpy as np
 
 from deepobs_runner.analysis import Band, Metric
 from deepobs_runner.analysis.bootstrap import percent
-from deepobs_runner.figures.style import Look, mark
+from deepobs_runner.figures.axes import mark, set_limits
+from deepobs_runner.figures.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,18 +24,21 @@ SPLITS = {"train_eval": "Training", "valid": "Validation", "test": "Test"}
 MARKERS = 7
 """Markers along a line, about."""
 
-LOG_RATIO = 8.0
-"""An axis is logarithmic if its ends are further apart than this."""
-
 UNSEEN = 0.1
 """Share of the epochs, at the beginning, that does not decide which values are shown.
 
 Of the longest curve; of one that ends within it, of its own, lest it be hidden whole.
 """
 
+BEYOND = (
+    "The first tenth of the epochs, unless a run ends there, and what is worse than untrained may "
+    "lie beyond the edge;"
+)
+"""What curves may leave out, see `view_of`, for a caption."""
 
-class Drawn(NamedTuple):
-    """A curve and how it looks."""
+
+class Curve(NamedTuple):
+    """A band over the epochs, how it looks, and what it is called."""
 
     band: Band
     look: Look
@@ -69,14 +73,14 @@ def edges_of(band: Band, spread: Spread) -> tuple[np.ndarray, np.ndarray]:
     return band.mean - band.std, band.mean + band.std
 
 
-def draw_lines(axes: Axes, drawn: Sequence[Drawn], spread: Spread) -> list[Line2D]:
+def draw_lines(axes: Axes, curves: Sequence[Curve], spread: Spread) -> list[Line2D]:
     """Draw curves with their bands, choose the scale, and return the lines.
 
     A pale one has no band. A cross is where a line ends early: from there on its center is not
     finite, because runs diverged.
     """
     lines = []
-    for index, (band, look, label) in enumerate(drawn):
+    for index, (band, look, label) in enumerate(curves):
         center = center_of(band)
         step = max(1, len(center) // MARKERS)
         (line,) = axes.plot(
@@ -87,43 +91,47 @@ def draw_lines(axes: Axes, drawn: Sequence[Drawn], spread: Spread) -> list[Line2
             linewidth=4.5 if look.pale else None,
             alpha=0.3 if look.pale else 1.0,
             marker="" if look.pale else look.ink.marker,
-            markevery=(index * step // len(drawn), step),
+            markevery=(index * step // len(curves), step),
             zorder=2.0 if look.pale else 3.0,
             label=label,
         )
         lines.append(line)
-        if has_band(drawn[index], spread):
+        if has_band(curves[index], spread):
             low, high = edges_of(band, spread)
             axes.fill_between(
                 band.epochs, low, high, color=look.ink.color, alpha=0.2, linewidth=0, zorder=1.5
             )
-    set_view(axes, [entry.band for entry in drawn])
-    for entry in drawn:
-        _mark_end(axes, entry)
+    set_view(axes, [curve.band for curve in curves])
+    for curve in curves:
+        _mark_end(axes, curve)
     return lines
 
 
-def has_band(drawn: Drawn, spread: Spread) -> bool:
+def has_band(curve: Curve, spread: Spread) -> bool:
     """Whether a curve is drawn with its spread."""
-    return not drawn.look.pale and bool(np.isfinite(edges_of(drawn.band, spread)[0]).any())
+    return not curve.look.pale and bool(np.isfinite(edges_of(curve.band, spread)[0]).any())
 
 
-def describe(drawn: Sequence[Drawn], spread: Spread) -> str:
+def legend_title(curves: Sequence[Curve], spread: Spread) -> str:
     """Return what lines and bands mean, the title of their legend."""
-    band = drawn[0].band
+    band = curves[0].band
     center = "mean" if spread == "std" else band.center
-    if any(has_band(entry, spread) for entry in drawn):
+    if any(has_band(curve, spread) for curve in curves):
         text = (
             "mean ± standard deviation over seeds"
             if spread == "std"
             else f"{center} over seeds, {percent(band.level)} bootstrap interval where there are "
             "three"
         )
-    elif max(int(entry.band.runs.max()) for entry in drawn) < 2:
+    elif max(int(curve.band.runs.max()) for curve in curves) < 2:
         return "one seed: no band"
     else:
         text = f"{center} over seeds, no band"
-    return f"{text}; pale: baselines, {center} alone" if any(d.look.pale for d in drawn) else text
+    return (
+        f"{text}; pale: baselines, {center} alone"
+        if any(curve.look.pale for curve in curves)
+        else text
+    )
 
 
 def set_view(axes: Axes, bands: Sequence[Band]) -> None:
@@ -137,33 +145,8 @@ def set_view(axes: Axes, bands: Sequence[Band]) -> None:
     last = max(float(band.epochs[-1]) for band in bands)
     axes.set_xlim(0, last or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=last >= 1, steps=[1, 2, 2.5, 5, 10]))
-    view = view_of(bands)
-    if view is None:
-        return
-    low, high = view
-    if low > 0 and not bands[0].metric.higher_is_better and high / low > LOG_RATIO:
-        use_log_scale(axes)
-        margin = (high / low) ** 0.05
-        axes.set_ylim(low / margin, high * margin)
-        return
-    margin = 0.05 * (high - low)
-    axes.set_ylim(low - margin, high + margin)
-
-
-def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """Make an axis logarithmic."""
-    from matplotlib.ticker import NullLocator
-
-    from deepobs_runner.figures.ticks import LogNumbers
-
-    if which == "x":
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogNumbers())
-        axes.xaxis.set_minor_locator(NullLocator())
-    else:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogNumbers())
-        axes.yaxis.set_minor_formatter(LogNumbers(minor_thresholds=(1.5, 0.5)))
+    if (view := view_of(bands)) is not None:
+        set_limits(axes, *view, 0.05, log=not bands[0].metric.higher_is_better)
 
 
 def view_of(bands: Sequence[Band]) -> tuple[float, float] | None:
@@ -200,14 +183,14 @@ def _decide(band: Band, first: float) -> np.ndarray:
     return decide
 
 
-def _mark_end(axes: Axes, drawn: Drawn) -> None:
+def _mark_end(axes: Axes, curve: Curve) -> None:
     """Put a cross where a curve stops being finite, or at the edge where it was seen last."""
-    center = center_of(drawn.band)
+    center = center_of(curve.band)
     lost = np.flatnonzero(~np.isfinite(center))
     if not len(lost) or lost[0] == 0:
         return
     at = lost[0] - 1
     low, high = axes.get_ylim()
     value = min(max(center[at], low), high)
-    color = drawn.look.ink.color
-    mark(axes, [drawn.band.epochs[at]], [value], color, "x", markersize=5.0, label="_diverged")
+    color = curve.look.ink.color
+    mark(axes, [curve.band.epochs[at]], [value], color, "x", markersize=5.0, label="_diverged")

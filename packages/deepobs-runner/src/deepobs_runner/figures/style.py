@@ -1,20 +1,14 @@
-"""What all figures have in common: size, fonts, and the colour and marker of each optimizer."""
+"""What all figures have in common: sizes, fonts, and the colour and marker of each optimizer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
-from textwrap import fill
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from numpy.typing import ArrayLike
+from deepobs_runner.results.settings import Setting
 
 COLUMN = 3.3
 """Width of a column of a two-column paper, in inches."""
@@ -146,89 +140,18 @@ def looks_of(subjects: Sequence[Subject], palette: Palette | None = None) -> lis
     return looks
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, in inches, whose parts make room for each other."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+def looks_of_settings(
+    problems: Mapping[str, Sequence[Setting]], palette: Palette | None = None
+) -> dict[str, Look]:
+    """Return the look of each label.
 
-    engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
-    return Figure(figsize=(width, height), layout=engine)
-
-
-def dress(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> Axes:
-    """Give axes their labels and the look of all axes.
-
-    Ticks are made when a figure is drawn, so what they look like is not left to the settings.
+    Args:
+        problems: as `analysis.tuned_settings` returns them.
+        palette: of all figures shown together.
     """
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#000000", alpha=0.12, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", labelsize=SMALL, width=0.6, length=2.5, pad=2)
-    axes.tick_params(which="minor", length=1.5, width=0.4)
-    axes.set_xlabel(xlabel, labelpad=2)
-    axes.set_ylabel(ylabel, labelpad=3)
-    if title:
-        axes.set_title(title, pad=4)
-    return axes
-
-
-def mark(
-    axes: Axes,
-    x: ArrayLike,
-    y: ArrayLike,
-    color: str,
-    marker: str,
-    *,
-    zorder: float = 4.0,
-    **look: Any,
-) -> Line2D:
-    """Put markers that may stand over the edge of the panel, without room made for them."""
-    (line,) = axes.plot(
-        x, y, color=color, linestyle="none", marker=marker, clip_on=False, zorder=zorder, **look
-    )
-    line.set_in_layout(False)
-    return line
-
-
-class Legend(NamedTuple):
-    """A legend below the panels: what it takes, and what fits."""
-
-    labels: list[str]
-    columns: int
-    title: str
-    height: float
-
-    def draw(self, figure: Figure, handles: Sequence[Artist]) -> None:
-        """Put it below everything else."""
-        legend = figure.legend(
-            handles,
-            self.labels,
-            loc="outside lower center",
-            ncols=self.columns,
-            title=self.title or None,
-            frameon=False,
-            handlelength=HANDLE,  # shows the dashes
-            columnspacing=1.2,
-            borderaxespad=0.2,
-        )
-        legend.get_title().set_multialignment("center")
-
-
-HANDLE = 3.2
-"""Length of the sample of a line in a legend, in font sizes."""
-
-
-def legend_below(labels: Sequence[str], width: float, title: str = "") -> Legend:
-    """Return the legend of a figure of a width in inches, with long labels wrapped."""
-    letter = 0.6 * SMALL / 72  # inches, rather too wide
-    sample = (HANDLE + 2.5) * SMALL / 72
-    longest = max(map(len, labels), default=0)
-    columns = max(1, min(len(labels), 4, int(width / (longest * letter + sample))))
-    fits = int((width / columns - sample) / letter)
-    wrapped = [fill(label, max(fits, 10)) for label in labels]
-    if title:
-        title = fill(title, int(width / letter))
-    rows = [wrapped[i::columns] for i in range(columns)]
-    lines = max((sum(text.count("\n") + 1.3 for text in column) for column in rows), default=0)
-    height = (lines + 1.2 * (title.count("\n") + 1 if title else 0)) * SMALL * 1.2 / 72
-    return Legend(wrapped, columns, title, height)
+    subjects: dict[str, Subject] = {}
+    for listed in problems.values():
+        for setting in listed:
+            subject = Subject(setting.config.optimizer_id.name, setting.baseline)
+            subjects.setdefault(setting.optimizer, subject)
+    return dict(zip(subjects, looks_of(list(subjects.values()), palette), strict=True))

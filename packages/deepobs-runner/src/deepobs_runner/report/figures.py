@@ -35,7 +35,7 @@ def drawings(
 
     Args:
         study: results and who is compared.
-        kinds: some of `figures.KINDS`; None: all.
+        kinds: some of `figures.FIGURES`; None: all.
         metric: as for `figures.drawings`.
         import_code: as for `figures.drawings`.
         executor: as for `figures.drawings`.

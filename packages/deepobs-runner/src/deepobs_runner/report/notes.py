@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -180,19 +179,3 @@ def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
             "comparable with each other only."
         )
     return sentences
-
-
-def file_names(problems: Iterable[str]) -> dict[str, str]:
-    """Return a name for the files of each problem: of `path/to/file.py:name` the name.
-
-    >>> file_names(["quadratic_deep", "a/mine.py:p", "b/mine.py:p"])
-    {'quadratic_deep': 'quadratic_deep', 'a/mine.py:p': 'p', 'b/mine.py:p': 'p-2'}
-    """
-    names: dict[str, str] = {}
-    for problem in problems:
-        short = re.sub(r"[^A-Za-z0-9_.]+", "_", problem.rpartition(":")[2])
-        number = 1
-        while (name := short if number == 1 else f"{short}-{number}") in names.values():
-            number += 1
-        names[problem] = name
-    return names

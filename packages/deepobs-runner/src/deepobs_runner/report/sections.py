@@ -11,10 +11,10 @@ from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report.data import Study
 from deepobs_runner.report.methods import Methods, write_methods
-from deepobs_runner.report.notes import file_names, notes
+from deepobs_runner.report.notes import notes
 from deepobs_runner.report.table import Table, select
 from deepobs_runner.report.tables import TABLES
-from deepobs_runner.text import count, join
+from deepobs_runner.text import count, file_names, join
 
 OF_A_PROBLEM = (
     "final", "times", "speedup", "paired", "sensitivity", "tuning", "trials", "seeds",

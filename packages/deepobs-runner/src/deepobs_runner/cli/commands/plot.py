@@ -11,8 +11,7 @@ from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import add_comparison, add_import_code, add_problems, add_results
 from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.errors import UsageError
-
-FIGURES = ("comparison", "profile", "curves", "speed", "sensitivity", "tuning", "trajectory")
+from deepobs_runner.figures.kinds import FIGURES
 
 if TYPE_CHECKING:
     from deepobs_runner.figures import Drawing
@@ -26,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "docs/figures.md shows them all."
     )
     add_results(parser)
-    parser.add_argument("figure", choices=FIGURES, help="one of: %(choices)s", metavar="FIGURE")
+    parser.add_argument(
+        "figure", choices=FIGURES.names(), help="one of: %(choices)s", metavar="FIGURE"
+    )
     add_problems(parser, "only these; may be repeated")
     parser.add_argument("--metric", help="such as accuracy, of curves, sensitivity and tuning")
     parser.add_argument(

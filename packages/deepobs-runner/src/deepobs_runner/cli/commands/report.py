@@ -20,7 +20,7 @@ from deepobs_runner.text import count
 WORTH_A_POOL = 20
 """Runs from which on a pool of processes draws the figures."""
 
-DRAWING = ("deepobs_runner.figures", "matplotlib.backends.backend_pdf")
+DRAWING = ("deepobs_runner.figures.kinds.trajectory", "matplotlib.backends.backend_pdf")
 """Modules that each process of the pool needs."""
 
 

@@ -1,1 +1,19 @@
-"""The figures there are: a module for each kind, of its name."""
+"""The figures there are: a module for each kind, of its name, which defines its `FIGURE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from deepobs_runner.extensions import Extensions
+
+if TYPE_CHECKING:
+    from deepobs_runner.figures.gallery import Drawing, Material
+
+FIGURES: Extensions[Callable[[Material], Iterator[Drawing]]] = Extensions(
+    "figure",
+    "deepobs_runner.figures.kinds",
+    callable,
+    first=("comparison", "profile", "curves", "speed", "sensitivity", "tuning", "trajectory"),
+)
+"""Functions from the material of a report to drawings, in the order of a report."""

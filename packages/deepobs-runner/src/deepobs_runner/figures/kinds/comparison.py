@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
 from deepobs_runner.analysis import Metric, curve_band, optimizers_of
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
-from deepobs_runner.figures.style import (
-    COLUMN,
-    PAGE,
-    Look,
-    dress,
-    legend_below,
-    new_figure,
-    paper_style,
+from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
+from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.lines import (
+    BEYOND,
+    Curve,
+    draw_lines,
+    legend_title,
+    metric_at,
+    metric_title,
 )
-from deepobs_runner.figures.subjects import looks_of_settings
+from deepobs_runner.figures.style import COLUMN, PAGE, Look, looks_of_settings, paper_style
 from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
@@ -33,6 +34,25 @@ METRICS = tuple(
 
 PER_PAGE = 4
 """Problems side by side in one figure."""
+
+
+def comparisons(material: Material) -> Iterator[Drawing]:
+    """Yield a comparison of every four problems."""
+    names = list(material.tuned)
+    for start in range(0, len(names), PER_PAGE):
+        page = {problem: material.tuned[problem] for problem in names[start:][:PER_PAGE]}
+        yield draw(
+            "comparison",
+            f"Comparison on {', '.join(page)}",
+            "Each optimizer at its tuned setting: mean over seeds, and standard deviation (ddof 1) "
+            f"shaded{material.but_for_pale}. {BEYOND} a cross is where a run of the setting "
+            "diverged.",
+            partial(plot_comparison, page, looks=material.looks),
+            suffix=str(start // PER_PAGE + 1) if len(names) > PER_PAGE else "",
+        )
+
+
+FIGURE = comparisons
 
 
 def plot_comparison(
@@ -54,7 +74,7 @@ def plot_comparison(
         raise UsageError(f"A comparison shows 1 to {PER_PAGE} problems, not {len(problems)}.")
     looks = looks or looks_of_settings(problems)
     panels = {
-        (metric, problem): _drawn(listed, metric, looks)
+        (metric, problem): _curves(listed, metric, looks)
         for metric in METRICS
         for problem, listed in problems.items()
     }
@@ -67,12 +87,12 @@ def plot_comparison(
     width = PAGE if len(problems) > 1 else COLUMN
     with paper_style():
         every = [entry for panel in panels.values() for entry in panel]
-        legend = legend_below(labels, width, describe(every, "std"))
+        legend = legend_below(labels, width, legend_title(every, "std"))
         figure = new_figure(width, 1.35 * len(rows) + 0.3 + legend.height)
         handles: dict[str, Artist] = {}
         for number, (metric, problem) in enumerate(product(rows, problems)):
             axes = figure.add_subplot(len(rows), len(problems), number + 1)
-            dress(
+            label_axes(
                 axes,
                 xlabel="Epoch" if metric == lowest.get(problem) else "",
                 ylabel=metric_title(metric) if number % len(problems) == 0 else "",
@@ -90,9 +110,9 @@ def plot_comparison(
     return figure
 
 
-def _drawn(listed: Sequence[Setting], metric: Metric, looks: Mapping[str, Look]) -> list[Drawn]:
+def _curves(listed: Sequence[Setting], metric: Metric, looks: Mapping[str, Look]) -> list[Curve]:
     bands = [(s.optimizer, curve_band(s.runs, metric, resamples=None)) for s in listed]
-    return [Drawn(band, looks[label], label) for label, band in bands if band is not None]
+    return [Curve(band, looks[label], label) for label, band in bands if band is not None]
 
 
 def _leave_empty(axes: Axes, metric: Metric) -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from deepobs_runner.analysis import Metric, choose, curve_band, is_diverged
+from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import Drawn, describe, draw_lines, metric_at, metric_title
-from deepobs_runner.figures.style import (
-    COLUMN,
-    PAGE,
-    Look,
-    Palette,
-    Subject,
-    dress,
-    legend_below,
-    looks_of,
-    new_figure,
-    paper_style,
+from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
+from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.lines import (
+    BEYOND,
+    Curve,
+    draw_lines,
+    legend_title,
+    metric_at,
+    metric_title,
 )
+from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, Subject, looks_of, paper_style
 from deepobs_runner.results.result import YOURS
 from deepobs_runner.results.settings import PANELS, Setting
+from deepobs_runner.text import count
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -29,6 +30,31 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8
 """Settings of yours, or of baselines, that are all drawn; of more, the best of each optimizer."""
+
+
+def curves(material: Material) -> Iterator[Drawing]:
+    """Yield the curves of every problem."""
+    for problem, settings in material.settings.items():
+        yield draw(
+            "curves",
+            f"Training curves on {problem}",
+            f"Median over seeds; the band is its {percent(material.level)} bootstrap interval at "
+            f"each epoch, where there are three seeds{material.but_for_pale}. {BEYOND} a cross "
+            "is where half of the runs had diverged.",
+            partial(
+                plot_curves,
+                problem,
+                settings,
+                metric=material.metric,
+                level=material.level,
+                palette=material.palette,
+            ),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+FIGURE = curves
 
 
 def plot_curves(
@@ -58,7 +84,7 @@ def plot_curves(
     """
     shown = leading(settings)
     looks = looks_of([Subject(s.config.optimizer_id.name, s.baseline) for s in shown], palette)
-    found = {m: _drawn(shown, looks, m, center, level) for m in metrics_of(metric)}
+    found = {m: _curves(shown, looks, m, center, level) for m in metrics_of(metric)}
     panels = {m: drawn for m, drawn in found.items() if drawn}
     if not panels:
         raise UsageError(f"{problem}: no run has a finite {metric or 'objective or accuracy'}.")
@@ -66,16 +92,16 @@ def plot_curves(
     rows = -(-len(panels) // columns)
     width = PAGE if columns > 1 else COLUMN
     there = {entry.label for drawn in panels.values() for entry in drawn}
-    labels = [name for name in map(name_of, shown) if name in there]
+    labels = [name for name in map(legend_entry, shown) if name in there]
     with paper_style():
         every = [entry for drawn in panels.values() for entry in drawn]
-        legend = legend_below(labels, width, describe(every, "interval"))
+        legend = legend_below(labels, width, legend_title(every, "interval"))
         figure = new_figure(width, 1.9 * rows + 0.3 + legend.height)
         figure.suptitle(problem)
         handles: dict[str, Artist] = {}
         for index, (panel, drawn) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(rows, columns, index)
-            dress(axes, xlabel="Epoch", title=metric_title(panel))
+            label_axes(axes, xlabel="Epoch", title=metric_title(panel))
             lines = draw_lines(axes, drawn, "interval")
             handles |= zip((entry.label for entry in drawn), lines, strict=True)
         legend.draw(figure, [handles[label] for label in labels])
@@ -100,26 +126,27 @@ def leading(settings: Sequence[Setting]) -> list[Setting]:
     return kept
 
 
-def name_of(setting: Setting) -> str:
-    """Return what a setting is called in a legend: label, seeds, how many diverged, whose."""
-    count = len(setting.runs)
-    lost = sum(map(is_diverged, setting.runs))
-    words = f"{count} seed{'s' if count > 1 else ''}"
-    words += f", {lost} diverged" if lost and count > 1 else ", diverged" if lost else ""
-    whose = "official 2019" if setting.official else setting.source
-    return f"{setting.label} ({words})" + ("" if setting.source == YOURS else f", {whose}")
+def legend_entry(setting: Setting) -> str:
+    """Return what a setting is called in a legend: label, seeds, diverged ones, and source."""
+    seeds = len(setting.runs)
+    diverged = sum(map(is_diverged, setting.runs))
+    words = count(seeds, "seed")
+    if diverged:
+        words += ", diverged" if seeds == 1 else f", {diverged} diverged"
+    source = "official 2019" if setting.official else setting.source
+    return f"{setting.label} ({words})" + ("" if setting.source == YOURS else f", {source}")
 
 
-def _drawn(
+def _curves(
     settings: Sequence[Setting],
     looks: Sequence[Look],
     metric: Metric,
     center: Literal["mean", "median"],
     level: float,
-) -> list[Drawn]:
+) -> list[Curve]:
     found = []
     for setting, look in zip(settings, looks, strict=True):
         band = curve_band(setting.runs, metric, center=center, level=level)
         if band is not None:
-            found.append(Drawn(band, look, name_of(setting)))
+            found.append(Curve(band, look, legend_entry(setting)))
     return found

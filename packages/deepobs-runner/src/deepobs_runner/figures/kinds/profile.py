@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepobs_runner.analysis import optimizers_of
 from deepobs_runner.analysis.bootstrap import percent
-from deepobs_runner.comparison import Profile, Profiles
-from deepobs_runner.comparison.profiles import LEAST_PROBLEMS
+from deepobs_runner.comparison import Profile, Profiles, performance_profiles
+from deepobs_runner.comparison.profiles import LEAST_PROBLEMS, compared_labels
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
+from deepobs_runner.figures.axes import (
+    label_axes,
+    legend_below,
+    new_figure,
+    use_plain_log_ticks,
+)
+from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.style import COLUMN, Look, paper_style
+from deepobs_runner.text import join
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
+
+
+def profiles(material: Material) -> Iterator[Drawing]:
+    """Yield the profile over all problems."""
+    labels = compared_labels(material.tuned)
+    others = [label for label in optimizers_of(material.tuned) if label not in labels]
+    verb = "has" if len(others) == 1 else "have"
+    without = f" Without {join(others)}, which {verb} too few problems." if others else ""
+    yield draw(
+        "profile",
+        "Performance profile",
+        "Share of the problems on which an optimizer reaches the target within a factor of the "
+        "time of the fastest. The integral is 1 for one that is the fastest everywhere, and its "
+        f"interval a bootstrap over seeds.{without}",
+        partial(_plot, material, labels),
+    )
+
+
+FIGURE = profiles
+
+
+def _plot(material: Material, labels: Sequence[str]) -> Figure:
+    found = performance_profiles(
+        material.tuned, material.targets, labels, unit=material.unit, level=material.level
+    )
+    return plot_profile(found, material.looks)
 
 
 def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
@@ -31,8 +67,6 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
     Raises:
         UsageError: fewer than two problems count.
     """
-    from deepobs_runner.figures.ticks import plain_log_ticks
-
     if len(profiles.problems) < LEAST_PROBLEMS:
         why = "".join(f" {problem}: {reason}." for problem, reason in profiles.left_out.items())
         raise UsageError(
@@ -46,7 +80,7 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
     with paper_style():
         legend = legend_below(labels, COLUMN, title)
         figure = new_figure(COLUMN, 2.2 + legend.height)
-        axes = dress(
+        axes = label_axes(
             figure.add_subplot(),
             xlabel=f"Time to target / that of the fastest ({profiles.unit.replace('_', ' ')})",
             ylabel="Share of problems",
@@ -72,7 +106,7 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
             )
             handles.append(line)
         axes.set(xscale="log", xlim=(1.0, profiles.tau_max), ylim=(-0.02, 1.05))
-        plain_log_ticks(axes.xaxis)
+        use_plain_log_ticks(axes.xaxis)
         legend.draw(figure, handles)
     return figure
 

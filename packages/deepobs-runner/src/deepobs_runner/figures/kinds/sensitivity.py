@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,18 +20,17 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import LOG_RATIO, metric_title, use_log_scale
-from deepobs_runner.figures.style import (
-    COLUMN,
-    Look,
-    Subject,
-    dress,
+from deepobs_runner.figures.axes import (
+    label_axes,
     legend_below,
-    looks_of,
     mark,
     new_figure,
-    paper_style,
+    set_limits,
+    use_log_scale,
 )
+from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.lines import metric_title
+from deepobs_runner.figures.style import COLUMN, Look, Subject, looks_of, paper_style
 from deepobs_runner.results.labels import RATES
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
@@ -42,6 +42,32 @@ if TYPE_CHECKING:
 
 LEAST_RATES = 3
 """Learning rates that make a curve."""
+
+
+def sensitivity(material: Material) -> Iterator[Drawing]:
+    """Yield the final values over the learning rates of every problem."""
+    for problem, listed in material.tuned.items():
+        grids = {s.optimizer: grid_of(s, material.results[problem]) for s in listed}
+        yield draw(
+            "sensitivity",
+            f"Learning rates on {problem}",
+            "Final value at each learning rate, for the seed that all rates have, else the median "
+            "over seeds. A ring is the best rate, a bar spans the rates around it that are at most "
+            "5 % worse, a cross is a rate of which a run diverged or whose value is beyond the "
+            "panel.",
+            partial(
+                plot_sensitivity,
+                problem,
+                grids,
+                metric=material.test_metric,
+                looks=material.looks,
+            ),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+FIGURE = sensitivity
 
 
 def plot_sensitivity(
@@ -87,8 +113,8 @@ def plot_sensitivity(
         parts = figure.add_gridspec(2, 1, height_ratios=[1.8, strip])
         axes = figure.add_subplot(parts[0])
         below = figure.add_subplot(parts[1], sharex=axes)
-        dress(axes, ylabel=f"Final {metric_title(metric).lower()}", title=problem)
-        dress(below, xlabel="Learning rate")
+        label_axes(axes, ylabel=f"Final {metric_title(metric).lower()}", title=problem)
+        label_axes(below, xlabel="Learning rate")
         use_log_scale(axes, "x")
         _set_view(axes, list(curves.values()))
         handles: list[Artist] = [
@@ -141,13 +167,7 @@ def _set_view(axes: Axes, curves: Sequence[Sensitivity]) -> None:
     if not curves[0].metric.higher_is_better:
         high = min(high, low + 20 * (float(np.median(values)) - low)) if len(values) > 2 else high
         high = max(high, low + 1e-9)
-        if low > 0 and high / low > LOG_RATIO:
-            use_log_scale(axes)
-            margin = (high / low) ** 0.06
-            axes.set_ylim(low / margin, high * margin)
-            return
-    margin = 0.06 * ((high - low) or abs(high) or 1.0)
-    axes.set_ylim(low - margin, high + margin)
+    set_limits(axes, low, high, 0.06, log=not curves[0].metric.higher_is_better)
 
 
 def _draw(axes: Axes, curve: Sensitivity, look: Look, name: str, row: int) -> Artist:

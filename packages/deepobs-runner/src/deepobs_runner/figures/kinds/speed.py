@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +14,10 @@ from deepobs_runner.analysis import End, summarize_end
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import Target, Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.axes import label_axes, legend_below, new_figure, set_limits
+from deepobs_runner.figures.gallery import Drawing, Material, draw
 from deepobs_runner.figures.lines import metric_title
-from deepobs_runner.figures.style import (
-    COLUMN,
-    SMALL,
-    Look,
-    dress,
-    legend_below,
-    new_figure,
-    paper_style,
-)
+from deepobs_runner.figures.style import COLUMN, SMALL, Look, paper_style
 from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
@@ -35,6 +30,33 @@ FAR = 4.0
 
 BORDER = 0.12
 """Share of the panel, on the right, for those that do not reach the target."""
+
+
+def speed(material: Material) -> Iterator[Drawing]:
+    """Yield the time to the target and the final value on every problem."""
+    for problem, listed in material.tuned.items():
+        target = material.targets[problem]
+        goal = f" The target, {target}, is the {target.source}." if target else ""
+        yield draw(
+            "speed",
+            f"Speed and final value on {problem}",
+            f"Median time to the target and mean final value, with {percent(material.level)} "
+            f"bootstrap intervals where there are three seeds.{goal}",
+            partial(
+                plot_speed,
+                problem,
+                listed,
+                target,
+                material.looks,
+                unit=material.unit,
+                level=material.level,
+            ),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+FIGURE = speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +117,7 @@ def plot_speed(
         title = f"median time, mean final value; bars: {percent(level)} intervals"
         legend = legend_below(names, COLUMN, title)
         figure = new_figure(COLUMN, 2.3 + legend.height)
-        axes = dress(
+        axes = label_axes(
             figure.add_subplot(),
             xlabel=f"{counted.replace('_', ' ').capitalize()} to the target",
             ylabel=f"Final {metric_title(target.metric).lower()}",
@@ -159,9 +181,7 @@ def _set_view(
     beyond = any(math.isinf(spot.time) for spot in spots)
     width = last * BORDER / (1 - BORDER) if beyond else 0.0
     axes.set_xlim(0, last + width)
-    low, high = view
-    margin = 0.08 * ((high - low) or abs(high) or 1.0)
-    axes.set_ylim(low - margin, high + margin)
+    set_limits(axes, *view, 0.08)
     axes.axhline(
         target.value, color="0.4", linewidth=0.8, linestyle="--", zorder=1.0, label="_target"
     )

@@ -1,35 +1,44 @@
-"""The ways of optimizers over the contours of a function of two parameters."""
+"""Trajectories of optimizers over the contours of a function of two parameters.
+
+Results do not hold them, so runs are trained once more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from deepobs_problems import load_problem
+from deepobs_problems import Problem, ProblemError, load_problem
+from deepobs_runner.analysis import final_value
+from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
+from deepobs_runner.backend.worker_pool import InlineExecutor
+from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.style import (
-    COLUMN,
-    SMALL,
-    Look,
-    dress,
-    legend_below,
-    mark,
-    new_figure,
-    paper_style,
-)
-from deepobs_runner.figures.trajectories import MINIMA, Trajectory, surface
+from deepobs_runner.figures.axes import label_axes, legend_below, mark, new_figure
+from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.style import COLUMN, SMALL, Look, paper_style
+from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult, provenance_of
+from deepobs_runner.results.settings import Setting
+from deepobs_runner.runs.resolve import optimizer_of
+from deepobs_runner.training.loop import train
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Area = tuple[tuple[float, float], tuple[float, float]]
+Point = tuple[float, float]
 
-AREAS: Mapping[str, Area] = MappingProxyType(
+AREAS: Mapping[str, tuple[Point, Point]] = MappingProxyType(
     {
         "two_d_rosenbrock": ((-2.0, 2.0), (-1.0, 3.0)),
         "two_d_beale": ((-5.0, 5.0), (-5.0, 5.0)),
@@ -38,17 +47,217 @@ AREAS: Mapping[str, Area] = MappingProxyType(
 )
 """What is shown of u and of v; start and minima lie within."""
 
+MINIMA: Mapping[str, tuple[Point, ...]] = MappingProxyType(
+    {
+        "two_d_rosenbrock": ((1.0, 1.0),),
+        "two_d_beale": ((3.0, 0.5),),
+        "two_d_branin": ((-np.pi, 12.275), (np.pi, 2.275), (3 * np.pi, 2.475)),
+    }
+)
+"""Global minima (u, v) of the noise-free functions."""
+
 GRID = 200
 """Points a side at which a function is evaluated."""
 
 LEVELS = 12
 """Contours."""
 
+MOST_OPTIMIZERS = 5
+"""More over the same contours cannot be told apart."""
+
+MOST_STEPS = 10_000
+"""Of all trajectories of one figure, which take some seconds; of longer runs the beginning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """The parameters of a run after every step.
+
+    Attributes:
+        points: (u, v) before training and after every step, `(steps + 1, 2)`.
+        values: of the noise-free function there, `(steps + 1,)`.
+        repeated: whether the run ended at the value that its result holds.
+        complete: whether these are all steps of the run.
+    """
+
+    points: np.ndarray
+    values: np.ndarray
+    repeated: bool
+    complete: bool
+
+    @property
+    def steps(self) -> int:
+        """How many there are."""
+        return len(self.points) - 1
+
+    def __str__(self) -> str:
+        """The value at the end and the number of steps, in words."""
+        if not np.isfinite(self.values[-1]):
+            return f"lost in {self.steps:,} steps"
+        first = "" if self.complete else "the first "
+        return f"{self.values[-1]:.3g} after {first}{self.steps:,} steps"
+
+
+def trajectories(material: Material) -> Iterator[Drawing]:
+    """Return the trajectories on every function of two parameters; training begins at once."""
+    started = {
+        problem: _start(listed, material.executor, material.import_code)
+        for problem, listed in material.tuned.items()
+        if problem in AREAS
+    }
+    return (_drawing(problem, futures, material) for problem, futures in started.items())
+
+
+FIGURE = trajectories
+
+
+def _start(
+    listed: Sequence[Setting], executor: Executor, import_code: bool
+) -> dict[str, Future[Trajectory | str]]:
+    """Have optimizers followed: yours first, then those that ended lowest."""
+    chosen = sorted(listed, key=_rank)[:MOST_OPTIMIZERS]
+    steps = MOST_STEPS // len(chosen)
+    futures: dict[str, Future[Trajectory | str]] = {}
+    for setting in chosen:
+        code = setting.config.optimizer
+        if ":" in code and not import_code:
+            reason = f"its result names code, {code}, which is imported with --import-code alone."
+            futures[setting.optimizer] = InlineExecutor().submit(str, reason)
+        else:
+            futures[setting.optimizer] = executor.submit(try_to_follow, setting.runs[0], steps)
+    return futures
+
+
+def _rank(setting: Setting) -> tuple[bool, float]:
+    """Return what sorts baselines behind results of yours, and by the end of the run."""
+    run = setting.runs[0]
+    value = final_value(run, TEST_OBJECTIVE)
+    return provenance_of(run) != YOURS, value if math.isfinite(value) else math.inf
+
+
+def _drawing(
+    problem: str, futures: Mapping[str, Future[Trajectory | str]], material: Material
+) -> Drawing:
+    found = {label: future.result() for label, future in futures.items()}
+    followed = {label: way for label, way in found.items() if not isinstance(way, str)}
+    drawing = draw(
+        "trajectory",
+        f"Trajectories on {problem}",
+        "The parameters after every step of the run with the lowest seed, over contours of the "
+        "function without noise. A ring is the start, stars are minima, a marker is the last step "
+        "shown, hollow where the run goes on; a cross is where a way leaves the picture for good.",
+        partial(plot_trajectory, problem, followed, material.looks),
+        problem=problem,
+        suffix=material.files[problem],
+    )
+    notes = _notes(found, len(material.tuned[problem]))
+    return replace(drawing, caption=" ".join([drawing.caption, *notes]))
+
+
+def _notes(found: Mapping[str, Trajectory | str], optimizers: int) -> Iterator[str]:
+    """Yield what is not shown, or went otherwise than in the results."""
+    for label, way in found.items():
+        if isinstance(way, str):
+            yield f"{label} is left out: {way}"
+        elif way.complete and not way.repeated:
+            yield (
+                f"{label} did not end where its result does: the optimizer, torch or the machine "
+                "is another."
+            )
+    if len(found) < optimizers:
+        yield (
+            f"{len(found)} of {optimizers} optimizers are shown: yours first, and those that ended "
+            "with the lowest test objective."
+        )
+    ways = {label: way for label, way in found.items() if isinstance(way, Trajectory)}
+    begun = {label: way.steps for label, way in ways.items() if not way.complete}
+    if len(begun) == len(ways) and len(set(begun.values())) == 1:
+        yield f"The first {begun.popitem()[1]:,} steps are shown."
+    else:
+        for label, steps in begun.items():
+            yield f"Of {label} the first {steps:,} steps are shown."
+
+
+def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
+    """Train a run on a function of two parameters once more, and return its trajectory.
+
+    A run of this package is deterministic, so it takes the same steps again; the optimizer is
+    imported as it was for the run.
+
+    Args:
+        run: with a record.
+        most_steps: the run is followed to the end of the epoch in which they are taken.
+
+    Raises:
+        UsageError: another problem, results of the original, or an optimizer that is gone.
+    """
+    config = run.config
+    if config.problem not in MINIMA:
+        raise UsageError(f"{config.problem} has no trajectory; there are: {', '.join(MINIMA)}.")
+    if provenance_of(run) in (OFFICIAL, ORIGINAL):
+        raise UsageError(f"{config.problem}: runs of the original DeepOBS cannot be repeated here.")
+    problem = load_problem(config.problem)
+    build = optimizer_of(config, problem)
+    points: list[Point] = []
+
+    def build_watched(model: nn.Module) -> Any:
+        """Return the optimizer, whose every step leaves a point."""
+        optimizer = build(model)
+        step = optimizer.step
+        u, v = model.parameters()
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            result = step(*args, **kwargs)
+            points.append((u.item(), v.item()))
+            return result
+
+        optimizer.step = watched
+        points.append((u.item(), v.item()))
+        return optimizer
+
+    records = train(problem, build_watched, config=config, execution=Execution(device="cpu"))
+    values: list[float] = []
+    for _, record in zip(run.records, records, strict=False):
+        values.append(record.metrics["test"]["objective"])
+        if len(points) > most_steps:
+            break
+    path = np.array(points)  # (steps + 1, 2)
+    complete = len(values) == len(run.records)
+    stored = final_value(run, TEST_OBJECTIVE)
+    return Trajectory(
+        points=path,
+        values=surface(problem, path[:, 0], path[:, 1]),
+        repeated=not complete or bool(np.isclose(values[-1], stored, rtol=1e-4, equal_nan=True)),
+        complete=complete,
+    )
+
+
+def try_to_follow(run: RunResult, most_steps: int) -> Trajectory | str:
+    """Return the trajectory of a run, see `follow`, or why there is none, in one line.
+
+    The optimizer may be a user's file as it is today, which can raise anything. A reason, unlike
+    some exceptions, can be sent from any process.
+    """
+    try:
+        return follow(run, most_steps)
+    except (UsageError, ProblemError) as error:
+        return str(error)
+    except (Exception, SystemExit) as error:  # SystemExit: of a file that is a script as well
+        return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def surface(problem: Problem, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the noise-free function of a problem of two parameters at points, elementwise."""
+    model: Any = problem.model()
+    with torch.no_grad():
+        values: np.ndarray = model.value(torch.from_numpy(u), torch.from_numpy(v)).numpy()
+    return values
+
 
 def plot_trajectory(
-    problem: str, ways: Mapping[str, Trajectory], looks: Mapping[str, Look]
+    problem: str, trajectories: Mapping[str, Trajectory], looks: Mapping[str, Look]
 ) -> Figure:
-    """Return the ways of optimizers over the contours of the noise-free function.
+    """Return trajectories over the contours of the noise-free function.
 
     The contours are equally spaced in the logarithm of the distance from the minimum. Stars are
     minima, a ring is the start, and the marker of an optimizer is the last step that is shown,
@@ -56,36 +265,31 @@ def plot_trajectory(
 
     Args:
         problem: one of `AREAS`.
-        ways: by label.
+        trajectories: by label.
         looks: of the labels.
 
     Raises:
         UsageError: another problem, or nothing to draw.
     """
-    if problem not in AREAS or not ways:
+    if problem not in AREAS or not trajectories:
         raise UsageError(f"{problem}: there is no trajectory to draw.")
-    names = {label: f"{label}: {end_of(way)}" for label, way in ways.items()}
+    names = {label: f"{label}: {way}" for label, way in trajectories.items()}
     with paper_style():
+        goes_on = not all(way.complete for way in trajectories.values())
         title = "value without noise after the last step shown"
-        title += "" if all(way.complete for way in ways.values()) else "; hollow: the run goes on"
+        title += "; hollow: the run goes on" if goes_on else ""
         legend = legend_below(list(names.values()), COLUMN, title)
         figure = new_figure(COLUMN, 2.9 + legend.height)
-        axes = dress(figure.add_subplot(), xlabel="u", ylabel="v", title=problem)
+        axes = label_axes(figure.add_subplot(), xlabel="u", ylabel="v", title=problem)
         axes.grid(False)
         axes.set(xlim=AREAS[problem][0], ylim=AREAS[problem][1])
         _draw_contours(axes, problem)
-        handles = [_draw_way(axes, way, looks[label], names[label]) for label, way in ways.items()]
-        start = next(iter(ways.values())).points[0]
-        mark(
-            axes,
-            start[:1],
-            start[1:],
-            "black",
-            "o",
-            markersize=6.0,
-            fillstyle="none",
-            label="_start",
-        )
+        handles = [
+            _draw_path(axes, way, looks[label], names[label]) for label, way in trajectories.items()
+        ]
+        start = next(iter(trajectories.values())).points[0]
+        mark(axes, start[:1], start[1:], "black", "o", markersize=6.0, fillstyle="none",
+             label="_start")  # fmt: skip
         axes.annotate(
             "start", start, xytext=(5, 4), textcoords="offset points", fontsize=SMALL, zorder=5.0
         )
@@ -94,14 +298,6 @@ def plot_trajectory(
              markeredgecolor="white", label="_minima", zorder=2.5)  # fmt: skip
         legend.draw(figure, handles)
     return figure
-
-
-def end_of(way: Trajectory) -> str:
-    """Return the value at the end of a way and the number of its steps, in words."""
-    steps, value = f"{len(way.points) - 1:,}", way.values[-1]
-    if not np.isfinite(value):
-        return f"lost in {steps} steps"
-    return f"{value:.3g} after {'' if way.complete else 'the first '}{steps} steps"
 
 
 def _draw_contours(axes: Axes, problem: str) -> None:
@@ -116,23 +312,22 @@ def _draw_contours(axes: Axes, problem: str) -> None:
     axes.contour(u, v, above, levels, colors="0.6", linewidths=0.4, zorder=0.4)
 
 
-def _draw_way(axes: Axes, way: Trajectory, look: Look, name: str) -> Artist:
-    """Draw a way and its end; return a line as it should stand in the legend."""
+def _draw_path(axes: Axes, trajectory: Trajectory, look: Look, name: str) -> Artist:
+    """Draw a trajectory and its end; return a line as it should stand in the legend."""
     color = look.ink.color
-    finite = np.isfinite(way.points).all(axis=1)
-    points = way.points[: int(np.argmin(finite)) if not finite.all() else None]
+    finite = np.isfinite(trajectory.points).all(axis=1)
+    points = trajectory.points[: int(np.argmin(finite)) if not finite.all() else None]
     (line,) = axes.plot(
         *points.T,
         color=color, linestyle=look.line, linewidth=1.0, marker=look.ink.marker,
         markevery=[len(points) - 1], markersize=5.0, zorder=3.0, label=name,
-        markeredgecolor="white" if way.complete else color,
-        markerfacecolor=color if way.complete else "white",
+        markeredgecolor="white" if trajectory.complete else color,
+        markerfacecolor=color if trajectory.complete else "white",
     )  # fmt: skip
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
     inside = ((points >= low) & (points <= high)).all(axis=1)
     if not inside[-1]:
         last = np.clip(points[int(np.flatnonzero(inside)[-1]) + 1], low, high)
-        mark(
-            axes, last[:1], last[1:], color, "x", markersize=6.0, markeredgewidth=1.4, label="_left"
-        )
+        mark(axes, last[:1], last[1:], color, "x", markersize=6.0, markeredgewidth=1.4,
+             label="_left")  # fmt: skip
     return line

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepobs_runner.analysis import Metric, TuningCurve, expected_best, metric_of
+from deepobs_runner.analysis import (
+    Metric,
+    TuningCurve,
+    candidates,
+    expected_best,
+    metric_of,
+)
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import LOG_RATIO, metric_title, use_log_scale
-from deepobs_runner.figures.style import COLUMN, Look, dress, legend_below, new_figure, paper_style
+from deepobs_runner.figures.axes import (
+    label_axes,
+    legend_below,
+    new_figure,
+    set_limits,
+    use_ticks,
+)
+from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.lines import metric_title
+from deepobs_runner.figures.style import COLUMN, Look, paper_style
 from deepobs_runner.results.result import RunResult
 
 if TYPE_CHECKING:
@@ -20,6 +35,25 @@ if TYPE_CHECKING:
 
 LEAST_TRIALS = 3
 """Settings that make a curve."""
+
+
+def tuning(material: Material) -> Iterator[Drawing]:
+    """Yield what k trials can be expected to give on every problem."""
+    for problem, listed in material.tuned.items():
+        trials = {s.optimizer: candidates(s, material.results[problem]) for s in listed}
+        yield draw(
+            "tuning",
+            f"Tuning on {problem}",
+            "Expected best final value of k settings drawn at random, without replacement, from "
+            "those that were tried, and its standard deviation. A trial that failed counts as an "
+            "untrained model.",
+            partial(plot_tuning, problem, trials, material.looks, metric=material.test_metric),
+            problem=problem,
+            suffix=material.files[problem],
+        )
+
+
+FIGURE = tuning
 
 
 def plot_tuning(
@@ -49,7 +83,7 @@ def plot_tuning(
     with paper_style():
         legend = legend_below(labels, COLUMN, "expected best of k trials ± standard deviation")
         figure = new_figure(COLUMN, 2.2 + legend.height)
-        axes = dress(
+        axes = label_axes(
             figure.add_subplot(),
             xlabel="Trials k",
             ylabel=f"Best {metric_title(metric).lower()}",
@@ -88,20 +122,12 @@ def _name(label: str, curve: TuningCurve) -> str:
 
 def _set_view(axes: Axes, curves: Sequence[TuningCurve]) -> None:
     """Show all expected values; a loss on a logarithmic axis if they are far apart."""
-    from deepobs_runner.figures.ticks import whole_number_ticks
-
     values = np.concatenate([curve.expected for curve in curves])
     low, high = float(values.min()), float(values.max())
     most = max(len(curve.expected) for curve in curves)
     axes.set(xscale="log", xlim=(0.93, most * 1.08))
-    whole_number_ticks(axes.xaxis, [*(k for k in (1, 2, 3, 5, 10, 20, 50) if k < most / 1.3), most])
-    if not curves[0].metric.higher_is_better and low > 0 and high / low > LOG_RATIO:
-        use_log_scale(axes)
-        margin = (high / low) ** 0.06
-        axes.set_ylim(low / margin, high * margin)
-        return
-    margin = 0.06 * ((high - low) or abs(high) or 1.0)
-    axes.set_ylim(low - margin, high + margin)
+    use_ticks(axes.xaxis, [*(k for k in (1, 2, 3, 5, 10, 20, 50) if k < most / 1.3), most])
+    set_limits(axes, low, high, 0.06, log=not curves[0].metric.higher_is_better)
 
 
 def _draw(axes: Axes, curve: TuningCurve, look: Look, name: str) -> Artist:
