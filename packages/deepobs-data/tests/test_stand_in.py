@@ -22,11 +22,14 @@ def test_shapes_and_types(name):
     for split in data.splits().values():
         x, y = first(split)
         assert x.shape[1:] == facts.x_shape
+        if name == "bigram_pairs" and split is not data.train:
+            facts = dd.info("bigram")  # evaluation is exact
         assert y.shape[1:] == facts.y_shape
         assert str(x.dtype) == f"torch.{facts.x_dtype}"
         assert str(y.dtype) == f"torch.{facts.y_dtype}"
         assert x.isfinite().all()
         assert isinstance(split, dd.Split)
+    facts = dd.info(name)
     assert (data.augment is not None) == (facts.augmented or name == "shakespeare")
     assert len(data.valid) == 8
     if facts.num_classes:
@@ -88,7 +91,8 @@ def test_train_eval_takes_draws_in_recipe_2019_only(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes(name, recipe):
     data = dd.synthetic_like(name, n=100, recipe=recipe)
-    whole = name in ("quadratic", "two_d") or (name == "tolstoi" and recipe == "2019")
+    facts = dd.info(name)
+    whole = facts.train_eval_size == facts.train_size or (name == "tolstoi" and recipe == "2019")
     sizes = len(data.train), len(data.train_eval), len(data.test)
     assert sizes == (100, 100 if whole else 50, 50)
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from deepobs_data.data_loader import loader as loader
     from deepobs_data.dataset import Dataset as Dataset
     from deepobs_data.dataset_info import DatasetInfo as DatasetInfo
+    from deepobs_data.datasets.bigram import bigram as bigram
+    from deepobs_data.datasets.bigram import bigram_pairs as bigram_pairs
+    from deepobs_data.datasets.diagnostic import attention_teacher as attention_teacher
+    from deepobs_data.datasets.diagnostic import modular_addition as modular_addition
     from deepobs_data.datasets.imagenet import imagenet as imagenet
     from deepobs_data.datasets.images import CHANNEL_STATISTICS as CHANNEL_STATISTICS
     from deepobs_data.datasets.images import Normalization as Normalization
@@ -28,7 +32,10 @@ if TYPE_CHECKING:
     from deepobs_data.datasets.images import fmnist as fmnist
     from deepobs_data.datasets.images import mnist as mnist
     from deepobs_data.datasets.images import svhn as svhn
+    from deepobs_data.datasets.mnist1d import mnist1d as mnist1d
+    from deepobs_data.datasets.poisson import poisson as poisson
     from deepobs_data.datasets.stand_in import synthetic_like as synthetic_like
+    from deepobs_data.datasets.synthetic import nqm as nqm
     from deepobs_data.datasets.synthetic import quadratic as quadratic
     from deepobs_data.datasets.synthetic import two_d as two_d
     from deepobs_data.datasets.text import shakespeare as shakespeare
@@ -126,7 +133,11 @@ _HOME = {
     "types": ("Augment", "Batch", "Split", "check_batch_size", "stateful_order"),
     "datasets.stand_in": ("synthetic_like",),
     "stream": ("Stream",),
-    "datasets.synthetic": ("quadratic", "two_d"),
+    "datasets.synthetic": ("nqm", "quadratic", "two_d"),
+    "datasets.bigram": ("bigram", "bigram_pairs"),
+    "datasets.mnist1d": ("mnist1d",),
+    "datasets.poisson": ("poisson",),
+    "datasets.diagnostic": ("attention_teacher", "modular_addition"),
     "table": ("Table",),
     "datasets.text": ("shakespeare", "text", "tolstoi"),
     "windows": ("RandomPhase", "Windows"),

@@ -18,6 +18,9 @@ class Dataset:
     `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run.
     `augment` belongs to `train`: draw with it and pass the draws to `train.batches`. The other
     splits take no draws, but for `train_eval` in recipe "2019", as the original augments it.
+    An epoch goes over `train` `passes_per_epoch` times, or over one of `epochs_per_pass` parts of
+    it; one of the two is 1. Where a batch of all training examples is the point, as for an exact
+    expectation, there are many passes: a pass is then a single step.
     `order` says how `train` is meant to be read: "shuffled", or "stateful" for
     text whose batches continue each other (see `stateful_order`). `classes` are the names of the
     classes by label, or the characters by number, where there are any. `comparable` is false for
@@ -33,6 +36,18 @@ class Dataset:
     name: str = ""
     classes: tuple[str, ...] = ()
     comparable: bool = True
+    passes_per_epoch: int = 1
+    epochs_per_pass: int = 1
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Whole batches of an epoch.
+
+        >>> from deepobs_data import quadratic
+        >>> quadratic().steps_per_epoch(128)
+        7
+        """
+        batches = len(self.train) // batch_size
+        return batches * self.passes_per_epoch // self.epochs_per_pass
 
     def __repr__(self) -> str:
         lines = [f"  {name:<10} {split!r}" for name, split in self.splits().items()]

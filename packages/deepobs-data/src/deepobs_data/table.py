@@ -231,7 +231,8 @@ def move_splits(splits: Mapping[str, Split], device: torch.device) -> dict[str, 
             copies[id(tensor)] = tensor.to(device)
         return copies[id(tensor)]
 
-    return {
-        name: split.moved(move) if hasattr(split, "moved") else split
-        for name, split in splits.items()
-    }
+    moved: dict[int, Split] = {}
+    for split in splits.values():
+        if id(split) not in moved:  # what is the same split stays the same
+            moved[id(split)] = split.moved(move) if hasattr(split, "moved") else split
+    return {name: moved[id(split)] for name, split in splits.items()}

@@ -91,6 +91,21 @@ _noise = partial(
     licence="made from a random seed",
 )
 
+_made = partial(
+    DatasetInfo,
+    kind="synthetic",
+    stand_in="deepobs_data.datasets.stand_in:some_rows",
+    licence="made from a random seed",
+)
+_bigrams = partial(
+    _made,
+    x_shape=(),
+    x_dtype="int64",
+    num_classes=1000,
+    citation="F. Kunstner, F. Bach: Scaling laws for gradient descent and sign descent for linear "
+    "bigram models under Zipf's law. NeurIPS 2025.",
+)
+
 ROWS = (
     _idx_images(
         name="mnist",
@@ -333,5 +348,94 @@ ROWS = (
         x_shape=(2,),
         load="deepobs_data.datasets.synthetic:two_d",
         stand_in="deepobs_data.datasets.stand_in:two_d_like",
+    ),
+    _noise(
+        name="nqm",
+        title="Noise of the noisy quadratic model",
+        train_size=10_000,
+        train_eval_size=16,
+        test_size=16,
+        x_shape=(1000,),
+        load="deepobs_data.datasets.synthetic:nqm",
+        stand_in="deepobs_data.datasets.stand_in:nqm_like",
+        homepage="https://github.com/google/init2winit",
+        citation="G. Zhang et al.: Which algorithmic choices matter at which batch sizes? Insights "
+        "from a noisy quadratic model. NeurIPS 2019.",
+    ),
+    _bigrams(
+        name="bigram",
+        title="Bigrams under Zipf's law, all",
+        train_size=1000,
+        train_eval_size=1000,
+        test_size=1000,
+        y_shape=(2, 1000),
+        y_dtype="float64",
+        num_classes=0,
+        load="deepobs_data.datasets.bigram:bigram",
+    ),
+    _bigrams(
+        name="bigram_pairs",
+        title="Bigrams under Zipf's law, drawn",
+        train_size=2**20,
+        train_eval_size=1000,
+        test_size=1000,
+        load="deepobs_data.datasets.bigram:bigram_pairs",
+    ),
+    _made(
+        name="mnist1d",
+        title="MNIST-1D",
+        kind="table",
+        train_size=4000,
+        train_eval_size=1000,
+        test_size=1000,
+        x_shape=(40,),
+        num_classes=10,
+        class_names=_DIGITS,
+        load="deepobs_data.datasets.mnist1d:mnist1d",
+        homepage="https://github.com/greydanus/mnist1d",
+        citation="S. Greydanus, D. Kobak: Scaling down deep learning with MNIST-1D. ICML 2024.",
+        licence="Apache-2.0",
+    ),
+    _made(
+        name="poisson",
+        title="Points of the Poisson equation",
+        train_size=900,
+        train_eval_size=900,
+        test_size=39_204,
+        x_shape=(2,),
+        x_dtype="float64",
+        y_shape=(3,),
+        y_dtype="float64",
+        load="deepobs_data.datasets.poisson:poisson",
+        homepage="https://github.com/MariusZeinhofer/Natural-Gradient-PINNs-ICML23",
+        citation="J. Müller, M. Zeinhofer: Achieving high accuracy with PINNs via energy natural "
+        "gradient descent. ICML 2023.",
+    ),
+    _made(
+        name="modular_addition",
+        title="Addition modulo 113",
+        train_size=3830,
+        train_eval_size=3830,
+        test_size=8939,
+        x_shape=(3,),
+        x_dtype="int64",
+        num_classes=113,
+        load="deepobs_data.datasets.diagnostic:modular_addition",
+        homepage="https://github.com/mechanistic-interpretability-grokking",
+        citation="N. Nanda et al.: Progress measures for grokking via mechanistic "
+        "interpretability. ICLR 2023.",
+    ),
+    _made(
+        name="attention_teacher",
+        title="Answers of a random self-attention",
+        train_size=8192,
+        train_eval_size=2048,
+        test_size=2048,
+        x_shape=(64, 128),
+        y_shape=(64, 128),
+        y_dtype="float32",
+        load="deepobs_data.datasets.diagnostic:attention_teacher",
+        stand_in="deepobs_data.datasets.stand_in:attention_teacher_like",
+        homepage="https://github.com/cybertronai/caffeine",
     ),
 )

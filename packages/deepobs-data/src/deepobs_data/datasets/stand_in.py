@@ -14,14 +14,16 @@ from torch import Tensor
 
 from deepobs_data.dataset import Dataset
 from deepobs_data.dataset_info import DatasetInfo
+from deepobs_data.datasets.diagnostic import answers
 from deepobs_data.datasets.imagenet import prepare_imagenet
 from deepobs_data.datasets.images import Normalization, make_dataset, make_transform
+from deepobs_data.datasets.synthetic import noise_in_training
 from deepobs_data.datasets.text import text_dataset
 from deepobs_data.files.sources import Reference, resolve
 from deepobs_data.partition import Recipe, check_recipe, check_valid_size
 from deepobs_data.registry import info
 from deepobs_data.table import Table
-from deepobs_data.types import Order
+from deepobs_data.types import Order, Split
 
 
 def synthetic_like(
@@ -176,6 +178,66 @@ def two_d_like(
     """The noise of the two-dimensional functions; test is without."""
     made = _noise(row, n, generator, valid_size)
     return replace(made, test=Table(torch.zeros(n // 2, *row.x_shape), torch.zeros(n // 2)))
+
+
+def nqm_like(
+    row: DatasetInfo, n: int, generator: torch.Generator, *, valid_size: int, **_: Any
+) -> Dataset:
+    """The noise of the noisy quadratic; all splits but train are without."""
+    check_valid_size(valid_size, n)
+    x = torch.randn(n, *row.x_shape, generator=generator)
+    made = noise_in_training(row.name, Table(x, torch.zeros(n)), n // 2, valid_size)
+    return replace(made, comparable=False)
+
+
+def attention_teacher_like(
+    row: DatasetInfo, n: int, generator: torch.Generator, *, valid_size: int, **_: Any
+) -> Dataset:
+    """Normal sequences and the answers of the teacher."""
+    check_valid_size(valid_size, n)
+
+    def rows(count: int) -> Table:
+        x = torch.randn(count, *row.x_shape, generator=generator)
+        return Table(x, answers(x))
+
+    train = rows(n)
+    return Dataset(
+        name=row.name,
+        train=train,
+        train_eval=Table(train.x[: n // 2], train.y[: n // 2]),
+        valid=rows(valid_size) if valid_size else None,
+        test=rows(n // 2),
+        comparable=False,
+    )
+
+
+def some_rows(
+    row: DatasetInfo,
+    n: int,
+    generator: torch.Generator,
+    *,
+    valid_size: int,
+    recipe: Recipe,
+    **_: Any,
+) -> Dataset:
+    """Rows of a set that is made, chosen by the seed of the stand-in."""
+    assert row.load is not None
+    whole: Dataset = resolve(row.load)(valid_size=valid_size, recipe=recipe)
+
+    def some(split: Split, count: int) -> Table:
+        assert isinstance(split, Table)
+        chosen = torch.randperm(len(split), generator=generator)[:count]
+        return replace(split, rows=chosen if split.rows is None else split.rows[chosen])
+
+    train = some(whole.train, n)
+    return replace(
+        whole,
+        train=train,
+        train_eval=train if whole.train is whole.train_eval else some(whole.train_eval, n // 2),
+        valid=None if whole.valid is None else some(whole.valid, valid_size),
+        test=some(whole.test, n // 2),
+        comparable=False,
+    )
 
 
 def _noise(

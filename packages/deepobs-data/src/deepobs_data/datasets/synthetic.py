@@ -1,4 +1,4 @@
-"""The two data sets that are made of random numbers: `quadratic` and `two_d`."""
+"""The data sets that are noise: `quadratic`, `two_d` and `nqm`."""
 
 from __future__ import annotations
 
@@ -83,6 +83,50 @@ def two_d(
         train_eval=train,
         valid=rows(44, valid_size) if valid_size else None,
         test=_noise(np.zeros((10_000, 2))),
+    )
+
+
+def nqm(
+    root: Path | str | None = None, *, valid_size: int = 0, recipe: Recipe = "standard"
+) -> Dataset:
+    """The noise of the noisy quadratic model.
+
+    x (1000,) is standard normal, y is 0. Train are 10,000 rows of RandomState(50); one pass goes
+    over them in 10 epochs, each row once. The other splits are rows of zeros, the function without
+    noise: 16, of valid at most `valid_size`.
+
+    Source: G. Zhang et al.: Which algorithmic choices matter at which batch sizes? Insights from a
+    noisy quadratic model. NeurIPS 2019, arXiv 1907.04164.
+
+    Args:
+        root: Ignored; nothing is read.
+        valid_size: Rows of the validation split, at most 10,000; 0 for none.
+        recipe: Both recipes give the same tables.
+
+    Raises:
+        ValueError: `valid_size` or `recipe` is not allowed.
+    """
+    check_recipe(recipe)
+    check_valid_size(valid_size, 10_000)
+    return noise_in_training(
+        "nqm", _noise(np.random.RandomState(50).standard_normal((10_000, 1000))), 16, valid_size
+    )
+
+
+def noise_in_training(name: str, train: Table, count: int, valid_size: int) -> Dataset:
+    """Noise that all splits but train are without; one pass goes over it in 10 epochs."""
+
+    def zeros(rows: int) -> Table:
+        # One row, seen many times: nothing is stored for the others.
+        return Table(torch.zeros_like(train.x[:1]).expand(rows, -1), torch.zeros(rows))
+
+    return Dataset(
+        name=name,
+        train=train,
+        train_eval=zeros(count),
+        valid=zeros(min(count, valid_size)) if valid_size else None,
+        test=zeros(count),
+        epochs_per_pass=10,
     )
 
 
