@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 import deepobs_data as dd
-from deepobs_data.files.download import download
+from deepobs_data.files.download import Patience, download
 from deepobs_data.files.sources import Download
 
 SIZE = 300_000
 CONTENT = np.random.RandomState(0).bytes(SIZE)
 MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+QUICK = Patience(timeout=0.4, pause=0.01)
 
 
 def described(server, *, size=SIZE, md5=MD5, names=("a.bin",)):
@@ -27,7 +30,7 @@ def described(server, *, size=SIZE, md5=MD5, names=("a.bin",)):
 
 
 def get(file, target):
-    download(file, target, timeout=0.4, pause=0.01)
+    download(file, target, patience=QUICK)
 
 
 FAULTS = ["truncate", "stall", "503", "long", "short", "noranges", "wrongrange", "corrupt"]
@@ -118,28 +121,25 @@ def test_a_refused_connection_names_the_mirror(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
-    from pathlib import Path
+    from deepobs_data.files import download as module
 
-    real = Path.open
+    real = module._open_part
 
-    def full(self, mode="r", *args, **kwargs):
-        file = real(self, mode, *args, **kwargs)
-        if self.suffix == ".part" and mode in ("wb", "ab"):
-            write = file.write
+    def full(part, **options):
+        file = real(part, **options)
 
-            class Full(io.RawIOBase):
-                def write(self, data):
-                    if file.tell() > 100_000:
-                        raise OSError(errno.ENOSPC, "No space left on device")
-                    return write(data)
+        class Full(io.RawIOBase):
+            def write(self, data):
+                if file.tell() > 100_000:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return file.write(data)
 
-                def close(self):
-                    file.close()
+            def close(self):
+                file.close()
 
-            return Full()
-        return file
+        return Full()
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(module, "_open_part", full)
     monkeypatch.setattr("deepobs_data.files.download._CHUNK", 10_000)
     with pytest.raises(dd.DownloadError, match="No space"):
         get(described(server), tmp_path / "a.bin")
@@ -152,7 +152,7 @@ def test_a_limit_of_the_system_leaves_nothing(server, tmp_path):
     script = f"""
 import resource, sys
 from pathlib import Path
-from deepobs_data.files.download import download
+from deepobs_data.files.download import Patience, download
 from deepobs_data.errors import DownloadError
 from deepobs_data.files.sources import Download
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -304,7 +304,7 @@ def test_an_archive_is_fetched_and_unpacked(
     entries = [(f"cifar-100-python/{p.name}", p.read_bytes()) for p in made.iterdir()]
     serve_archive(server, change_source, tar_bytes(entries))
     server.faults = ["truncate", "stall"]
-    monkeypatch.setattr(download, "__kwdefaults__", {**download.__kwdefaults__, "timeout": 0.4})
+    monkeypatch.setattr("deepobs_data.files.download.Patience", lambda: QUICK)
     data = dd.cifar100(tmp_path / "root")
     np.testing.assert_array_equal(data.train.x, arrays["train_x"])
     assert not list((tmp_path / "root").glob("*.tar.gz*"))

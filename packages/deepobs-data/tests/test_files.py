@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 
 import deepobs_data as dd
 from deepobs_data.files import cache
+from deepobs_data.files.find import remove_leftovers
+from deepobs_data.files.verify import verify
 
 IMAGE_SETS = ["mnist", "fmnist", "cifar10", "cifar100", "svhn"]
 FOLDER = {name: dd.info(name).source.folder for name in IMAGE_SETS}
@@ -189,6 +192,52 @@ def test_missing_files_are_named(write_files, tmp_path):
         assert way in text
 
 
+def both_kinds(write_files, folder):
+    """Write Fashion-MNIST twice: plain, and gzipped beside it."""
+    write_files("fmnist", folder)
+    return write_files("fmnist", folder, gzipped=True)
+
+
+@pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "train-labels-idx1-ubyte"])
+@pytest.mark.parametrize("place", [FOLDER["fmnist"], ""])
+def test_a_damaged_plain_file_does_not_hide_the_gzipped_one(write_files, tmp_path, name, place):
+    arrays = both_kinds(write_files, tmp_path / place)
+    path = tmp_path / place / name
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.warns(UserWarning, match=rf"{name} has other content.* {name}\.gz beside it is"):
+        data = load("fmnist", tmp_path)
+    np.testing.assert_array_equal(data.train.y, arrays["train_y"])
+    np.testing.assert_array_equal(data.test.x[:, 0], arrays["test_x"])
+    assert path.exists()
+    with pytest.warns(UserWarning, match="beside it"):
+        dd.import_files("fmnist", tmp_path / place, tmp_path / "root")
+    assert (tmp_path / "root" / FOLDER["fmnist"] / f"{name}.gz").exists()
+
+
+def test_a_damaged_gzipped_file_does_not_hide_the_plain_one(write_files, tmp_path, recwarn):
+    arrays = both_kinds(write_files, tmp_path)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b nothing")
+    np.testing.assert_array_equal(load("fmnist", tmp_path).train.x[:, 0], arrays["train_x"])
+    assert not recwarn.list
+
+
+def test_both_kinds_damaged(write_files, tmp_path):
+    both_kinds(write_files, tmp_path / FOLDER["fmnist"])
+    for path in (tmp_path / FOLDER["fmnist"]).glob("t10k-labels*"):
+        path.write_bytes(b"x")
+    with pytest.raises(dd.DamagedFileError, match="moved aside"):
+        load("fmnist", tmp_path)
+    states = [verdict.state for verdict in verify("fmnist", tmp_path)]
+    assert states.count("damaged") in (0, 1)  # what is left of the two
+
+
+def test_verify_looks_at_both_kinds(write_files, tmp_path):
+    both_kinds(write_files, tmp_path)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"x")
+    states = [verdict.state for verdict in verify("fmnist", tmp_path)]
+    assert (states.count("verified"), states.count("damaged")) == (7, 1)
+
+
 @pytest.fixture
 def cached_cifar(write_files, tmp_path):
     folder = tmp_path / FOLDER["cifar10"]
@@ -245,13 +294,96 @@ def test_a_damaged_cache_is_rebuilt(cached_cifar, tmp_path, place):
     assert len(entry.read_bytes()) == len(good)
 
 
+FORGED = {
+    "other label": lambda a: a["train_y"].__setitem__(3, 10),
+    "negative label": lambda a: a["test_y"].__setitem__(0, -1),
+    "other size": lambda a: a.update(train_x=a["train_x"][:, :, :28, :28]),
+    "fewer rows": lambda a: a.update(test_x=a["test_x"][1:], test_y=a["test_y"][1:]),
+    "float": lambda a: a.update(train_x=a["train_x"].astype(np.float32)),
+    "32 bits": lambda a: a.update(test_y=a["test_y"].astype(np.int32)),
+    "a missing array": lambda a: a.pop("test_y"),
+    "another array": lambda a: a.update(valid_x=a["test_x"]),
+    "no axes": lambda a: a.update(train_y=np.int64(3)),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_cache_of_other_arrays_is_rebuilt(cached_cifar, tmp_path, what):
+    """A sound file in the place of the cache that does not hold CIFAR-10."""
+    arrays, folder, entry = cached_cifar
+    meta = cache._describe({path.name: path for path in folder.iterdir()})
+    stored = {
+        f"{part}_{key}": np.array(arrays[f"{part}_{key}"], np.uint8 if key == "x" else np.int64)
+        for part in ("train", "test")
+        for key in "xy"
+    }
+    FORGED[what](stored)
+    assert cache._write(entry, meta, {k: np.asarray(v) for k, v in stored.items()})
+    data = load("cifar10", tmp_path)
+    np.testing.assert_array_equal(data.train.y, arrays["train_y"])
+    np.testing.assert_array_equal(data.test.x, arrays["test_x"])
+    assert data.train.x.dtype == torch.uint8
+
+
+def test_a_decoder_that_does_not_fit_its_row_is_named(write_files, change_source, tmp_path):
+    write_files("mnist", tmp_path)
+    change_source("mnist", {"x_shape": (1, 32, 32)})
+    with pytest.raises(ValueError, match=r"mnist: shape of train_x is .30, 1, 28, 28., exp"):
+        load("mnist", tmp_path)
+
+
+def age(path, seconds):
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_leftovers_of_killed_writers_are_removed(write_files, tmp_path):
+    root = tmp_path / "root"
+    write_files("cifar10", tmp_path / "theirs")
+    for folder in (root / FOLDER["cifar10"], root / "decoded", root / ".unpack-abc"):
+        folder.mkdir(parents=True)
+    old = [
+        root / FOLDER["cifar10"] / "data_batch_1.123-0123abcd.part",
+        root / "decoded" / "cifar10-ab.npz.99-89abcdef.part",
+        root / ".unpack-abc" / "data_batch_1",
+    ]
+    kept = [
+        root / FOLDER["cifar10"] / "archive.tar.gz.part",  # a download that can be resumed
+        root / FOLDER["cifar10"] / "test_batch.7-0123abce.part",  # being written
+        root / "decoded" / "mine.part",
+    ]
+    for path in (*old, *kept):
+        path.write_bytes(b"x")
+    for path in (*old, root / ".unpack-abc", kept[0], kept[2]):
+        age(path, 3600)
+    dd.import_files("cifar10", tmp_path / "theirs", root)
+    load("cifar10", root)
+    remove_leftovers(root)
+    assert not any(path.exists() for path in (*old, root / ".unpack-abc"))
+    assert all(path.exists() for path in kept)
+
+
+def test_leftovers_that_are_links_lead_nowhere(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("x")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    link = folder / ".unpack-xyz"
+    link.symlink_to(tmp_path / "precious")
+    then = time.time() - 3600
+    os.utime(link, (then, then), follow_symlinks=False)
+    remove_leftovers(folder, tmp_path / "none")
+    assert not link.is_symlink()
+    assert (tmp_path / "precious" / "file").exists()
+
+
 def test_every_flipped_bit_of_a_cache_is_noticed(tmp_path, monkeypatch):
     # Bits of a header can make an array shorter, so that its checksum is never reached.
     (tmp_path / "source").write_bytes(b"abc")
     arrays = {"train_x": np.arange(60, dtype=np.uint8).reshape(12, 5), "train_y": np.arange(12)}
 
     def read():
-        return cache.cached_arrays("z", {"s": tmp_path / "source"}, tmp_path, lambda: arrays)
+        return cache.cached_arrays("z", {"s": tmp_path / "source"}, tmp_path, lambda: arrays, print)
 
     read()
     (entry,) = (tmp_path / "decoded").iterdir()
@@ -430,7 +562,8 @@ def test_import_of_the_only_file_under_any_name(tmp_path, change_source):
     content = b"To be, or not to be.\n" * 300
     (tmp_path / "download (1).txt").write_bytes(content)
     file = dd.info("shakespeare").source.files[0]
-    change_source("shakespeare", files=(replace(file, checksum=hashlib.md5(content).hexdigest()),))
+    known = replace(file, checksum=hashlib.md5(content).hexdigest())
+    change_source("shakespeare", {"num_classes": 11}, files=(known,))
     place = dd.import_files("shakespeare", tmp_path / "download (1).txt", tmp_path / "root")
     assert [path.name for path in place.iterdir()] == ["input.txt"]
     assert len(dd.shakespeare(tmp_path / "root", seq_length=9, offline=True).classes) == 11

@@ -96,7 +96,7 @@ def play(tmp_path, change_source):
     (tmp_path / "shakespeare" / "input.txt").write_text(content)
     file = dd.info("shakespeare").source.files[0]
     known = replace(file, checksum=hashlib.sha256(content.encode()).hexdigest(), size=3000)
-    change_source("shakespeare", files=(known,))
+    change_source("shakespeare", {"num_classes": len(set(content))}, files=(known,))
     return content
 
 

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from deepobs_data.errors import DamagedFileError
+from deepobs_data.files.find import UNPACKING
 
 
 def extract_folder(archive: Path, folder: str, root: Path) -> None:
@@ -23,7 +24,7 @@ def extract_folder(archive: Path, folder: str, root: Path) -> None:
             in `folder` (absolute paths, "..", links, devices): then nothing is kept of it.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".unpack-") as temporary:
+    with tempfile.TemporaryDirectory(dir=root, prefix=UNPACKING) as temporary:
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:

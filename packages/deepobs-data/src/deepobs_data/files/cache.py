@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepobs_data.files.find import part_path
+from deepobs_data.files.find import part_path, remove_leftovers
 from deepobs_data.files.roots import default_root
 
 FORMAT = 1
@@ -29,10 +29,12 @@ def cached_arrays(
     paths: Mapping[str, Path],
     home: Path | None,
     decode: Callable[[], dict[str, np.ndarray]],
+    check: Callable[[Mapping[str, np.ndarray]], None],
 ) -> dict[str, np.ndarray]:
     """Arrays of data set `name` from the cache, else from `decode`, which are then cached.
 
-    A cache whose source files have changed, or that cannot be read, is ignored and replaced.
+    A cache whose source files have changed, that cannot be read, or that does not hold what the
+    data set must hold, is ignored and replaced.
 
     Args:
         name: Names the cache file.
@@ -41,6 +43,7 @@ def cached_arrays(
             cannot be written, stands for the default root; where that cannot be written either,
             nothing is cached.
         decode: Makes the arrays.
+        check: Raises ValueError for arrays that are not those of the data set.
     """
     meta = _describe(paths)
     where = hashlib.sha256(repr(sorted(str(p.resolve()) for p in paths.values())).encode())
@@ -49,7 +52,9 @@ def cached_arrays(
     for folder in homes:
         arrays = _read(folder / file_name, meta)
         if arrays is not None:
-            return arrays
+            with suppress(ValueError):
+                check(arrays)
+                return arrays
     arrays = decode()
     for folder in homes:
         if _write(folder / file_name, meta, arrays):
@@ -90,6 +95,7 @@ def _write(path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarr
     temporary = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
         with zipfile.ZipFile(temporary, "w") as archive:
             text = json.dumps({**meta, "arrays": list(arrays)}, sort_keys=True).encode()
             for name, array in {"meta": np.frombuffer(text, np.uint8), **arrays}.items():

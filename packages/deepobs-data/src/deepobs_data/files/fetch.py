@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,7 @@ from deepobs_data.files.find import (
     missing_files,
     not_found,
     part_path,
+    remove_leftovers,
     set_aside,
 )
 from deepobs_data.files.roots import is_offline, resolve_root
@@ -34,9 +36,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def pending_downloads(source: Source, root: Path) -> tuple[Download, ...]:
-    """What `fetch` would download; empty when some folder below `root` has all files."""
-    if find_folders(source, root):
+def pending_downloads(
+    source: Source, root: Path, *, everywhere: bool = True
+) -> tuple[Download, ...]:
+    """What `fetch` would download.
+
+    Args:
+        source: The files of the data set.
+        root: The data folder.
+        everywhere: Whether a folder below `root` that has all files is as good as the one that a
+            fetch fills.
+    """
+    if everywhere and find_folders(source, root):
         return ()
     missing = missing_files(source, root / source.folder)
     return tuple(
@@ -63,13 +74,17 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
         DownloadError: A file could not be downloaded or written.
         DamagedFileError: A downloaded archive cannot be unpacked.
     """
+    _fetch(name, resolve_root(root), progress)
+
+
+def _fetch(name: str, root: Path, progress: Progress | None, *, everywhere: bool = True) -> None:
     source = info(name).require_source()
-    root = resolve_root(root)
     home = root / source.folder
     with locked(name, root):
-        for file in pending_downloads(source, root):
+        remove_leftovers(root, home)
+        for file in pending_downloads(source, root, everywhere=everywhere):
             if not file.archive:
-                download(file, home / file.name, progress=progress)
+                download(file, home / file.name, progress=progress, check=_check_of(source, file))
                 continue
             archive = root / file.name
             if archive.is_file() and _unpack_what_was_there(archive, source, file, root):
@@ -77,6 +92,12 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
             download(file, archive, progress=progress)
             unpack(archive, file, source, root)
             archive.unlink()
+
+
+def _check_of(source: Source, file: Download) -> Callable[[Path], object] | None:
+    """What checks the content of a download whose checksum is not known."""
+    read = {wanted.name: wanted for wanted in source.files}.get(file.name)
+    return None if read is None or read.accept is None else resolve(read.accept)
 
 
 def unpack(archive: Path, file: Download, source: Source, root: Path) -> None:
@@ -128,12 +149,12 @@ def import_files(name: str, path: Path | str, root: Path | str | None = None) ->
         if archive is not None:
             unpack(*archive, source, root)
             return home
-        paths = _find_anywhere(source, path)
-        if paths is None:
+        there = _find_anywhere(source, path)
+        if there is None:
             raise DataNotFoundError(_not_importable(name, source, path))
-        for wanted in source.files:
-            check_file(paths[wanted.name], wanted)
+        paths = check_files(source, there)
         home.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(home)
         for wanted in source.files:
             found = paths[wanted.name]
             suffix = ".gz" if wanted.gzipped and found.suffix == ".gz" else ""
@@ -152,18 +173,18 @@ def _find_archive(source: Source, path: Path) -> tuple[Path, Download] | None:
     return None
 
 
-def _find_anywhere(source: Source, path: Path) -> dict[str, Path] | None:
+def _find_anywhere(source: Source, path: Path) -> Found | None:
     """The files of `source` at `path`, in one of its usual layouts or in a direct subfolder."""
     if path.is_file():
         if len(source.files) == 1:
-            return {source.files[0].name: path}
+            return Found({source.files[0].name: path}, home=False, others={})
         path = path.parent
     subfolders = (
         sorted(entry for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
     )
     for place in (path, *subfolders):
         for found in find_folders(source, place):
-            return found.paths
+            return found
     return None
 
 
@@ -177,6 +198,32 @@ def _not_importable(name: str, source: Source, path: Path) -> str:
     return f"{where} does not hold all files of {name!r}: {names}{nor}."
 
 
+def check_files(source: Source, found: Found) -> dict[str, Path]:
+    """Compare files with their checksums; a gzipped file takes the place of a damaged one.
+
+    Returns:
+        The paths of the files that are right, by name.
+
+    Raises:
+        DamagedFileError: A file has other content.
+    """
+    good = dict(found.paths)
+    for file in source.files:
+        try:
+            check_file(good[file.name], file)
+        except DamagedFileError as error:
+            other = found.others.get(file.name)
+            if other is None:
+                raise
+            try:
+                check_file(other, file)
+            except DamagedFileError:
+                raise error from None
+            warnings.warn(f"{error} {other.name} beside it is used.", stacklevel=2)
+            good[file.name] = other
+    return good
+
+
 def read_arrays(
     row: DatasetInfo, root: Path | str | None, *, offline: bool | None
 ) -> dict[str, np.ndarray]:
@@ -188,20 +235,24 @@ def read_arrays(
     """
     if row.decode is None:
         raise ValueError(f"{row.name} has no decoder: its row needs `decode` or `load`.")
+    # Here, because the command line imports this module and needs no numpy.
+    from deepobs_data.files.arrays import check_arrays
+    from deepobs_data.files.cache import cached_arrays
+
     place, decoder = resolve_root(root), resolve(row.decode)
 
     def read(found: Found) -> dict[str, np.ndarray]:
         def decode() -> dict[str, np.ndarray]:
-            for file in row.require_source().files:
-                check_file(found.paths[file.name], file)
-            arrays: dict[str, np.ndarray] = decoder(found.paths)
+            paths = check_files(row.require_source(), found)
+            arrays: dict[str, np.ndarray] = decoder(paths)
+            check_arrays(row, arrays)
             return arrays
 
         if row.kind == "text":  # decoded as fast as read
             return decode()
-        from deepobs_data.files.cache import cached_arrays
 
-        return cached_arrays(row.name, found.paths, place if found.home else None, decode)
+        home = place if found.home else None
+        return cached_arrays(row.name, found.paths, home, decode, partial(check_arrays, row))
 
     return use_files(row, place, read, offline=is_offline(offline))
 
@@ -225,7 +276,8 @@ def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offli
     source = row.require_source()
     damage: DamagedFileError | None = None
     reason = "downloads are switched off"
-    for _ in range(len(source.files) + 1):  # every file may turn out damaged once
+    everywhere = True
+    for _ in range(2 * len(source.files) + 1):  # every file may be damaged once, gzipped and not
         for found in find_folders(source, root):
             try:
                 return read(found)
@@ -242,13 +294,15 @@ def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offli
                     damage = set_aside(error)
                 except (DownloadError, FileNotFoundError):
                     continue  # nothing can be locked here, or the file was moved
+            else:
+                everywhere = False
             if not offline:
                 then = "It will be fetched again." if found.home else "The file is not used."
                 warnings.warn(f"{damage} {then}", stacklevel=5)
         if offline:
             break
         try:
-            fetch(row.name, root, progress=ProgressLine(sys.stderr))
+            _fetch(row.name, root, ProgressLine(sys.stderr), everywhere=everywhere)
         except DownloadError as error:
             reason = str(error)
             break
@@ -259,19 +313,42 @@ def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offli
 
 
 @contextmanager
-def locked(name: str, root: Path) -> Iterator[None]:
+def locked(
+    name: str, root: Path, *, quiet: float = 2.0, patience: float = 6 * 3600.0
+) -> Iterator[None]:
     """Hold the lock of one data set in `root`; wait while another process has it.
 
+    Args:
+        name: The data set.
+        root: The data folder.
+        quiet: Seconds after which a message says what is waited for.
+        patience: Seconds after which waiting ends.
+
     Raises:
-        DownloadError: `root` cannot be written.
+        DownloadError: `root` cannot be written, or the other process takes too long.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     folder = root / ".locks"
+    path = folder / f"{name}.lock"
+    lock = FileLock(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{name}.lock")
-        lock.acquire()
+        if path.is_symlink():  # it would be emptied where it leads
+            raise OSError(f"{path} is a link")
+        try:
+            lock.acquire(timeout=quiet)
+        except Timeout:
+            print(
+                f"deepobs-data: waiting for another process that works on {name} (it holds {path})",
+                file=sys.stderr,
+            )
+            lock.acquire(timeout=patience)
+    except Timeout as error:
+        raise DownloadError(
+            f"Another process has worked on {name} for {patience:g} s (it holds {path}). "
+            "End it and try again."
+        ) from error
     except OSError as error:
         raise DownloadError(
             f"Cannot write to the data folder {root}: {error}. Choose another with --data-dir, "

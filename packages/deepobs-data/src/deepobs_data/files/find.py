@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,35 +15,41 @@ from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.errors import DamagedFileError, DataNotFoundError
 from deepobs_data.files.sources import Source
 
+UNPACKING = ".unpack-"
+"""How the name of a folder begins into which an archive is being unpacked."""
+
 
 class Found(NamedTuple):
     """A folder that holds all files of a data set."""
 
     paths: dict[str, Path]  # by the names in the source
     home: bool  # whether it is the folder where a fetch puts them
+    others: dict[str, Path]  # the gzipped file beside one that is not
 
 
 def find_folders(source: Source, root: Path) -> list[Found]:
     """All folders below `root` that hold every file of `source`, most specific first."""
     found = []
     for folder in source.folders:
-        paths = {file: path for file, path in _find_files(source, root / folder).items() if path}
-        if len(paths) == len(source.files):
-            found.append(Found(paths, folder == source.folder))
+        there = _find_files(source, root / folder)
+        if all(there.values()):
+            paths = {name: paths[0] for name, paths in there.items()}
+            others = {name: paths[1] for name, paths in there.items() if len(paths) > 1}
+            found.append(Found(paths, folder == source.folder, others))
     return found
 
 
 def missing_files(source: Source, folder: Path) -> list[str]:
     """Names of the files of `source` that are not in `folder`."""
-    return [file for file, path in _find_files(source, folder).items() if path is None]
+    return [file for file, paths in _find_files(source, folder).items() if not paths]
 
 
-def _find_files(source: Source, folder: Path) -> dict[str, Path | None]:
-    """Each file of `source` in `folder`, None for those that are not there."""
+def _find_files(source: Source, folder: Path) -> dict[str, list[Path]]:
+    """Where each file of `source` is in `folder`: plain, gzipped, or both."""
 
-    def find(name: str, gzipped: bool) -> Path | None:
+    def find(name: str, gzipped: bool) -> list[Path]:
         names = (name, f"{name}.gz") if gzipped else (name,)
-        return next((folder / n for n in names if (folder / n).is_file()), None)
+        return [folder / n for n in names if (folder / n).is_file()]
 
     return {file.name: find(file.name, file.gzipped) for file in source.files}
 
@@ -65,6 +75,30 @@ def not_found(row: DatasetInfo, root: Path, reason: str) -> DataNotFoundError:
 def part_path(path: Path) -> Path:
     """A name beside `path` that no other process uses, to write to before a rename."""
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def remove_leftovers(*folders: Path, age: float = 600.0) -> None:
+    """Delete what killed writers left: parts of files and of unpacked archives.
+
+    Only what nobody has written to for `age` seconds; downloads that can be resumed stay.
+    """
+    for folder in folders:
+        with suppress(OSError):
+            for path in folder.iterdir():
+                part = re.search(r"\.\d+-[0-9a-f]{8}\.part$", path.name)
+                if (part or path.name.startswith(UNPACKING)) and _last_change(path) < (
+                    time.time() - age
+                ):
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink(missing_ok=True)
+
+
+def _last_change(path: Path) -> float:
+    """When a file, or a file in a folder, was last written."""
+    inside = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else []
+    return max(float(entry.lstat().st_mtime) for entry in (path, *inside))
 
 
 def set_aside(damage: DamagedFileError) -> DamagedFileError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepobs_data.errors import DamagedFileError
 from deepobs_data.files.checksum import check_file
-from deepobs_data.files.find import find_folders
+from deepobs_data.files.find import Found, find_folders
+from deepobs_data.files.sources import Source, SourceFile
 from deepobs_data.registry import info
 
 State = Literal["verified", "present", "unknown", "damaged", "missing"]
@@ -31,8 +33,7 @@ def verify(name: str, root: Path) -> list[Verdict]:
     source = info(name).require_source()
     verdicts = []
     for found in find_folders(source, root):
-        for file in source.files:
-            path = found.paths[file.name]
+        for file, path in _files(source, found):
             try:
                 check_file(path, file)
             except DamagedFileError as error:
@@ -43,3 +44,11 @@ def verify(name: str, root: Path) -> list[Verdict]:
                 known = file.checksum is not None or file.accept is not None
                 verdicts.append(Verdict(path, "verified" if known else "present"))
     return verdicts or [Verdict(root / source.folder, "missing")]
+
+
+def _files(source: Source, found: Found) -> Iterator[tuple[SourceFile, Path]]:
+    """The files of a folder, with those that are there gzipped and not."""
+    for file in source.files:
+        yield file, found.paths[file.name]
+        if file.name in found.others:
+            yield file, found.others[file.name]
