@@ -13,7 +13,7 @@ from deepobs_data import Dataset
 from deepobs_data.table import Table
 from deepobs_problems import Defaults, Problem
 from deepobs_runner import Execution, RunConfig
-from deepobs_runner.config import resolve
+from deepobs_runner.runs.resolve import fill_defaults
 
 
 class Jitter:
@@ -70,7 +70,7 @@ def configure(problem):
         config = RunConfig(
             problem=problem.name, optimizer=optimizer, hyperparams=hyperparams, **settings
         )
-        return resolve(config, problem, hyperparams)
+        return fill_defaults(config, problem, hyperparams)
 
     return make
 

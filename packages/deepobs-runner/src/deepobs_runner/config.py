@@ -14,13 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from deepobs_runner.errors import UsageError
 from deepobs_runner.schedules import Constant, Schedule, schedule_from_json, schedule_to_json
-
-if TYPE_CHECKING:  # the command line parses its arguments without importing torch
-    from deepobs_problems import Problem
 
 Recipe = Literal["standard", "2019"]
 L2Via = Literal["objective", "optimizer"]
@@ -90,7 +87,7 @@ def _identity(given: str, content: str) -> Identity:
 class RunConfig:
     """Everything that changes the numbers of a run.
 
-    Fields that are None are resolved from the problem's defaults by `resolve` before the
+    Fields that are None are filled in from the problem's defaults by `resolve_config` before the
     configuration is hashed or saved.
 
     Attributes:
@@ -136,6 +133,9 @@ class RunConfig:
     fingerprint: str | None = None
     world_size: int = 1
 
+    resolution: ClassVar[Any] = None
+    """What `resolve_config` found for this object, see `runs.resolve`; a changed copy has none."""
+
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
@@ -156,6 +156,10 @@ class RunConfig:
                 f"schedule is {self.schedule!r}; make one with parse_schedule, or a class of "
                 "deepobs_runner.schedules."
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: problem and optimizer are found anew in another process."""
+        return {name: value for name, value in vars(self).items() if name != "resolution"}
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON."""
@@ -217,7 +221,7 @@ class Execution:
         device: `auto` (CUDA if there is one, else CPU) or any torch device.
         deterministic: ask torch for deterministic algorithms where it has them.
         compile: compile forward pass and objective of training with `torch.compile`.
-        cuda_graphs: capture forward and backward pass of training in CUDA graphs, see `graphing`.
+        cuda_graphs: capture forward and backward pass of training in CUDA graphs.
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
         resume: go on from the run's checkpoint, if there is one.
@@ -250,27 +254,3 @@ class Execution:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} is {value!r}; it must be a number > 0.")
-
-
-def resolve(
-    config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any], optimizer_source: str = ""
-) -> RunConfig:
-    """Return the configuration with every default filled in.
-
-    Args:
-        config: as the user gave it.
-        problem: what `config.problem` names.
-        hyperparams: the optimizer's, resolved (see `optimizers.resolve_hyperparams`).
-        optimizer_source: changes when a user's optimizer is edited.
-    """
-    epochs = config.epochs
-    if epochs is None and config.steps is None:
-        epochs = problem.defaults.epochs
-    return replace(
-        config,
-        hyperparams=dict(hyperparams),
-        batch_size=config.batch_size or problem.defaults.batch_size,
-        epochs=epochs,
-        l2=problem.l2 if config.l2 is None else float(config.l2),
-        fingerprint="-".join(filter(None, (problem.fingerprint, optimizer_source))),
-    )

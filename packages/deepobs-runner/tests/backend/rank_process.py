@@ -20,8 +20,7 @@ from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, train
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import ProcessGroup
-from deepobs_runner.config import resolve
-from deepobs_runner.runs.resolve import optimizer_of, resolve_world
+from deepobs_runner.runs.resolve import fill_defaults, optimizer_of, resolve
 from deepobs_runner.runs.run import run
 
 
@@ -154,7 +153,7 @@ def numbers(group, name, optimizer="SGD", hyperparams=None, **settings):
     problem, hyperparams = named(name), hyperparams or {"lr": 0.1}
     settings = {"precision": "fp64", **settings}
     config = RunConfig(problem=name, optimizer=optimizer, hyperparams=hyperparams, **settings)
-    config = resolve(config, problem, hyperparams)
+    config = fill_defaults(config, problem, hyperparams)
     if optimizer in OWN:
         build = lambda model: OWN[optimizer](model.parameters(), **hyperparams)  # noqa: E731
     else:
@@ -178,8 +177,8 @@ def numbers(group, name, optimizer="SGD", hyperparams=None, **settings):
 def resolved(group, name):
     problem = named(name)
     config = RunConfig(problem=name, optimizer="SGD", hyperparams={"lr": 0.1}, epochs=1)
-    config = resolve(config, problem, config.hyperparams)
-    return resolve_world(config, group, problem).world_size
+    config = fill_defaults(config, problem, config.hyperparams)
+    return resolve(config, problem=problem, group=group).config.world_size
 
 
 def fail():
@@ -231,7 +230,7 @@ def stored(group, out, *runs):
 
 
 def _stored(group, out, resume=False, time_limit=None, interrupt=None, lr=0.1, **ends):
-    import deepobs_runner.runs.run as module
+    import deepobs_runner.runs.resolve as module
 
     problem = named("blobs")
     config = RunConfig(

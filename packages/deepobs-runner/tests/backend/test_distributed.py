@@ -24,10 +24,10 @@ from torch import nn
 
 from deepobs_runner import RunConfig, load_result, load_results
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup, torchrun_group
-from deepobs_runner.backend.shared_draws import SharedDraws, divides
+from deepobs_runner.backend.shared_draws import SharedDraws, batch_dependence
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
-from deepobs_runner.runs.resolve import resolve_config, resolve_world
+from deepobs_runner.runs.resolve import resolve, resolve_config
 from deepobs_runner.training.data_order import Order
 
 pytestmark = pytest.mark.skipif(
@@ -221,11 +221,11 @@ def test_a_mask_of_weights_is_the_same_in_every_process():
 
 
 def test_what_depends_on_how_a_batch_is_divided():
-    assert divides(nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.LSTM(2, 2))) is None
-    assert divides(nn.Sequential(nn.BatchNorm1d(2))) == "batch norm"
-    assert divides(nn.Sequential(nn.SyncBatchNorm(2), nn.GroupNorm(1, 2))) is None
-    assert divides(nn.LSTM(2, 2, 2, dropout=0.1)) == "dropout inside LSTM"
-    assert divides(nn.Sequential(nn.RReLU(), nn.BatchNorm1d(2))) == "RReLU, batch norm"
+    assert batch_dependence(nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.LSTM(2, 2))) is None
+    assert batch_dependence(nn.Sequential(nn.BatchNorm1d(2))) == "batch norm"
+    assert batch_dependence(nn.Sequential(nn.SyncBatchNorm(2), nn.GroupNorm(1, 2))) is None
+    assert batch_dependence(nn.LSTM(2, 2, 2, dropout=0.1)) == "dropout inside LSTM"
+    assert batch_dependence(nn.Sequential(nn.RReLU(), nn.BatchNorm1d(2))) == "RReLU, batch norm"
 
 
 # Identity -------------------------------------------------------------------------------------
@@ -237,23 +237,23 @@ def test_world_size_is_part_of_a_run_only_where_it_changes_the_numbers():
     plain = resolve_config(
         RunConfig(problem="fmnist_mlp", optimizer="SGD", hyperparams={"lr": 0.1})
     )
-    assert resolve_world(plain, TWO) == plain
+    assert resolve(plain, group=TWO).config == plain
     assert "world_size" not in plain.to_json()
     normed = replace(plain, problem="cifar100_wrn404", fingerprint=None)
-    of_two = resolve_world(normed, TWO)
+    of_two = resolve(normed, group=TWO).config
     assert of_two.world_size == 2
-    assert of_two.id != normed.id
+    assert of_two.id != replace(of_two, world_size=1).id
     assert RunConfig.from_json(of_two.to_json()) == of_two
     with pytest.raises(UsageError, match="world_size is 2"):
-        resolve_world(of_two, SINGLE_PROCESS)
+        resolve(of_two)
     with pytest.raises(UsageError, match="world_size is 4"):
-        resolve_world(replace(plain, world_size=4), TWO)
+        resolve(replace(plain, world_size=4), group=TWO)
 
 
 def test_batch_that_cannot_be_divided(together):
     config = RunConfig(problem="fmnist_mlp", optimizer="SGD", hyperparams={"lr": 0.1})
     with pytest.raises(UsageError, match="3 processes cannot divide"):
-        resolve_world(resolve_config(config), ProcessGroup(size=3))
+        resolve(config, group=ProcessGroup(size=3))
     for found in together("numbers", "blobs", batch_size=15):
         assert found["raised"] == "UsageError"
         assert "batch_size is 15" in found["text"]

@@ -200,11 +200,11 @@ def test_a_run_that_diverges_ends_in_its_epoch_and_spoils_no_other(execution, tm
 def test_augmented_training_data_and_per_seed_initialisation(problem, execution, tmp_path):
     """Each seed has its own order, draws and weights, also where 2019 evaluates augmented rows."""
     network = replace(problem, model=lambda: nn.Sequential(nn.Linear(8, 6), nn.Linear(6, 3)))
-    from deepobs_runner.config import resolve
+    from deepobs_runner.runs.resolve import fill_defaults
 
     for recipe in ("standard", "2019"):
         configs = [
-            resolve(
+            fill_defaults(
                 RunConfig(
                     problem="blobs", optimizer="SGD", hyperparams={"lr": lr}, seed=seed,
                     recipe=recipe, precision="fp64",

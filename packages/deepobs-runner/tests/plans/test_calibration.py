@@ -8,7 +8,6 @@ import torch
 from deepobs_runner import Execution, RunConfig, UsageError, run
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.cli import main
-from deepobs_runner.config import resolve
 from deepobs_runner.plans.calibration import (
     Calibration,
     calibration_for,
@@ -21,7 +20,7 @@ from deepobs_runner.plans.calibration import (
     sgd_step_equivalents,
 )
 from deepobs_runner.plans.estimate import Timing, cost_kind
-from deepobs_runner.runs.resolve import resolve_config
+from deepobs_runner.runs.resolve import fill_defaults, resolve_config
 
 CPU = Execution(device="cpu")
 TIMING = Timing(start=1.0, step=0.002, evaluation=0.5, steps_per_epoch=8)
@@ -190,7 +189,7 @@ def test_a_problem_that_cannot_be_timed_is_a_sentence(tmp_path, capsys):
 
 
 def test_a_users_problem_counts_by_its_name(problem):
-    config = resolve(
+    config = fill_defaults(
         RunConfig(problem="folder/file.py:blobs", optimizer="SGD", hyperparams={"lr": 0.1}),
         problem,
         {"lr": 0.1},

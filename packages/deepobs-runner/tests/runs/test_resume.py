@@ -19,12 +19,11 @@ from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
 from deepobs_problems.problem import recurrent
 from deepobs_runner import Execution, RunConfig, load_result, run, train
 from deepobs_runner.cli import main
-from deepobs_runner.config import resolve
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint, save_checkpoint
 from deepobs_runner.runs.recorder import record_to_json
-from deepobs_runner.runs.resolve import optimizer_of
+from deepobs_runner.runs.resolve import fill_defaults, optimizer_of
 
 CPU = Execution(device="cpu")
 
@@ -80,7 +79,7 @@ def test_resumed_training_is_bitwise_equal(problem, configure, tmp_path, name, h
 
 def test_resumed_lstm_is_bitwise_equal(lstm, tmp_path):
     hyperparams = {"lr": 0.01}
-    config = resolve(
+    config = fill_defaults(
         RunConfig(problem="chars", optimizer="Adam", hyperparams=hyperparams), lstm, hyperparams
     )
     build = optimizer_of(config, lstm)

@@ -211,7 +211,7 @@ def test_an_exception_is_divergence_only_if_numbers_are_not_finite(
             raise torch.linalg.LinAlgError("the matrix is singular")
 
     monkeypatch.setattr(
-        "deepobs_runner.runs.run.optimizer_of",
+        "deepobs_runner.runs.resolve.optimizer_of",
         lambda *_: lambda model: Decomposing(model.parameters(), lr=0.1),
     )
     expected = nullcontext() if status == "diverged" else pytest.raises(torch.linalg.LinAlgError)

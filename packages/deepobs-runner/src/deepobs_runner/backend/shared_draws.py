@@ -2,7 +2,7 @@
 
 Where a batch is divided among processes, each draws what one process would draw for all rows and
 keeps its own, so that dropout masks and a VAE's noise do not depend on the number of processes, and
-all generators stay in step. What cannot be divided so is named by `divides`.
+all generators stay in step. What cannot be divided so is named by `batch_dependence`.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class SharedDraws(TorchFunctionMode):
         return input.mul_(factor) if inplace else input * factor
 
 
-def divides(model: nn.Module) -> str | None:
-    """Return what makes the numbers of a model depend on how a batch is divided; None: nothing.
+def batch_dependence(model: nn.Module) -> str | None:
+    """Return what makes the numbers of a model depend on how a batch is divided, None if nothing.
 
     Batch norm normalises over the rows of a process. Other layers draw inside themselves, where
     the numbers cannot be shared out: every process has the same for its rows. What a network draws

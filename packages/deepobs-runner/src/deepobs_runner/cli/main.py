@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     let_threads_sleep()
     try:
-        return execute(arguments)
+        if arguments.version:
+            return print_versions()
+        return COMMANDS.load(arguments.command).execute(arguments)
     except RankZeroError:  # which it prints itself
         return 2
     except LostProcessError as error:
@@ -71,13 +73,6 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         if name == command:
             listed.add_arguments(added)
     return parser
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Execute the command that was parsed; return the exit code."""
-    if arguments.version:
-        return print_versions()
-    return COMMANDS.load(arguments.command).execute(arguments)
 
 
 def print_versions() -> int:

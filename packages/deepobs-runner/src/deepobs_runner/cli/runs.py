@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from deepobs_runner.backend.cuda_graphs import check_graphs
+from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import make_console, print_line, print_summary, warn
@@ -32,10 +32,9 @@ from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
-from deepobs_runner.runs.resolve import resolve_config, resolve_world
+from deepobs_runner.runs.resolve import resolve, resolve_config
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count, duration
-from deepobs_runner.trackers import check_trackers
 
 
 def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
@@ -111,11 +110,11 @@ def make_runs(
     group = torchrun_group()
     execute = executor_of(options, group)
     console = make_console(quiet=not group.is_rank_0)
-    configs = _each_once(console, [resolve_world(config, group) for config in configs])
+    execution = execution_of(arguments)
+    resolved = [resolve(config, execution, group=group).config for config in configs]
+    configs = _each_once(console, resolved)
     _print_official_rates(console, configs)
     _print_world_notes(console, configs)
-    execution = execution_of(arguments)
-    check_trackers(execution.track)
 
     def look() -> Survey:
         if not arguments.dry_run:
@@ -123,9 +122,8 @@ def make_runs(
         return survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
 
     if options.local and not arguments.dry_run:
-        device = group.device(execution.device)  # said once, before anything starts
-        for config in configs if execution.cuda_graphs else ():
-            check_graphs(device, config.precision, group.size)
+        for precision in {config.precision for config in configs}:
+            make_backend(execution, precision, group)  # refused once, before anything starts
     with joined(group, "survey", torch.device("cpu")) as together:
         found = together.from_rank_0(look)
     if arguments.dry_run:

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deepobs_problems import SUITES, load_problem, problems_with
-from deepobs_runner.backend.cuda_graphs import check_graphs
-from deepobs_runner.backend.devices import choose_device
+from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import make_console, print_line, print_summary, warn
 from deepobs_runner.cli.parser import SETTINGS
@@ -93,9 +92,7 @@ def tune(arguments: argparse.Namespace) -> int:
         _print_plan(console, study, arguments, seeds)
         return 0
     if options.local:
-        device = choose_device(execution.device)  # said once, before anything starts
-        if execution.cuda_graphs:
-            check_graphs(device, arguments.precision)
+        make_backend(execution, arguments.precision)  # refused once, before anything starts
     check_writable(execution.out)
     if lines := damaged_lines(folder):
         print_line(

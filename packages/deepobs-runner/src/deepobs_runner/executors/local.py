@@ -84,12 +84,16 @@ def run_all(
                 force=force,
                 reporter=reporter,
             )
-        alone = [config for name, config in distinct.items() if name not in outcomes]
-        jobs = min(jobs, len(alone))
+        separate = [config for name, config in distinct.items() if name not in outcomes]
+        jobs = min(jobs, len(separate))
         if jobs <= 1:
-            outcomes |= {c.id: _run_here(c, execution, force, reporter, group) for c in alone}
+            for config in separate:
+                with reported(reporter, config) as record:
+                    outcomes[config.id] = attempt(
+                        config, execution, on_record=record, force=force, group=group
+                    )
         else:
-            with _Pool(alone, execution, jobs, force, reporter) as pool:
+            with _Pool(separate, execution, jobs, force, reporter) as pool:
                 outcomes |= pool.outcomes()
         return [outcomes[name] for name in distinct]
 
@@ -112,13 +116,6 @@ def spread_devices(device: str, worker: int, accelerators: int) -> str:
     if device == "auto" and accelerators > 1:
         return f"cuda:{worker % accelerators}"
     return device
-
-
-def _run_here(
-    config: RunConfig, execution: Execution, force: bool, reporter: Reporter, group: ProcessGroup
-) -> Outcome:
-    with reported(reporter, config) as tell:
-        return attempt(config, execution, on_record=tell, force=force, group=group)
 
 
 class _Pool:

@@ -1,16 +1,19 @@
-"""From a configuration as it was given to a run of which everything is known and checked."""
+"""From a configuration as it was given to a run that is ready to be trained."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from torch import nn
 
 from deepobs_problems import Problem, load_problem
-from deepobs_runner.backend.distributed import ProcessGroup
-from deepobs_runner.backend.shared_draws import divides
-from deepobs_runner.config import RunConfig, resolve
+from deepobs_runner.backend.backend import Backend, make_backend
+from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
+from deepobs_runner.backend.shared_draws import batch_dependence
+from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import (
     MakeOptimizer,
@@ -20,10 +23,90 @@ from deepobs_runner.optimizers import (
 )
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.seeds import global_stream
+from deepobs_runner.trackers import check_trackers
 
 
 class DoubleDecayWarning(UserWarning):
     """The weights are decayed twice: by the problem's regularizer and by the optimizer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRun:
+    """A run that is ready to be trained; see `resolve`.
+
+    Attributes:
+        config: with every default filled in.
+        execution: where and how; its trackers are known.
+        problem: that is trained.
+        make_optimizer: builds the optimizer of a model.
+        group: the processes that train it together; they can divide its batches.
+    """
+
+    config: RunConfig
+    execution: Execution
+    problem: Problem
+    make_optimizer: MakeOptimizer
+    group: ProcessGroup
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What computes the run on this machine.
+
+        Raises:
+            UsageError: this machine cannot, see `make_backend`.
+        """
+        return make_backend(self.execution, self.config.precision, self.group)
+
+
+def resolve(
+    config: RunConfig,
+    execution: Execution | None = None,
+    *,
+    problem: Problem | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> ResolvedRun:
+    """Return the run that a configuration and an execution describe.
+
+    Everything is checked but what this machine can compute, since the run may be sent to another.
+
+    Args:
+        config: defaults are filled in, unless `resolve_config` has done so already.
+        execution: where and how.
+        problem: in place of the one that `config.problem` names.
+        group: the processes that train the run together.
+
+    Raises:
+        UsageError, ProblemError: something that is asked for does not exist, or does not fit.
+    """
+    execution = execution or Execution()
+    if config.resolution is None or problem is not None:
+        config = resolve_config(config, problem)
+    found: _Resolution = config.resolution
+    if group.size > 1 or config.world_size > 1:
+        config = _with_world_size(config, found, group)
+    check_trackers(execution.track)
+    return ResolvedRun(
+        config=config,
+        execution=execution,
+        problem=found.problem,
+        make_optimizer=found.make_optimizer,
+        group=group,
+    )
+
+
+@dataclass(frozen=True)
+class _Resolution:
+    """What a resolved configuration names."""
+
+    problem: Problem
+    make_optimizer: MakeOptimizer
+    seed: int
+
+    @cached_property
+    def batch_dependence(self) -> str | None:
+        """See `batch_dependence`; a model is built to look at, once."""
+        with global_stream(self.seed, "init"):
+            return batch_dependence(self.problem.model())
 
 
 def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConfig:
@@ -43,7 +126,34 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
     )
     if config.l2_via == "optimizer":
         hyperparams = _without_weight_decay(config, hyperparams)
-    return resolve(config, problem, hyperparams, source_hash(config.optimizer))
+    resolved = fill_defaults(config, problem, hyperparams, source_hash(config.optimizer))
+    found = _Resolution(problem, optimizer_of(resolved, problem), config.seed)
+    object.__setattr__(resolved, "resolution", found)
+    return resolved
+
+
+def fill_defaults(
+    config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any], optimizer_source: str = ""
+) -> RunConfig:
+    """Return the configuration with the defaults of a problem filled in.
+
+    Args:
+        config: as the user gave it.
+        problem: that it names.
+        hyperparams: of the optimizer, see `optimizers.resolve_hyperparams`.
+        optimizer_source: changes when a user's optimizer is edited.
+    """
+    epochs = config.epochs
+    if epochs is None and config.steps is None:
+        epochs = problem.defaults.epochs
+    return replace(
+        config,
+        hyperparams=dict(hyperparams),
+        batch_size=config.batch_size or problem.defaults.batch_size,
+        epochs=epochs,
+        l2=problem.l2 if config.l2 is None else float(config.l2),
+        fingerprint="-".join(filter(None, (problem.fingerprint, optimizer_source))),
+    )
 
 
 def _without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dict[str, Any]:
@@ -65,38 +175,22 @@ def _without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dic
     return {key: value for key, value in hyperparams.items() if key != "weight_decay"}
 
 
-def double_decay(config: RunConfig) -> str | None:
-    """Return a sentence if a resolved configuration decays the weights twice."""
-    decay = config.hyperparams.get("weight_decay")
-    if not decay or not config.l2 or config.l2_via == "optimizer":
-        return None
-    return (
-        f"{config.optimizer} decays weights by {decay} and the objective of {config.problem} by "
-        f"l2={config.l2}. To decay once, give weight_decay=0, --l2 0, or --l2-via optimizer."
-    )
-
-
-def resolve_world(
-    config: RunConfig, group: ProcessGroup, problem: Problem | None = None
-) -> RunConfig:
-    """Return a resolved configuration with the number of processes, if that changes its numbers.
+def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup) -> RunConfig:
+    """Return the configuration with the number of processes, if that changes its numbers.
 
     Raises:
         UsageError: it is one of another number of processes, or a batch cannot be divided.
     """
-    if group.size == 1 and config.world_size == 1:
-        return config
     group.check(config.batch_size or 0)
-    problem = load_problem(config.problem) if problem is None else problem
-    with global_stream(config.seed, "init"):
-        depends = divides(problem.model()) is not None
-    wanted = group.size if depends else 1
+    wanted = 1 if found.batch_dependence is None else group.size
     if config.world_size not in (1, wanted):
         raise UsageError(
             f"world_size is {config.world_size}, but the numbers of {config.problem} are those of "
             f"{wanted} here. Start as many processes with torchrun, or leave world_size out."
         )
-    return replace(config, world_size=wanted)
+    config = replace(config, world_size=wanted)
+    object.__setattr__(config, "resolution", found)
+    return config
 
 
 def optimizer_of(config: RunConfig, problem: Problem) -> MakeOptimizer:
@@ -108,3 +202,14 @@ def optimizer_of(config: RunConfig, problem: Problem) -> MakeOptimizer:
         return [p for p in model.parameters() if p.requires_grad]
 
     return make_optimizer(config.optimizer, config.hyperparams, groups)
+
+
+def double_decay(config: RunConfig) -> str | None:
+    """Return a warning if a resolved configuration decays the weights twice, else None."""
+    decay = config.hyperparams.get("weight_decay")
+    if not decay or not config.l2 or config.l2_via == "optimizer":
+        return None
+    return (
+        f"{config.optimizer} decays weights by {decay} and the objective of {config.problem} by "
+        f"l2={config.l2}. To decay once, give weight_decay=0, --l2 0, or --l2-via optimizer."
+    )

@@ -10,8 +10,7 @@ from functools import partial
 
 import torch
 
-from deepobs_problems import Problem, load_problem
-from deepobs_runner.backend.backend import make_backend
+from deepobs_problems import Problem
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
@@ -28,14 +27,7 @@ from deepobs_runner.results.store import remove_leftovers, stored_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.recorder import SECONDS_BETWEEN_SAVES, OnRecord, Recorder
-from deepobs_runner.runs.resolve import (
-    DoubleDecayWarning,
-    double_decay,
-    optimizer_of,
-    resolve_config,
-    resolve_world,
-)
-from deepobs_runner.trackers import check_trackers
+from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, resolve
 from deepobs_runner.training.checkpoint import Checkpoint
 from deepobs_runner.training.loop import train
 
@@ -59,7 +51,7 @@ def run(
     the command line) leaves a checkpoint of the last epoch that was completed.
 
     Args:
-        config: what to run; defaults are resolved here.
+        config: what to run; defaults are filled in.
         execution: where and how.
         problem: in place of the one that `config.problem` names.
         on_record: called with every record, which need not be in the file yet; if it returns a
@@ -76,14 +68,11 @@ def run(
         LostProcessError: another process of the group was lost.
     """
     began = time.perf_counter()
-    execution = execution or Execution()
-    problem = load_problem(config.problem) if problem is None else problem
-    config = resolve_world(resolve_config(config, problem), group, problem)
-    backend = make_backend(execution, config.precision, group)
-    check_trackers(execution.track)
+    resolved = resolve(config, execution, problem=problem, group=group)
+    config, execution = resolved.config, resolved.execution
     if group.is_rank_0 and (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
-    with backend.connected(config.id) as backend, ExitStack() as held:
+    with resolved.backend.connected(config.id) as backend, ExitStack() as held:
         group = backend.group
 
         def begin() -> RunResult | Checkpoint | None:
@@ -104,8 +93,8 @@ def run(
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
         )
         records = train(
-            problem,
-            optimizer_of(config, problem),
+            resolved.problem,
+            resolved.make_optimizer,
             config=config,
             execution=execution,
             resume=found,
