@@ -11,7 +11,7 @@ from deepobs_runner.analysis import first_epochs
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.cli import main
 from deepobs_runner.comparison import target_of
-from deepobs_runner.report.data import make_study
+from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.sections import assemble
 from deepobs_runner.results.store import save_result
 from deepobs_runner.schedules import Cosine
@@ -56,7 +56,7 @@ def test_what_is_read_is_said(epochs, settings, words):
 
 def test_a_shortened_run_keeps_the_id_of_its_file():
     run = make([9.0, 5.0, 3.0, 2.0])
-    report = assemble(make_study([run], epochs=2))
+    report = assemble(gather_data([run], epochs=2))
     assert [row["id"] for row in report.tables["runs"].rows] == [run.config.id]
 
 
@@ -132,10 +132,10 @@ def test_the_target_is_what_official_adam_has_by_then():
 
 def test_the_report_says_what_was_cut():
     own = [make([300.0, *[90.0 - i for i in range(4)]], seed=seed) for seed in range(42, 45)]
-    study = make_study(own, official_results("quadratic_deep", tuned=False), epochs=4)
-    runs = [run for setting in study.problems["quadratic_deep"] for run in setting.runs]
+    data = gather_data(own, official_results("quadratic_deep", tuned=False), epochs=4)
+    runs = [run for setting in data.problems["quadratic_deep"] for run in setting.runs]
     assert {run.records[-1]["epoch"] for run in runs} == {4}
-    report = assemble(study)
+    report = assemble(data)
     assert "after 4 epochs" in report.facts
     assert any("the first 4 of 100 epochs are read" in n for n in report.sections[0].notes)
     assert (
@@ -148,9 +148,9 @@ def test_the_report_says_what_was_cut():
 
 def test_nothing_left_is_said():
     with pytest.raises(UsageError, match=r"nothing to report after 5 epochs.*end before epoch 5"):
-        make_study([make([9.0, 5.0])], epochs=5)
+        gather_data([make([9.0, 5.0])], epochs=5)
     with pytest.raises(UsageError, match="epochs is 0"):
-        make_study([make([9.0, 5.0])], epochs=0)
+        gather_data([make([9.0, 5.0])], epochs=0)
 
 
 def test_a_step_is_no_epoch_from_the_command_line(tmp_path, capsys):

@@ -17,7 +17,7 @@ from rich.console import Console
 from deepobs_runner import RunConfig, RunResult, official_results
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
-from deepobs_runner.report.data import make_study
+from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.figures import drawings
 from deepobs_runner.report.html import html_report, unbroken
 from deepobs_runner.report.latex import escape, latex_curves, latex_table
@@ -52,8 +52,8 @@ def make(values=(3.0, 2.0), *, status="done", environment=None, error=None, **se
     )
 
 
-def page_of(study, pictures=()):
-    return html_report(assemble(study), dict(pictures))
+def page_of(data, pictures=()):
+    return html_report(assemble(data), dict(pictures))
 
 
 class Reader(HTMLParser):
@@ -81,8 +81,8 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def official():
-    """Return the study of the official results alone."""
-    return make_study(all_results(OFFICIAL_SET))
+    """Return the data of the official results alone."""
+    return gather_data(all_results(OFFICIAL_SET))
 
 
 @pytest.mark.parametrize("entry", PUBLISHED["settings"], ids=lambda e: "-".join(e["who"]))
@@ -164,12 +164,12 @@ def test_every_run_is_on_the_page():
         make([], seed=4, status="failed", error="Traceback\n  …\nValueError: too <many> rows"),
         make([3.0], seed=5, status="running"),
     ]
-    study = make_study(runs)
-    rows = TABLES.load("runs")(study).rows
+    data = gather_data(runs)
+    rows = TABLES.load("runs")(data).rows
     assert [(row["seed"], row["status"]) for row in rows] == [
         (1, "done"), (2, "stopped"), (3, "diverged"), (4, "failed"), (5, "running"),
     ]  # fmt: skip
-    text = page_of(study)
+    text = page_of(data)
     assert "ValueError: too &lt;many&gt; rows" in text
     assert "5 runs, 1 without a record" in text
     assert "1 of 5 runs of SGD lr=0.1 diverged" not in text  # the failed one has no record
@@ -182,7 +182,7 @@ def test_what_results_say_is_never_markup():
         make(problem=f"{evil}.py:p", optimizer=f"a.py:{evil}", environment={"system": evil}),
         make(problem=f"{evil}.py:p", optimizer="Adam", error=evil, seed=7),
     ]
-    text = page_of(make_study(runs))
+    text = page_of(gather_data(runs))
     assert evil not in text
     assert text.count("<script>") == 1  # ours
     assert "&lt;script&gt;" in text
@@ -193,8 +193,8 @@ def test_latex_is_escaped():
     assert escape(r"50% of a_b & {c} \d #1 $x^2$~") == (
         r"50\% of a\_b \& \{c\} \textbackslash{}d \#1 \$x\textasciicircum{}2\$\textasciitilde{}"
     )
-    study = make_study([make(problem="p_1"), make(problem="p_1", optimizer="Adam")])
-    text = latex_table(TABLES.load("final")(study))
+    data = gather_data([make(problem="p_1"), make(problem="p_1", optimizer="Adam")])
+    text = latex_table(TABLES.load("final")(data))
     assert r"p\_1" in text
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     columns = re.search(r"begin\{tabular\}\{(\w+)\}", text).group(1)
@@ -204,16 +204,16 @@ def test_latex_is_escaped():
 
 
 def test_the_curves_of_latex_hold_the_means():
-    study = make_study([make([3.0, 2.0, 1.0], seed=1), make([3.0, 4.0, 2.0], seed=2)])
-    text = latex_curves("p", study.settings["p"])
+    data = gather_data([make([3.0, 2.0, 1.0], seed=1), make([3.0, 4.0, 2.0], seed=2)])
+    text = latex_curves("p", data.settings["p"])
     assert "coordinates {(0,3) (1,3) (2,1.5)}" in text
     assert text.count("{") == text.count("}")
-    assert latex_curves("p", make_study([make([None], status="diverged")]).settings["p"]) == ""
+    assert latex_curves("p", gather_data([make([None], status="diverged")]).settings["p"]) == ""
 
 
 def test_tables_as_text_agree():
-    study = make_study([make(seed=1), make([3.0, 1.0], seed=2)])
-    table = TABLES.load("final")(study)
+    data = gather_data([make(seed=1), make([3.0, 1.0], seed=2)])
+    table = TABLES.load("final")(data)
     (row,) = json.loads(json_table(table))
     assert row["final_test_objective"] == 1.5
     (line,) = csv.DictReader(io.StringIO(csv_table(table)))
@@ -323,13 +323,13 @@ def test_only_files_in_the_folder_of_a_report_are_ever_removed(folder, tmp_path)
 def test_methods_say_what_was_run_and_cite_what_was_used(folder):
     environment = {"python": "3.12.1", "device": "cpu", "packages": {"torch": "2.7.0"}}
     runs = [make(seed=s, environment=environment, precision="bf16") for s in (4, 5, 6)]
-    alone = assemble(make_study(runs)).methods
+    alone = assemble(gather_data(runs)).methods
     text = alone.plain()
     assert "PyTorch 2.7.0 (Paszke et al., 2019) under Python 3.12.1 on cpu" in text
     assert "On p (1 epoch): SGD lr=0.1 precision=bf16. Each with seeds 4 to 6." in text
     assert "Precision: bf16." in text
     assert "holm1979" not in alone.keys  # nothing was compared
-    both = assemble(make_study([*runs, make(optimizer="Adam")])).methods
+    both = assemble(gather_data([*runs, make(optimizer="Adam")])).methods
     assert {"schneider2019deepobs", "holm1979", "agarwal2021", "efron1987"} <= set(both.keys)
 
 
@@ -387,20 +387,20 @@ def test_a_chosen_problem_without_a_record_is_named(folder, capsys):
     ids=["one seed", "only a diverged run", "unknown names", "mixed recipes", "no metrics"],
 )
 def test_whatever_the_runs_are_the_page_comes_out(runs):
-    study = make_study(runs)
-    assert Reader(page_of(study)).open == []
+    data = gather_data(runs)
+    assert Reader(page_of(data)).open == []
     for kind in TABLES.names():
-        table = TABLES.load(kind)(study)
+        table = TABLES.load(kind)(data)
         for write in (csv_table, json_table, markdown_table, latex_table):
             assert isinstance(write(table), str), kind
 
 
 def test_environments_count_the_runs_that_are_shown():
     own = [make([350.0, 87.0], problem="quadratic_deep", recipe="2019", seed=s) for s in (1, 2)]
-    study = make_study(own, all_results(OFFICIAL_SET))
-    shown = [run for s in study.settings["quadratic_deep"] for run in s.runs]
-    counts = [row["runs"] for row in TABLES.load("environment")(study).rows]
-    assert sum(counts) == len(shown) < len(study.baselines)
+    data = gather_data(own, all_results(OFFICIAL_SET))
+    shown = [run for s in data.settings["quadratic_deep"] for run in s.runs]
+    counts = [row["runs"] for row in TABLES.load("environment")(data).rows]
+    assert sum(counts) == len(shown) < len(data.baselines)
 
 
 def test_different_data_is_never_compared():
@@ -410,8 +410,8 @@ def test_different_data_is_never_compared():
         ]
 
     def pairs(*own, **given):
-        study = make_study([run for runs in own for run in runs], **given)
-        return {(v.speed.optimizer, v.speed.reference) for v in study.verdicts}
+        data = gather_data([run for runs in own for run in runs], **given)
+        return {(v.speed.optimizer, v.speed.reference) for v in data.verdicts}
 
     real, generated = runs("SGD", "real"), runs("SGD", "synthetic")
     assert pairs(real, generated) == set()
@@ -428,7 +428,7 @@ def test_different_data_is_never_compared():
 
 def test_figures_have_the_level_of_the_study():
     runs = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in range(3)]
-    (drawing,) = drawings(make_study(runs, level=0.8), ["curves"])
+    (drawing,) = drawings(gather_data(runs, level=0.8), ["curves"])
     assert "80 %" in drawing.caption
 
 
@@ -437,15 +437,15 @@ def test_baselines_are_compared_and_their_budget_is_named():
         make([350.0, 87.0], problem="quadratic_deep", optimizer="AdamW", recipe="2019", seed=s)
         for s in (42, 43, 44)
     ]
-    study = make_study(own, all_results(OFFICIAL_SET))
-    assert list(study.problems) == ["quadratic_deep"]  # nothing is said of the others
-    pairs = [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
+    data = gather_data(own, all_results(OFFICIAL_SET))
+    assert list(data.problems) == ["quadratic_deep"]  # nothing is said of the others
+    pairs = [(v.speed.optimizer, v.speed.reference) for v in data.verdicts]
     assert pairs == [("AdamW", "SGD"), ("AdamW", "Momentum"), ("AdamW", "Adam")]
-    verdict = study.verdicts[0]
+    verdict = data.verdicts[0]
     assert any("AdamW 1 setting tried" in line and "36" in line for line in verdict.unequal)
-    assert sum(s.baseline for s in study.settings["quadratic_deep"]) == 3  # the tuned ones
+    assert sum(s.baseline for s in data.settings["quadratic_deep"]) == 3  # the tuned ones
     with pytest.raises(UsageError, match="Choose one of"):
-        make_study(own, references=["Lion"])
+        gather_data(own, references=["Lion"])
 
 
 def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
@@ -461,23 +461,23 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
 
     mine = runs("AdamW", "2019") + runs("AdamW", "standard")  # so both sets below are of use
     theirs = runs("SGD", "2019", baselines="old") + runs("SGD", "standard", baselines="new")
-    study = make_study(mine, theirs)
-    recipes = {s.optimizer: s.config.recipe for s in study.problems["quadratic_deep"]}
-    pairs = [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
+    data = gather_data(mine, theirs)
+    recipes = {s.optimizer: s.config.recipe for s in data.problems["quadratic_deep"]}
+    pairs = [(v.speed.optimizer, v.speed.reference) for v in data.verdicts]
     assert len(recipes) == 4
     assert len(pairs) == 2
     assert all(recipes[one] == recipes[other] for one, other in pairs)
     # Where nobody has its recipe, another is better than no comparison; the page says what differs.
-    assert len(make_study(runs("AdamW", "2019"), theirs[3:]).verdicts) == 1
+    assert len(gather_data(runs("AdamW", "2019"), theirs[3:]).verdicts) == 1
     # Where somebody has, those of another recipe would only be in the way.
-    study = make_study(mine[:3], theirs)
-    assert [run.config.recipe for run in study.baselines] == ["2019"] * 3
-    assert "another recipe than 2019" in study.left_out[0]
+    data = gather_data(mine[:3], theirs)
+    assert [run.config.recipe for run in data.baselines] == ["2019"] * 3
+    assert "another recipe than 2019" in data.left_out[0]
 
 
 def pairs_of(*runs):
-    study = make_study(runs, all_results(OFFICIAL_SET))
-    return [(v.speed.optimizer, v.speed.reference) for v in study.verdicts]
+    data = gather_data(runs, all_results(OFFICIAL_SET))
+    return [(v.speed.optimizer, v.speed.reference) for v in data.verdicts]
 
 
 def seeds_of(optimizer, seeds, problem="quadratic_deep"):
@@ -509,7 +509,7 @@ def test_usual_references_among_themselves_are_compared_with_the_first():
 
 def test_without_a_usual_reference_the_first_is_one():
     runs = [make(optimizer=name, seed=seed) for name in ("A", "B", "C") for seed in range(3)]
-    pairs = [(v.speed.optimizer, v.speed.reference) for v in make_study(runs).verdicts]
+    pairs = [(v.speed.optimizer, v.speed.reference) for v in gather_data(runs).verdicts]
     assert pairs == [("B", "A"), ("C", "A")]
 
 
@@ -518,22 +518,22 @@ def test_a_grid_that_diverged_has_no_interval():
     runs = [make((3.0, None), hyperparams={"lr": lr}, status="diverged") for lr in (1.0, 10.0)]
     runs += [make(seed=seed) for seed in (42, 43, 44)]
     runs += [make((3.0, None), seed=45, status="diverged")]
-    (row,) = TABLES.load("divergence")(make_study(runs)).rows
+    (row,) = TABLES.load("divergence")(gather_data(runs)).rows
     assert (row["settings_diverged"], row["settings"]) == (2, 3)
     assert (row["diverged"], row["runs"]) == (1, 3)
     assert 0 < row["low"] < 1 / 3 < row["high"] < 1
-    (row,) = TABLES.load("divergence")(make_study(runs[2:])).rows
+    (row,) = TABLES.load("divergence")(gather_data(runs[2:])).rows
     assert (row["settings"], row["runs"]) == (0, 4)
-    (row,) = TABLES.load("divergence")(make_study(runs[:3])).rows
+    (row,) = TABLES.load("divergence")(gather_data(runs[:3])).rows
     assert row["runs"] == 0
     assert math.isnan(row["low"])
 
 
 def test_only_what_was_compared_is_called_equal():
     runs = [make(batch_size=8), make(optimizer="Adam", batch_size=8)]
-    page = page_of(make_study(runs))
+    page = page_of(gather_data(runs))
     assert "Equal on both sides: tuning budget, recipe, precision, epochs, batch size, " in page
     assert "Not known of both sides: regularizer." in page
-    page = page_of(make_study([*runs[:1], make(optimizer="Adam", batch_size=9)]))
+    page = page_of(gather_data([*runs[:1], make(optimizer="Adam", batch_size=9)]))
     assert "Different batch sizes" in page
     assert "batch size, " not in re.search("Equal on both sides[^<]*", page)[0]

@@ -9,7 +9,7 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.report.data import make_study
+from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.report.summary import summary_table
 from deepobs_runner.report.tables.final import settings_table
@@ -32,7 +32,7 @@ def make(values=(3.0, 2.0, 1.0), *, status="done", error=None, steps=None, per_e
 
 
 def rows(*results):
-    return settings_table(make_study(results)).rows
+    return settings_table(gather_data(results)).rows
 
 
 def shown(problems):

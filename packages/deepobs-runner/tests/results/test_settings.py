@@ -8,7 +8,7 @@ from deepobs_runner import RunConfig, RunResult
 from deepobs_runner.analysis import candidates, first_epochs, tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.comparison import compare_paired, judge, target_of
-from deepobs_runner.report.data import make_study
+from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.baselines import (
     all_results,
@@ -95,8 +95,8 @@ def test_two_files_of_one_name_stay_two(paths, names):
     contents = ("12345678", "56781234")
     runs = [run_of(path, content=f"{c}-o") for path, c in zip(paths, contents, strict=True)]
     assert {setting.problem for setting in settings_of(runs)} == names
-    assert set(make_study(runs).problems) == names
-    assert {row["problem"] for row in TABLES.load("final")(make_study(runs)).rows} == names
+    assert set(gather_data(runs).problems) == names
+    assert {row["problem"] for row in TABLES.load("final")(gather_data(runs)).rows} == names
     runs = [
         run_of(optimizer=path, content=f"p-{c}") for path, c in zip(paths, contents, strict=True)
     ]
@@ -144,6 +144,6 @@ def test_baseline_sets_of_two_machines(two_machines, tmp_path):
     for found in (plain, packed):
         assert problems_of(found) == ["x.py:p"]
         assert len(baseline_results(found, "elsewhere/x.py:p")) == 4
-    study = make_study([run_of("mine/x.py:p", seed=3)], all_results(packed))
-    assert list(study.problems) == ["x.py:p"]
-    assert len(study.verdicts) == 2
+    data = gather_data([run_of("mine/x.py:p", seed=3)], all_results(packed))
+    assert list(data.problems) == ["x.py:p"]
+    assert len(data.verdicts) == 2

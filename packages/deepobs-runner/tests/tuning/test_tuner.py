@@ -13,7 +13,7 @@ import pytest
 from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
-from deepobs_runner.report.data import make_study as make_report_study
+from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.files import write_bytes
 from deepobs_runner.runs.outcome import Outcome
@@ -349,7 +349,7 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
     assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [x["run"] for x in lines]
     for kind, rows in (("cost", 2), ("trials", 6)):
         for problem, expected in (("two_d_branin", rows), ("two_d_beale", 0)):
-            study = make_report_study(load_results(out), chosen=[problem])
+            study = gather_data(load_results(out), chosen=[problem])
             assert len(TABLES.load(kind)(study).rows) == expected
     page = tmp_path / "report"
     assert main(["report", str(out), "--out", str(page), "--no-baselines"]) == 0

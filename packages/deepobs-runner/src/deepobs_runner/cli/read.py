@@ -10,7 +10,7 @@ from deepobs_problems.errors import nearest
 from deepobs_runner.cli.console import warn
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
-from deepobs_runner.report.data import Study, make_study
+from deepobs_runner.report.data import ReportData, gather_data
 from deepobs_runner.results.baselines import (
     DESCRIPTION,
     all_results,
@@ -24,8 +24,8 @@ from deepobs_runner.results.store import load_results
 from deepobs_runner.tuning.ledger import damaged_studies
 
 
-def read_study(arguments: argparse.Namespace) -> Study:
-    """Return the study that the arguments of `report`, `table` or `plot` ask for.
+def read_data(arguments: argparse.Namespace) -> ReportData:
+    """Return the data that the arguments of `report`, `table` or `plot` ask for.
 
     Raises:
         UsageError: no such folder or set, nothing to report, no such baselines or reference.
@@ -53,7 +53,7 @@ def read_study(arguments: argparse.Namespace) -> Study:
             for problem in dict.fromkeys(run.config.problem_id.name for run in own)
             for run in baseline_results(each, problem)
         ]
-    return make_study(
+    return gather_data(
         own,
         baselines,
         references=getattr(arguments, "reference", ()),
@@ -89,9 +89,9 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
     return results, False
 
 
-def warn_of_left_out(study: Study) -> None:
+def warn_of_left_out(data: ReportData) -> None:
     """Print what of the results, or of their epochs, is left out."""
-    for sentence in study.left_out:
+    for sentence in data.left_out:
         warn(sentence)
 
 

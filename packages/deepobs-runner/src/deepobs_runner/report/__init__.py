@@ -1,4 +1,4 @@
-"""The report: a study of results, its tables, its text, and the page they make.
+"""The report: data of results, its tables, its text, and the page they make.
 
 The command line needs the names below before anything else here is imported.
 """

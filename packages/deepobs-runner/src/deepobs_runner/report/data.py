@@ -22,7 +22,7 @@ LEAST_COMMON = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class ReportData:
     """Results and what is derived from all of them once.
 
     Attributes:
@@ -80,7 +80,7 @@ class Study:
         return [run for s in self.every if (s.problem, s.optimizer) == name for run in s.runs]
 
 
-def make_study(
+def gather_data(
     own: Sequence[RunResult],
     baselines: Sequence[RunResult] = (),
     *,
@@ -90,7 +90,7 @@ def make_study(
     epochs: int | None = None,
     left_out: Sequence[str] = (),
     chosen: Sequence[str] = (),
-) -> Study:
+) -> ReportData:
     """Return results with who is compared, and how that ends.
 
     Args:
@@ -104,7 +104,7 @@ def make_study(
         level: of all intervals.
         epochs: compare after so many, see `first_epochs`; None: at the end of each run.
         left_out: why files are not among the results.
-        chosen: problems that own results were chosen by, see `Study`.
+        chosen: problems that own results were chosen by, see `ReportData`.
 
     Raises:
         UsageError: no own result has a record, or none that says something about so many epochs;
@@ -129,7 +129,7 @@ def make_study(
         )
     )
     targets = {name: target_among(name, found, epochs=epochs) for name, found in problems.items()}
-    return Study(
+    return ReportData(
         own=tuple(own),
         baselines=tuple(kept),
         settings={name: _shown(every, listed, own_keys) for name, listed in problems.items()},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deepobs_runner.report.bibliography import WORKS
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses
 from deepobs_runner.report.tables.environment import versions_of
 from deepobs_runner.results.labels import show_schedule
@@ -48,26 +48,26 @@ def cite(text: str, write: Callable[[str], str], other: Callable[[str], str] = s
     return "".join(write(part) if i % 2 else other(part) for i, part in enumerate(parts))
 
 
-def write_methods(study: Study) -> Methods:
-    """Return the methods paragraphs of a study."""
-    paragraphs = [" ".join(_what_was_run(study))]
-    if study.baselines:
-        paragraphs.append(" ".join(_what_it_is_compared_with(study)))
-    paragraphs.append(" ".join(_how_it_is_compared(study)))
+def write_methods(data: ReportData) -> Methods:
+    """Return the methods paragraphs of a report."""
+    paragraphs = [" ".join(_what_was_run(data))]
+    if data.baselines:
+        paragraphs.append(" ".join(_what_it_is_compared_with(data)))
+    paragraphs.append(" ".join(_how_it_is_compared(data)))
     return Methods(paragraphs=tuple(paragraphs))
 
 
-def _what_was_run(study: Study) -> Iterator[str]:
-    runs = [run for run in study.own if run.records]
-    problems = list(study.settings)
+def _what_was_run(data: ReportData) -> Iterator[str]:
+    runs = [run for run in data.own if run.records]
+    problems = list(data.settings)
     yield (
         f"The optimizers were run on {count(len(problems), 'test problem')} of DeepOBS "
         f"[@schneider2019deepobs]: {join(problems)}."
     )
     yield from _software(runs)
-    yield from _settings([_choice(setting) for setting in study.tuned if study.is_own(setting)])
+    yield from _settings([_choice(setting) for setting in data.tuned if data.is_own(setting)])
     yield from _conditions(runs)
-    yield f"Of {count(len(study.own), 'run')} in all, {_outcomes(study.own)}."
+    yield f"Of {count(len(data.own), 'run')} in all, {_outcomes(data.own)}."
 
 
 def _software(runs: Sequence[RunResult]) -> Iterator[str]:
@@ -177,10 +177,10 @@ def _outcomes(runs: Sequence[RunResult]) -> str:
     return "all came to their end" if found == "done" else f"these ended so: {found}"
 
 
-def _what_it_is_compared_with(study: Study) -> Iterator[str]:
+def _what_it_is_compared_with(data: ReportData) -> Iterator[str]:
     found: dict[str, list[Setting]] = {}
-    for setting in study.tuned:
-        if not study.is_own(setting):
+    for setting in data.tuned:
+        if not data.is_own(setting):
             found.setdefault(setting.source, []).append(setting)
     for source, listed in found.items():
         labels = list(dict.fromkeys(setting.optimizer for setting in listed))
@@ -193,19 +193,19 @@ def _what_it_is_compared_with(study: Study) -> Iterator[str]:
         )
 
 
-def _how_it_is_compared(study: Study) -> Iterator[str]:
-    unit = study.unit.replace("_", " ")
-    if study.epochs is not None:
+def _how_it_is_compared(data: ReportData) -> Iterator[str]:
+    unit = data.unit.replace("_", " ")
+    if data.epochs is not None:
         yield (
-            f"Everything is compared after {count(study.epochs, 'epoch')}: of longer runs with a "
+            f"Everything is compared after {count(data.epochs, 'epoch')}: of longer runs with a "
             "constant learning rate the first are read, at the settings chosen for their whole "
             "length."
         )
-    targets = [target for target in study.targets.values() if target is not None]
+    targets = [target for target in data.targets.values() if target is not None]
     yield (
         "For each optimizer the setting with the most seeds stands, among equals the one with the "
         "best median final value. Final values are means over seeds with their standard deviation "
-        f"(ddof 1) and a {study.percent} bias-corrected and accelerated bootstrap interval "
+        f"(ddof 1) and a {data.percent} bias-corrected and accelerated bootstrap interval "
         "[@efron1987]."
     )
     if targets:
@@ -215,29 +215,29 @@ def _how_it_is_compared(study: Study) -> Iterator[str]:
             f"the {join(sources)}; runs that do not reach it are right-censored, and the median is "
             "that of Kaplan and Meier [@kaplan1958]."
         )
-    if study.verdicts:
+    if data.verdicts:
         yield (
             "Speed-ups are ratios of these medians, summarized over problems by the geometric mean "
-            f"[@fleming1986], with {study.percent} percentile intervals of a bootstrap over seeds "
+            f"[@fleming1986], with {data.percent} percentile intervals of a bootstrap over seeds "
             "that is stratified by problem and optimizer [@agarwal2021]. Final values are compared "
-            f"{_tests_of(study)} and the Hodges-Lehmann estimate [@hodges1963]; p-values are "
+            f"{_tests_of(data)} and the Hodges-Lehmann estimate [@hodges1963]; p-values are "
             "corrected over problems [@holm1979]. Closeness to the fastest is shown by "
             "performance profiles [@dolan2002]."
         )
-    if any(setting.tried > 1 for setting in study.tuned):
+    if any(setting.tried > 1 for setting in data.tuned):
         yield (
             "What tuning gives is the expected best of k settings drawn without replacement "
             "[@tang2020]."
         )
     yield (
-        f"Curves are medians over seeds with {study.percent} percentile bootstrap bands, pointwise "
+        f"Curves are medians over seeds with {data.percent} percentile bootstrap bands, pointwise "
         "[@efron1993]; shares of diverged seeds have Wilson intervals [@wilson1927]."
     )
 
 
-def _tests_of(study: Study) -> str:
+def _tests_of(data: ReportData) -> str:
     """Return the tests by which final values are compared: by seed, or without pairs."""
-    kinds = {paired.by_seed for verdict in study.verdicts for paired in verdict.paired}
+    kinds = {paired.by_seed for verdict in data.verdicts for paired in verdict.paired}
     tests = {
         True: "over the seeds both have by the exact signed-rank test [@wilcoxon1945]",
         False: "across programs, where a seed pairs nothing, by the rank-sum test [@wilcoxon1945]",

@@ -1,4 +1,4 @@
-"""From a study to a report: sections of sentences, tables and drawings."""
+"""From data to a report: sections of sentences, tables and drawings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from deepobs_runner.comparison import Verdict
 from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.methods import Methods, write_methods
 from deepobs_runner.report.notes import notes
 from deepobs_runner.report.table import Table, select
@@ -71,25 +71,25 @@ class Report:
     methods: Methods
 
 
-def assemble(study: Study, pictures: Iterable[Drawing] = ()) -> Report:
-    """Return the report of a study.
+def assemble(data: ReportData, pictures: Iterable[Drawing] = ()) -> Report:
+    """Return the report of some data.
 
     Args:
-        study: results and verdicts.
-        pictures: of the study, see `pictures.drawings`; none: a report without figures.
+        data: results and verdicts.
+        pictures: see `report.figures.drawings`; none: a report without figures.
     """
-    settings = {problem: list(listed) for problem, listed in study.settings.items()}
+    settings = {problem: list(listed) for problem, listed in data.settings.items()}
     pictures = list(pictures)
-    tables = {kind: TABLES.load(kind)(study) for kind in TABLES.names()}
+    tables = {kind: TABLES.load(kind)(data) for kind in TABLES.names()}
     names = file_names(settings)
-    said = [*notes(settings), *study.left_out]
+    said = [*notes(settings), *data.left_out]
     sections = []
     for problem, name in names.items():
         sections.append(
             Section(
                 problem=problem,
                 name=name,
-                lines=tuple(_lines(study.verdicts, problem)),
+                lines=tuple(_lines(data.verdicts, problem)),
                 notes=tuple(note for note in said if note.startswith(f"{problem}: ")),
                 drawings=tuple(d for d in pictures if d.problem == problem),
                 tables=tuple(_of_problem(tables[kind], problem) for kind in OF_A_PROBLEM),
@@ -97,14 +97,14 @@ def assemble(study: Study, pictures: Iterable[Drawing] = ()) -> Report:
         )
     own = {note for section in sections for note in section.notes}
     return Report(
-        title=title_of(study),
-        facts=tuple(facts_of(study)),
-        verdicts=study.verdicts,
+        title=title_of(data),
+        facts=tuple(facts_of(data)),
+        verdicts=data.verdicts,
         notes=tuple(note for note in said if note not in own),
         sections=tuple(sections),
         drawings=tuple(d for d in pictures if d.problem is None),
         tables=tables,
-        methods=write_methods(study),
+        methods=write_methods(data),
     )
 
 
@@ -125,38 +125,36 @@ def _lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
     return lines
 
 
-def title_of(study: Study) -> str:
+def title_of(data: ReportData) -> str:
     """Return who is compared with whom.
 
     Of more than four optimizers only the number is said.
     """
-    if not study.verdicts:
-        labels = study.labels
+    if not data.verdicts:
+        labels = data.labels
         return join(labels) if len(labels) <= 4 else f"{len(labels)} optimizers"
     sides = []
     for chosen in ("optimizer", "reference"):
-        names = list(dict.fromkeys(getattr(v.speed, chosen) for v in study.verdicts))
+        names = list(dict.fromkeys(getattr(v.speed, chosen) for v in data.verdicts))
         sides.append(join(names) if len(names) <= 4 else f"{len(names)} optimizers")
     return " against ".join(sides)
 
 
-def facts_of(study: Study) -> list[str]:
+def facts_of(data: ReportData) -> list[str]:
     """Return how much there is of what."""
-    runs = [run for run in study.own if run.records]
-    settings = [s for listed in study.settings.values() for s in listed]
+    runs = [run for run in data.own if run.records]
+    settings = [s for listed in data.settings.values() for s in listed]
     sources = list(dict.fromkeys(s.source for s in settings if s.baseline))
-    folders = sorted({run.path.parent.name for run in study.own if run.path is not None}, key=str)
+    folders = sorted({run.path.parent.name for run in data.own if run.path is not None}, key=str)
     facts = [
-        count(len(study.own), "run")
-        + (
-            f", {len(study.own) - len(runs)} without a record" if len(runs) < len(study.own) else ""
-        ),
-        count(len(study.problems), "problem"),
-        count(len(study.labels), "optimizer"),
+        count(len(data.own), "run")
+        + (f", {len(data.own) - len(runs)} without a record" if len(runs) < len(data.own) else ""),
+        count(len(data.problems), "problem"),
+        count(len(data.labels), "optimizer"),
     ]
-    if study.epochs is not None:
-        facts.append(f"after {count(study.epochs, 'epoch')}")
-    if study.baselines:
+    if data.epochs is not None:
+        facts.append(f"after {count(data.epochs, 'epoch')}")
+    if data.baselines:
         facts.append(f"baselines: {join(sources)}")
     if len(folders) == 1:
         facts.append(f"from {Path(folders[0]).name}/")

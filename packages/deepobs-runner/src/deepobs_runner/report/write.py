@@ -13,7 +13,7 @@ from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
 from deepobs_runner.report import FORMATS
 from deepobs_runner.report.bibliography import bibtex
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.figures import shown_settings
 from deepobs_runner.report.html import html_report
 from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
@@ -102,7 +102,7 @@ def save_figures(
 
 
 def write_report(
-    study: Study,
+    data: ReportData,
     report: Report,
     folder: Path,
     formats: Sequence[str] = FORMATS,
@@ -114,8 +114,8 @@ def write_report(
     What an earlier report wrote there in these formats and this one does not is removed.
 
     Args:
-        study: what it is about.
-        report: of the study, with its drawings if figures are wanted.
+        data: what it is about.
+        report: of the data, with its drawings if figures are wanted.
         folder: is made if it is not there; files of the same name are replaced.
         formats: some of `FORMATS`.
         figures: the drawings of the report, being written; None: they are written now.
@@ -130,7 +130,7 @@ def write_report(
     written: list[Path] = []
     try:
         if "csv" in formats:  # while others draw
-            written.append(_write_evaluations(study, folder / "evaluations.csv"))
+            written.append(_write_evaluations(data, folder / "evaluations.csv"))
         pictures: dict[str, str] = {}
         for saving in figures:
             svg = saving.svg.result()
@@ -139,7 +139,7 @@ def write_report(
                 pictures[saving.drawing.name] = svg
         texts = [
             _write(folder / name, content)
-            for name, content in _texts(study, report, pictures, formats)
+            for name, content in _texts(data, report, pictures, formats)
         ]
         _remove_others(folder, [*texts, *written])
     except OSError as error:
@@ -170,7 +170,7 @@ def _remove_others(folder: Path, written: Sequence[Path]) -> None:
 
 
 def _texts(
-    study: Study, report: Report, pictures: Mapping[str, str], formats: Sequence[str]
+    data: ReportData, report: Report, pictures: Mapping[str, str], formats: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the name and content of every file but evaluations and figures."""
     if "html" in formats:
@@ -183,8 +183,8 @@ def _texts(
         yield "latex/methods.tex", latex_methods(report.methods)
         yield "latex/references.bib", bibtex(report.methods.keys)
         for section in report.sections:
-            settings = shown_settings(study, section.problem)
-            curves = latex_curves(section.problem, settings, level=study.level)
+            settings = shown_settings(data, section.problem)
+            curves = latex_curves(section.problem, settings, level=data.level)
             if curves:
                 yield f"latex/curves-{section.name}.tex", curves
     yield "methods.txt", report.methods.plain() + "\n"
@@ -196,9 +196,9 @@ def _write(path: Path, content: str) -> Path:
     return path
 
 
-def _write_evaluations(study: Study, path: Path) -> Path:
-    tuned = [run for s in study.tuned if not study.is_own(s) for run in s.runs]
-    runs = [(run, provenance_of(run)) for run in (*study.own, *tuned)]
+def _write_evaluations(data: ReportData, path: Path) -> Path:
+    tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
+    runs = [(run, provenance_of(run)) for run in (*data.own, *tuned)]
 
     with path.open("w", encoding="utf-8", newline="") as file:
         write_evaluations(runs, file)

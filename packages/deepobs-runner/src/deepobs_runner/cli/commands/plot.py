@@ -15,7 +15,7 @@ from deepobs_runner.figures.kinds import FIGURES
 
 if TYPE_CHECKING:
     from deepobs_runner.figures import Drawing
-    from deepobs_runner.report.data import Study
+    from deepobs_runner.report.data import ReportData
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """
     use_one_thread()
     from deepobs_runner.cli.console import make_console, print_line
-    from deepobs_runner.cli.read import read_study, warn_of_left_out
+    from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.figures.saving import format_of
     from deepobs_runner.figures.terminal import WIDTH, to_text
     from deepobs_runner.report.figures import drawings
@@ -55,12 +55,12 @@ def execute(arguments: argparse.Namespace) -> int:
         format_of(arguments.out)
     console = make_console()
     with collector_paused():
-        study = read_study(arguments)
-        warn_of_left_out(study)
+        data = read_data(arguments)
+        warn_of_left_out(data)
         if arguments.metric is not None:
-            _check_metric(study, arguments.metric)
+            _check_metric(data, arguments.metric)
         found = drawings(
-            study,
+            data,
             [arguments.figure],
             metric=arguments.metric,
             import_code=arguments.import_code,
@@ -78,11 +78,11 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_metric(study: Study, name: str) -> None:
+def _check_metric(data: ReportData, name: str) -> None:
     """Raise a UsageError unless a run has a metric of this name."""
     from deepobs_problems.errors import nearest
 
-    runs = (run for listed in study.settings.values() for s in listed for run in s.runs)
+    runs = (run for listed in data.settings.values() for s in listed for run in s.runs)
     splits = (values for run in runs for values in run.records[0]["metrics"].values())
     known = list(dict.fromkeys(metric for values in splits for metric in values))
     if name not in known:

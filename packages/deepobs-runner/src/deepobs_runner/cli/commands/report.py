@@ -53,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
     use_one_thread()
     from deepobs_runner.backend.worker_pool import worker_pool
     from deepobs_runner.cli.console import make_console, print_line, print_summary
-    from deepobs_runner.cli.read import read_study, warn_of_left_out
+    from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.figures import drawings, shown_settings
     from deepobs_runner.report.sections import assemble
     from deepobs_runner.report.write import check_formats, make_folder, save_figures, write_report
@@ -65,22 +65,20 @@ def execute(arguments: argparse.Namespace) -> int:
     out = arguments.out or default_folder(arguments.results)
     workers = None if draw and _is_large(arguments.results) else 1
     with collector_paused(), worker_pool(workers, modules=DRAWING) as executor:
-        study = read_study(arguments)
+        data = read_data(arguments)
         make_folder(out, formats)  # before anything is drawn, if it cannot be made
         # The pool begins while the summary is made.
-        drawn = (
-            drawings(study, import_code=arguments.import_code, executor=executor) if draw else ()
-        )
-        warn_of_left_out(study)
-        if empty := sum(not run.records for run in study.own):
+        drawn = drawings(data, import_code=arguments.import_code, executor=executor) if draw else ()
+        warn_of_left_out(data)
+        if empty := sum(not run.records for run in data.own):
             runs = count(empty, "run")
             print_line(console, f"{runs} without any evaluation left out of the tables")
-        print_summary(console, {name: shown_settings(study, name) for name in study.settings})
-        for verdict in study.verdicts:
+        print_summary(console, {name: shown_settings(data, name) for name in data.settings})
+        for verdict in data.verdicts:
             print_line(console, verdict.overall)
         figures = save_figures(drawn, out, formats, executor)
-        report = assemble(study, [saving.drawing for saving in figures])
-        written = write_report(study, report, out, formats, figures=figures)
+        report = assemble(data, [saving.drawing for saving in figures])
+        written = write_report(data, report, out, formats, figures=figures)
     for line in _written_lines(written, out):
         print_line(console, line)
     return 0

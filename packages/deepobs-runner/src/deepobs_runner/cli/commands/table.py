@@ -31,7 +31,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one table, or write it to a file."""
     use_one_thread()
     from deepobs_runner.cli.console import make_console, print_line
-    from deepobs_runner.cli.read import read_study, warn_of_left_out
+    from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.latex import latex_table
     from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
     from deepobs_runner.results.files import write_bytes
@@ -39,9 +39,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     console = make_console()
     with collector_paused():
-        study = read_study(arguments)
-        warn_of_left_out(study)
-        table = TABLES.load(arguments.kind)(study)
+        data = read_data(arguments)
+        warn_of_left_out(data)
+        table = TABLES.load(arguments.kind)(data)
     if not table.rows:
         raise UsageError(
             f"The table {arguments.kind!r} is empty for these results: {table.caption}"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from deepobs_runner.extensions import Extensions
 
 if TYPE_CHECKING:
-    from deepobs_runner.report.data import Study
+    from deepobs_runner.report.data import ReportData
     from deepobs_runner.report.table import Table
 
-TABLES: Extensions[Callable[[Study], Table]] = Extensions(
+TABLES: Extensions[Callable[[ReportData], Table]] = Extensions(
     "table",
     "deepobs_runner.report.tables",
     callable,
@@ -34,4 +34,4 @@ TABLES: Extensions[Callable[[Study], Table]] = Extensions(
         "environment": "environment",
     },
 )
-"""Functions from a study to a table, in the order of a report; a module may define its `TABLE`."""
+"""Functions from the data of a report to a table, in its order; a module may define its `TABLE`."""

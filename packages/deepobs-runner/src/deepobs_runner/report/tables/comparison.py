@@ -8,7 +8,7 @@ from typing import Any
 from deepobs_runner.comparison import Profiles, performance_profiles, times_to_target
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.comparison.verdict import beside_one, p_number
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import (
     NOTHING,
     Row,
@@ -22,10 +22,10 @@ from deepobs_runner.report.table import (
 )
 
 
-def verdict_table(study: Study) -> Table:
+def verdict_table(data: ReportData) -> Table:
     """Return every verdict in words, with what is unequal."""
     rows: list[dict[str, Any]] = []
-    for verdict in study.verdicts:
+    for verdict in data.verdicts:
         pair = {"optimizer": verdict.speed.optimizer, "reference": verdict.speed.reference}
         rows += [{**pair, **row} for row in verdict.rows()]
         rows += [{**pair, "problem": "unequal", "verdict": words} for words in verdict.unequal]
@@ -43,16 +43,16 @@ def verdict_table(study: Study) -> Table:
     )
 
 
-def times_table(study: Study) -> Table:
+def times_table(data: ReportData) -> Table:
     """Return how long every optimizer takes to the target of each problem."""
     rows: list[Row] = []
-    for problem, listed in study.problems.items():
-        target = study.targets[problem]
+    for problem, listed in data.problems.items():
+        target = data.targets[problem]
         for setting in listed if target is not None else ():
             if target is None:
                 continue
-            times = times_to_target(setting.runs, target, study.unit)
-            low, high = times.median_interval(level=study.level)
+            times = times_to_target(setting.runs, target, data.unit)
+            low, high = times.median_interval(level=data.level)
             rows.append(
                 {
                     "problem": problem,
@@ -72,15 +72,15 @@ def times_table(study: Study) -> Table:
     return make_table(
         "times",
         "Time to the target",
-        f"Kaplan-Meier median of the {study.unit.replace('_', ' ')} to the target, with a "
-        f"{study.percent} bootstrap interval. ∞: less than half of the runs get there.",
+        f"Kaplan-Meier median of the {data.unit.replace('_', ' ')} to the target, with a "
+        f"{data.percent} bootstrap interval. ∞: less than half of the runs get there.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             words("Target", "target"),
             number("Median", "median"),
             number(
-                f"{study.percent} interval",
+                f"{data.percent} interval",
                 "low",
                 lambda row: interval_text(row["low"], row["high"]),
             ),
@@ -92,23 +92,21 @@ def times_table(study: Study) -> Table:
     )
 
 
-def speedup_table(study: Study) -> Table:
+def speedup_table(data: ReportData) -> Table:
     """Return how many times as fast each optimizer reaches the targets as its reference."""
-    rows = [row for verdict in study.verdicts for row in verdict.speed.rows()]
+    rows = [row for verdict in data.verdicts for row in verdict.speed.rows()]
     return make_table(
         "speedup",
         "Speed-up",
         "Ratio of the median times to the target, above 1 where the optimizer is faster than the "
-        f"one it is set against; {study.percent} bootstrap interval over seeds, stratified by "
+        f"one it is set against; {data.percent} bootstrap interval over seeds, stratified by "
         "problem.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             words("Against", "reference"),
             number("Speed-up", "ratio", lambda row: _ratio(row["ratio"])),
-            number(
-                f"{study.percent} interval", "low", lambda row: _ratios(row["low"], row["high"])
-            ),
+            number(f"{data.percent} interval", "low", lambda row: _ratios(row["low"], row["high"])),
             number("More seeds", "more_seeds", lambda row: value_text(row.get("more_seeds"))),
             words("Why none", "excluded"),
         ],
@@ -116,10 +114,10 @@ def speedup_table(study: Study) -> Table:
     )
 
 
-def paired_table(study: Study) -> Table:
+def paired_table(data: ReportData) -> Table:
     """Return the comparison of final values, over common seeds where these pair runs."""
     rows = []
-    for verdict in study.verdicts:
+    for verdict in data.verdicts:
         for paired in verdict.paired:
             rows += [{**row, "seed_numbers": list(paired.seeds)} for row in paired.rows()]
     return make_table(
@@ -138,7 +136,7 @@ def paired_table(study: Study) -> Table:
             number("Wins", "wins", lambda row: str(row["wins"]) if row["by_seed"] else NOTHING),
             number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
             number(
-                f"{study.percent} interval",
+                f"{data.percent} interval",
                 "low",
                 lambda row: interval_text(row["low"], row["high"]),
             ),
@@ -148,19 +146,19 @@ def paired_table(study: Study) -> Table:
     )
 
 
-def profiles_of(study: Study) -> Profiles | None:
+def profiles_of(data: ReportData) -> Profiles | None:
     """Return the performance profiles of all optimizers, None if there are no two."""
-    labels = compared_labels(study.problems)
+    labels = compared_labels(data.problems)
     if len(labels) < 2:
         return None
     return performance_profiles(
-        study.problems, study.targets, labels, unit=study.unit, level=study.level
+        data.problems, data.targets, labels, unit=data.unit, level=data.level
     )
 
 
-def profiles_table(study: Study) -> Table:
+def profiles_table(data: ReportData) -> Table:
     """Return the integrals of the performance profiles."""
-    profiles = profiles_of(study)
+    profiles = profiles_of(data)
     rows: list[Row] = []
     caption = "There are no two optimizers to compare."
     if profiles is not None:
@@ -185,7 +183,7 @@ def profiles_table(study: Study) -> Table:
             words("Optimizer", "label"),
             number("Integral", "integral", lambda row: f"{row['integral']:.2f}"),
             number(
-                f"{study.percent} interval",
+                f"{data.percent} interval",
                 "low",
                 lambda row: interval_text(row["low"], row["high"]),
             ),

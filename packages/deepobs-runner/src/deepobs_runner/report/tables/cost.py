@@ -6,33 +6,33 @@ from pathlib import Path
 
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import Table, make_table, number, words
 from deepobs_runner.text import duration
 from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import read_ledger, stored_studies
 
 
-def _folders(study: Study) -> list[Path]:
+def _folders(data: ReportData) -> list[Path]:
     """Return the folders that own results lie in; studies lie below them."""
-    return sorted({run.path.parent for run in study.own if run.path is not None})
+    return sorted({run.path.parent for run in data.own if run.path is not None})
 
 
-def _is_wanted(study: Study, problem: str) -> bool:
-    return not study.chosen or without_folder(problem) in study.chosen
+def _is_wanted(data: ReportData, problem: str) -> bool:
+    return not data.chosen or without_folder(problem) in data.chosen
 
 
 def _said(error: UsageError) -> None:
     """Do nothing about a damaged study: it is named among what was left out."""
 
 
-def cost_table(study: Study) -> Table:
+def cost_table(data: ReportData) -> Table:
     """Return what `deepobs tune` spent, by study, problem and optimizer."""
     rows = [
         vars(cost)
-        for folder in _folders(study)
+        for folder in _folders(data)
         for cost in tuning_cost(folder, on_error=_said)
-        if _is_wanted(study, cost.problem)
+        if _is_wanted(data, cost.problem)
     ]
     return make_table(
         "cost",
@@ -58,14 +58,14 @@ def cost_table(study: Study) -> Table:
     )
 
 
-def trials_table(study: Study) -> Table:
+def trials_table(data: ReportData) -> Table:
     """Return every trial of every study."""
     rows = [
         {"study": place.name, **line}
-        for folder in _folders(study)
+        for folder in _folders(data)
         for place in stored_studies(folder, on_error=_said)
         for line in read_ledger(place)
-        if _is_wanted(study, line["problem"])
+        if _is_wanted(data, line["problem"])
     ]
     return make_table(
         "trials",

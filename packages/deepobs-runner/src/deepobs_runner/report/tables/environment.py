@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import Table, make_table, number, words
 from deepobs_runner.results.result import RunResult
 
@@ -13,14 +13,14 @@ NAMED = ("system", "python", "device", "device_name", "threads", "source")
 """Fields of an environment that have a column; others are shown together."""
 
 
-def environment_table(study: Study) -> Table:
+def environment_table(data: ReportData) -> Table:
     """Return every environment, and how many of the runs that are shown it made.
 
     Of baselines these are the tuned ones, not the trials of their tuning.
     """
-    tuned = [run for s in study.tuned if not study.is_own(s) for run in s.runs]
+    tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
     counts: dict[tuple[tuple[str, str], ...], int] = {}
-    for run in [*study.own, *tuned]:
+    for run in [*data.own, *tuned]:
         key = tuple(sorted(describe(run.environment).items()))
         counts[key] = counts.get(key, 0) + 1
     rows = [{**dict(key), "runs": count} for key, count in counts.items()]

@@ -10,7 +10,7 @@ from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.metrics import counted, is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.comparison import published_speed
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.table import (
     Column,
@@ -40,11 +40,11 @@ METRICS = {
 """Whose final values are tabulated; columns of metrics that nobody has are left out."""
 
 
-def final_table(study: Study) -> Table:
+def final_table(data: ReportData) -> Table:
     """Return the final values of every optimizer at its tuned setting."""
     rows = []
-    for problem, listed in study.problems.items():
-        target = study.targets[problem]
+    for problem, listed in data.problems.items():
+        target = data.targets[problem]
         for setting in listed:
             row = {
                 "problem": problem,
@@ -54,7 +54,7 @@ def final_table(study: Study) -> Table:
                 "lr": rate_of(setting.runs[0]),
                 "settings_seen": setting.tried,
                 "chosen_by": setting.chosen_by,
-                **_ends(setting.runs, study.level),
+                **_ends(setting.runs, data.level),
             }
             if target is not None:
                 speed = published_speed(setting.runs, target)
@@ -64,7 +64,7 @@ def final_table(study: Study) -> Table:
         "final",
         "Final values",
         "Mean ± standard deviation (ddof 1) over seeds at the end of the runs, at the setting that "
-        f"stands for each optimizer; {study.percent} BCa bootstrap interval of the mean of the "
+        f"stands for each optimizer; {data.percent} BCa bootstrap interval of the mean of the "
         "metric the problem is judged by. Objective is the loss plus the L2 term.",
         [
             words("Problem", "problem"),
@@ -74,7 +74,7 @@ def final_table(study: Study) -> Table:
             number("Seeds", "seeds", _seeds),
             *(_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
             number(
-                f"{study.percent} interval",
+                f"{data.percent} interval",
                 "low",
                 lambda row: interval_text(row["low"], row["high"]),
             ),
@@ -86,10 +86,10 @@ def final_table(study: Study) -> Table:
     )
 
 
-def settings_table(study: Study) -> Table:
+def settings_table(data: ReportData) -> Table:
     """Return the final values of every setting, tuned or not."""
     rows = []
-    for problem, listed in study.settings.items():
+    for problem, listed in data.settings.items():
         for setting in listed:
             config = setting.config
             rows.append(
@@ -123,10 +123,10 @@ def settings_table(study: Study) -> Table:
     )
 
 
-def runs_table(study: Study) -> Table:
+def runs_table(data: ReportData) -> Table:
     """Return every own run, whatever became of it."""
-    labels = {s.key: s.label for listed in study.settings.values() for s in listed}
-    rows = [run_row(run, labels.get(key_of(run))) for run in study.own]
+    labels = {s.key: s.label for listed in data.settings.values() for s in listed}
+    rows = [run_row(run, labels.get(key_of(run))) for run in data.own]
     return make_table(
         "runs",
         "All runs",

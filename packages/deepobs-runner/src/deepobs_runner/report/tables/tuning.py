@@ -18,7 +18,7 @@ from deepobs_runner.analysis import (
     sensitivity_of,
 )
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
-from deepobs_runner.report.data import Study
+from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import (
     NOTHING,
     Row,
@@ -42,27 +42,27 @@ PERCENT = 5.0
 """How much worse than the best a learning rate of the window may be."""
 
 
-def tried(study: Study) -> Iterator[tuple[Setting, list[RunResult], Metric]]:
+def tried(data: ReportData) -> Iterator[tuple[Setting, list[RunResult], Metric]]:
     """Yield the setting of every optimizer with all runs of it, tuned or not, and their metric."""
-    for setting in study.tuned:
-        runs = study.candidates(setting)
+    for setting in data.tuned:
+        runs = data.candidates(setting)
         metric = metric_of(runs)
         if metric is not None:
             yield setting, runs, metric
 
 
-def sensitivities(study: Study) -> Iterator[tuple[Setting, Sensitivity]]:
+def sensitivities(data: ReportData) -> Iterator[tuple[Setting, Sensitivity]]:
     """Yield the curve over the learning rates of those that tried more than one."""
-    for setting, runs, metric in tried(study):
+    for setting, runs, metric in tried(data):
         curve = sensitivity_of(runs, metric)
         if len(curve.rates) > 1:
             yield setting, curve
 
 
-def sensitivity_table(study: Study) -> Table:
+def sensitivity_table(data: ReportData) -> Table:
     """Return the window of learning rates that are nearly as good as the best."""
     rows: list[Row] = []
-    for setting, curve in sensitivities(study):
+    for setting, curve in sensitivities(data):
         window = near_best(curve, PERCENT)
         row = {
             "problem": setting.problem,
@@ -102,11 +102,11 @@ def sensitivity_table(study: Study) -> Table:
     )
 
 
-def rates_table(study: Study) -> Table:
+def rates_table(data: ReportData) -> Table:
     """Return the final value at every learning rate."""
     rows = [
         {"problem": setting.problem, "optimizer": setting.optimizer, **row}
-        for setting, curve in sensitivities(study)
+        for setting, curve in sensitivities(data)
         for row in curve.rows()
     ]
     return make_table(
@@ -127,10 +127,10 @@ def rates_table(study: Study) -> Table:
     )
 
 
-def tuning_table(study: Study) -> Table:
+def tuning_table(data: ReportData) -> Table:
     """Return what the best of a few random trials can be expected to reach."""
     rows: list[Row] = []
-    for setting, runs, metric in tried(study):
+    for setting, runs, metric in tried(data):
         curve = expected_best(runs, metric)
         if curve is None or len(curve.expected) < 2:
             continue
@@ -164,38 +164,38 @@ def tuning_table(study: Study) -> Table:
     )
 
 
-def divergence_table(study: Study) -> Table:
+def divergence_table(data: ReportData) -> Table:
     """Return how many settings diverged, and how often the one that was repeated does."""
-    rows = [_diverged(setting, runs, study.level) for setting, runs, _ in tried(study)]
+    rows = [_diverged(setting, runs, data.level) for setting, runs, _ in tried(data)]
     return make_table(
         "divergence",
         "Diverged runs",
         "Settings tried whose first run diverged, and diverged seeds of the setting that stands "
         "for the optimizer; where several were tried, without the seed that it was chosen by. "
-        f"Wilson's {study.percent} interval is of these seeds: a grid of settings is no sample.",
+        f"Wilson's {data.percent} interval is of these seeds: a grid of settings is no sample.",
         [
             words("Problem", "problem"),
             words("Optimizer", "optimizer"),
             number("Settings", "settings_diverged", _settings),
             number("Seeds", "diverged", _seeds),
             number("Rate", "rate", lambda row: f"{row['rate']:.1%}" if row["runs"] else NOTHING),
-            number(f"{study.percent} interval", "low", lambda row: _percents(row)),
+            number(f"{data.percent} interval", "low", lambda row: _percents(row)),
         ],
         rows,
     )
 
 
-def seeds_table(study: Study) -> Table:
+def seeds_table(data: ReportData) -> Table:
     """Return how many seeds the intervals of the final values still need."""
     rows: list[Row] = []
-    for setting in study.tuned:
+    for setting in data.tuned:
         metric = metric_of(setting.runs)
         if metric is None:
             continue
         values = np.array([final_value(r, metric) for r in setting.runs if is_counted(r)])
         mean = float(values.mean()) if len(values) else float("nan")
         wanted = abs(mean) * WIDTH
-        needed = seeds_for_mean(values, wanted, level=study.level) if wanted > 0 else None
+        needed = seeds_for_mean(values, wanted, level=data.level) if wanted > 0 else None
         rows.append(
             {
                 "problem": setting.problem,
@@ -211,7 +211,7 @@ def seeds_table(study: Study) -> Table:
     return make_table(
         "seeds",
         "Seeds needed",
-        f"Seeds in all until Student's {study.percent} interval of the mean final value "
+        f"Seeds in all until Student's {data.percent} interval of the mean final value "
         f"reaches {100 * WIDTH:g} % of the mean to either side.",
         [
             words("Problem", "problem"),
