@@ -39,7 +39,7 @@ class Extensions(Generic[T]):
             are in the group `deepobs.<noun>s`.
         package: `best_of_k.py` in it is called `best-of-k`.
         is_valid: whether an object is one.
-        besides: modules of the package that are none.
+        besides: other modules of the package.
         first: names in the order in which they are listed, before all others.
         shared: module of each name that shares it with others; it defines `<name>_<noun>`.
     """

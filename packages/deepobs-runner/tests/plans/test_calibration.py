@@ -115,9 +115,9 @@ def test_what_is_kept_is_read_again_and_merged(tmp_path):
 def test_a_damaged_file_is_a_sentence_and_stays(tmp_path, text):
     path = tmp_path / "calibration.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match="is no calibration"):
+    with pytest.raises(UsageError, match="is not a calibration"):
         load_calibrations(path)
-    with pytest.raises(UsageError, match="is no calibration"):
+    with pytest.raises(UsageError, match="is not a calibration"):
         keep_calibration(calibration(), path)
     assert path.read_text() == text
 

@@ -206,7 +206,7 @@ def test_spaces_of_the_command_line_and_of_files(tmp_path):
     assert str(found["SGD"]) == "lr=log:0.001:1 momentum=uniform:0:0.9 nesterov=choice:True"
     assert str(found["Adam"]) == "lr=log:0.001:1"
     path.write_text("lr: log:1e-3:1\nAdm:\n  eps: log:1e-8:1\n")
-    with pytest.raises(UsageError, match=r"space.yaml:2: 'Adm' is no optimizer of this study"):
+    with pytest.raises(UsageError, match=r"space.yaml:2: 'Adm' is not an optimizer of this study"):
         read_spaces([str(path)], ["Adam"])
     path.write_text("lr: {kind: lg, low: 1, high: 2}\n")
     with pytest.raises(UsageError, match=r"space.yaml:1: the space.lr: .*Kinds: log, uniform"):
@@ -222,7 +222,7 @@ def test_spaces_of_the_command_line_and_of_files(tmp_path):
         ("momentm=uniform:0:1", "no hyperparameter 'momentm'. Did you mean 'momentum'"),
         ("nesterov=uniform:0:1", "contradicts SGD: nesterov of SGD is true or false"),
         ("momentum=uniform:-1:0.5", "contradicts SGD: SGD does not take these hyperparameters"),
-        ("momentum.0=uniform:0:1", "momentum.0 is no part of a list: momentum of SGD is 0"),
+        ("momentum.0=uniform:0:1", "momentum.0 is not part of a list: momentum of SGD is 0"),
         ("lr=log:1:1e-3", "The range log:1:0.001 is empty; write the lower end first"),
         ("lr=log:0:1", "The lower end of log:0:1 must be > 0"),
         ("lr=log:1", "Cannot read the range 'log:1'"),
@@ -266,7 +266,7 @@ def test_what_a_ruleset_does_not_allow(ruleset, options, sentence):
 def test_optimizers_that_cannot_be_tuned_as_asked():
     with pytest.raises(UsageError, match="SGD is given twice"):
         make_study("best-of-k", ["two_d_branin"], [("SGD", {}), ("SGD", {"momentum": 0.9})])
-    with pytest.raises(UsageError, match="no default search space for Rprop"):
+    with pytest.raises(UsageError, match="Rprop has no default search space"):
         make_study("best-of-k", ["two_d_branin"], [("Rprop", {})])
     with pytest.raises(UsageError, match="nothing left to tune: lr is fixed"):
         make_study("best-of-k", ["two_d_branin"], [("SGD", {"lr": 0.1})])

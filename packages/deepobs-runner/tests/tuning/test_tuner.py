@@ -175,7 +175,7 @@ def test_a_damaged_line_is_named_and_noted_again(execution, capsys, damage):
         assert main(["table", str(execution.out), kind, "--format", "json", "--no-baselines"]) == 0
         said = capsys.readouterr()
         assert len(json.loads(said.out)) == rows
-        assert "ledger.jsonl: what is in line 1 is no trial" in said.err
+        assert "ledger.jsonl: line 1 is not a trial" in said.err
     carried_out(study, execution)
     assert sorted(line["number"] for line in read_ledger(path.parent)) == [0, 1]
 

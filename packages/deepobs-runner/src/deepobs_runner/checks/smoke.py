@@ -100,7 +100,7 @@ def smoke_test(
 
 
 def _step_once() -> None:
-    """Take a step of nothing: the first in a process makes torch import its compiler."""
+    """Take an empty step: the first in a process makes torch import its compiler."""
     weight = torch.nn.Parameter(torch.zeros(1))
     weight.grad = torch.zeros(1)
     torch.optim.SGD([weight], lr=0.1).step()

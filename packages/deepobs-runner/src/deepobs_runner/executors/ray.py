@@ -36,7 +36,7 @@ from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
 from deepobs_runner.text import first_line
 
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_UPDATES = 1.0
 
 
 def run_on_ray(
@@ -102,7 +102,7 @@ def _perform_on_ray(task: Task, folder: Path) -> Outcome:
 
 @contextmanager
 def _meeting_point(out: Path) -> Iterator[Path]:
-    """Make a folder in that of the results by which nodes see that they share it."""
+    """Make a folder among the results, by which nodes see that they share them."""
     with tempfile.TemporaryDirectory(prefix=".ray-", dir=out.absolute()) as name:
         yield Path(name)
 
@@ -146,7 +146,7 @@ def _check_resources(
     """Refuse runs that would wait for ever, or leave GPUs idle by mistake.
 
     Raises:
-        UsageError: no node can hold a run, or the GPUs a run may use are not said.
+        UsageError: no node can hold a run, or the GPUs of a run are not given.
     """
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     gpus = options.gpus_per_run
@@ -154,8 +154,8 @@ def _check_resources(
         raise UsageError(f"--device {device} on Ray needs --gpus-per-run, such as 1 or 0.5.")
     if device == "auto" and gpus is None and any(node.get("GPU") for node in alive):
         raise UsageError(
-            "The cluster has GPUs. Say with --gpus-per-run what a run may use, such as 1, 0.5 or "
-            "0, or use --device cpu."
+            "The cluster has GPUs. Give those of a run with --gpus-per-run, such as 1, 0.5 or 0, "
+            "or use --device cpu."
         )
     fits = any(
         node.get("CPU", 0) >= options.threads and node.get("GPU", 0) >= (gpus or 0)
@@ -177,7 +177,7 @@ def _wait(
     outcomes = {}
     try:
         while pending:
-            ready, _ = ray.wait(list(pending), timeout=SECONDS_BETWEEN_LOOKS)
+            ready, _ = ray.wait(list(pending), timeout=SECONDS_BETWEEN_UPDATES)
             for reference in ready:
                 task = pending.pop(reference)
                 outcome = watcher.end(_outcome_of(ray, reference, task, options))

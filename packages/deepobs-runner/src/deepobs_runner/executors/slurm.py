@@ -1,7 +1,7 @@
 """Runs as jobs of a SLURM array, through submitit.
 
 A job that reaches its time limit, or is preempted, writes its checkpoint, queues itself again and
-goes on from there; SLURM itself queues the jobs of a lost node again. Queue, limits and priorities
+is resumed; SLURM itself queues the jobs of a lost node again. Queue, limits and priorities
 are SLURM's. Pickled jobs and what they print lie in `<out>/slurm`.
 """
 
@@ -39,7 +39,7 @@ from deepobs_runner.runs.progress import Reporter, Silent
 JOBS_IN_AN_ARRAY = 1000
 """SLURM's `MaxArraySize` is 1001 if a site has not changed it."""
 
-SECONDS_BETWEEN_LOOKS = {"slurm": 5.0, "local": 0.2, "debug": 0.0}
+SECONDS_BETWEEN_UPDATES = {"slurm": 5.0, "local": 0.2, "debug": 0.0}
 SECONDS_TO_A_KILL = 120.0
 
 CLUSTERS = ("slurm", "local", "debug")
@@ -47,7 +47,7 @@ CLUSTERS = ("slurm", "local", "debug")
 
 MINUTES = 60
 NUMBERS = ("array_parallelism", "signal_delay_s")
-OURS = {
+RESERVED = {
     "cpus_per_task": "--cpus-per-run", "gpus_per_node": "--gpus-per-run",
     "gpus_per_task": "--gpus-per-run", "array": "the number of runs",
     "nodes": "deepobs: a run is one process", "ntasks": "deepobs: a run is one process",
@@ -72,8 +72,8 @@ def parse_slurm(words: Iterable[str]) -> dict[str, Any]:
         key = key.replace("-", "_")
         if not equals or not key.isidentifier() or not text:
             raise UsageError(f"Cannot read {word!r}: write --slurm key=value, such as time=60.")
-        if key in OURS:
-            raise UsageError(f"--slurm {word} cannot be given: it is set by {OURS[key]}.")
+        if key in RESERVED:
+            raise UsageError(f"--slurm {word} cannot be given: it is set by {RESERVED[key]}.")
         if key == "setup":
             parsed["setup"] = [*parsed.get("setup", []), text]
         elif key in parsed:
@@ -104,7 +104,7 @@ def minutes_of(text: str) -> int:
     days-hours, days-hours:minutes, days-hours:minutes:seconds (sbatch's manual, `--time`).
 
     Raises:
-        UsageError: it is none of these, or nothing.
+        UsageError: it has another form, or is 0.
 
     >>> minutes_of("90"), minutes_of("2:00:00"), minutes_of("1-12"), minutes_of("0:30")
     (90, 120, 2160, 1)
@@ -158,11 +158,11 @@ def submitit_parameters(options: ExecutorOptions) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run as submitit pickles it: called on the node, and asked how to go on after a cut.
+    """A run as submitit pickles it: called on the node, and asked how to resume it.
 
     Attributes:
         task: the run.
-        again: an earlier job was lost or cut off at it.
+        again: an earlier job of this run was lost or cut off.
     """
 
     task: Task
@@ -183,7 +183,7 @@ class Job:
 
 @contextmanager
 def _interrupted_by_submitit() -> Iterator[None]:
-    """Interrupt what is under way when submitit is told to queue the job again, then let it do so.
+    """Interrupt the run when submitit is told to queue the job again, then let it do so.
 
     Its own handler would end the process in the middle of a step. Which of the two user signals it
     listens to is a setting of the site. SIGTERM, by which SLURM announces both preemption and
@@ -288,9 +288,9 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
 def _wait(
     jobs: Sequence[tuple[Job, Any]], options: ExecutorOptions, watcher: ProgressWatcher
 ) -> Iterator[tuple[Job, Outcome | None]]:
-    """Yield every job with its outcome as it ends; None if it was lost without a word."""
+    """Yield every job with its outcome as it ends; None if it was lost."""
     pending = list(jobs)
-    pause = SECONDS_BETWEEN_LOOKS[_cluster(options)]
+    pause = SECONDS_BETWEEN_UPDATES[_cluster(options)]
     try:
         while pending:
             for pair in list(pending):
@@ -319,12 +319,12 @@ def _outcome_of(job: Job, handle: Any) -> Outcome | None:
 
 
 def _cut_off(job: Job, message: str) -> Outcome:
-    said = [line for line in message.splitlines() if "not requeued because" in line]
-    reason = said[-1].rpartition("not requeued because: ")[2] if said else f"\n{message}\n"
+    found = [line for line in message.splitlines() if "not requeued because" in line]
+    reason = found[-1].rpartition("not requeued because: ")[2] if found else f"\n{message}\n"
     return Outcome(
         config=job.task.config,
         status="killed",
-        message=f"Its job was not queued again: {reason} Go on from its checkpoint with --resume.",
+        message=f"Its job was not queued again: {reason} Resume it with --resume.",
     )
 
 
@@ -333,7 +333,7 @@ def _lost(job: Job, options: ExecutorOptions) -> Outcome:
         config=job.task.config,
         status="killed",
         message=f"Its job was lost {options.max_retries + 1} times without a word (see "
-        f"{job.task.execution.out / 'slurm'}); go on from its checkpoint with --resume.",
+        f"{job.task.execution.out / 'slurm'}); resume it with --resume.",
     )
 
 

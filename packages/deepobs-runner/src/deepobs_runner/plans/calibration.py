@@ -146,7 +146,7 @@ def load_calibrations(path: Path | None = None) -> tuple[Calibration, ...]:
         return ()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} is no calibration: {error}. Remove it, and run deepobs calibrate."
+            f"{path} is not a calibration: {error}. Remove it, and run deepobs calibrate."
         ) from None
 
 

@@ -57,7 +57,7 @@ class Item:
         """Return the value if it is of a type.
 
         Args:
-            kind: allowed types; a truth value is no whole number.
+            kind: allowed types; a truth value is not a whole number.
             allowed: says what is allowed, for the message.
 
         Raises:
@@ -84,7 +84,7 @@ class Item:
             keys: those allowed; None: any.
 
         Raises:
-            PlanError: it is no mapping, or has another key.
+            PlanError: it is not a mapping, or has another key.
         """
         found: dict[str, Item] = self.expect(dict, "a mapping (key: value)")
         for key, item in found.items():
@@ -99,7 +99,7 @@ class Item:
         """Return the items of a list.
 
         Raises:
-            PlanError: it is no list, or an empty one.
+            PlanError: it is not a list, or is empty.
         """
         found: list[Item] = self.expect(list, "a list ([a, b], or a line `- a` for each)")
         if not found:
@@ -136,9 +136,9 @@ def read_yaml(path: Path, name: str) -> Item:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise PlanError(f"{path}:{line}: This is no YAML: {error.problem}.") from None
+        raise PlanError(f"{path}:{line}: This is not YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
-        raise PlanError(f"{path}:1: This is no YAML: {error}.") from None
+        raise PlanError(f"{path}:1: This is not YAML: {error}.") from None
     _refuse_tags(text, path)
     if node is None:
         page = "plans" if name == "the plan" else "tuning"
@@ -178,7 +178,7 @@ def _to_item(node: yaml.Node, path: Path, name: str) -> Item:
     for key_node, value_node in node.value:
         line = Item(None, path, key_node.start_mark.line + 1, name)
         if not isinstance(key_node, yaml.ScalarNode):
-            raise line.fail(f"A key of {name} is no text.")
+            raise line.fail(f"A key of {name} is not a text.")
         key = key_node.value
         if key in found:
             raise line.fail(f"The key {key!r} of {name} is given twice.")

@@ -39,7 +39,7 @@ class CsvTable:
         self._run, self._rows = result.config.id, []
 
     def record(self, record: Mapping[str, Any], step_objectives: np.ndarray) -> None:
-        """Write the table with one more row; a column is empty where a row has no such number."""
+        """Write the table with one more row; a number that a row lacks is an empty cell."""
         self._rows.append({"run": self._run, **scalars(record)})
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, dict.fromkeys(name for row in self._rows for name in row))

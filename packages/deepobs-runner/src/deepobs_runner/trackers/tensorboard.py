@@ -1,4 +1,7 @@
-"""TensorBoard event files, a folder a run: `tensorboard --logdir results/tracking/tensorboard`."""
+"""TensorBoard event files, one folder per run.
+
+`tensorboard --logdir results/tracking/tensorboard` shows them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class EventFiles:
     """Writes every number of a record, and the objective of every step, over the steps taken.
 
     Args:
-        folder: for TensorBoard's `--logdir`; a run has a folder in it.
+        folder: for TensorBoard's `--logdir`; each run has its own in it.
     """
 
     requires = Requirement("tensorboard", extra="tensorboard")

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run there for a run here, online or offline as its own settings say.
+"""Weights & Biases: one W&B run per run, online or offline as its own settings say.
 
 Where its server cannot be reached, or nobody is logged in, the run is kept in W&B's own file for
 `wandb sync`.
@@ -116,7 +116,7 @@ class WeightsAndBiases:
 
 
 def why_away(url: str) -> str | None:
-    """Return a sentence if no server answers at `url`; any answer will do, a refusal too."""
+    """Return the reason if no server answers at `url`; any answer will do, a refusal too."""
     try:
         urllib.request.urlopen(url, timeout=SECONDS_TO_ANSWER).close()
     except urllib.error.HTTPError:

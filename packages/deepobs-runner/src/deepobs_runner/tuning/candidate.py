@@ -78,7 +78,7 @@ def make_candidate(
     found = space or (GRID_2019 if rules.space == "2019" else PRIORS.get(name))
     if found is None:
         raise UsageError(
-            f"There is no default search space for {name}. Give one: --space {name}.lr=log:1e-4:1."
+            f"{name} has no default search space. Give one: --space {name}.lr=log:1e-4:1."
         )
     if space is None:  # what is fixed by the user is not tuned
         found = Space(
@@ -125,9 +125,9 @@ def _check_space(candidate: Candidate) -> None:
         if dot:
             base = candidate.fixed.get(whole, named.get(whole))
             if not isinstance(base, list | tuple) or not index.isdecimal():
-                raise UsageError(f"{key} is no part of a list: {whole} of {name} is {base!r}.")
+                raise UsageError(f"{key} is not part of a list: {whole} of {name} is {base!r}.")
             if int(index) >= len(base):
-                raise UsageError(f"{whole} of {name} has {len(base)} numbers; {key} is none.")
+                raise UsageError(f"{whole} of {name} has {len(base)} numbers; {key} is beyond.")
     for end in (0.0, 0.5, 1.0):
         hyperparams = candidate.hyperparams(candidate.space.at(end))
         try:

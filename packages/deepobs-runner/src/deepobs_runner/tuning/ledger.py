@@ -255,6 +255,6 @@ def damaged_studies(out: Path) -> list[str]:
 def _damage(folder: Path, numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
     return (
-        f"{folder / LEDGER}: what is in line {shown} is no trial. Give the command of the study "
+        f"{folder / LEDGER}: line {shown} is not a trial. Give the command of the study "
         "again: it appends every trial that is missing."
     )

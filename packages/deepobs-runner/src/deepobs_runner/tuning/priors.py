@@ -36,4 +36,4 @@ PRIORS: Mapping[str, Space] = MappingProxyType(
         "Momentum": Space({"lr": LogUniform(1e-5, 0.1)}),
     }
 )
-"""What is tuned of an optimizer when nothing is said."""
+"""The default search space of each optimizer."""

@@ -236,8 +236,8 @@ def dimension_from_json(data: Any) -> Dimension:
     kind = options.pop("kind", None)
     if kind not in KINDS:
         raise UsageError(
-            f"{data!r} is no range; write lr: log:1e-5:1 or lr: {{kind: log, low: 1e-5, high: 1}}. "
-            f"Kinds: {', '.join(KINDS)}."
+            f"{data!r} is not a range; write lr: log:1e-5:1 or lr: {{kind: log, low: 1e-5, high: "
+            f"1}}. Kinds: {', '.join(KINDS)}."
         )
     try:
         dimension: Dimension = KINDS[kind](**options)
@@ -330,7 +330,7 @@ def _file(path: Path, optimizers: Sequence[str]) -> Iterable[tuple[Sequence[str]
                 yield [name], key, _dimension(below)
         elif isinstance(item.value, dict) and "kind" not in item.value:
             raise item.fail(
-                f"{name!r} is no optimizer of this study; those are {', '.join(optimizers)}."
+                f"{name!r} is not an optimizer of this study; those are {', '.join(optimizers)}."
             )
         else:
             yield optimizers, name, _dimension(item)

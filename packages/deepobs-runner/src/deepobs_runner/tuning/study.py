@@ -66,7 +66,7 @@ class Study:
 
     @property
     def adaptive(self) -> bool:
-        """Whether points depend on what became of earlier ones."""
+        """Whether points depend on earlier trials."""
         return not self.one_shot and SAMPLERS.load(self.sampler).adaptive
 
     @property
@@ -110,7 +110,7 @@ class Study:
             lists = {"problems": tuple(data["problems"]), "candidates": candidates}
             return cls(**{**data, **lists})
         except (KeyError, TypeError) as error:
-            raise UsageError(f"This is no study of this version of deepobs: {error}.") from None
+            raise UsageError(f"This is not a study of this version of deepobs: {error}.") from None
 
     def config(
         self, problem: str, candidate: Candidate, point: Point, *, valid_size: int, seed: int
@@ -131,7 +131,7 @@ class Study:
         )
 
     def trial(self, problem: str, candidate: Candidate, point: Point) -> RunConfig:
-        """Return the configuration of a trial: with validation rows held out, seed 42."""
+        """Return the configuration of a trial: with validation examples held out, seed 42."""
         size = self.valid_sizes.get(problem, 0)
         return self.config(problem, candidate, point, valid_size=size, seed=FIRST_SEED)
 
@@ -179,7 +179,7 @@ def make_study(
         problems: names.
         candidates: optimizers with their fixed hyperparameters.
         budget: trials, or the name of one of the ruleset's budgets; None: the ruleset's own.
-        sampler: None: the ruleset's first.
+        sampler: None: the ruleset's own.
         spaces: by optimizer, in place of the default ones.
         settings: fields of a `RunConfig`.
         at_once: see `Study`.
@@ -221,7 +221,7 @@ def make_study(
         settings=_settings(ruleset, rules, settings or {}),
     )
     for candidate in study.candidates:
-        study.sampler_of(candidate)  # a grid that does not fit the budget is said now
+        study.sampler_of(candidate)  # a grid that does not fit the budget is an error now
     return study
 
 

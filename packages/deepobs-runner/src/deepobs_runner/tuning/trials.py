@@ -70,7 +70,7 @@ def trial_of(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
 
     Args:
         result: of the run.
-        split: whose final value decides.
+        split: the final value on it decides.
         about: problem, optimizer, number and point.
     """
     metric = metric_of([result], split)

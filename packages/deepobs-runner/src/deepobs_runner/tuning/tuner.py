@@ -59,13 +59,13 @@ def choose_valid_sizes(
     examples are draws of their own, and there are as many as for training.
 
     Args:
-        study: whose trials need them.
+        study: without them.
         execution: where the data are; nothing is downloaded.
         valid_size: in place of the fraction.
 
     Raises:
-        UsageError: a ruleset that looks at the test split is to hold something out, one that does
-            not is to hold nothing out, or the data are too few.
+        UsageError: examples are to be held out by a ruleset that chooses on the test split, or none
+            by another, or the data are too few.
     """
     rules = study.rules
     if rules.select_on == "test":

@@ -18,13 +18,13 @@ class Ruleset:
     """How one tunes.
 
     Attributes:
-        summary: one sentence.
+        summary: in a few words.
         source: the paper, or what is our own.
         budget: number of trials if none is asked for.
         budgets: trials by name; empty: any number.
         sampler: if none is asked for.
         samplers: those allowed; empty: any, but with `per` suite no adaptive one.
-        select_on: split whose final value decides.
+        select_on: the split; the final value on it decides.
         valid_fraction: of the training examples, held out while tuning.
         recipe: that every run has; None: as asked for.
         schedules: kinds that a study may have; empty: any.

@@ -23,7 +23,7 @@ Point = dict[str, Any]
 
 
 class Sampler(Protocol):
-    """Gives points and is told what became of them, in the order in which it gave them."""
+    """Gives points and is told their trials, in the same order."""
 
     def ask(self, count: int) -> list[Point]:
         """Return the next points; fewer if there are no more."""
