@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepobs_data import Dataset, Table
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, train
 from deepobs_runner.errors import UsageError
@@ -252,3 +253,36 @@ def test_real_fashion_mnist_2c2d(fashion_mnist, tmp_path):
     config = RunConfig(problem="fmnist_2c2d", optimizer="SGD", hyperparams={"lr": 0.1}, epochs=1)
     result = run(config, Execution(device="cpu", out=tmp_path, data_dir=fashion_mnist))
     assert result.records[-1]["metrics"]["test"]["accuracy"] > 0.83
+
+
+# ---------------------------------------------------------------------------------- full batches
+
+
+class Counting(Table):
+    """A table that counts how often its rows are gathered."""
+
+    gathered = 0
+
+    def batches(self, order, batch_size, **options):
+        for batch in super().batches(order, batch_size, **options):
+            Counting.gathered += 1
+            yield batch
+
+
+def test_a_full_batch_is_gathered_once_an_epoch_and_evaluated_once(problem, configure):
+    made = problem.data()
+    whole = Counting(made.train.x, made.train.y)
+    data = Dataset(train=whole, train_eval=whole, valid=None, test=whole, passes_per_epoch=5)
+    config = configure(batch_size=70, epochs=2)
+    small = replace(problem, model=lambda: nn.Linear(8, 3))
+    Counting.gathered = 0
+    make = optimizer_of(config, small)
+    first, *others = train(small, make, config=config, execution=CPU, dataset=data)
+    assert Counting.gathered == 3 + 2
+    assert [record.steps for record in others] == [5, 10]
+    assert [len(record.step_objectives) for record in others] == [5, 5]
+    for record in (first, *others):
+        assert record.metrics["train_eval"] == record.metrics["test"]
+    # The objective of a step is that of the weights before it: of all rows.
+    expected = others[0].metrics["test"]["objective"]
+    assert others[1].step_objectives[0] == pytest.approx(expected, rel=1e-6)

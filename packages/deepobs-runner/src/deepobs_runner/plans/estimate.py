@@ -119,7 +119,9 @@ def _measure(config: RunConfig, execution: Execution) -> Timing:
     batch_size = config.batch_size or problem.defaults.batch_size
     # A whole batch at least: recipe "2019" evaluates no other.
     evaluated = max(problem.hardware.evaluation_batch_on(device), batch_size)
-    steps_per_epoch = max(1, sizes["train"] // batch_size)
+    steps_per_pass = sizes["train"] // batch_size
+    steps = steps_per_pass * dataset.passes_per_epoch // dataset.epochs_per_pass
+    steps_per_epoch = max(1, steps)
     # One step to warm up. If it took long it is timing enough; else longer epochs are timed.
     small = cut_dataset(dataset, batch_size, evaluated)
     start, step, evaluation = _time(problem, config, execution, small)
@@ -208,6 +210,8 @@ def cut_dataset(dataset: Dataset, train: int, evaluated: int) -> Dataset:
         train_eval=_Head(dataset.train_eval, evaluated),
         valid=None if dataset.valid is None else _Head(dataset.valid, evaluated),
         test=_Head(dataset.test, evaluated),
+        passes_per_epoch=1,
+        epochs_per_pass=1,
     )
 
 

@@ -21,7 +21,11 @@ class Order(NamedTuple):
 
     def first(self, count: int) -> Order:
         """Return the first `count` rows."""
-        return Order(self.rows[:count], None if self.draws is None else self.draws[:count])
+        return self.part(slice(count))
+
+    def part(self, where: slice) -> Order:
+        """Return some rows and their draws."""
+        return Order(self.rows[where], None if self.draws is None else self.draws[where])
 
     def share(self, rank: int, size: int, batch_size: int) -> Order:
         """Return what one of `size` processes gets: a contiguous share of the rows of each batch.
@@ -50,29 +54,55 @@ def training_order(
     repeats those of the first: a TensorFlow 1 data set with a graph-level seed restarts the same
     stream at every re-initialisation, and all official runs were made so.
 
+    An epoch of several passes over the split orders each anew; one that is a part of a pass goes on
+    where the epoch before ended. A batch of all rows has them in the order of the split.
+
     Raises:
         UsageError: if the training split has less than one batch.
     """
-    size = len(dataset.train)
-    check_batch_size(size, batch_size)
-    whole = whole_batches(size, batch_size)
-    stream = generator(seed, "data", 1 if recipe == "2019" else epoch)
-    if dataset.order == "stateful":
-        rows = stateful_order(size, batch_size)
-    else:
-        rows = torch.randperm(size, generator=stream)[:whole]
+    check_batch_size(dataset, batch_size)
+    parts = dataset.epochs_per_pass
+    number, part = divmod(epoch - 1, parts)
+    stream = generator(seed, "data", 1 if recipe == "2019" else number + 1)
+    passes = [_pass(dataset, batch_size, stream) for _ in range(dataset.passes_per_epoch)]
+    rows = torch.cat(passes)
     draws = dataset.augment.draw(len(rows), stream) if dataset.augment is not None else None
-    return Order(rows, draws)
+    order = Order(rows, draws)
+    if parts == 1:
+        return order
+    length = dataset.steps_per_epoch(batch_size) * batch_size
+    return order.part(slice(part * length, (part + 1) * length))
 
 
-def check_batch_size(size: int, batch_size: int) -> None:
-    """Refuse a batch that is larger than the training split.
+def _pass(dataset: Dataset, batch_size: int, stream: torch.Generator) -> Tensor:
+    """Return the rows of one pass over the training split."""
+    size = len(dataset.train)
+    if dataset.order == "stateful":
+        return stateful_order(size, batch_size)
+    if is_full_batch(dataset, batch_size):
+        return torch.arange(size)
+    return torch.randperm(size, generator=stream)[: whole_batches(size, batch_size)]
+
+
+def is_full_batch(dataset: Dataset, batch_size: int) -> bool:
+    """Whether all steps have the same batch: the whole training split, where that is the point."""
+    fixed = dataset.passes_per_epoch > 1 and dataset.augment is None
+    return fixed and batch_size == len(dataset.train)
+
+
+def check_batch_size(dataset: Dataset, batch_size: int) -> None:
+    """Refuse a batch that is larger than what an epoch trains on.
 
     Raises:
-        UsageError: the training split has less than one batch.
+        UsageError: the training split, or the part of it that is an epoch, has less than one batch.
     """
-    if batch_size > size:
-        raise UsageError(f"batch_size is {batch_size}, but the training split has {size} examples.")
+    if dataset.steps_per_epoch(batch_size):
+        return
+    size, parts = len(dataset.train), dataset.epochs_per_pass
+    part = f" in {parts} parts, one per epoch" if parts > 1 else ""
+    raise UsageError(
+        f"batch_size is {batch_size}, but the training split has {size} examples{part}."
+    )
 
 
 def whole_batches(size: int, batch_size: int) -> int:

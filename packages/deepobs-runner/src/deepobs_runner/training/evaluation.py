@@ -47,7 +47,9 @@ class Evaluator:
         # The rows do not change between evaluations.
         self.passes = {"train_eval": self._training_rows()}
         for name, split in (("valid", dataset.valid), ("test", dataset.test)):
-            if split is not None:
+            if split is dataset.train_eval and config.recipe != "2019":
+                self.passes[name] = self.passes["train_eval"]
+            elif split is not None:
                 self.passes[name] = (split, self._order_of(split))
 
     def metrics(self, model: nn.Module, optimizer: Any) -> dict[str, dict[str, float]]:
@@ -58,10 +60,10 @@ class Evaluator:
         exchanged = set_mode(optimizer, training=False)
         recalibrates = exchanged or getattr(optimizer, "recalibrate_batch_norm", False)
         with self.recalibrated(model) if recalibrates else nullcontext():
-            metrics = {
-                name: self._evaluate(model, split, order)
-                for name, (split, order) in self.passes.items()
-            }
+            # Splits that are the same rows are evaluated once.
+            distinct = {id(order): (split, order) for split, order in self.passes.values()}
+            found = {key: self._evaluate(model, *rows) for key, rows in distinct.items()}
+        metrics = {name: dict(found[id(order)]) for name, (_, order) in self.passes.items()}
         set_mode(optimizer, training=True)
         return metrics
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,12 @@ from deepobs_runner.optimizers import MakeOptimizer, set_mode
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.closure import Closure
-from deepobs_runner.training.data_order import Order, check_batch_size, training_order
+from deepobs_runner.training.data_order import (
+    Order,
+    check_batch_size,
+    is_full_batch,
+    training_order,
+)
 from deepobs_runner.training.divergence import follows_from_divergence
 from deepobs_runner.training.evaluation import Evaluator
 from deepobs_runner.training.learning_rate import LearningRate
@@ -135,9 +141,9 @@ class _Run:
         self.problem, self.config, self.batch_size = problem, config, config.batch_size
         self.backend, self.clock = backend, clock
         self.dataset = dataset.to(backend.device)
-        check_batch_size(len(self.dataset.train), self.batch_size)
+        check_batch_size(self.dataset, self.batch_size)
         self.steps = 0
-        self.steps_per_epoch = len(self.dataset.train) // self.batch_size
+        self.steps_per_epoch = self.dataset.steps_per_epoch(self.batch_size)
         self.model = build_model(problem, config, backend.device)
         backend.group.broadcast_model(self.model)
         if config.l2 and not list(problem.decayed(self.model)):
@@ -239,7 +245,10 @@ class _Run:
         batches = self.dataset.train.batches(
             mine.rows, self.batch_size // group.size, draws=mine.draws, device=self.backend.device
         )
-        return (prepare(self.problem, batch, self.backend.dtype) for batch in batches)
+        prepared = (prepare(self.problem, batch, self.backend.dtype) for batch in batches)
+        if group.size == 1 and is_full_batch(self.dataset, self.batch_size):
+            return repeat(next(prepared), len(order.rows) // self.batch_size)
+        return prepared
 
     def _prepare(self, order: Order, epoch: int) -> None:
         """Compile or capture before the first epoch, so that its clocks are as those of others."""

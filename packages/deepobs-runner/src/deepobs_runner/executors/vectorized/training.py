@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.data_order import (
     Order,
     check_batch_size,
+    is_full_batch,
     training_order,
     whole_batches,
 )
@@ -82,9 +84,9 @@ class StackedRuns:
         self._clock = start_stopwatch(self.device)
         self.dtype = self.backend.dtype
         self.dataset = (dataset or load_data(problem, self.config, execution)).to(self.device)
-        check_batch_size(len(self.dataset.train), self.batch_size)
+        check_batch_size(self.dataset, self.batch_size)
         self.steps = 0
-        self.steps_per_epoch = len(self.dataset.train) // self.batch_size
+        self.steps_per_epoch = self.dataset.steps_per_epoch(self.batch_size)
         self._over: set[str] = set()
         with self.backend.numerics():
             self._build()
@@ -126,8 +128,7 @@ class StackedRuns:
             CannotStackError: they differ, or the model does not run.
         """
         orders = [order.first(self.batch_size) for order in self._orders(1)]
-        batch = next(seed_batches(self.dataset.train, orders, self.batch_size, self.device))
-        batch = cast(batch, self.dtype)
+        batch = next(self._batches(orders))
         try:
             objectives, gradients = self.model.gradients(batch)
         except RuntimeError as error:  # what torch says of random numbers and control flow
@@ -246,6 +247,14 @@ class StackedRuns:
             for row in self.grid
         ]
 
+    def _batches(self, orders: Sequence[Order]) -> Iterator[Batch]:
+        """Yield the batches of an epoch for all seeds."""
+        raw = seed_batches(self.dataset.train, orders, self.batch_size, self.device)
+        batches = (cast(batch, self.dtype) for batch in raw)
+        if is_full_batch(self.dataset, self.batch_size):
+            return repeat(next(batches), len(orders[0].rows) // self.batch_size)
+        return batches
+
     def _train(self, epoch: int) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
         """Take the epoch's steps; return objectives `(steps, S, L)` and telemetry."""
         orders = self._orders(epoch)
@@ -256,10 +265,10 @@ class StackedRuns:
         objectives: list[Tensor] = []
         before: list[Tensor] = []
         lap = self._clock.lap
-        for batch in seed_batches(self.dataset.train, orders, self.batch_size, self.device):
+        for batch in self._batches(orders):
             lap("data")
             self._factor = rate_factor(self.config, self.steps, self.steps_per_epoch)
-            values, gradients = self.model.gradients(cast(batch, self.dtype))
+            values, gradients = self.model.gradients(batch)
             objectives.append(values)
             if self.config.clip_norm is not None:
                 gradients = self.model.clip(gradients, self.config.clip_norm)
