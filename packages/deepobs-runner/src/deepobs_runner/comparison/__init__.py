@@ -6,6 +6,7 @@ returns frozen dataclasses with `rows()`. docs/statistics.md says what each numb
 
 from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
 from deepobs_runner.comparison.paired import Paired, compare_paired
+from deepobs_runner.comparison.pairs import choose_pairs
 from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
 from deepobs_runner.comparison.rank_tests import hodges_lehmann, holm, signed_rank_p
 from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
@@ -48,6 +49,7 @@ __all__ = [
     "Unit",
     "Verdict",
     "agreement",
+    "choose_pairs",
     "compare_paired",
     "convergence_target",
     "foreign_targets",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepobs_runner.analysis import choose, first_epochs, optimizers_of
 from deepobs_runner.analysis.bootstrap import percent
-from deepobs_runner.analysis.tuned import find
-from deepobs_runner.comparison import Target, Unit, Verdict, judge_settings, target_among
+from deepobs_runner.comparison import (
+    Target,
+    Unit,
+    Verdict,
+    choose_pairs,
+    judge_settings,
+    target_among,
+)
 from deepobs_runner.config import Identity, without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of
-
-USUAL_REFERENCES = ("SGD", "Momentum", "Adam")
-"""Optimizers that others are compared with; these themselves with the first that is there."""
-
-LEAST_COMMON = 3
-"""Common seeds from which on runs of yours are the reference, rather than a baseline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,186 +194,3 @@ def _shown(
     chosen = {setting.key: setting for setting in tuned}
     listed = [s for s in every if s.problem == tuned[0].problem and s.key in own]
     return [chosen.get(s.key, s) for s in listed] + [s for s in tuned if s.key not in own]
-
-
-def choose_pairs(
-    problems: Mapping[str, Sequence[Setting]],
-    ours: Sequence[str],
-    references: Sequence[str] = (),
-) -> list[tuple[str, str]]:
-    """Return which labels are compared: each of `ours` with each reference of the same data.
-
-    Results of generated data are never compared with those of a problem's own. Without
-    `references`, each is compared with SGD, Momentum and Adam of its own recipe, as far as there
-    are any, because results of two recipes differ for other reasons than the optimizer; if there is
-    nobody else of that recipe, with those of all. If `ours` are nothing but these three, they are
-    compared with the first of them. Where every one of `ours` is a reference, the others are
-    compared with it.
-
-    Args:
-        problems: as `tuned_settings` returns them.
-        ours: labels of the settings the report is about.
-        references: labels or optimizers; none: see `usual_pairs`.
-
-    Raises:
-        UsageError: no setting has the label of a reference, several are meant, or nobody else
-            has its data.
-    """
-    known = optimizers_of(problems)
-    if references:
-        chosen = [find_label(problems, word) for word in references]
-        return _of_same_data(problems, _pair(ours, chosen, known))
-    pairs: list[tuple[str, str]] = []
-    for comparable, alike in _groups(problems, known):
-        own = [label for label in ours if label in alike]
-        if own and len(comparable) > 1:
-            others = alike if len(alike) > 1 else comparable
-            pairs += usual_pairs(problems, own, others, ours)
-    return pairs
-
-
-def _pair(
-    ours: Sequence[str], chosen: Sequence[str], known: Sequence[str]
-) -> list[tuple[str, str]]:
-    """Pair each of `ours` with each chosen one; if all of them are chosen, the other known ones."""
-    compared = [label for label in ours if label not in chosen]
-    compared = compared or [label for label in known if label not in chosen]
-    return [(label, reference) for reference in chosen for label in compared]
-
-
-def _of_same_data(
-    problems: Mapping[str, Sequence[Setting]], pairs: Sequence[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """Return the pairs of the same data.
-
-    Raises:
-        UsageError: there are only others.
-    """
-    data = {label: _values(problems, label, "data") for pair in pairs for label in pair}
-    kept = [(one, other) for one, other in pairs if data[one] == data[other]]
-    if pairs and not kept:
-        reference = pairs[0][1]
-        raise UsageError(
-            f"{reference!r} cannot be the reference: there is nobody else with "
-            f"{' and '.join(sorted(data[reference]))} data."
-        )
-    return kept
-
-
-def _groups(
-    problems: Mapping[str, Sequence[Setting]], labels: Sequence[str]
-) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield labels of the same data and recipe, after those of the same data in any recipe."""
-    for comparable in _alike(problems, labels, "data"):
-        for alike in _alike(problems, comparable, "recipe"):
-            yield comparable, alike
-
-
-def _alike(
-    problems: Mapping[str, Sequence[Setting]], labels: Sequence[str], field: str
-) -> list[list[str]]:
-    """Return the labels in groups whose configurations have the same in one field."""
-    groups: dict[frozenset[str], list[str]] = {}
-    for label in labels:
-        groups.setdefault(_values(problems, label, field), []).append(label)
-    return list(groups.values())
-
-
-def _values(problems: Mapping[str, Sequence[Setting]], label: str, field: str) -> frozenset[str]:
-    """Return what a label's runs have in a field: one, unless its problems differ in it."""
-    found = (find(listed, label) for listed in problems.values())
-    return frozenset(getattr(c.runs[0].config, field) for c in found if c is not None)
-
-
-def usual_pairs(
-    problems: Mapping[str, Sequence[Setting]],
-    own: Sequence[str],
-    known: Sequence[str],
-    ours: Sequence[str],
-) -> list[tuple[str, str]]:
-    """Return the pairs of labels that are compared where no reference is named.
-
-    Args:
-        problems: as `tuned_settings` returns them.
-        own: those of `ours` that are judged.
-        known: those that may be references, `own` among them.
-        ours: labels of the settings the report is about.
-    """
-    usual: dict[str, list[str]] = {name: [] for name in USUAL_REFERENCES}
-    for label in known:
-        usual.get(_optimizer(problems, label), []).append(label)
-    listed = [labels for labels in usual.values() if labels]
-    judged = [label for label in own if _optimizer(problems, label) not in USUAL_REFERENCES]
-    if judged and listed:
-        return [
-            (label, choose_reference(problems, labels, [label], ours))
-            for label in judged
-            for labels in listed
-        ]
-    first = listed[0] if listed else known
-    return _pair(own, [choose_reference(problems, first, own, ours)], known)
-
-
-def choose_reference(
-    problems: Mapping[str, Sequence[Setting]],
-    labels: Sequence[str],
-    judged: Sequence[str],
-    ours: Sequence[str],
-) -> str:
-    """Return which of several labels of one optimizer others are best compared with.
-
-    It is the one on most problems of those judged, at their recipe, data and precision if there is
-    one. Of several it is one of `ours` if the same seeds were run, as nothing else differs then,
-    and else a baseline, which was tuned.
-    """
-
-    def rank(label: str) -> tuple[int, int, int]:
-        pairs = [
-            (one, other)
-            for listed in problems.values()
-            for name in judged
-            if name not in labels and (one := find(listed, name)) and (other := find(listed, label))
-        ]
-        paired = bool(pairs) and all(_common_seeds(*pair) >= LEAST_COMMON for pair in pairs)
-        preference = 1 if label not in ours else 0 if paired else 2
-        found = sum(find(listed, label) is not None for listed in problems.values())
-        return -sum(_are_alike(*pair) for pair in pairs), -(len(pairs) or found), preference
-
-    return min(labels, key=rank)
-
-
-def _optimizer(problems: Mapping[str, Sequence[Setting]], label: str) -> str:
-    found = (find(listed, label) for listed in problems.values())
-    return next(c.runs[0].config.optimizer for c in found if c is not None)
-
-
-def _common_seeds(one: Setting, other: Setting) -> int:
-    return len({run.config.seed for run in one.runs} & {run.config.seed for run in other.runs})
-
-
-def _are_alike(one: Setting, other: Setting) -> bool:
-    first, second = one.runs[0].config, other.runs[0].config
-    names = ("recipe", "data", "precision")
-    return all(getattr(first, name) == getattr(second, name) for name in names)
-
-
-def find_label(problems: Mapping[str, Sequence[Setting]], word: str) -> str:
-    """Return the label that a word means: the label itself, or that of the only such optimizer.
-
-    Raises:
-        UsageError: none or several are meant.
-    """
-    known = optimizers_of(problems)
-    if word in known:
-        return word
-    listed = [
-        s
-        for found in problems.values()
-        for s in found
-        if s.config.optimizer_id.name == without_folder(word)
-    ]
-    meant = list(dict.fromkeys(c.optimizer for c in listed))
-    if len(meant) == 1:
-        return meant[0]
-    words = f"means {', '.join(meant)}" if meant else "is not among the results"
-    raise UsageError(f"The reference {word!r} {words}. Choose one of: {', '.join(known)}.")
