@@ -33,12 +33,12 @@ from deepobs_runner.analysis.tuning_curve import best_of
 from deepobs_runner.comparison import (
     Target,
     compare_paired,
+    differences,
     foreign_targets,
     hodges_lehmann,
     holm,
     judge,
-    overall_sentence,
-    paired_sentence,
+    judge_settings,
     performance_profiles,
     published_speed,
     signed_rank_p,
@@ -47,19 +47,31 @@ from deepobs_runner.comparison import (
     survival_median,
     target_of,
     times_to_target,
-    unequal,
 )
 from deepobs_runner.comparison.fairness import agreement
 from deepobs_runner.comparison.profiles import profile_integral, profile_ratios, profile_steps
 from deepobs_runner.comparison.rank_tests import rank_sum_p, shift_of
 from deepobs_runner.comparison.time_to_target import resampled_medians
-from deepobs_runner.comparison.verdict import ratio_bracket
+from deepobs_runner.report.sentences import (
+    difference_sentence,
+    exclusion,
+    foreign_sentence,
+    overall_sentence,
+    paired_sentence,
+    ratio_bracket,
+    verdict_lines,
+    verdict_text,
+)
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.schedules import Cosine
 
 LOSS = Metric("test", "objective", higher_is_better=False)
 ACCURACY = Metric("test", "accuracy", higher_is_better=True)
 BAR = Target(problem="p", metric=LOSS, value=1.0, source="made up")
+
+
+def unequal(problems):
+    return [difference_sentence(found) for found in differences(problems)]
 
 
 def run_of(
@@ -504,12 +516,10 @@ def test_runs_that_end_before_the_other_gets_there_say_nothing_about_speed():
     short = [reaching(None, seed, length=5, optimizer="Adam") for seed in range(3)]
     (line,) = speedup(tuned_settings(slow + short), {"p": BAR}, "Adam", "SGD").problems
     assert math.isnan(line.ratio)
-    assert (line.excluded, line.too_short) == (
-        "the runs of Adam end before SGD reaches the target", "Adam",
-    )  # fmt: skip
-    assert "on p the runs of Adam end before SGD reaches it" in overall_sentence(
-        speedup(tuned_settings(slow + short), {"p": BAR}, "Adam", "SGD")
-    )
+    assert (line.excluded, line.too_short) == ("too short", "Adam")
+    assert exclusion(line) == "the runs of Adam end before SGD reaches the target"
+    verdict = judge_settings(tuned_settings(slow + short), {"p": BAR}, "Adam", "SGD")
+    assert "on p the runs of Adam end before SGD reaches it" in overall_sentence(verdict)
     profiles = performance_profiles(tuned_settings(slow + short), {"p": BAR}, ["SGD", "Adam"])
     assert profiles.left_out == {"p": "the runs of Adam end before the fastest reaches the target"}
     # Runs that are seen for longer, or that diverged, did fail.
@@ -519,7 +529,7 @@ def test_runs_that_end_before_the_other_gets_there_say_nothing_about_speed():
     ):
         (line,) = speedup(tuned_settings(slow + failed), {"p": BAR}, "Adam", "SGD").problems
         assert line.too_short == ""
-        assert "less than half" in line.excluded
+        assert line.excluded == "not reached"
 
 
 def test_half_of_the_runs_may_be_open():
@@ -547,11 +557,14 @@ def test_speedup_by_hand():
     assert found.ratio == pytest.approx(1.0)
     assert [line.problem for line in found.used] == ["p", "q"]
     assert (found.problems[1].low, found.problems[1].high) == pytest.approx((0.5, 0.5))
-    assert found.problems[2].excluded == (
-        "less than half of the runs reach the target: SGD in 1 of 3 runs"
-    )
+    assert [line.excluded for line in found.problems] == ["", "", "not reached", "few seeds"]
+    assert [exclusion(line) for line in found.problems] == [
+        "",
+        "",
+        "less than half of the runs reach the target: SGD in 1 of 3 runs",
+        "one seed has no interval",
+    ]
     assert found.problems[3].ratio == 2.0
-    assert found.problems[3].excluded == "one seed has no interval"
     assert found.problems[3].more_seeds == 2
     assert len(found.rows()) == 5
 
@@ -880,7 +893,7 @@ def test_a_run_that_is_there_twice_counts_once():
 def test_runs_unlike_those_that_set_the_target():
     runs = [run_of([3.0, 1.0], s, problem="quadratic_deep") for s in range(3)]
     targets = {"quadratic_deep": target_of("quadratic_deep")}
-    (sentence,) = foreign_targets(tuned_settings(runs), targets)
+    (sentence,) = map(foreign_sentence, foreign_targets(tuned_settings(runs), targets))
     assert sentence == (
         "The runs of SGD on quadratic_deep follow the recipe standard, but the target was set by "
         "runs of the recipe 2019."
@@ -888,7 +901,7 @@ def test_runs_unlike_those_that_set_the_target():
     alike = [run_of([3.0], problem="quadratic_deep", recipe="2019")]
     assert foreign_targets(tuned_settings(alike), targets) == []
     made_up = [run_of([3.0], problem="quadratic_deep", recipe="2019", data="synthetic")]
-    assert "stand-in data" in foreign_targets(tuned_settings(made_up), targets)[0]
+    assert [found.reason for found in foreign_targets(tuned_settings(made_up), targets)] == ["data"]
     assert foreign_targets(tuned_settings([run_of([1.0])]), {"p": BAR}) == []
 
 
@@ -975,15 +988,16 @@ def test_verdict_in_words():
     for problem in "pqr":  # the bar is what Adam, unlike SGD's, ends at
         assert target_of(problem, runs) is not None
     verdict = judge(runs, "Adam", "SGD")
-    assert verdict.overall.startswith("Adam reaches the target ")
-    assert "[" in verdict.overall
-    assert [line.partition(":")[0] for line in verdict.lines] == ["p", "q", "r"]
-    assert verdict.lines[0].startswith(
-        "p: Adam reaches the target (test objective 0.5) 1.24 times as fast as SGD ["
+    assert overall_sentence(verdict).startswith("Adam reaches the target ")
+    assert "[" in overall_sentence(verdict)
+    lines = verdict_lines(verdict)
+    assert list(lines) == ["p", "q", "r"]
+    assert lines["p"].startswith(
+        "Adam reaches the target (test objective 0.5) 1.24 times as fast as SGD ["
     )
-    assert "this leaves open which is faster" in verdict.lines[1]
-    assert verdict.lines[0].endswith("Adam is equal to that of SGD on all 6 common seeds.")
-    assert len(verdict.rows()) == 4
+    assert "this leaves open which is faster" in lines["q"]
+    assert lines["p"].endswith("Adam is equal to that of SGD on all 6 common seeds.")
+    assert len(verdict_text(verdict).splitlines()) == 4
 
 
 @pytest.mark.parametrize(
@@ -1008,7 +1022,7 @@ def test_verdict_in_words():
     ],
 )
 def test_verdict_on_too_little(runs, words):
-    assert judge(runs, "Adam", "SGD").overall == words
+    assert overall_sentence(judge(runs, "Adam", "SGD")) == words
 
 
 def test_arguments_are_checked():

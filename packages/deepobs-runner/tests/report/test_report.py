@@ -22,6 +22,7 @@ from deepobs_runner.report.figures import drawings
 from deepobs_runner.report.html import html_report, unbroken
 from deepobs_runner.report.latex import escape, latex_curves, latex_table
 from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.sentences import caveats, overall_sentence
 from deepobs_runner.report.table import NOTHING
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.report.text import (
@@ -151,7 +152,7 @@ def test_a_page_holds_everything_it_needs(page):
 def test_the_verdict_comes_first(page, official):
     verdict = official.verdicts[0]
     assert (verdict.speed.optimizer, verdict.speed.reference) == ("Adam", "SGD")
-    assert page.index(unbroken(verdict.overall)) < page.index("<table")
+    assert page.index(unbroken(overall_sentence(verdict))) < page.index("<table")
     order = [page.index(f'id="{name}"') for name in ("verdict", "overview", "methods", "runs")]
     assert order == sorted(order)
 
@@ -442,7 +443,7 @@ def test_baselines_are_compared_and_their_budget_is_named():
     pairs = [(v.speed.optimizer, v.speed.reference) for v in data.verdicts]
     assert pairs == [("AdamW", "SGD"), ("AdamW", "Momentum"), ("AdamW", "Adam")]
     verdict = data.verdicts[0]
-    assert any("AdamW 1 setting tried" in line and "36" in line for line in verdict.unequal)
+    assert any("AdamW 1 setting tried" in line and "36" in line for line in caveats(verdict))
     assert sum(s.baseline for s in data.settings["quadratic_deep"]) == 3  # the tuned ones
     with pytest.raises(UsageError, match="Choose one of"):
         gather_data(own, references=["Lion"])

@@ -4,7 +4,14 @@ Everything takes the settings that `analysis.tuned_settings` returns, or ordinar
 returns frozen dataclasses with `rows()`. docs/statistics.md says what each number means.
 """
 
-from deepobs_runner.comparison.fairness import Agreement, agreement, foreign_targets, unequal
+from deepobs_runner.comparison.fairness import (
+    Agreement,
+    Difference,
+    ForeignTarget,
+    agreement,
+    differences,
+    foreign_targets,
+)
 from deepobs_runner.comparison.paired import Paired, compare_paired
 from deepobs_runner.comparison.pairs import choose_pairs
 from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
@@ -26,18 +33,13 @@ from deepobs_runner.comparison.time_to_target import (
     survival_median,
     times_to_target,
 )
-from deepobs_runner.comparison.verdict import (
-    Verdict,
-    judge,
-    judge_settings,
-    overall_sentence,
-    paired_sentence,
-    speed_sentence,
-)
+from deepobs_runner.comparison.verdict import Verdict, judge, judge_settings
 
 __all__ = [
     "CONVERGENCE",
     "Agreement",
+    "Difference",
+    "ForeignTarget",
     "Paired",
     "ProblemSpeedup",
     "Profile",
@@ -52,22 +54,19 @@ __all__ = [
     "choose_pairs",
     "compare_paired",
     "convergence_target",
+    "differences",
     "foreign_targets",
     "hodges_lehmann",
     "holm",
     "judge",
     "judge_settings",
-    "overall_sentence",
-    "paired_sentence",
     "performance_profiles",
     "published_speed",
     "signed_rank_p",
-    "speed_sentence",
     "speedup",
     "survival_curve",
     "survival_median",
     "target_among",
     "target_of",
     "times_to_target",
-    "unequal",
 ]

@@ -1,10 +1,10 @@
-"""What is unequal between the runs that are compared, in sentences."""
+"""What else differs between the runs that are compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from deepobs_problems import ProblemError, load_problem
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
@@ -16,11 +16,10 @@ from deepobs_runner.results.labels import show, show_schedule
 from deepobs_runner.results.official import (
     official_config,
     official_learning_rate,
-    official_problems,
 )
 from deepobs_runner.results.result import RunResult, is_official
 from deepobs_runner.results.settings import Setting
-from deepobs_runner.text import count, join
+from deepobs_runner.text import count
 
 Describe = Callable[[Setting], str]
 Problems = Mapping[str, Sequence[Setting]]
@@ -30,14 +29,42 @@ class Facet(NamedTuple):
     """Something in which the runs of two optimizers may differ.
 
     Attributes:
-        title: begins the sentence that says so.
-        name: in a list of what is equal; empty if there is no point in saying that.
+        name: of what it is.
         describe: says what holds for a setting, nothing where that is not known.
+        listed: whether there is a point in saying that it is equal.
     """
 
-    title: str
     name: str
     describe: Describe
+    listed: bool = True
+
+
+class Difference(NamedTuple):
+    """In what optimizers differ, in the same way on some problems.
+
+    Attributes:
+        facet: name of the facet.
+        problems: on which they do.
+        values: label of each optimizer, and what holds for it; nothing where that is not known.
+    """
+
+    facet: str
+    problems: tuple[str, ...]
+    values: tuple[tuple[str, str], ...]
+
+
+class ForeignTarget(NamedTuple):
+    """Optimizers that are held to a target which runs of another kind have set.
+
+    Attributes:
+        reason: what the other runs differ in.
+        optimizers: their labels.
+        problems: on which they are.
+    """
+
+    reason: Literal["recipe", "data"]
+    optimizers: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 class Agreement(NamedTuple):
@@ -52,27 +79,25 @@ class Agreement(NamedTuple):
     unknown: tuple[str, ...]
 
 
-def unequal(problems: Problems, labels: Sequence[str] | None = None) -> list[str]:
-    """Return a sentence for everything that differs between optimizers on a problem.
+def differences(problems: Problems, labels: Sequence[str] | None = None) -> list[Difference]:
+    """Return everything else that differs between optimizers on a problem.
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
     size, data, rows held out, regularizer, schedule, clipping, processes, seeds, and the program
-    that made the runs. Problems on which it differs in the same way share a sentence.
+    that made the runs.
 
     Args:
         problems: as `tuned_settings` returns them.
         labels: of the optimizers that are compared; None: all.
     """
-    sentences = []
+    listed = []
     for facet in _facets(problems):
         found: dict[Described, list[str]] = {}
         for problem, described in _described(facet, problems, labels):
             if _differs(described):
                 found.setdefault(described, []).append(problem)
-        for described, where in found.items():
-            words = ", ".join(f"{label} {words}" for label, words in described if words)
-            sentences.append(f"{facet.title} on {join(where)}: {words}.")
-    return sentences
+        listed += [Difference(facet.name, tuple(where), values) for values, where in found.items()]
+    return listed
 
 
 def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreement:
@@ -86,7 +111,7 @@ def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreem
     unknown: list[str] = []
     for facet in _facets(problems):
         found = [described for _, described in _described(facet, problems, labels)]
-        if not found or not facet.name or any(map(_differs, found)):
+        if not found or not facet.listed or any(map(_differs, found)):
             continue
         known = all(words for described in found for _, words in described)
         (equal if known else unknown).append(facet.name)
@@ -114,47 +139,36 @@ def _facets(problems: Problems) -> Iterator[Facet]:
     yield from FACETS
     runs = [run for listed in problems.values() for c in listed for run in c.runs]
     if any(FULL_LENGTH in run.environment for run in runs):
-        title = "Settings chosen for other numbers of epochs"
-        yield Facet(title, "", lambda c: _all(c, _full_length))
+        yield _of_runs("planned epochs", _full_length, listed=False)
 
 
 def foreign_targets(
     problems: Problems,
     targets: Mapping[str, Target | None],
     labels: Sequence[str] | None = None,
-) -> list[str]:
-    """Return a sentence for each way in which runs differ from those that set their target.
+) -> list[ForeignTarget]:
+    """Return which runs differ from those that set their target, and in what.
 
     Args:
         problems: as `tuned_settings` returns them.
         targets: by problem; only those from official runs are looked at.
         labels: of the optimizers that are compared; None: all.
     """
-    standard: dict[str, list[str]] = {}
-    stand_in: dict[str, list[str]] = {}
+    found: dict[tuple[Literal["recipe", "data"], tuple[str, ...]], list[str]] = {}
     for problem, listed in problems.items():
         target = targets.get(problem)
         if target is None or "official" not in target.source:
             continue
-        for setting in listed:
-            if labels is not None and setting.optimizer not in labels:
-                continue
-            config = setting.runs[0].config
-            if config.data == "synthetic":
-                stand_in.setdefault(problem, []).append(setting.optimizer)
-            elif config.recipe != "2019":
-                standard.setdefault(problem, []).append(setting.optimizer)
-    sentences = []
-    for found, words in (
-        (standard, "follow the recipe standard, but the target was set by runs of the recipe 2019"),
-        (stand_in, "saw generated stand-in data, for which the official target means nothing"),
-    ):
-        by_labels: dict[tuple[str, ...], list[str]] = {}
-        for problem, names in found.items():
-            by_labels.setdefault(tuple(names), []).append(problem)
-        for listed_names, where in by_labels.items():
-            sentences.append(f"The runs of {join(listed_names)} on {join(where)} {words}.")
-    return sentences
+        compared = [s for s in listed if labels is None or s.optimizer in labels]
+        made_up = tuple(s.optimizer for s in compared if has_stand_in_data(s))
+        others = [s for s in compared if not has_stand_in_data(s)]
+        standard = tuple(s.optimizer for s in others if s.config.recipe != "2019")
+        if standard:
+            found.setdefault(("recipe", standard), []).append(problem)
+        if made_up:
+            found.setdefault(("data", made_up), []).append(problem)
+    ordered = sorted(found.items(), key=lambda item: item[0][0] == "data")
+    return [ForeignTarget(reason, names, tuple(where)) for (reason, names), where in ordered]
 
 
 def _all(setting: Setting, describe: Callable[[RunResult], Any]) -> str:
@@ -237,25 +251,25 @@ def _chosen_by(setting: Setting) -> str:
     return f"chosen on {split} rows" if split in ("test", "valid") else ""
 
 
-def _of_runs(title: str, name: str, describe: Callable[[RunResult], str]) -> Facet:
-    return Facet(title, name, lambda setting: _all(setting, describe))
+def _of_runs(name: str, describe: Callable[[RunResult], Any], *, listed: bool = True) -> Facet:
+    return Facet(name, lambda setting: _all(setting, describe), listed)
 
 
 FACETS = (
-    Facet("Unequal tuning budgets", "tuning budget", _budget),
-    _of_runs("Different recipes", "recipe", lambda run: f"recipe {run.config.recipe}"),
-    _of_runs("Different precisions", "precision", lambda run: run.config.precision),
-    Facet("Different numbers of epochs", "epochs", _epochs),
-    _of_runs("Different batch sizes", "batch size", _batch_size),
-    _of_runs("Different data", "data", lambda run: f"{run.config.data} data"),
-    _of_runs("Different rows held out of training", "rows held out", _held_out),
-    _of_runs("Different regularizers", "regularizer", _regularizer),
-    _of_runs("Different schedules", "schedule", lambda run: show_schedule(run.config.schedule)),
-    _of_runs("Different clipping", "clipping", _clipping),
-    _of_runs("Different numbers of processes", "number of processes", _processes),
-    Facet("Different seeds", "seeds", _seeds),
-    _of_runs("Different programs", "program", _program),
-    Facet("Different ways to choose the setting", "", _chosen_by),
+    Facet("tuning budget", _budget),
+    _of_runs("recipe", lambda run: f"recipe {run.config.recipe}"),
+    _of_runs("precision", lambda run: run.config.precision),
+    Facet("epochs", _epochs),
+    _of_runs("batch size", _batch_size),
+    _of_runs("data", lambda run: f"{run.config.data} data"),
+    _of_runs("rows held out", _held_out),
+    _of_runs("regularizer", _regularizer),
+    _of_runs("schedule", lambda run: show_schedule(run.config.schedule)),
+    _of_runs("clipping", _clipping),
+    _of_runs("number of processes", _processes),
+    Facet("seeds", _seeds),
+    _of_runs("program", _program),
+    Facet("choice", _chosen_by, listed=False),
 )
 """What is looked at in any comparison."""
 
@@ -270,56 +284,7 @@ has the length."""
 
 def has_stand_in_data(setting: Setting) -> bool:
     """Whether the runs of a setting used generated data in place of the problem's own."""
-    return setting.runs[0].config.data == "synthetic"
-
-
-def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[str]:
-    """Return what generated data forbids, unless `notes_on_official` says it.
-
-    Args:
-        problem: its name.
-        settings: all that are shown.
-    """
-    labels = [setting.label for setting in settings if has_stand_in_data(setting)]
-    if len(labels) == len(settings):
-        official = (
-            ", and the official results are left out" if problem in official_problems() else ""
-        )
-        return [
-            f"{problem}: data=synthetic is generated data of the same shapes. The numbers say "
-            f"nothing about the problem{official}."
-        ]
-    if not labels or any(setting.official for setting in settings):
-        return []
-    return [
-        f"{problem}: {_listed(labels)} of generated data of the same shapes, which says nothing "
-        "about the problem; not comparable with the others."
-    ]
-
-
-def notes_on_official(problem: str, settings: Sequence[Setting]) -> list[str]:
-    """Return what forbids to compare the settings of a problem with the official results.
-
-    Args:
-        problem: its name.
-        settings: all that are shown, the official ones included.
-    """
-    if not any(setting.official for setting in settings):
-        return []
-    differing: dict[str, list[str]] = {}
-    for setting in settings:
-        found = {} if setting.official else differences_from_official(setting.runs[0].config)
-        if found:
-            words = [f"{name} {own} (official: {theirs})" for name, (own, theirs) in found.items()]
-            differing.setdefault(", ".join(words), []).append(setting.label)
-    return [
-        f"{problem}: {_listed(labels)} not comparable with the official results: {words}."
-        for words, labels in differing.items()
-    ]
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return f"{labels[0]} is" if len(labels) == 1 else f"{'; '.join(labels)} are"
+    return setting.config.data == "synthetic"
 
 
 def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:

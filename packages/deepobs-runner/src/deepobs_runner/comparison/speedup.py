@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,11 @@ from deepobs_runner.comparison.targets import Target
 from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
 from deepobs_runner.results.settings import Setting
 
+Excluded = Literal[
+    "", "no target", "no runs", "not recorded", "too short", "not reached", "untrained", "few seeds"
+]
+"""Why a problem is left out of the mean; `untrained`: the target is reached before training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemSpeedup:
@@ -36,6 +42,7 @@ class ProblemSpeedup:
         ratio: median time of the reference over that of the optimizer; NaN where it is undefined.
         low: lower end of its interval; NaN with fewer than three seeds on a side.
         high: its upper end.
+        unit: to count in.
         excluded: why there is no ratio, or none with an interval; empty if there is one.
         more_seeds: how many more an undecided ratio needs for the wanted interval, or one without
             an interval for any; 0 if it is decided or narrow enough, None if that cannot be said.
@@ -50,7 +57,8 @@ class ProblemSpeedup:
     ratio: float
     low: float
     high: float
-    excluded: str
+    unit: Unit
+    excluded: Excluded
     more_seeds: int | None
 
     @property
@@ -181,7 +189,7 @@ def speedup(
             # Gradients are recorded on one side only: count steps on both.
             times = [times_to_target(s.runs, target, "steps") for s in sides if s is not None]
         first, second = times
-        ratio, excluded = _ratio(target, first, second, optimizer, reference, unit)
+        ratio, excluded = _ratio(target, first, second)
         low = high = math.nan
         more: int | None = None
         if math.isfinite(ratio) and not excluded and first is not None and second is not None:
@@ -205,6 +213,7 @@ def speedup(
                 ratio=ratio,
                 low=low,
                 high=high,
+                unit=unit,
                 excluded=excluded,
                 more_seeds=more,
             )
@@ -223,41 +232,24 @@ def speedup(
 
 
 def _ratio(
-    target: Target | None,
-    first: Times | None,
-    second: Times | None,
-    optimizer: str,
-    reference: str,
-    unit: Unit,
-) -> tuple[float, str]:
+    target: Target | None, first: Times | None, second: Times | None
+) -> tuple[float, Excluded]:
     """Return the ratio of medians, and why there is none or no interval, else nothing."""
     if target is None:
-        return math.nan, "it has no target"
-    for times, label in ((first, optimizer), (second, reference)):
-        if times is None:
-            return math.nan, f"there are no runs of {label}"
-        if not len(times.times):
-            return math.nan, f"the runs of {label} do not say {target.metric} and {unit}"
-    if first is None or second is None:
-        return math.nan, "there are no runs"
-    short = _too_short(first, second, optimizer, reference)
-    if short:
-        other = reference if short == optimizer else optimizer
-        return math.nan, f"the runs of {short} end before {other} reaches the target"
-    slow = [
-        f"{label} in {times.reached.sum()} of {len(times.times)} runs"
-        for times, label in ((first, optimizer), (second, reference))
-        if math.isinf(times.median)
-    ]
-    if slow:
-        return math.nan, f"less than half of the runs reach the target: {', '.join(slow)}"
+        return math.nan, "no target"
+    for times in (first, second):
+        if times is None or not len(times.times):
+            return math.nan, "no runs" if times is None else "not recorded"
+    if first is None or second is None:  # for type checkers
+        return math.nan, "no runs"
+    if _too_short(first, second, "first", "second"):
+        return math.nan, "too short"
+    if math.isinf(first.median) or math.isinf(second.median):
+        return math.nan, "not reached"
     if first.median == 0 or second.median == 0:
-        return math.nan, "the target is reached before training"
-    ratio = second.median / first.median
-    few = min(len(first.times), len(second.times))
-    if few < LEAST_SEEDS:
-        return ratio, f"{'one seed has' if few == 1 else 'two seeds have'} no interval"
-    return ratio, ""
+        return math.nan, "untrained"
+    few = min(len(first.times), len(second.times)) < LEAST_SEEDS
+    return second.median / first.median, "few seeds" if few else ""
 
 
 def _too_short(first: Times | None, second: Times | None, optimizer: str, reference: str) -> str:

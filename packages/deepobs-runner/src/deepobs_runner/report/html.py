@@ -10,13 +10,13 @@ from string import Template
 from typing import Any
 
 from deepobs_runner.comparison import Verdict
-from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report.bibliography import bibtex
 from deepobs_runner.report.forest import interval_picture, reach_of, scale_picture
 from deepobs_runner.report.latex import latex_methods
 from deepobs_runner.report.markup import Content, Markup, element, render
 from deepobs_runner.report.sections import OVER_PROBLEMS, Report, Section
+from deepobs_runner.report.sentences import caveats, overall_sentence, verdict_lines
 from deepobs_runner.report.table import NOTHING, Column, Row, Table
 from deepobs_runner.text import count, join
 
@@ -120,7 +120,7 @@ def _verdicts(report: Report) -> Markup:
 
 def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Markup:
     speed = verdict.speed
-    paired = {p.problem: p for p in verdict.paired}
+    said = verdict_lines(verdict)
     lines = [
         element(
             "li",
@@ -133,12 +133,7 @@ def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Marku
             interval_picture(line.ratio, line.low, line.high, reach),
             element(
                 "p",
-                unbroken(
-                    _capital(
-                        f"{speed_sentence(line, speed.unit)} "
-                        f"{paired_sentence(paired.get(line.problem))}".strip()
-                    )
-                ),
+                unbroken(_capital(said[line.problem])),
             ),
         )
         for line in speed.problems
@@ -161,7 +156,7 @@ def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Marku
     return element(
         "article",
         element("h3", f"{speed.optimizer} against {speed.reference}"),
-        element("p", unbroken(verdict.overall), class_="overall"),
+        element("p", unbroken(overall_sentence(verdict)), class_="overall"),
         _unequal(verdict),
         element("ol", lines, overall, scale, class_="lines"),
         class_="card",
@@ -177,15 +172,16 @@ def _unequal(verdict: Verdict) -> Content:
     ):
         sentences += [f"{words}: {join(names)}."] if names else []
     equal = element("p", " ".join(sentences), class_="equal") if sentences else None
-    if not verdict.unequal:
+    notes = caveats(verdict)
+    if not notes:
         return [equal]
-    notes = element(
+    box = element(
         "div",
         element("h4", "What is unequal"),
-        element("ul", [element("li", sentence) for sentence in verdict.unequal]),
+        element("ul", [element("li", note) for note in notes]),
         class_="notes",
     )
-    return [notes, equal]
+    return [box, equal]
 
 
 def _notes(notes: Iterable[str], title: str) -> Markup | None:

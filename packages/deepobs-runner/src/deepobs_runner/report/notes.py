@@ -7,13 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
 from deepobs_runner.analysis.tuned import tuned_settings
-from deepobs_runner.comparison.fairness import (
-    has_stand_in_data,
-    notes_on_official,
-    notes_on_stand_in_data,
-)
+from deepobs_runner.comparison.fairness import has_stand_in_data
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.report.sentences import notes_on_official, notes_on_stand_in_data
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, baseline_sets
 from deepobs_runner.results.labels import shared_hyperparams, show
 from deepobs_runner.results.result import ORIGINAL, RunResult

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepobs_runner.comparison import Verdict
-from deepobs_runner.comparison.verdict import paired_sentence, speed_sentence
 from deepobs_runner.figures import Drawing
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.methods import Methods, write_methods
 from deepobs_runner.report.notes import notes
+from deepobs_runner.report.sentences import verdict_lines
 from deepobs_runner.report.table import Table, select
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.text import count, file_names, join
@@ -114,15 +114,8 @@ def _of_problem(table: Table, problem: str) -> Table:
 
 def _lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
     """Return what the verdicts say about one problem."""
-    lines = []
-    for verdict in verdicts:
-        paired = {p.problem: p for p in verdict.paired}
-        for line in verdict.speed.problems:
-            if line.problem == problem:
-                speed = speed_sentence(line, verdict.speed.unit)
-                text = f"{speed} {paired_sentence(paired.get(problem))}".strip()
-                lines.append(text[0].upper() + text[1:])
-    return lines
+    lines = (verdict_lines(verdict).get(problem) for verdict in verdicts)
+    return [line[0].upper() + line[1:] for line in lines if line]
 
 
 def title_of(data: ReportData) -> str:

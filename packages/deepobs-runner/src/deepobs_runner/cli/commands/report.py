@@ -56,6 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.figures import drawings, shown_settings
     from deepobs_runner.report.sections import assemble
+    from deepobs_runner.report.sentences import overall_sentence
     from deepobs_runner.report.write import check_formats, make_folder, save_figures, write_report
     from deepobs_runner.results.store import collector_paused
 
@@ -75,7 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
             print_line(console, f"{runs} without any evaluation left out of the tables")
         print_summary(console, {name: shown_settings(data, name) for name in data.settings})
         for verdict in data.verdicts:
-            print_line(console, verdict.overall)
+            print_line(console, overall_sentence(verdict))
         figures = save_figures(drawn, out, formats, executor)
         report = assemble(data, [saving.drawing for saving in figures])
         written = write_report(data, report, out, formats, figures=figures)

@@ -7,8 +7,15 @@ from typing import Any
 
 from deepobs_runner.comparison import Profiles, performance_profiles, times_to_target
 from deepobs_runner.comparison.profiles import compared_labels
-from deepobs_runner.comparison.verdict import beside_one, p_number
 from deepobs_runner.report.data import ReportData
+from deepobs_runner.report.sentences import (
+    beside_one,
+    caveats,
+    exclusion,
+    overall_sentence,
+    p_number,
+    verdict_lines,
+)
 from deepobs_runner.report.table import (
     NOTHING,
     Row,
@@ -27,8 +34,12 @@ def verdict_table(data: ReportData) -> Table:
     rows: list[dict[str, Any]] = []
     for verdict in data.verdicts:
         pair = {"optimizer": verdict.speed.optimizer, "reference": verdict.speed.reference}
-        rows += [{**pair, **row} for row in verdict.rows()]
-        rows += [{**pair, "problem": "unequal", "verdict": words} for words in verdict.unequal]
+        said = [("all", overall_sentence(verdict))]
+        said += [
+            (problem, f"{problem}: {line}") for problem, line in verdict_lines(verdict).items()
+        ]
+        said += [("unequal", note) for note in caveats(verdict)]
+        rows += [{**pair, "problem": problem, "verdict": text} for problem, text in said]
     return make_table(
         "verdict",
         "Verdict",
@@ -94,7 +105,12 @@ def times_table(data: ReportData) -> Table:
 
 def speedup_table(data: ReportData) -> Table:
     """Return how many times as fast each optimizer reaches the targets as its reference."""
-    rows = [row for verdict in data.verdicts for row in verdict.speed.rows()]
+    rows: list[Row] = []
+    for verdict in data.verdicts:
+        *lines, overall = verdict.speed.rows()
+        reasons = map(exclusion, verdict.speed.problems)
+        rows += [{**row, "excluded": why} for row, why in zip(lines, reasons, strict=True)]
+        rows.append(overall)
     return make_table(
         "speedup",
         "Speed-up",
