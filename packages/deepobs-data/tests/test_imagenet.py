@@ -1,12 +1,16 @@
 """ImageNet from JPEG folders: 1,000 class folders written by the test."""
 
 import os
+import struct
+import warnings
+import zlib
 
 import numpy as np
 import pytest
 import torch
 
 import deepobs_data as dd
+from deepobs_data.datasets.imagenet import _to_rgb, decode_image
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torchvision")
@@ -156,6 +160,130 @@ def test_an_unreadable_image_is_named(data, tmp_path):
     path.write_bytes(b"\xff\xd8\xff\xe0 no image")
     with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image"):
         data.test.decode(str(path))
+
+
+def png(width, height, depth, colour, rows):
+    """A PNG file, written by hand: of sizes and depths that Pillow does not write."""
+
+    def chunk(name, content):
+        body = name + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    content = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = (chunk(b"IHDR", header), chunk(b"IDAT", content), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (60_000, 2_000), (8_193, 8_193)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
+def test_a_decompression_bomb_is_refused(tmp_path, size, kind):
+    path = tmp_path / "bomb.JPEG"
+    if kind == "PNG":
+        path.write_bytes(png(*size, 1, 0, [bytes(size[0] // 8 + 1)]))
+    else:
+        Image.new("L", (8, 8)).save(path, kind)
+        content = bytearray(path.read_bytes())
+        if kind == "JPEG":  # the frame header says height and width
+            place = content.index(b"\xff\xc0") + 5
+            content[place : place + 4] = struct.pack(">HH", *(min(n, 65_000) for n in size))
+        else:
+            content[18:26] = struct.pack("<ii", *size)
+        path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own, above 89 million pixels
+        with pytest.raises(dd.DamagedFileError, match=r"bomb\.JPEG is no readable image: .*pixels"):
+            decode_image(str(path))
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("size", [(1, 15_000), (15_000, 1), (9, 600)])
+def test_an_image_that_would_be_scaled_to_gigabytes_is_refused(tmp_path, size, antialias):
+    path = tmp_path / "long.JPEG"
+    Image.new("RGB", size).save(path, "JPEG")
+    with pytest.raises(dd.DamagedFileError, match=f"{size[0]} x {size[1]} pixels are too"):
+        decode_image(str(path), antialias=antialias)
+
+
+def test_a_long_image_is_cut(tmp_path):
+    path = tmp_path / "long.JPEG"
+    Image.new("RGB", (10, 640), (200, 10, 10)).save(path, "JPEG", quality=95)
+    assert decode_image(str(path)).shape == (3, 256, 256)
+
+
+GREY = [[0, 255, 256, 40_000], [65_535, 1_000, 128, 30_000]]
+
+
+@pytest.mark.parametrize(
+    "kind", ["PNG", "TIFF", "big-endian TIFF", "RGB PNG", "grey and alpha PNG"]
+)
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, kind):
+    path, values = tmp_path / "deep.JPEG", np.array(GREY, np.uint16)
+    if kind == "TIFF":
+        Image.fromarray(values).save(path, "TIFF")
+    elif kind == "big-endian TIFF":
+        Image.frombytes("I;16B", (4, 2), values.astype(">u2").tobytes()).save(path, "TIFF")
+    else:
+        repeat, colour = {"PNG": (1, 0), "RGB PNG": (3, 2)}.get(kind, (2, 4))
+        deep = np.repeat(values.astype(">u2"), repeat, axis=1)
+        path.write_bytes(png(4, 2, 16, colour, [row.tobytes() for row in deep]))
+    with Image.open(path) as image:
+        got = np.asarray(_to_rgb(image, Image))
+    np.testing.assert_array_equal(got, np.repeat((values >> 8)[:, :, None], 3, axis=2))
+    assert decode_image(str(path)).shape == (3, 256, 256)
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_grey_values_that_are_no_image_are_refused(tmp_path, mode):
+    path = tmp_path / "measured.JPEG"
+    kind = np.float32 if mode == "F" else np.int32
+    Image.fromarray(np.full((4, 4), 70_000, kind)).save(path, "TIFF")
+    with pytest.raises(dd.DamagedFileError, match="its grey values"):
+        decode_image(str(path))
+
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 100 100
+%%EndComments
+(started) print
+%%EOF
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        EPS,
+        b"\xc5\xd0\xd3\xc6" + EPS.rjust(500),
+        b"\x01\x00\x00\x00" + bytes(200),
+        b"GIF89a" + bytes(99),
+    ],
+    ids=["EPS", "EPS with a preview", "EMF", "GIF"],
+)
+def test_other_formats_under_the_name_of_a_jpeg_are_refused(tmp_path, monkeypatch, content):
+    from PIL import EpsImagePlugin
+
+    def started(*_, **__):
+        pytest.fail("Ghostscript would have been started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", started)
+    path = tmp_path / "vector.JPEG"
+    path.write_bytes(content)
+    with pytest.raises(dd.DamagedFileError, match="cannot identify"):
+        decode_image(str(path))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF"])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.9])
+def test_a_truncated_image_is_named(tmp_path, kind, share):
+    path = tmp_path / "half.JPEG"
+    noise = np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path, kind)
+    assert decode_image(str(path)).shape == (3, 256, 256)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(dd.DamagedFileError, match=r"half\.JPEG is no readable image"):
+        decode_image(str(path))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

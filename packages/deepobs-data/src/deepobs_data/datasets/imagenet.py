@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,11 @@ from deepobs_data.stream import Stream
 
 CLASSES = 1000
 _EXTRA = "images", "ImageNet"
+# Not EPS, for one: Pillow starts Ghostscript for it.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
+_MOST_PIXELS = 2**26
+_LONGEST = 64
+"""Times its width that an image may be long: its smaller side is scaled to 256 pixels."""
 
 
 def imagenet(
@@ -102,18 +108,21 @@ def decode_image(path: str, *, antialias: bool = True) -> Tensor:
     """Read one image, resize its smaller side to 256 and cut out the centre: (3, 256, 256).
 
     Args:
-        path: Of a file in any format that Pillow reads.
+        path: Of a JPEG, PNG, WebP, BMP, PPM or TIFF file.
         antialias: Whether to resize antialiased, which gives bytes; else as TensorFlow 1, which
             gives float32 on the scale 0..255.
 
     Raises:
-        DamagedFileError: The file is no readable image.
+        DamagedFileError: The file is no readable image, or none that belongs into the set.
     """
     image_file, tv = import_extra("PIL.Image", *_EXTRA), _torchvision("transforms.v2.functional")
     try:
-        with image_file.open(path) as image:
-            pixels = tv.pil_to_tensor(image.convert("RGB"))  # (3, H, W)
-    except (OSError, SyntaxError, ValueError) as error:
+        with image_file.open(path, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > _MOST_PIXELS or max(image.size) > _LONGEST * min(image.size):
+                raise ValueError(f"{width} x {height} pixels are too many or too long")
+            pixels = tv.pil_to_tensor(_to_rgb(image, image_file))  # (3, H, W)
+    except Exception as error:  # Pillow raises nearly everything for damaged files
         raise DamagedFileError(Path(path), f"{path} is no readable image: {error}") from error
     size = smaller_side_size(pixels.shape[-2], pixels.shape[-1])
     if antialias:
@@ -121,6 +130,18 @@ def decode_image(path: str, *, antialias: bool = True) -> Tensor:
     else:
         resized = resize_legacy(pixels.to(torch.float32).unsqueeze(0), *size).squeeze(0)
     return center_crop_or_pad(resized, 256, 256).contiguous()
+
+
+def _to_rgb(image: Any, image_file: Any) -> Any:
+    """The image in 8-bit colours; of 16 bits the upper half, where Pillow would clip to white."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65_535:
+            raise ValueError("its grey values have more than 16 bits")
+        image = image_file.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("its grey values are no whole numbers")
+    return image.convert("RGB")
 
 
 def prepare_imagenet(x: Tensor, normalization: Normalization = "image") -> Tensor:
