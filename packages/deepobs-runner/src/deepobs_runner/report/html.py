@@ -11,10 +11,10 @@ from typing import Any
 
 from deepobs_runner.comparison import Verdict
 from deepobs_runner.figures import Drawing
-from deepobs_runner.report.bibliography import bibtex
 from deepobs_runner.report.forest import interval_picture, reach_of, scale_picture
 from deepobs_runner.report.latex import latex_methods
 from deepobs_runner.report.markup import Content, Markup, element, render
+from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import OVER_PROBLEMS, Report, Section
 from deepobs_runner.report.sentences import caveats, overall_sentence, verdict_lines
 from deepobs_runner.report.table import NOTHING, Column, Row, Table

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deepobs_runner.report.bibliography import WORKS
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses
+from deepobs_runner.report.references import short_citation
 from deepobs_runner.report.tables.environment import versions_of
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.result import RunResult
@@ -38,7 +38,7 @@ class Methods:
     def plain(self) -> str:
         """Return the text with authors and years."""
         return "\n\n".join(
-            cite(text, lambda key: f"({WORKS[key].short})") for text in self.paragraphs
+            cite(text, lambda key: f"({short_citation(key)})") for text in self.paragraphs
         )
 
 
