@@ -15,14 +15,18 @@ from deepobs_runner.checks.installation import diagnose
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import EXECUTORS
+from deepobs_runner.figures import FIGURES
+from deepobs_runner.report.tables import TABLES
 from deepobs_runner.trackers import TRACKERS
 from deepobs_runner.tuning.rulesets import RULESETS
 from deepobs_runner.tuning.samplers import SAMPLERS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "howto" / "extend.md"
 MODULES = dict(re.findall(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```", PAGE.read_text(), re.M | re.S))
-KINDS = {kind.noun: kind for kind in (TRACKERS, EXECUTORS, RULESETS, SAMPLERS)}
+KINDS = {k.noun: k for k in (FIGURES, TABLES, TRACKERS, EXECUTORS, RULESETS, SAMPLERS)}
 NAMES = {
+    "figure": ("every-seed", "every_seed.py:FIGURE"),
+    "table": ("seed-range", "seed_range.py:TABLE"),
     "tracker": ("best-loss", "best_loss.py:BestLoss"),
     "executor": ("seeds-first", "seeds_first.py:EXECUTOR"),
     "ruleset": ("quick", "quick.py:RULESET"),
@@ -35,7 +39,8 @@ NAMES = {
 def files(tmp_path, monkeypatch):
     """Write the examples of the page into the current folder."""
     monkeypatch.chdir(tmp_path)
-    for name in ("best_loss.py", "seeds_first.py", "quick.py", "latin.py"):
+    for _, place in NAMES.values():
+        name = place.partition(":")[0]
         (tmp_path / name).write_text(MODULES[name])
     return tmp_path
 
@@ -131,9 +136,43 @@ def test_studies_use_a_ruleset_and_a_sampler_and_are_reported(place, tmp_path, c
     assert seeds == {42, 43, 44}
 
 
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("place", [0, 1], ids=["entry point", "file"])
+def test_results_are_drawn_and_tabulated(place, tmp_path, capsys):
+    words = ["bench", "SGD", "lr=0.01", "Adam", "lr=0.01", "--problem", "two_d_branin",
+             "--seeds", "2", "--steps", "3", "--out", "out", "--quiet"]  # fmt: skip
+    assert main(words) == 0
+    ends = [r.series("test", "objective")[-1] for r in load_results(tmp_path / "out")]
+    capsys.readouterr()
+    table = ["table", "out", NAMES["table"][place], "--no-baselines", "--format", "csv"]
+    assert main(table) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["optimizer"] for row in rows] == ["Adam", "SGD"]
+    assert sorted(float(row[end]) for row in rows for end in ("best", "worst")) == sorted(ends)
+    assert main(["plot", "out", NAMES["figure"][place], "--no-baselines"]) == 0
+    shown = capsys.readouterr().out
+    assert "two_d_branin" in shown
+    assert re.search("A Adam\n.*B SGD", shown)
+
+
+@pytest.mark.usefixtures("package")
+def test_a_report_shows_installed_figures_and_tables(tmp_path):
+    words = ["bench", "SGD", "lr=0.01", "--problem", "two_d_branin", "--seeds", "2", "--steps", "3"]
+    assert main([*words, "--out", "out", "--quiet"]) == 0
+    assert main(["report", "out", "--no-baselines", "--formats", "html,csv,png"]) == 0
+    folder = tmp_path / "out" / "report"
+    assert (folder / "tables" / "seed-range.csv").read_text().startswith("problem,optimizer,best")
+    assert (folder / "figures" / "every-seed-two_d_branin.png").exists()
+    page = (folder / "report.html").read_text()
+    assert "Best and worst seed" in page
+    assert "The final test objective of every run." in page
+
+
 def test_help_names_them(capsys):
-    with pytest.raises(SystemExit):
-        main(["tune", "--help"])
-    said = capsys.readouterr().out
+    said = ""
+    for command in ("tune", "table", "plot"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        said += capsys.readouterr().out
     for kind in KINDS.values():
         assert all(name in said for name in kind.built_in())

@@ -30,6 +30,7 @@ KINDS = (
     ".jsonl.xz",
     ".yaml",
     ".md",
+    ".bib",
     ".css",
     ".html",
     ".js",

@@ -15,7 +15,7 @@ from deepobs_runner.report.forest import interval_picture, reach_of, scale_pictu
 from deepobs_runner.report.latex import latex_methods
 from deepobs_runner.report.markup import Content, Markup, element, render
 from deepobs_runner.report.references import bibtex
-from deepobs_runner.report.sections import OVER_PROBLEMS, Report, Section
+from deepobs_runner.report.sections import Report, Section
 from deepobs_runner.report.sentences import caveats, overall_sentence, verdict_lines
 from deepobs_runner.report.table import NOTHING, Column, Row, Table
 from deepobs_runner.text import count, join
@@ -77,12 +77,11 @@ def _contents(report: Report) -> Markup:
 
 def _body(report: Report, pictures: Mapping[str, str]) -> Iterable[Markup]:
     yield _verdicts(report)
-    overview = [report.tables[kind] for kind in OVER_PROBLEMS]
     yield _part(
         "overview",
         "Overview",
         [_figure(drawing, pictures) for drawing in report.drawings],
-        [_table(table, f"all-{table.kind}", level=3) for table in overview],
+        [_table(table, f"all-{table.kind}", level=3) for table in report.overview],
     )
     for section in report.sections:
         yield _section(section, pictures)

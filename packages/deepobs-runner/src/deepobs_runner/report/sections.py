@@ -22,7 +22,7 @@ OF_A_PROBLEM = (
 """Tables of which each problem shows its own rows."""
 
 OVER_PROBLEMS = ("speedup", "profiles", "divergence", "cost")
-"""Tables shown once, over all problems."""
+"""Tables shown once, over all problems; those of other packages follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ class Report:
         notes: what concerns more than one problem, and what is not among the results.
         sections: one a problem.
         drawings: over all problems.
+        overview: tables over all problems.
         tables: every table, by kind.
         methods: how it was made.
     """
@@ -67,6 +68,7 @@ class Report:
     notes: tuple[str, ...]
     sections: tuple[Section, ...]
     drawings: tuple[Drawing, ...]
+    overview: tuple[Table, ...]
     tables: Mapping[str, Table]
     methods: Methods
 
@@ -103,6 +105,7 @@ def assemble(data: ReportData, pictures: Iterable[Drawing] = ()) -> Report:
         notes=tuple(note for note in said if note not in own),
         sections=tuple(sections),
         drawings=tuple(d for d in pictures if d.problem is None),
+        overview=tuple(tables[kind] for kind in (*OVER_PROBLEMS, *TABLES.installed())),
         tables=tables,
         methods=write_methods(data),
     )

@@ -25,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "docs/figures.md shows them all."
     )
     add_results(parser)
-    parser.add_argument(
-        "figure", choices=FIGURES.names(), help="one of: %(choices)s", metavar="FIGURE"
-    )
+    figures = ", ".join(FIGURES.built_in())
+    parser.add_argument("figure", metavar="FIGURE", help=f"{figures} or one of your own")
     add_problems(parser, "only these; may be repeated")
     parser.add_argument("--metric", help="such as accuracy, of curves, sensitivity and tuning")
     parser.add_argument(
@@ -51,6 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.report.figures import drawings
     from deepobs_runner.results.store import collector_paused
 
+    FIGURES.load(arguments.figure)
     if arguments.out is not None:
         format_of(arguments.out)
     console = make_console()

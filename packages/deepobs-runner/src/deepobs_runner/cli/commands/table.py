@@ -17,9 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add which table of which results, and its format."""
     parser.description = "Print one table of the report, or write it to a file."
     add_results(parser)
-    kinds = TABLES.names()
+    kinds = TABLES.built_in()
     parser.add_argument(
-        "kind", nargs="?", choices=kinds, default=kinds[0], help="default: %(default)s"
+        "kind",
+        nargs="?",
+        default=kinds[0],
+        help=f"{', '.join(kinds)} or one of your own; default: %(default)s",
     )
     parser.add_argument("--format", choices=TABLE_FORMATS, default="terminal")
     parser.add_argument("--out", type=Path, help="file to write; its suffix may say the format")
@@ -38,10 +41,11 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.results.store import collector_paused
 
     console = make_console()
+    make_table = TABLES.load(arguments.kind)
     with collector_paused():
         data = read_data(arguments)
         warn_of_left_out(data)
-        table = TABLES.load(arguments.kind)(data)
+        table = make_table(data)
     if not table.rows:
         raise UsageError(
             f"The table {arguments.kind!r} is empty for these results: {table.caption}"
