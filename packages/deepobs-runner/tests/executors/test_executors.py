@@ -17,7 +17,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
 from deepobs_runner.executors.slurm import Job, minutes_of, parse_slurm, submitit_parameters
-from deepobs_runner.results.result import reproducible, result_path
+from deepobs_runner.results.result import result_path
 from deepobs_runner.runs.outcome import attempt
 from deepobs_runner.runs.resolve import resolve_config
 
@@ -66,38 +66,6 @@ def configure(optimizer="SGD", problem="quadratic_deep", seed=42, epochs=2):
 
 def execution_in(folder, **settings):
     return Execution(device="cpu", out=folder, **settings)
-
-
-def without_clocks(folder):
-    """Return status, records without clocks, and objectives of all steps, of every result."""
-    return {
-        result.config.id: (
-            result.status,
-            [reproducible(record) for record in result.records],
-            result.step_objectives().tolist(),
-        )
-        for result in load_results(folder)
-    }
-
-
-class Listener:
-    """A reporter that notes what it is told."""
-
-    def __init__(self):
-        self.heard = []
-
-    def start(self, run, label, evaluations):
-        self.heard.append(("start", run, evaluations))
-
-    def record(self, run, epoch, metrics, seconds):
-        assert metrics["test"]["objective"] > 0
-        self.heard.append(("record", run, epoch))
-
-    def finish(self, run):
-        self.heard.append(("finish", run))
-
-    def of(self, config):
-        return [event for event in self.heard if event[1] == config.id]
 
 
 # Options --------------------------------------------------------------------------------------
@@ -211,7 +179,7 @@ def test_a_full_disk_fails_the_run_with_a_sentence(tmp_path, monkeypatch):
     assert "No space left on device" in stored.error
 
 
-def test_a_run_that_is_taken_up_again_goes_on_from_its_checkpoint(tmp_path):
+def test_a_run_that_is_taken_up_again_goes_on_from_its_checkpoint(tmp_path, without_clocks):
     expected = attempt(configure(epochs=4), execution_in(tmp_path / "whole"))
     assert expected.good
     cut = execution_in(tmp_path / "cut", checkpoint_epochs=1)
@@ -277,10 +245,9 @@ def on_submitit(cluster, **options):
     return executor_of(ExecutorOptions(name="slurm", slurm=slurm, **options))
 
 
-def test_submitit_makes_the_results_of_local_runs(tmp_path, optimizers):
+def test_submitit_makes_the_results_of_local_runs(tmp_path, optimizers, listener, without_clocks):
     configs = [configure(seed=1), configure(f"{optimizers}:Failing"), configure(seed=2)]
     expected = run_all(configs, execution_in(tmp_path / "local"))
-    listener = Listener()
     out = tmp_path / "slurm"
     execute = on_submitit("debug")
     outcomes = execute([*configs, configs[0]], execution_in(out), reporter=listener)
@@ -313,7 +280,9 @@ def test_no_slurm_here(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_job_that_is_preempted_is_queued_again_and_goes_on(tmp_path, optimizers, monkeypatch):
+def test_a_job_that_is_preempted_is_queued_again_and_goes_on(
+    tmp_path, optimizers, monkeypatch, without_clocks
+):
     monkeypatch.setenv("PREEMPTED", str(tmp_path / "preempted"))
     configs = [
         configure(f"{optimizers}:Preempted", epochs=4), configure(f"{optimizers}:Dying"),
@@ -394,14 +363,15 @@ def kill_a_node(cluster, node, out, finished, done):
 
 
 @pytest.mark.slow
-def test_ray_loses_and_doubles_no_run_when_a_node_is_killed(tmp_path, optimizers, ray_cluster):
+def test_ray_loses_and_doubles_no_run_when_a_node_is_killed(
+    tmp_path, optimizers, ray_cluster, listener, without_clocks
+):
     configs = [configure(f"{optimizers}:Slow", seed=seed) for seed in range(24)]
     out, killed = tmp_path / "ray", []
     cluster, node = ray_cluster
     options = ExecutorOptions(name="ray", address=cluster.address)
     killer = threading.Thread(target=kill_a_node, args=(cluster, node, out, 8, killed))
     killer.start()
-    listener = Listener()
     outcomes = executor_of(options)(configs, execution_in(out), reporter=listener)
     killer.join()
     assert [outcome.config for outcome in outcomes] == configs

@@ -16,7 +16,6 @@ import torch
 from deepobs_runner import Execution, RunConfig, load_plan, load_result, load_results, run
 from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.executors.local import run_all, spread_devices, threads_per_worker
-from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.resolve import resolve_config
 
@@ -60,24 +59,9 @@ def configure(optimizer="SGD", problem="quadratic_deep", seed=42):
     return resolve_config(config)
 
 
-class Listener:
-    """A reporter that notes what it is told."""
-
-    def __init__(self):
-        self.heard = []
-
-    def start(self, run, label, evaluations):
-        self.heard.append(("start", run, evaluations))
-
-    def record(self, run, epoch, metrics, seconds):
-        assert metrics["test"]["objective"] > 0
-        self.heard.append(("record", run, epoch))
-
-    def finish(self, run):
-        self.heard.append(("finish", run))
-
-
-def test_whatever_happens_to_one_run_the_others_go_on(tmp_path, optimizers, capfd, monkeypatch):
+def test_whatever_happens_to_one_run_the_others_go_on(
+    tmp_path, optimizers, capfd, monkeypatch, listener
+):
     monkeypatch.setenv("DEEPOBS_OFFLINE", "1")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("deepobs_runner.executors.local.usable_cores", lambda: 6)
@@ -89,7 +73,6 @@ def test_whatever_happens_to_one_run_the_others_go_on(tmp_path, optimizers, capf
         configure(f"{optimizers}:Exiting"),
         configure(seed=2),
     ]
-    listener = Listener()
     execution = Execution(device="cpu", out=tmp_path / "out", data_dir=tmp_path / "empty")
     outcomes = run_all(configs, execution, jobs=2, reporter=listener)
     assert [outcome.config for outcome in outcomes] == configs
@@ -111,7 +94,7 @@ def test_whatever_happens_to_one_run_the_others_go_on(tmp_path, optimizers, capf
     assert configs[3].id not in stored
     assert stored[configs[5].id].environment["threads"] == 3
     for config in configs:
-        heard = [event for event in listener.heard if event[1] == config.id]
+        heard = listener.of(config)
         assert heard[0] == ("start", config.id, 3)
         assert heard[-1] == ("finish", config.id)
         epochs = [event[2] for event in heard if event[0] == "record"]
@@ -194,18 +177,6 @@ seeds: 2
 overrides:
   - {problem: two_d_branin, settings: {epochs: 4, steps: 60, batch_size: 500}}
 """
-
-
-def without_clocks(folder):
-    """Return the records without clocks, and the objectives of all steps, of every result."""
-    return {
-        result.config.id: (
-            result.status,
-            [reproducible(record) for record in result.records],
-            result.step_objectives().tolist(),
-        )
-        for result in load_results(folder)
-    }
 
 
 def check_files(folder):
@@ -298,7 +269,7 @@ def finish(plan, out):
 
 
 @pytest.fixture(scope="module")
-def plan_and_undisturbed(tmp_path_factory):
+def plan_and_undisturbed(tmp_path_factory, without_clocks):
     """Return a short plan and the records it gives if nothing happens to it."""
     folder = tmp_path_factory.mktemp("kills")
     (folder / "jobs_optimizers.py").write_text(OPTIMIZERS)
@@ -320,7 +291,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds w
 
 
 @linux
-def test_a_killed_bench_is_completed_by_the_next(plan_and_undisturbed, tmp_path):
+def test_a_killed_bench_is_completed_by_the_next(plan_and_undisturbed, tmp_path, without_clocks):
     plan, expected = plan_and_undisturbed
     process = start_bench(plan, tmp_path)
     assert wait_until_it_writes(process, tmp_path)
@@ -335,7 +306,7 @@ def test_a_killed_bench_is_completed_by_the_next(plan_and_undisturbed, tmp_path)
 
 @linux
 @pytest.mark.slow
-def test_twenty_kills(plan_and_undisturbed, tmp_path):
+def test_twenty_kills(plan_and_undisturbed, tmp_path, without_clocks):
     plan, expected = plan_and_undisturbed
     chance = random.Random(1)
     kills = rounds = 0
@@ -360,7 +331,7 @@ def test_twenty_kills(plan_and_undisturbed, tmp_path):
 
 @linux
 @pytest.mark.slow
-def test_a_killed_worker_is_said_in_the_summary(plan_and_undisturbed, tmp_path):
+def test_a_killed_worker_is_said_in_the_summary(plan_and_undisturbed, tmp_path, without_clocks):
     plan, expected = plan_and_undisturbed
     process = start_bench(plan, tmp_path)
     wait_until_it_writes(process, tmp_path)
