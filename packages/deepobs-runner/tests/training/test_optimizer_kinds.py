@@ -11,7 +11,7 @@ from deepobs_models import roles
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
 from deepobs_runner.errors import UsageError
-from deepobs_runner.optimizers import Several, resolve_hyperparams
+from deepobs_runner.optimizers import Several
 from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
 
 CPU = Execution(device="cpu")
@@ -234,37 +234,6 @@ def test_l2_through_the_optimizer_leaves_the_decay_to_the_groups(problem, config
     optimizer = optimizer_of(config, problem)(model)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-3, 0.0]
     assert len(optimizer.param_groups[0]["params"]) == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "key", "expected"),
-    [
-        ("SGD", {"lr": 1}, "lr", 1.0),
-        ("SGD", {"lr": 1, "momentum": 0}, "momentum", 0.0),
-        ("Momentum", {"lr": 1}, "lr", 1.0),
-        ("Adam", {"lr": 1, "betas": [0, 0.9]}, "betas", [0.0, 0.9]),
-        ("LBFGS", {"lr": 1, "max_iter": 5.0}, "max_iter", 5),
-    ],
-)
-def test_values_have_the_type_of_the_argument(name, given, key, expected):
-    value = resolve_hyperparams(name, given)[key]
-    assert value == expected
-    assert type(value) is type(expected)
-    if isinstance(value, list):
-        assert [type(item) for item in value] == [float, float]
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"lr": "fast"}, "lr of SGD is a number"),
-        ({"lr": True}, "lr of SGD is a number"),
-        ({"lr": 0.1, "nesterov": 1}, "true or false"),
-    ],
-)
-def test_values_of_the_wrong_type(given, said):
-    with pytest.raises(UsageError, match=said):
-        resolve_hyperparams("SGD", given)
 
 
 def test_telemetry_of_the_last_step(problem, configure):

@@ -230,13 +230,13 @@ def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
     known = dict(ORIGINAL_DEFAULTS.get(optimizer, {}))
     if ":" not in optimizer:
         from deepobs_runner.errors import UsageError
-        from deepobs_runner.optimizers import find_optimizer, hyperparameters_of
+        from deepobs_runner.optimizers import find_optimizer, hyperparameters_of, to_json
 
         try:
             named = hyperparameters_of(find_optimizer(optimizer))[0]
         except UsageError:  # of the original, or of another release of torch
             named = {}
-        known |= {k: _plain(v) for k, v in named.items() if v is not inspect.Parameter.empty}
+        known |= {k: to_json(v) for k, v in named.items() if v is not inspect.Parameter.empty}
     return MappingProxyType(known)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from deepobs_runner.optimizers import IMPLEMENTATION_SWITCHES, find_optimizer
+from deepobs_runner.optimizers import IMPLEMENTATION_SWITCHES, find_optimizer, to_arguments
 
 Decay = Literal["gradient", "weights"]
 
@@ -81,9 +81,10 @@ class StackedOptimizer:
     def _build(self) -> torch.optim.Optimizer:
         groups = []
         for group, parameters in zip(self._groups, self._parameters, strict=True):
-            options = _arguments(json.loads(other_options(self.settings[group.start])))
+            options = to_arguments(self.name, json.loads(other_options(self.settings[group.start])))
             groups.append({"params": parameters, **options, "weight_decay": 0.0})
-        return find_optimizer(self.name)(groups, lr=1.0)
+        built: torch.optim.Optimizer = find_optimizer(self.name)(groups, lr=1.0)
+        return built
 
     def _column(self, stack: Tensor, values: Sequence[float]) -> Tensor:
         """Return one number a setting in a shape that broadcasts over a stack."""
@@ -189,14 +190,10 @@ def agrees_with_torch(name: str, settings: Sequence[Mapping[str, Any]], steps: i
     for seed in range(2):
         for number, setting in enumerate(settings):
             weights = alone[seed, number]
-            optimizer = find_optimizer(name)([weights], **_arguments(setting))
+            optimizer = find_optimizer(name)([weights], **to_arguments(name, setting))
             for gradient in gradients:
                 weights.grad = gradient[seed, number].clone()
                 optimizer.step()
     moved = (alone - start).abs().amax(dim=(0, 2, 3), keepdim=True)
     # The second term is the rounding of weights of about 1.
     return bool(((together - alone).abs() <= TOLERANCE * moved + 1e-14).all())
-
-
-def _arguments(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparams.items()}

@@ -1,0 +1,97 @@
+"""Optimizers made of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from deepobs_runner.errors import UsageError
+
+
+class Several:
+    """Several optimizers that step one after another with the gradient of one closure call.
+
+    Args:
+        optimizers: each with parameters of its own.
+    """
+
+    def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        self.optimizers = list(optimizers)
+        self.create_graph = any(getattr(o, "create_graph", False) for o in self.optimizers)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of all, one after another."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def step(self, closure: Callable[[], Any]) -> Any:
+        """Call the closure once and take a step with each optimizer."""
+        loss = closure()
+        for optimizer in self.optimizers:
+            optimizer.step(_KnownLoss(loss))
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state dicts of all."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+
+    def train(self) -> bool:
+        """Switch those that have a training mode to it; say whether there are any."""
+        return self._set_mode(training=True)
+
+    def eval(self) -> bool:
+        """Switch those that evaluate at other weights than they train; say if there are any."""
+        return self._set_mode(training=False)
+
+    def _set_mode(self, *, training: bool) -> bool:
+        switched = [set_mode(optimizer, training=training) for optimizer in self.optimizers]
+        return any(switched)  # after all of them were asked
+
+
+class _KnownLoss:
+    """A closure whose loss and gradient are there already."""
+
+    def __init__(self, loss: Any) -> None:
+        self._loss, self._called = loss, False
+
+    def __call__(self, backward: bool = True, create_graph: bool = False) -> Any:
+        if self._called:
+            raise UsageError(
+                "One of several optimizers calls the closure more than once per step, but they "
+                "share one gradient. Give it all parameters, or leave it out."
+            )
+        self._called = True
+        return self._loss
+
+
+class AfterClosure:
+    """An optimizer whose `step` takes no closure: it gets its gradient before.
+
+    Args:
+        optimizer: all else is its own.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+
+    def step(self, closure: Callable[[], Any]) -> Any:
+        """Call the closure, then take a step."""
+        loss = closure()
+        self.optimizer.step()
+        return loss
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["optimizer"], name)
+
+
+def set_mode(optimizer: Any, *, training: bool) -> bool:
+    """Switch an optimizer that trains and evaluates at different weights; say whether it does."""
+    switch = getattr(optimizer, "train" if training else "eval", None)
+    return callable(switch) and switch() is not False
