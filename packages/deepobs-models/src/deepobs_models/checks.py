@@ -6,6 +6,7 @@ whose result nobody uses would be taken for dead code.
 
 import math
 
+import torch
 from torch import Tensor
 
 ImageSize = int | tuple[int, int]
@@ -74,6 +75,8 @@ def check_images(
         channels: The number of channels the model was built for.
         size: The only allowed (H, W); None allows all.
     """
+    if torch.jit.is_tracing():  # which warns of every comparison of sizes
+        return x
     expected = "H, W" if size is None else f"{size[0]}, {size[1]}"
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(
@@ -91,6 +94,8 @@ def check_images(
 
 def check_features(x: Tensor, model: str, features: int) -> Tensor:
     """Return `x`, or raise a `ValueError` unless it is floating (B, ...) of `features` values."""
+    if torch.jit.is_tracing():
+        return x
     if x.ndim < 2 or math.prod(x.shape[1:]) != features:
         raise ValueError(
             f"{model} takes {features} values per example, got shape {tuple(x.shape)}. "
