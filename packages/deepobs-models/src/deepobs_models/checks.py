@@ -6,8 +6,9 @@ whose result nobody uses would be taken for dead code.
 
 import math
 
-import torch
 from torch import Tensor
+
+from deepobs_models.tracing import is_traced
 
 ImageSize = int | tuple[int, int]
 """The height and width of images: one number for squares, or both."""
@@ -75,7 +76,7 @@ def check_images(
         channels: The number of channels the model was built for.
         size: The only allowed (H, W); None allows all.
     """
-    if torch.jit.is_tracing():  # which warns of every comparison of sizes
+    if is_traced():
         return x
     expected = "H, W" if size is None else f"{size[0]}, {size[1]}"
     if x.ndim != 4 or x.shape[1] != channels:
@@ -94,7 +95,7 @@ def check_images(
 
 def check_features(x: Tensor, model: str, features: int) -> Tensor:
     """Return `x`, or raise a `ValueError` unless it is floating (B, ...) of `features` values."""
-    if torch.jit.is_tracing():
+    if is_traced():
         return x
     if x.ndim < 2 or math.prod(x.shape[1:]) != features:
         raise ValueError(

@@ -19,6 +19,11 @@ def is_symbolic(size: int) -> bool:
     return bool(exporting())
 
 
+def is_traced() -> bool:
+    """Whether `torch.jit.trace` records, which warns of every comparison of sizes."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def at_least_zero(size: int) -> int:
     """Return max(size, 0) without a branch where the size is symbolic."""
     if isinstance(size, Tensor):  # torch.jit.trace
