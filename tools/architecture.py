@@ -31,14 +31,14 @@ RUNNER_STAGES = (
 """What deepobs_runner is made of, from the bottom up: each imports only from stages below it."""
 
 BEFORE = {  # commit 66d6734, the last one with a flat runner, measured by this file
-    "deepobs_data": (31, 3_901, 30, 9, 1),
+    "deepobs_data": (31, 3_901, 30, 10, 1),
     "deepobs_models": (16, 2_090, 15, 5, 0),
-    "deepobs_problems": (18, 1_977, 13, 7, 0),
-    "deepobs_runner": (147, 24_566, 58, 21, 1),
+    "deepobs_problems": (18, 1_977, 13, 5, 0),
+    "deepobs_runner": (147, 24_566, 58, 22, 3),
 }
 """Modules, lines, modules of the largest folder, levels of imports, import cycles."""
 
-COLUMNS = ("modules", "lines", "largest folder", "levels of imports", "import cycles")
+COLUMNS = ("modules", "lines", "largest folder", "levels of parts", "import cycles")
 START, END = "<!-- measured by tools/architecture.py -->", "<!-- end -->"
 
 
@@ -58,11 +58,8 @@ def modules_of(package: str, root: Path = ROOT) -> dict[str, Path]:
 
 
 def imports_of(path: Path, modules: dict[str, Path]) -> Iterator[tuple[int, str]]:
-    """Yield line and module of each import that runs, inside functions too.
-
-    Imports for type checkers alone are left out.
-    """
-    for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
+    """Yield line and module of each import, inside functions and for type checkers too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
@@ -75,17 +72,6 @@ def imports_of(path: Path, modules: dict[str, Path]) -> Iterator[tuple[int, str]
                     yield node.lineno, alias.name
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield other
-                yield from _running(other)
-            continue
-        yield child
-        yield from _running(child)
-
-
 def graph_of(package: str, root: Path = ROOT) -> dict[str, set[str]]:
     """Return which modules of the package each of its modules imports."""
     modules = modules_of(package, root)
@@ -95,13 +81,27 @@ def graph_of(package: str, root: Path = ROOT) -> dict[str, set[str]]:
     }
 
 
+def parts_of(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return the graph of the parts of a package: the folders and modules at its top."""
+    parts: dict[str, set[str]] = {}
+    for name, found in graph.items():
+        part = part_of(name)
+        parts.setdefault(part, set()).update({part_of(other) for other in found} - {part})
+    return parts
+
+
+def part_of(module: str) -> str:
+    """Return the part that a module belongs to: `report` of `deepobs_runner.report.html`."""
+    return module.split(".")[1] if "." in module else module
+
+
 def cycles_of(graph: dict[str, set[str]]) -> list[list[str]]:
     """Return one cycle after another, each cut at its last edge, until there is none."""
     graph = {name: set(found) for name, found in graph.items()}
     cycles = []
     while True:
         try:
-            TopologicalSorter(graph).prepare()
+            TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).prepare()
         except CycleError as error:
             cycle = list(reversed(error.args[1]))  # each imports the next
             cycles.append(cycle)
@@ -111,7 +111,7 @@ def cycles_of(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def levels_of(graph: dict[str, set[str]]) -> int:
-    """Return the number of modules on the longest chain of imports; a cycle is cut first."""
+    """Return the length of the longest chain of imports; a cycle is cut first."""
     graph = {name: set(found) for name, found in graph.items()}
     for cycle in cycles_of(graph):
         graph[cycle[-2]].discard(cycle[-1])
@@ -130,7 +130,7 @@ def measured(package: str, root: Path = ROOT) -> tuple[int, int, int, int, int]:
         len(paths),
         sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths),
         max(folders.count(folder) for folder in folders),
-        levels_of(graph),
+        levels_of(parts_of(graph)),
         len(cycles_of(graph)),
     )
 
