@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -13,6 +14,8 @@ from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup, joi
 from deepobs_runner.backend.precision import LossScale, autocast_dtype, compute_dtype, numerics
 from deepobs_runner.config import Execution, Precision
 from deepobs_runner.errors import UsageError
+
+Context = Callable[[], AbstractContextManager[object]]
 
 CPU = torch.device("cpu")
 
@@ -51,10 +54,11 @@ class Backend:
         """Set torch's global arithmetic switches, and put them back."""
         return numerics(self.precision, self.deterministic)
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """Surround a forward pass."""
+    @property
+    def autocast(self) -> Context:
+        """The context of a forward pass."""
         low = autocast_dtype(self.precision)
-        return nullcontext() if low is None else torch.autocast(self.device.type, dtype=low)
+        return nullcontext if low is None else partial(torch.autocast, self.device.type, dtype=low)
 
     def loss_scale(self) -> LossScale | None:
         """Return a new loss scale in fp16, else None."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
-from deepobs_runner.backend.backend import Backend
+from deepobs_runner.backend.backend import Backend, Context
 from deepobs_runner.backend.compile import compilation, compile_objective
 from deepobs_runner.backend.cuda_graphs import GraphedStep, capturing, map_state
 from deepobs_runner.backend.shared_draws import SharedDraws
 from deepobs_runner.errors import UsageError
-
-Context = Callable[[], AbstractContextManager[object]]
 
 
 class Gradient:
@@ -47,6 +45,7 @@ class Gradient:
         self.scale = backend.loss_scale()
         self._problem, self._model, self._backend = problem, model, backend
         self._l2 = l2
+        self._autocast = backend.autocast
         self._around_backward = around_backward
         self._compute = compile_objective(problem) if backend.compile else problem.objective
 
@@ -119,7 +118,7 @@ class Gradient:
         return self.scale is None or self.scale.unscale(self.parameters)
 
     def _objective(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        with self._backend.autocast():
+        with self._autocast():
             return self._compute(self._model, batch, state, l2=self._l2)
 
 

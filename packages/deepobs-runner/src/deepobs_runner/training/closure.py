@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
-from deepobs_runner.backend.backend import Backend
+from deepobs_runner.backend.backend import Backend, Context
 from deepobs_runner.backend.cuda_graphs import map_state
-from deepobs_runner.backend.gradient import Context, gradient_of
+from deepobs_runner.backend.gradient import gradient_of
 from deepobs_runner.backend.precision import SkippedStep
 from deepobs_runner.errors import UsageError
 from deepobs_runner.seeds import Generators

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from deepobs_data import Batch, Dataset
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import prepare
-from deepobs_runner.backend.backend import Backend, make_backend
+from deepobs_runner.backend.backend import Backend, Context, make_backend
 from deepobs_runner.backend.devices import synchronize
-from deepobs_runner.backend.gradient import Context
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
 from deepobs_runner.backend.precision import SkippedStep, compute_dtype
 from deepobs_runner.backend.shared_draws import batch_statistics
@@ -245,7 +244,8 @@ class _Run:
         batches = self.dataset.train.batches(
             mine.rows, self.batch_size // group.size, draws=mine.draws, device=self.backend.device
         )
-        prepared = (prepare(self.problem, batch, self.backend.dtype) for batch in batches)
+        dtype = self.backend.dtype
+        prepared = (prepare(self.problem, batch, dtype) for batch in batches)
         if group.size == 1 and is_full_batch(self.dataset, self.batch_size):
             return repeat(next(prepared), len(order.rows) // self.batch_size)
         return prepared
