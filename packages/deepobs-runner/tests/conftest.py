@@ -1,9 +1,11 @@
 """Small problems and helpers shared by the tests of the runner."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by torch when it is imported
+sys.path.insert(0, str(Path(__file__).with_name("support")))  # runner_builders
 
 import pytest
 import torch

@@ -5,8 +5,9 @@ import io
 
 import numpy as np
 import pytest
+from runner_builders import run_of
 
-from deepobs_runner import RunConfig, RunResult, UsageError, official_results
+from deepobs_runner import RunResult, UsageError, official_results
 from deepobs_runner.analysis import first_epochs
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.cli import main
@@ -17,16 +18,10 @@ from deepobs_runner.results.store import save_result
 from deepobs_runner.schedules import Cosine
 
 
-def make(values, *, status="done", **settings):
-    settings = {
-        "problem": "quadratic_deep", "optimizer": "AdamW", "hyperparams": {"lr": 0.1},
-        "recipe": "2019", "epochs": len(values) - 1, **settings,
-    }  # fmt: skip
-    records = tuple(
-        {"epoch": i, "steps": 7 * i, "metrics": {"test": {"objective": v}}}
-        for i, v in enumerate(values)
-    )
-    return RunResult(config=RunConfig(**settings), status=status, records=records)
+def make(values, **settings):
+    """Return a run of a problem with official results, planned for as many epochs as it has."""
+    given = {"problem": "quadratic_deep", "optimizer": "AdamW", "recipe": "2019"}
+    return run_of(values, **{**given, "epochs": len(values) - 1, **settings})
 
 
 def test_a_longer_run_becomes_the_run_of_so_many_epochs():

@@ -5,15 +5,17 @@ import re
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from runner_builders import SPLITS, run_of
 
 from deepobs_problems import load_problem
-from deepobs_runner import Execution, RunConfig, RunResult, UsageError, run
+from deepobs_runner import Execution, RunConfig, UsageError, run
 from deepobs_runner.analysis import (
     curve_band,
     expected_best,
@@ -46,20 +48,7 @@ from deepobs_runner.figures.terminal import series_of, to_text
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.settings import settings_of
 
-
-def make(losses, optimizer="SGD", *, seed=1, status="done", lr=0.1, problem="p", accuracy=None):
-    """Return a result with these test objectives, and accuracies if they are wanted."""
-    config = RunConfig(problem=problem, optimizer=optimizer, hyperparams={"lr": lr}, seed=seed)
-    records = []
-    for epoch, loss in enumerate(losses):
-        values = {"objective": loss}
-        if accuracy is not None:
-            values["accuracy"] = accuracy[epoch]
-        metrics = {"train_eval": dict(values), "test": dict(values)}
-        records.append(
-            {"epoch": epoch, "steps": 7 * epoch, "clocks": {"train": 0.5}, "metrics": metrics}
-        )
-    return RunResult(config=config, status=status, records=tuple(records))
+make = partial(run_of, splits=SPLITS)
 
 
 def lines_of(axes):
@@ -150,7 +139,7 @@ def test_bands_where_there_are_seeds():
 
 def test_a_run_that_explodes_does_not_decide_what_is_shown():
     tame = make([4.0, 3.0, 2.0])
-    wild = make([4.0, 1e30, None], "Adam", status="diverged")
+    wild = make([4.0, 1e30, None], optimizer="Adam", status="diverged")
     axes = plot_curves("p", settings_of([tame, wild])).axes[0]
     assert axes.get_ylim()[1] < 5
     crosses = [line for line in axes.lines if line.get_label() == "_diverged"]
@@ -168,7 +157,7 @@ def baseline(result):
 
 
 def test_a_run_that_ends_early_is_not_hidden():
-    long = [baseline(make([9.0, *[1.0] * 100], "Adam", seed=seed)) for seed in (1, 2)]
+    long = [baseline(make([9.0, *[1.0] * 100], optimizer="Adam", seed=seed)) for seed in (1, 2)]
     short = [make([9.0, 7.0, 6.0]), make([9.0, 8.0, 5.0], seed=2)]
     for figure in (
         plot_curves("p", settings_of([*short, *long])),
@@ -195,7 +184,7 @@ def test_a_legend_promises_bands_to_lines_that_have_one():
         return legend_title(curves), legend_title(plot_comparison(tuned_settings(runs)))
 
     own = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in (1, 2, 3)]
-    theirs = [baseline(make([3.0, 2.0], "Adam", seed=seed)) for seed in (1, 2, 3)]
+    theirs = [baseline(make([3.0, 2.0], optimizer="Adam", seed=seed)) for seed in (1, 2, 3)]
     assert titles(*own) == (
         "median over seeds, 80 % bootstrap interval where there are three",
         "mean ± standard deviation over seeds",
@@ -230,7 +219,11 @@ def test_every_figure_knows_the_level():
 
 
 def test_of_many_settings_those_are_drawn_that_stand_for_their_optimizers():
-    runs = [make([3.0, 2.0 + n], name, lr=0.1 + n) for n in range(10) for name in ("SGD", "Adam")]
+    runs = [
+        make([3.0, 2.0 + n], optimizer=name, lr=0.1 + n)
+        for n in range(10)
+        for name in ("SGD", "Adam")
+    ]
     figure = plot_curves("p", settings_of(runs))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["SGD lr=0.1 (1 seed)", "Adam lr=0.1 (1 seed)"]
@@ -245,7 +238,10 @@ BAD = {
     "unequal lengths": [make([3.0, 2.0, 1.0][: s + 1], seed=s) for s in range(3)],
     "constant": [make([0.0, 0.0], seed=s) for s in range(3)],
     "negative": [make([-1.0, -2.0], seed=s) for s in range(3)],
-    "accuracies in some": [make([1.0, 0.5], accuracy=[0.1, 0.5]), make([2.0, 1.0], "Adam")],
+    "accuracies in some": [
+        make([1.0, 0.5], accuracy=[0.1, 0.5]),
+        make([2.0, 1.0], optimizer="Adam"),
+    ],
 }
 
 
@@ -263,7 +259,9 @@ def test_every_figure_comes_out_or_says_why(kind, tmp_path):
 def test_inlined_pictures_share_no_id_and_are_the_same_every_time():
     def pictures():
         return [
-            to_svg(plot_curves("p", settings_of([make([3.0, 2.0], name)])), label='p < "q"')
+            to_svg(
+                plot_curves("p", settings_of([make([3.0, 2.0], optimizer=name)])), label='p < "q"'
+            )
             for name in ("SGD", "Adam")
         ]
 
@@ -351,8 +349,8 @@ def test_profiles_are_those_of_the_analysis():
 
 
 def test_a_profile_leaves_out_who_has_too_few_problems():
-    runs = [make([2.0, 1.0], name, problem=p) for name in ("SGD", "Adam") for p in "pqr"]
-    found = tuned_settings([*runs, make([2.0, 1.0], "Mine", problem="p")])
+    runs = [make([2.0, 1.0], optimizer=name, problem=p) for name in ("SGD", "Adam") for p in "pqr"]
+    found = tuned_settings([*runs, make([2.0, 1.0], optimizer="Mine", problem="p")])
     assert compared_labels(found) == ["SGD", "Adam"]
     assert compared_labels({"p": found["p"]}) == ["SGD", "Adam", "Mine"]
 
@@ -361,8 +359,8 @@ def test_who_does_not_reach_the_target_stands_at_the_border():
     metric = metric_at("test", "objective")
     target = Target(problem="p", metric=metric, value=1.5, source="a test")
     runs = [make([3.0, 1.0 + s / 10, 1.0], seed=s) for s in range(3)]
-    runs += [make([3.0, 2.5, 2.0], "Adam", seed=s) for s in range(3)]
-    runs += [make([3.0, None], "AdamW", seed=s, status="diverged") for s in range(3)]
+    runs += [make([3.0, 2.5, 2.0], optimizer="Adam", seed=s) for s in range(3)]
+    runs += [make([3.0, None], optimizer="AdamW", seed=s, status="diverged") for s in range(3)]
     listed = tuned_settings(runs)["p"]
     figure = plot_speed("p", listed, target, looks_of_settings({"p": listed}))
     axes = figure.axes[0]
@@ -504,11 +502,8 @@ def test_a_way_that_is_not_followed_to_its_end_says_so(followed):
 
 def test_of_many_optimizers_yours_are_followed_first_then_the_best():
     def ended(optimizer, value, **environment):
-        records = [{"epoch": epoch, "metrics": {"test": {"objective": value}}} for epoch in (0, 1)]
-        config = RunConfig(problem="two_d_branin", optimizer=optimizer, hyperparams={"lr": 0.1})
-        return RunResult(
-            config=config, status="done", records=records, environment=environment or {}
-        )
+        given = {"problem": "two_d_branin", "optimizer": optimizer, "environment": environment}
+        return run_of([value, value], **given)
 
     asked = []
 

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from runner_builders import SPLITS, run_of
 
-from deepobs_runner import RunConfig, RunResult, load_results
+from deepobs_runner import load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
@@ -14,21 +16,7 @@ from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.results.store import save_result
 
-
-def make(objectives=(3.0, 2.0), *, status="done", problem="p", optimizer="SGD", **settings):
-    hyperparams = settings.pop("hyperparams", {"lr": 0.1})
-    config = RunConfig(problem=problem, optimizer=optimizer, hyperparams=hyperparams, **settings)
-    records = tuple(
-        {
-            "epoch": epoch,
-            "steps": epoch,
-            "lr": [0.1],
-            "clocks": {},
-            "metrics": {s: {"loss": v, "objective": v} for s in ("train_eval", "test")},
-        }
-        for epoch, v in enumerate(objectives)
-    )
-    return RunResult(config=config, status=status, records=records)
+make = partial(run_of, splits=SPLITS, per_epoch=1)
 
 
 @pytest.fixture

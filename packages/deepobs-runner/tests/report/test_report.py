@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from runner_builders import run_of
 
-from deepobs_runner import RunConfig, RunResult, official_results
+from deepobs_runner import RunResult, official_results
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import gather_data
@@ -36,21 +37,6 @@ from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
 from deepobs_runner.results.store import save_result
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_2019.json").read_text())
-
-
-def make(values=(3.0, 2.0), *, status="done", environment=None, error=None, **settings):
-    settings = {"problem": "p", "optimizer": "SGD", "hyperparams": {"lr": 0.1}, **settings}
-    records = tuple(
-        {"epoch": i, "steps": i, "metrics": {"test": {"objective": v, "loss": v}}}
-        for i, v in enumerate(values)
-    )
-    return RunResult(
-        config=RunConfig(**settings),
-        status=status,
-        records=records,
-        environment=environment or {},
-        error=error,
-    )
 
 
 def page_of(data, pictures=()):
@@ -159,11 +145,11 @@ def test_the_verdict_comes_first(page, official):
 
 def test_every_run_is_on_the_page():
     runs = [
-        make(seed=1),
-        make(seed=2, status="stopped"),
-        make([3.0, None], seed=3, status="diverged"),
-        make([], seed=4, status="failed", error="Traceback\n  …\nValueError: too <many> rows"),
-        make([3.0], seed=5, status="running"),
+        run_of(seed=1),
+        run_of(seed=2, status="stopped"),
+        run_of([3.0, None], seed=3, status="diverged"),
+        run_of([], seed=4, status="failed", error="Traceback\n  …\nValueError: too <many> rows"),
+        run_of([3.0], seed=5, status="running"),
     ]
     data = gather_data(runs)
     rows = TABLES.load("runs")(data).rows
@@ -180,8 +166,8 @@ def test_every_run_is_on_the_page():
 def test_what_results_say_is_never_markup():
     evil = "<script>alert('&')</script>"
     runs = [
-        make(problem=f"{evil}.py:p", optimizer=f"a.py:{evil}", environment={"system": evil}),
-        make(problem=f"{evil}.py:p", optimizer="Adam", error=evil, seed=7),
+        run_of(problem=f"{evil}.py:p", optimizer=f"a.py:{evil}", environment={"system": evil}),
+        run_of(problem=f"{evil}.py:p", optimizer="Adam", error=evil, seed=7),
     ]
     text = page_of(gather_data(runs))
     assert evil not in text
@@ -194,7 +180,7 @@ def test_latex_is_escaped():
     assert escape(r"50% of a_b & {c} \d #1 $x^2$~") == (
         r"50\% of a\_b \& \{c\} \textbackslash{}d \#1 \$x\textasciicircum{}2\$\textasciitilde{}"
     )
-    data = gather_data([make(problem="p_1"), make(problem="p_1", optimizer="Adam")])
+    data = gather_data([run_of(problem="p_1"), run_of(problem="p_1", optimizer="Adam")])
     text = latex_table(TABLES.load("final")(data))
     assert r"p\_1" in text
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
@@ -205,15 +191,15 @@ def test_latex_is_escaped():
 
 
 def test_the_curves_of_latex_hold_the_means():
-    data = gather_data([make([3.0, 2.0, 1.0], seed=1), make([3.0, 4.0, 2.0], seed=2)])
+    data = gather_data([run_of([3.0, 2.0, 1.0], seed=1), run_of([3.0, 4.0, 2.0], seed=2)])
     text = latex_curves("p", data.settings["p"])
     assert "coordinates {(0,3) (1,3) (2,1.5)}" in text
     assert text.count("{") == text.count("}")
-    assert latex_curves("p", gather_data([make([None], status="diverged")]).settings["p"]) == ""
+    assert latex_curves("p", gather_data([run_of([None], status="diverged")]).settings["p"]) == ""
 
 
 def test_tables_as_text_agree():
-    data = gather_data([make(seed=1), make([3.0, 1.0], seed=2)])
+    data = gather_data([run_of(seed=1), run_of([3.0, 1.0], seed=2)])
     table = TABLES.load("final")(data)
     (row,) = json.loads(json_table(table))
     assert row["final_test_objective"] == 1.5
@@ -265,7 +251,7 @@ def test_an_empty_folder_is_said_in_a_sentence(folder, capsys):
 
 
 def test_all_files_of_a_report(folder, tmp_path, capsys):
-    place = folder(make(seed=1), make(seed=2), make(optimizer="Adam", seed=1))
+    place = folder(run_of(seed=1), run_of(seed=2), run_of(optimizer="Adam", seed=1))
     out = tmp_path / "report"
     words = ["report", str(place), "--no-baselines", "--out", str(out), "--formats"]
     assert main([*words, "html,csv,latex"]) == 0
@@ -285,7 +271,7 @@ def test_all_files_of_a_report(folder, tmp_path, capsys):
     assert {r["test_objective"] for r in rows} == {"3.0", "2.0"}
     out.joinpath("notes.md").write_text("mine")
     assert (out / "tables" / "paired.csv").exists()
-    fewer = folder(make(problem="q"), empty=True)
+    fewer = folder(run_of(problem="q"), empty=True)
     assert main([*words[:1], str(fewer), *words[2:], "html,csv"]) == 0
     assert "beside it: tables, methods\n" in capsys.readouterr().out
     # Of the formats written again, what only the first report wrote is gone.
@@ -295,7 +281,7 @@ def test_all_files_of_a_report(folder, tmp_path, capsys):
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_done(folder, tmp_path, capsys):
-    words = ["report", str(folder(make())), "--no-baselines", "--out"]
+    words = ["report", str(folder(run_of())), "--no-baselines", "--out"]
     for formats in ("html,docx", ""):
         assert main([*words, str(tmp_path / "new"), "--formats", formats]) == 2
         said = capsys.readouterr()
@@ -310,7 +296,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_done(folder, tmp_path
 
 
 def test_only_files_in_the_folder_of_a_report_are_ever_removed(folder, tmp_path):
-    place, out = folder(make()), tmp_path / "report"
+    place, out = folder(run_of()), tmp_path / "report"
     words = ["report", str(place), "--no-baselines", "--out", str(out), "--formats", "csv"]
     assert main(words) == 0
     other = tmp_path / "other.txt"
@@ -323,19 +309,19 @@ def test_only_files_in_the_folder_of_a_report_are_ever_removed(folder, tmp_path)
 
 def test_methods_say_what_was_run_and_cite_what_was_used(folder):
     environment = {"python": "3.12.1", "device": "cpu", "packages": {"torch": "2.7.0"}}
-    runs = [make(seed=s, environment=environment, precision="bf16") for s in (4, 5, 6)]
+    runs = [run_of(seed=s, environment=environment, precision="bf16") for s in (4, 5, 6)]
     alone = assemble(gather_data(runs)).methods
     text = alone.plain()
     assert "PyTorch 2.7.0 (Paszke et al., 2019) under Python 3.12.1 on cpu" in text
     assert "On p (1 epoch): SGD lr=0.1 precision=bf16. Each with seeds 4 to 6." in text
     assert "Precision: bf16." in text
     assert "holm1979" not in alone.keys  # nothing was compared
-    both = assemble(gather_data([*runs, make(optimizer="Adam")])).methods
+    both = assemble(gather_data([*runs, run_of(optimizer="Adam")])).methods
     assert {"schneider2019deepobs", "holm1979", "agarwal2021", "efron1987"} <= set(both.keys)
 
 
 def test_one_table_on_the_command_line(folder, tmp_path, capsys):
-    place = folder(make(seed=1), make([3.0, 1.0], optimizer="Adam", seed=1))
+    place = folder(run_of(seed=1), run_of([3.0, 1.0], optimizer="Adam", seed=1))
     assert main(["table", str(place), "--no-baselines", "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(r["optimizer"], r["final_test_objective"]) for r in rows] == [
@@ -353,7 +339,7 @@ def test_one_table_on_the_command_line(folder, tmp_path, capsys):
 def test_problems_that_are_chosen_are_all_there_is(folder, capsys):
     """P-values are corrected over the chosen problems, as in a report of these alone."""
     runs = [
-        make([3.0, end + seed], problem=problem, optimizer=optimizer, seed=seed)
+        run_of([3.0, end + seed], problem=problem, optimizer=optimizer, seed=seed)
         for problem in ("p", "q")
         for optimizer, end in (("SGD", 1.0), ("Adam", 0.5))
         for seed in range(6)
@@ -369,7 +355,7 @@ def test_problems_that_are_chosen_are_all_there_is(folder, capsys):
 
 
 def test_a_chosen_problem_without_a_record_is_named(folder, capsys):
-    place = folder(make(), make((), problem="q"))
+    place = folder(run_of(), run_of((), problem="q"))
     assert main(["table", str(place), "--problem", "p", "--problem", "q"]) == 0
     assert "q: no run has got as far as one evaluation" in capsys.readouterr().err
     assert main(["table", str(place), "--problem", "q"]) == 2
@@ -379,11 +365,11 @@ def test_a_chosen_problem_without_a_record_is_named(folder, capsys):
 @pytest.mark.parametrize(
     "runs",
     [
-        [make()],
-        [make([None], status="diverged")],
-        [make(), make(problem="quadratic_deep", optimizer="no.such:Thing", hyperparams={})],
-        [make(recipe="2019"), make(), make([3.0, 2.0, 1.0], seed=43)],
-        [RunResult(config=make().config, status="done", records=({"epoch": 0, "metrics": {}},))],
+        [run_of()],
+        [run_of([None], status="diverged")],
+        [run_of(), run_of(problem="quadratic_deep", optimizer="no.such:Thing", hyperparams={})],
+        [run_of(recipe="2019"), run_of(), run_of([3.0, 2.0, 1.0], seed=43)],
+        [RunResult(config=run_of().config, status="done", records=({"epoch": 0, "metrics": {}},))],
     ],
     ids=["one seed", "only a diverged run", "unknown names", "mixed recipes", "no metrics"],
 )
@@ -397,7 +383,7 @@ def test_whatever_the_runs_are_the_page_comes_out(runs):
 
 
 def test_environments_count_the_runs_that_are_shown():
-    own = [make([350.0, 87.0], problem="quadratic_deep", recipe="2019", seed=s) for s in (1, 2)]
+    own = [run_of([350.0, 87.0], problem="quadratic_deep", recipe="2019", seed=s) for s in (1, 2)]
     data = gather_data(own, all_results(OFFICIAL_SET))
     shown = [run for s in data.settings["quadratic_deep"] for run in s.runs]
     counts = [row["runs"] for row in TABLES.load("environment")(data).rows]
@@ -407,7 +393,7 @@ def test_environments_count_the_runs_that_are_shown():
 def test_different_data_is_never_compared():
     def runs(optimizer, data):
         return [
-            make([3.0, 2.0, 1.0], optimizer=optimizer, data=data, seed=seed) for seed in (1, 2, 3)
+            run_of([3.0, 2.0, 1.0], optimizer=optimizer, data=data, seed=seed) for seed in (1, 2, 3)
         ]
 
     def pairs(*own, **given):
@@ -428,14 +414,14 @@ def test_different_data_is_never_compared():
 
 
 def test_figures_have_the_level_of_the_study():
-    runs = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in range(3)]
+    runs = [run_of([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in range(3)]
     (drawing,) = drawings(gather_data(runs, level=0.8), ["curves"])
     assert "80 %" in drawing.caption
 
 
 def test_baselines_are_compared_and_their_budget_is_named():
     own = [
-        make([350.0, 87.0], problem="quadratic_deep", optimizer="AdamW", recipe="2019", seed=s)
+        run_of([350.0, 87.0], problem="quadratic_deep", optimizer="AdamW", recipe="2019", seed=s)
         for s in (42, 43, 44)
     ]
     data = gather_data(own, all_results(OFFICIAL_SET))
@@ -476,49 +462,11 @@ def test_each_is_compared_with_the_usual_reference_of_its_own_recipe():
     assert "another recipe than 2019" in data.left_out[0]
 
 
-def pairs_of(*runs):
-    data = gather_data(runs, all_results(OFFICIAL_SET))
-    return [(v.speed.optimizer, v.speed.reference) for v in data.verdicts]
-
-
-def seeds_of(optimizer, seeds, problem="quadratic_deep"):
-    """Return runs of the recipe of the official ones."""
-    given = {"problem": problem, "optimizer": optimizer, "recipe": "2019"}
-    return [make([350.0, 87.0], seed=seed, **given) for seed in seeds]
-
-
-def test_your_own_runs_are_the_reference_if_they_have_the_same_seeds():
-    mine = seeds_of("AdamW", [1, 2, 3])
-    three = [("AdamW", f"{name} (official)") for name in ("Momentum", "Adam")]
-    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3])) == [("AdamW", "SGD (yours)"), *three]
-    for others in (
-        seeds_of("SGD", [1, 2]),
-        seeds_of("SGD", [4, 5, 6]),
-    ):
-        assert pairs_of(*mine, *others) == [("AdamW", "SGD (official)"), *three]
-    # Yours on one of two problems are no substitute for a baseline on both.
-    mine += seeds_of("AdamW", [1, 2, 3], "mnist_vae")
-    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3]))[0] == ("AdamW", "SGD (official)")
-
-
-def test_usual_references_among_themselves_are_compared_with_the_first():
-    mine = seeds_of("Adam", [1, 2, 3])
-    assert pairs_of(*mine) == [("Adam (yours)", "SGD (official)")]
-    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3])) == [("Adam (yours)", "SGD (yours)")]
-    assert pairs_of(*seeds_of("SGD", [1, 2, 3])) == [("SGD (yours)", "SGD (official)")]
-
-
-def test_without_a_usual_reference_the_first_is_one():
-    runs = [make(optimizer=name, seed=seed) for name in ("A", "B", "C") for seed in range(3)]
-    pairs = [(v.speed.optimizer, v.speed.reference) for v in gather_data(runs).verdicts]
-    assert pairs == [("B", "A"), ("C", "A")]
-
-
 def test_a_grid_that_diverged_has_no_interval():
     """Two of three rates diverge; the seed that won is none of the seeds that are counted."""
-    runs = [make((3.0, None), hyperparams={"lr": lr}, status="diverged") for lr in (1.0, 10.0)]
-    runs += [make(seed=seed) for seed in (42, 43, 44)]
-    runs += [make((3.0, None), seed=45, status="diverged")]
+    runs = [run_of((3.0, None), hyperparams={"lr": lr}, status="diverged") for lr in (1.0, 10.0)]
+    runs += [run_of(seed=seed) for seed in (42, 43, 44)]
+    runs += [run_of((3.0, None), seed=45, status="diverged")]
     (row,) = TABLES.load("divergence")(gather_data(runs)).rows
     assert (row["settings_diverged"], row["settings"]) == (2, 3)
     assert (row["diverged"], row["runs"]) == (1, 3)
@@ -531,10 +479,10 @@ def test_a_grid_that_diverged_has_no_interval():
 
 
 def test_only_what_was_compared_is_called_equal():
-    runs = [make(batch_size=8), make(optimizer="Adam", batch_size=8)]
+    runs = [run_of(batch_size=8), run_of(optimizer="Adam", batch_size=8)]
     page = page_of(gather_data(runs))
     assert "Equal on both sides: tuning budget, recipe, precision, epochs, batch size, " in page
     assert "Not known of both sides: regularizer." in page
-    page = page_of(gather_data([*runs[:1], make(optimizer="Adam", batch_size=9)]))
+    page = page_of(gather_data([*runs[:1], run_of(optimizer="Adam", batch_size=9)]))
     assert "Different batch sizes" in page
     assert "batch size, " not in re.search("Equal on both sides[^<]*", page)[0]

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from runner_builders import OUT_OF_TIME, run_of
 
 from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
@@ -16,19 +17,7 @@ from deepobs_runner.report.tables.final import settings_table
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Cosine
 
-OUT_OF_TIME = "the time limit of 60 s was reached"
-
-
-def make(values=(3.0, 2.0, 1.0), *, status="done", error=None, steps=None, per_epoch=7, **settings):
-    settings = {"problem": "p", "optimizer": "SGD", "hyperparams": {"lr": 0.1}, **settings}
-    records = [
-        {"epoch": i, "steps": i * per_epoch, "metrics": {"test": {"objective": v}}}
-        for i, v in enumerate(values)
-    ]
-    if steps is not None:
-        records[-1]["steps"] = steps
-    config = RunConfig(**settings)
-    return RunResult(config=config, status=status, error=error, records=tuple(records))
+LONG = (3.0, 2.0, 1.0)
 
 
 def rows(*results):
@@ -55,15 +44,15 @@ def shown(problems):
     ],
 )
 def test_a_last_epoch_that_was_cut_short(values, steps, epochs):
-    run = make(values, steps=steps)
+    run = run_of(values, last_steps=steps)
     assert run.epochs().tolist() == pytest.approx(epochs)
     if values:
         assert curve_band([run], TEST_OBJECTIVE).epochs.tolist() == pytest.approx(epochs)
 
 
 def test_steps_are_in_the_summary():
-    problems = settings_by_problem([make(steps=9)], baselines=[])
-    (row,) = rows(make(steps=9))
+    problems = settings_by_problem([run_of(LONG, last_steps=9)], baselines=[])
+    (row,) = rows(run_of(LONG, last_steps=9))
     assert (row["epochs"], row["steps"]) == ("1.29", "9")
     assert "1.29 (9 steps)" in shown(problems)
 
@@ -71,19 +60,19 @@ def test_steps_are_in_the_summary():
 def test_an_epoch_that_may_be_cut_short_is_no_whole_one():
     """Of a run that an older version limited to a few steps, nothing says how long an epoch is."""
     problems = settings_by_problem(
-        [make((3.0, 2.0), steps=5), make((3.0, 2.0), seed=1)], baselines=[]
+        [run_of((3.0, 2.0), last_steps=5), run_of((3.0, 2.0), seed=1)], baselines=[]
     )
     assert "at most" not in shown(problems)
     run = RunResult(
         config=RunConfig(problem="p", optimizer="SGD", hyperparams={"lr": 0.1}, steps=5),
         status="done",
-        records=make((3.0, 2.0), steps=5).records,
+        records=run_of((3.0, 2.0), last_steps=5).records,
     )
     assert "at most 1 (5 steps)" in shown(settings_by_problem([run], baselines=[]))
 
 
 def test_records_say_how_long_an_epoch_is():
-    run = make((3.0, 2.0), steps=5)
+    run = run_of((3.0, 2.0), last_steps=5)
     run.records[-1]["steps_per_epoch"] = 7
     assert run.epochs().tolist() == pytest.approx([0, 5 / 7])
 
@@ -107,11 +96,11 @@ def test_steps_within_an_epoch_from_the_command_line(tmp_path, capsys):
 
 def test_ends_of_runs_that_something_else_cut_off_do_not_count():
     runs = [
-        make(seed=1),
-        make([3.0, 2.0, 2.0], seed=2, status="stopped"),
-        make([3.0, 50.0], seed=3, status="stopped", error=OUT_OF_TIME),
-        make([3.0], seed=4, status="failed"),
-        make([3.0], seed=5, status="running"),
+        run_of(LONG, seed=1),
+        run_of([3.0, 2.0, 2.0], seed=2, status="stopped"),
+        run_of([3.0, 50.0], seed=3, status="stopped", error=OUT_OF_TIME),
+        run_of([3.0], seed=4, status="failed"),
+        run_of([3.0], seed=5, status="running"),
     ]
     (row,) = rows(*runs)
     assert row["final_test_objective"] == 1.5
@@ -126,7 +115,7 @@ def test_ends_of_runs_that_something_else_cut_off_do_not_count():
 
 
 def test_a_diverged_run_counts():
-    runs = [make(seed=1), make([3.0, None], seed=2, status="diverged")]
+    runs = [run_of(LONG, seed=1), run_of([3.0, None], seed=2, status="diverged")]
     (row,) = rows(*runs)
     assert row["averaged"] == 2
     assert np.isnan(row["final_test_objective"])
@@ -135,8 +124,8 @@ def test_a_diverged_run_counts():
 
 def test_where_nothing_is_done_there_is_what_there_is():
     runs = [
-        make([3.0, 2.0], seed=1, status="stopped", error=OUT_OF_TIME),
-        make([3.0], seed=2, status="running"),
+        run_of([3.0, 2.0], seed=1, status="stopped", error=OUT_OF_TIME),
+        run_of([3.0], seed=2, status="running"),
     ]
     (row,) = rows(*runs)
     assert row["final_test_objective"] == 2.5
@@ -148,10 +137,13 @@ def test_where_nothing_is_done_there_is_what_there_is():
 
 
 def test_generated_data_is_not_shown_with_official_results():
-    problems = settings_by_problem([make(problem="fmnist_2c2d", data="synthetic")])
+    problems = settings_by_problem([run_of(LONG, problem="fmnist_2c2d", data="synthetic")])
     assert not any(setting.official for setting in problems["fmnist_2c2d"])
     assert any("the official results are left out" in note for note in notes(problems))
-    both = [make(problem="fmnist_2c2d", data="synthetic"), make(problem="fmnist_2c2d")]
+    both = [
+        run_of(LONG, problem="fmnist_2c2d", data="synthetic"),
+        run_of(LONG, problem="fmnist_2c2d"),
+    ]
     problems = settings_by_problem(both)
     assert any(setting.official for setting in problems["fmnist_2c2d"])
     said = [note for note in notes(problems) if "not comparable with the official" in note]
@@ -165,7 +157,7 @@ def test_generated_data_is_named_on_every_problem():
     """Also where there are no official results, and where only some runs used it."""
 
     def said(*data):
-        runs = [make(problem="fmnist_logreg", data=name) for name in data]
+        runs = [run_of(LONG, problem="fmnist_logreg", data=name) for name in data]
         return [n for n in notes(settings_by_problem(runs, baselines=[])) if "generated" in n]
 
     assert said("real") == []
@@ -190,7 +182,9 @@ def test_generated_data_is_named_on_every_problem():
 )
 def test_what_differs_from_the_official_settings_is_said(settings, said):
     def notes_of(**changes):
-        found = settings_by_problem([make(problem="cifar10_3c3d", recipe="2019", **changes)])
+        found = settings_by_problem(
+            [run_of(LONG, problem="cifar10_3c3d", recipe="2019", **changes)]
+        )
         return [note for note in notes(found) if "not comparable" in note]
 
     assert notes_of(l2=0.002, batch_size=128, l2_via="objective") == []
@@ -200,7 +194,10 @@ def test_what_differs_from_the_official_settings_is_said(settings, said):
 
 
 def test_nothing_is_said_where_no_official_results_are_shown():
-    results = [make(problem="cifar10_3c3d", l2=0.1), make(problem="fmnist_logreg", l2=0.1)]
+    results = [
+        run_of(LONG, problem="cifar10_3c3d", l2=0.1),
+        run_of(LONG, problem="fmnist_logreg", l2=0.1),
+    ]
     said = notes(settings_by_problem(results, baselines=[]))
     assert not any("official" in note for note in said)
 
@@ -210,7 +207,7 @@ def test_the_range_of_epochs_in_the_csv(tmp_path):
 
     folder = tmp_path / "results"
     folder.mkdir()
-    for run in (make(seed=1), make([3.0, 2.0], seed=2, status="stopped")):
+    for run in (run_of(LONG, seed=1), run_of([3.0, 2.0], seed=2, status="stopped")):
         save_result(run, folder, np.zeros(0))
     assert main(["report", str(folder), "--out", str(tmp_path / "out"), "--formats", "csv"]) == 0
     with (tmp_path / "out" / "tables" / "settings.csv").open() as file:

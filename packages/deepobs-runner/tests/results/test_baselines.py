@@ -6,8 +6,9 @@ from operator import attrgetter
 
 import numpy as np
 import pytest
+from runner_builders import SPLITS, run_of
 
-from deepobs_runner import RunConfig, RunResult, load_results
+from deepobs_runner import RunResult, load_results
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
@@ -26,23 +27,15 @@ from deepobs_runner.results.official import official_problems, official_results
 from deepobs_runner.results.store import save_result
 
 
-def make(lr=0.1, *, optimizer="SGD", seed=42, problem="quadratic_deep", status="done"):
-    """Return a run of two epochs whose end depends on the learning rate and the seed."""
-    config = RunConfig(problem=problem, optimizer=optimizer, hyperparams={"lr": lr}, seed=seed)
-    ends = (3.0, 1.0 + lr + 0.01 * (seed - 42))
-    records = tuple(
-        {
-            "epoch": epoch,
-            "steps": 7 * epoch,
-            "lr": [lr],
-            "clocks": {"train": 1.0, "evaluate": 0.5},
-            "metrics": {s: {"loss": v, "objective": v} for s in ("train_eval", "test")},
-            "telemetry": {"gradient_norm": 1.0},
-        }
-        for epoch, v in enumerate(ends)
-    )
+def make(lr=0.1, *, seed=42, problem="quadratic_deep", **settings):
+    """Return a run of one epoch whose end depends on the learning rate and the seed."""
+    values = (3.0, 1.0 + lr + 0.01 * (seed - 42))
     environment = {"packages": {"torch": "2.15.0"}, "device": "cpu", "device_name": "x"}
-    return RunResult(config=config, status=status, records=records, environment=environment)
+    given = {"lr": lr, "problem": problem, "splits": SPLITS, "environment": environment}
+    run = run_of(values, seed, **given, **settings)
+    for record in run.records:
+        record["telemetry"] = {"gradient_norm": 1.0}
+    return run
 
 
 RUNS = (make(0.1), make(0.1, seed=43), make(0.2), make(0.3, optimizer="Adam", problem="a/b.py:p"))

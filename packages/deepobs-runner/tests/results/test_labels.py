@@ -1,10 +1,12 @@
 """Labels: distinct settings have distinct names, whatever they are shown with."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from runner_builders import run_of
 
-from deepobs_runner import RunConfig, RunResult, resolve_config
+from deepobs_runner import RunConfig, resolve_config
 from deepobs_runner.cli import main
 from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.results.labels import label_run, label_setting
@@ -12,10 +14,7 @@ from deepobs_runner.results.official import official_results
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import parse_schedule
 
-
-def result(**settings):
-    settings = {"problem": "p", "optimizer": "SGD", "hyperparams": {"lr": 0.1}, **settings}
-    return RunResult(config=RunConfig(**settings), status="done")
+result = partial(run_of, ())
 
 
 def labels(*results):

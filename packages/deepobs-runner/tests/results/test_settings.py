@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from runner_builders import run_of
 
-from deepobs_runner import RunConfig, RunResult
 from deepobs_runner.analysis import candidates, first_epochs, tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.comparison import compare_paired, judge, target_of
@@ -22,22 +22,10 @@ from deepobs_runner.results.store import save_result
 from deepobs_runner.schedules import Cosine, parse_schedule
 
 
-def run_of(problem="x.py:p", optimizer="o.py:Mine", seed=42, *, content="p1-o1", end=1.0, **given):
+def made(problem="x.py:p", optimizer="o.py:Mine", seed=42, *, content="p1-o1", end=1.0, **given):
     """Return a run of a problem and an optimizer from files."""
-    config = RunConfig(
-        problem=problem,
-        optimizer=optimizer,
-        hyperparams={"lr": 0.1},
-        seed=seed,
-        epochs=1,
-        fingerprint=content,
-        **given,
-    )
-    records = [
-        {"epoch": epoch, "steps": 7 * epoch, "metrics": {"test": {"objective": value}}}
-        for epoch, value in enumerate((3.0, end))
-    ]
-    return RunResult(config=config, status="done", records=tuple(records))
+    names = {"problem": problem, "optimizer": optimizer, "fingerprint": content}
+    return run_of((3.0, end), seed, epochs=1, **names, **given)
 
 
 SAME = [
@@ -50,11 +38,11 @@ SAME = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_a_file_under_two_paths_is_one_problem(one, other):
-    runs = [run_of(one, seed=1), run_of(other, seed=2)]
+    runs = [made(one, seed=1), made(other, seed=2)]
     (setting,) = settings_of(runs)
     assert (setting.problem, [run.config.seed for run in setting.runs]) == ("x.py:p", [1, 2])
     assert len(candidates(setting, runs)) == 2
-    rivals = [run_of(path, "Adam", seed, end=2.0) for seed, path in ((1, other), (2, one))]
+    rivals = [made(path, "Adam", seed, end=2.0) for seed, path in ((1, other), (2, one))]
     (paired,) = compare_paired(tuned_settings([*runs, *rivals]), "Mine", "Adam")
     assert (paired.problem, paired.seeds) == ("x.py:p", (1, 2))
     for problem in (one, other):
@@ -67,20 +55,20 @@ def test_a_file_under_two_paths_is_one_problem(one, other):
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_a_file_under_two_paths_is_one_optimizer(one, other):
-    runs = [run_of(optimizer=one, seed=1), run_of(optimizer=other, seed=2)]
+    runs = [made(optimizer=one, seed=1), made(optimizer=other, seed=2)]
     (setting,) = settings_of(runs)
     assert (setting.optimizer, setting.label) == ("p", "p lr=0.1 epochs=1")
     assert (len(setting.runs), setting.tried) == (2, 1)
-    tuned = [run_of(optimizer=other, seed=1, precision="fp64"), *runs]
+    tuned = [made(optimizer=other, seed=1, precision="fp64"), *runs]
     assert {s.optimizer for s in settings_of(tuned)} == {"p (fp32)", "p (fp64)"}
 
 
 def test_schedules_written_in_two_ways_are_one_setting():
     written = [Cosine(), parse_schedule("cosine"), parse_schedule("cosine:final=0")]
-    runs = [run_of(seed=seed, schedule=schedule) for seed, schedule in enumerate(written)]
+    runs = [made(seed=seed, schedule=schedule) for seed, schedule in enumerate(written)]
     (setting,) = settings_of(runs)
     assert len(setting.runs) == 3
-    other = run_of(seed=9, schedule=parse_schedule("cosine:final=0.1"))
+    other = made(seed=9, schedule=parse_schedule("cosine:final=0.1"))
     assert len(settings_of([*runs, other])) == 2
 
 
@@ -93,13 +81,11 @@ def test_schedules_written_in_two_ways_are_one_setting():
 )
 def test_two_files_of_one_name_stay_two(paths, names):
     contents = ("12345678", "56781234")
-    runs = [run_of(path, content=f"{c}-o") for path, c in zip(paths, contents, strict=True)]
+    runs = [made(path, content=f"{c}-o") for path, c in zip(paths, contents, strict=True)]
     assert {setting.problem for setting in settings_of(runs)} == names
     assert set(gather_data(runs).problems) == names
     assert {row["problem"] for row in TABLES.load("final")(gather_data(runs)).rows} == names
-    runs = [
-        run_of(optimizer=path, content=f"p-{c}") for path, c in zip(paths, contents, strict=True)
-    ]
+    runs = [made(optimizer=path, content=f"p-{c}") for path, c in zip(paths, contents, strict=True)]
     assert {setting.optimizer for setting in settings_of(runs)} == names
     assert all(setting.tried == 1 for setting in settings_of(runs))
 
@@ -108,7 +94,7 @@ def test_two_files_of_one_name_stay_two(paths, names):
 def test_what_is_imported_by_name_is_one_whatever_its_version(optimizer):
     """Official results have no fingerprint, and a release may change that of a problem."""
     runs = [
-        run_of("quadratic_deep", optimizer, seed, content=content)
+        made("quadratic_deep", optimizer, seed, content=content)
         for seed, content in ((1, None), (2, "p1"), (3, "p2-o1"), (4, "p2-o2"))
     ]
     assert {(s.problem, s.optimizer) for s in settings_of(runs)} == {
@@ -122,8 +108,8 @@ def two_machines(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
     for seed, path in ((1, "/home/a/x.py:p"), (2, "work/x.py:p")):
-        save_result(run_of(path, "SGD", seed), folder, [])
-        save_result(run_of(path, "Adam", seed, end=2.0), folder, [])
+        save_result(made(path, "SGD", seed), folder, [])
+        save_result(made(path, "Adam", seed, end=2.0), folder, [])
     return folder
 
 
@@ -144,6 +130,6 @@ def test_baseline_sets_of_two_machines(two_machines, tmp_path):
     for found in (plain, packed):
         assert problems_of(found) == ["x.py:p"]
         assert len(baseline_results(found, "elsewhere/x.py:p")) == 4
-    data = gather_data([run_of("mine/x.py:p", seed=3)], all_results(packed))
+    data = gather_data([made("mine/x.py:p", seed=3)], all_results(packed))
     assert list(data.problems) == ["x.py:p"]
     assert len(data.verdicts) == 2

@@ -21,14 +21,12 @@ class TuningCurve:
         metric: of which these are values.
         expected: mean of the best of k.
         std: its standard deviation over draws of the k trials.
-        replacement: whether a trial may be drawn twice.
         untrained: trials that diverged or ended worse than they began, and count as untrained.
     """
 
     metric: Metric
     expected: np.ndarray
     std: np.ndarray
-    replacement: bool
     untrained: int
 
     def rows(self) -> list[Row]:
@@ -61,21 +59,18 @@ def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarr
     return np.array(values), untrained
 
 
-def expected_best(
-    results: Iterable[RunResult], metric: Metric, *, replacement: bool = False
-) -> TuningCurve | None:
+def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve | None:
     """Return the expected best final value of k of the settings tried, for every k.
 
     Dodge, Gururangan, Card, Schwartz and Smith, "Show Your Work: Improved Reporting of Experimental
-    Results", EMNLP 2019, for draws with replacement: the chance that the best of k is at most the
-    i-th of n values is (i / n)^k. Without replacement it is C(i, k) / C(n, k), which does not
-    pretend that there were more settings than were tried: Tang, Lee, Xin, Liu, Yu and Lin, "Showing
-    Your Work Doesn't Always Work", ACL 2020.
+    Results", EMNLP 2019, but without replacement, which does not pretend that there were more
+    settings than were tried: the chance that the best of k is at most the i-th of n values is
+    C(i, k) / C(n, k); Tang, Lee, Xin, Liu, Yu and Lin, "Showing Your Work Doesn't Always Work", ACL
+    2020.
 
     Args:
         results: all trials of one optimizer on one problem.
         metric: what is tuned.
-        replacement: whether a setting may be drawn twice.
 
     Returns:
         None without a trial that has the metric.
@@ -85,26 +80,22 @@ def expected_best(
         return None
     ascending = np.sort(metric.sign * values)  # the last is the best
     n = len(ascending)
-    chances = np.array([best_of(n, k, replacement) for k in range(1, n + 1)])  # (k, n)
+    chances = np.array([best_of(n, k) for k in range(1, n + 1)])  # (k, n)
     mean = chances @ ascending
     variance = chances @ (ascending - ascending.mean()) ** 2 - (mean - ascending.mean()) ** 2
     return TuningCurve(
         metric=metric,
         expected=metric.sign * mean,
         std=np.sqrt(np.maximum(variance, 0.0)),
-        replacement=replacement,
         untrained=untrained,
     )
 
 
-def best_of(n: int, k: int, replacement: bool) -> np.ndarray:
+def best_of(n: int, k: int) -> np.ndarray:
     """Return the chance that the i-th smallest of n values is the largest of k drawn, `(n,)`.
 
-    >>> best_of(3, 2, replacement=False).round(3).tolist()
+    >>> best_of(3, 2).round(3).tolist()
     [0.0, 0.333, 0.667]
     """
-    if replacement:
-        below = [(i / n) ** k for i in range(n + 1)]
-    else:
-        below = [math.comb(i, k) / math.comb(n, k) for i in range(n + 1)]
+    below = [math.comb(i, k) / math.comb(n, k) for i in range(n + 1)]
     return np.diff(below)

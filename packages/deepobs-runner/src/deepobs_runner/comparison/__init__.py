@@ -29,7 +29,6 @@ from deepobs_runner.comparison.time_to_target import (
     Times,
     Unit,
     published_speed,
-    survival_curve,
     survival_median,
     times_to_target,
 )
@@ -64,7 +63,6 @@ __all__ = [
     "published_speed",
     "signed_rank_p",
     "speedup",
-    "survival_curve",
     "survival_median",
     "target_among",
     "target_of",

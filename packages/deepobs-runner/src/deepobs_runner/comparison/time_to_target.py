@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import stats
 
 from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Row, counted, is_diverged
@@ -237,29 +236,17 @@ def published_speed(runs: Sequence[RunResult], target: Target) -> Speed:
     )
 
 
-def survival_curve(times: np.ndarray, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct times and the share of runs that need longer, each `(T,)`.
+def survival_median(times: np.ndarray, reached: np.ndarray) -> float:
+    """Return the time by which half of the runs reach the target.
 
-    Kaplan and Meier, "Nonparametric estimation from incomplete observations", JASA 53 (1958);
-    `scipy.stats.ecdf`.
+    The median of Kaplan and Meier, "Nonparametric estimation from incomplete observations", JASA 53
+    (1958). Where the survival curve lies at one half over an interval it is the middle of that
+    interval, so without censoring it is the ordinary median; if the curve stays at one half it is
+    the time when it got there. Infinite if less than half of the runs get there, NaN without runs.
 
     Args:
         times: when a run reached the target, or was last seen without having done so, `(n,)`.
         reached: which of the two, `(n,)`.
-    """
-    if not len(times):
-        return np.array([]), np.array([])
-    data = stats.CensoredData(uncensored=times[reached], right=times[~reached])
-    curve = stats.ecdf(data).sf
-    return np.asarray(curve.quantiles), np.asarray(curve.probabilities)
-
-
-def survival_median(times: np.ndarray, reached: np.ndarray) -> float:
-    """Return the time by which half of the runs reach the target.
-
-    Where the survival curve lies at one half over an interval it is the middle of that interval,
-    so without censoring it is the ordinary median; if the curve stays at one half it is the time
-    when it got there. Infinite if less than half of the runs get there, NaN without runs.
     """
     if not len(times):
         return float("nan")
