@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = sorted(path.name for path in (ROOT / "packages").iterdir())
-NOT_IN_SOURCES = {"__pycache__"}
+NOT_IN_SOURCES = {"__pycache__", ".pytest_cache"}
 REQUIRED = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "PKG-INFO"}
 # What the build backend adds to a source distribution.
 ADDED = {"PKG-INFO", ".gitignore"}
