@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepobs_runner.figures.gallery import Drawing, Material, draw, drawings
+    from deepobs_runner.figures.gallery import Drawing, Material, drawings
     from deepobs_runner.figures.kinds import FIGURES
     from deepobs_runner.figures.kinds.comparison import plot_comparison
     from deepobs_runner.figures.kinds.curves import plot_curves
@@ -30,7 +30,6 @@ __all__ = [
     "Look",
     "Material",
     "Palette",
-    "draw",
     "drawings",
     "palette_of",
     "plot_comparison",
@@ -48,7 +47,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `Any`
     _MODULES = {
         "FIGURES": "kinds",
-        **dict.fromkeys(("Drawing", "Material", "draw", "drawings"), "gallery"),
+        **dict.fromkeys(("Drawing", "Material", "drawings"), "gallery"),
         **dict.fromkeys(("FORMATS", "save", "save_pages", "to_svg"), "saving"),
         **dict.fromkeys(("COLUMN", "PAGE", "Look", "Palette", "palette_of"), "style"),
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from deepobs_runner.figures.style import SMALL
+from deepobs_runner.figures.style import COLUMN, SMALL, paper_style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -31,6 +32,26 @@ def new_figure(width: float, height: float) -> Figure:
 
     engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
     return Figure(figsize=(width, height), layout=engine)
+
+
+@contextmanager
+def one_panel(
+    names: Sequence[str], note: str, height: float, **labels: str
+) -> Iterator[tuple[Figure, Axes, list[Artist]]]:
+    """Yield a figure as wide as a column, its axes, and a list for what its legend shows.
+
+    Args:
+        names: entries of the legend, in the order of the list.
+        note: title of the legend.
+        height: of the panel, in inches.
+        labels: see `label_axes`.
+    """
+    with paper_style():
+        legend = legend_below(names, COLUMN, note)
+        figure = new_figure(COLUMN, height + legend.height)
+        handles: list[Artist] = []
+        yield figure, label_axes(figure.add_subplot(), **labels), handles
+        legend.draw(figure, handles)
 
 
 def label_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> Axes:

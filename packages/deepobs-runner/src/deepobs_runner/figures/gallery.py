@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from deepobs_runner.analysis import Metric, tuned_settings
 from deepobs_runner.backend.worker_pool import InlineExecutor
@@ -22,6 +22,30 @@ from deepobs_runner.text import file_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A figure with what a reader needs beside it, or why it could not be drawn.
+
+    Attributes:
+        kind: which figure it is, one of `FIGURES`.
+        name: of its file, without suffix; the same for no two of a report.
+        title: in a few words.
+        caption: what is drawn and what lines and bands mean; without a figure, why there is none.
+        problem: what it is about; None for one over several problems.
+        figure: None if it could not be drawn.
+    """
+
+    kind: str
+    name: str
+    title: str
+    caption: str
+    problem: str | None
+    figure: Figure | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,26 +91,37 @@ class Material:
         pale = any(look.pale for look in self.looks.values())
         return ", but for pale baselines" if pale else ""
 
+    def draw(
+        self,
+        kind: str,
+        problem: str | None,
+        title: str,
+        caption: str,
+        plot: Callable[P, Figure],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Drawing:
+        """Return a drawing.
 
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A figure with what a reader needs beside it, or why it could not be drawn.
-
-    Attributes:
-        kind: which figure it is, one of `FIGURES`.
-        name: of its file, without suffix; the same for no two of a report.
-        title: in a few words.
-        caption: what is drawn and what lines and bands mean; without a figure, why there is none.
-        problem: what it is about; None for one over several problems.
-        figure: None if it could not be drawn.
-    """
-
-    kind: str
-    name: str
-    title: str
-    caption: str
-    problem: str | None
-    figure: Figure | None
+        Args:
+            kind: of the figure.
+            problem: what it is about; None: several.
+            title: in a few words.
+            caption: what is drawn.
+            plot: returns the figure; a UsageError says why there is none.
+            args: of `plot`.
+            kwargs: of `plot`.
+        """
+        figure: Figure | None
+        try:
+            figure = plot(*args, **kwargs)
+        except UsageError as error:
+            figure, caption = None, str(error)
+        name = kind if problem is None else f"{kind}-{self.files[problem]}"
+        return Drawing(
+            kind=kind, name=name, title=title, caption=caption, problem=problem, figure=figure
+        )
 
 
 def drawings(
@@ -154,33 +189,3 @@ def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
     own = [run for setting in settings if not setting.official for run in setting.runs]
     official = any(setting.official for setting in settings)
     return own + (official_results(problem, tuned=False) if official else [])
-
-
-def draw(
-    kind: str,
-    title: str,
-    caption: str,
-    plot: Callable[[], Figure],
-    *,
-    problem: str | None = None,
-    suffix: str = "",
-) -> Drawing:
-    """Return a drawing.
-
-    Args:
-        kind: of the figure.
-        title: in a few words.
-        caption: what is drawn.
-        plot: returns the figure; a UsageError says why there is none.
-        problem: what it is about; None: several.
-        suffix: of the name of its file, which tells several of a kind apart.
-    """
-    figure: Figure | None
-    try:
-        figure = plot()
-    except UsageError as error:
-        figure, caption = None, str(error)
-    name = f"{kind}-{suffix}" if suffix else kind
-    return Drawing(
-        kind=kind, name=name, title=title, caption=caption, problem=problem, figure=figure
-    )

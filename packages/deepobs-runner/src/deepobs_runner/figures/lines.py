@@ -86,11 +86,7 @@ def draw_lines(axes: Axes, curves: Sequence[Curve], spread: Spread) -> list[Line
         (line,) = axes.plot(
             band.epochs,
             center,
-            color=look.ink.color,
-            linestyle=look.line,
-            linewidth=4.5 if look.pale else None,
-            alpha=0.3 if look.pale else 1.0,
-            marker="" if look.pale else look.ink.marker,
+            **look.options(pale=0.3) | ({"marker": ""} if look.pale else {}),
             markevery=(index * step // len(curves), step),
             zorder=2.0 if look.pale else 3.0,
             label=label,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.errors import UsageError, cannot_write
@@ -20,6 +21,11 @@ FORMATS = ("png", "pdf", "svg")
 """Suffixes of the files that `save` writes."""
 
 DPI = 200
+
+METADATA: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+)
+"""What is left out of files, so that the same figure is the same file on every day."""
 
 
 def format_of(path: Path) -> str:
@@ -62,9 +68,13 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
             for figure in figures:
                 _lay_out(figure)
             if kind == "pdf":
-                _write_pdf(figures, path)
+                from matplotlib.backends.backend_pdf import PdfPages
+
+                with PdfPages(path, metadata=METADATA["pdf"]) as pages:
+                    for figure in figures:
+                        figure.savefig(pages, format="pdf")
             else:
-                figures[0].savefig(path, format=kind, dpi=DPI, metadata=_metadata(kind))
+                figures[0].savefig(path, format=kind, dpi=DPI, metadata=METADATA[kind])
     except OSError as error:
         raise cannot_write(path, error) from None
     return path
@@ -94,21 +104,6 @@ def _lay_out(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def _write_pdf(figures: Sequence[Figure], path: Path) -> None:
-    from matplotlib.backends.backend_pdf import PdfPages
-
-    with PdfPages(path, metadata=_metadata("pdf")) as pages:
-        for figure in figures:
-            figure.savefig(pages, format="pdf")
-
-
-def _metadata(kind: str) -> dict[str, Any]:
-    """Return what to write about a file: nothing that changes from day to day."""
-    if kind == "png":
-        return {"Software": None}
-    return {"CreationDate": None} if kind == "pdf" else {"Date": None}
-
-
 def to_svg(figure: Figure, *, label: str = "") -> str:
     """Return a figure as an `<svg>` element that can stand with others in one HTML page.
 
@@ -122,7 +117,7 @@ def to_svg(figure: Figure, *, label: str = "") -> str:
     file = io.StringIO()
     with paper_style():
         _lay_out(figure)
-        figure.savefig(file, format="svg", metadata=_metadata("svg"))
+        figure.savefig(file, format="svg", metadata=METADATA["svg"])
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)

@@ -83,6 +83,21 @@ class Look(NamedTuple):
     line: LineStyle
     pale: bool
 
+    def options(self, width: float | None = None, *, pale: float = 0.35) -> dict[str, Any]:
+        """Return what matplotlib wants to know of a line.
+
+        Args:
+            width: of one that is not pale; None: as usual.
+            pale: opacity of one that is.
+        """
+        return {
+            "color": self.ink.color,
+            "marker": self.ink.marker,
+            "linestyle": self.line,
+            "linewidth": 4.5 if self.pale else width,
+            "alpha": pale if self.pale else 1.0,
+        }
+
 
 class Subject(NamedTuple):
     """Whose line it is, as far as its look goes."""

@@ -1,12 +1,15 @@
-"""Figures as text: the lines of every panel in braille dots, with the numbers of the axes."""
+"""Figures as text: the lines of every panel in braille dots, with the numbers of the axes.
+
+plotext (6.1) was tried in its place: its legend covers the curves, its lines cannot be told apart
+without colours, and its axes have no round numbers.
+"""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.text import Text
@@ -22,6 +25,8 @@ HEIGHT = 14
 GUTTER = 9
 """Columns for the numbers of the vertical axis."""
 
+INDENT = " " * (GUTTER + 1)
+
 GLYPHS = MappingProxyType(
     {"_diverged": "x", "_beyond": "x", "_left": "x", "_best": "@", "_start": "o", "_minima": "*"}
 )
@@ -33,8 +38,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """Points of a panel; coordinates are shares of its width and height, from the lower left."""
 
     label: str
@@ -44,26 +48,30 @@ class Series:
     glyph: str = ""
 
 
+class Cell(NamedTuple):
+    """A character: braille dots, or a letter in their place."""
+
+    dots: int = 0
+    letter: str = ""
+    color: str = ""
+
+
 class Canvas:
     """A panel of braille dots and letters."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
-        self.dots = np.zeros((rows, columns), dtype=int)
-        self.letters = np.full((rows, columns), "", dtype=object)
-        self.colors = np.full((rows, columns), "", dtype=object)
+        self.cells: dict[tuple[int, int], Cell] = {}
 
     def put(self, x: float, y: float, color: str, letter: str = "") -> None:
         """Set the dot at a place within the panel, or a letter."""
-        if not (0 <= x <= 1 and 0 <= y <= 1):
-            return
-        column = min(int(x * self.columns * 2), self.columns * 2 - 1)
-        row = min(int((1 - y) * self.rows * 4), self.rows * 4 - 1)
-        cell = row // 4, column // 2
-        self.dots[cell] |= DOTS[row % 4][column % 2]
-        self.colors[cell] = color
-        if letter:
-            self.letters[cell] = letter
+        if 0 <= x <= 1 and 0 <= y <= 1:
+            column = min(int(x * self.columns * 2), self.columns * 2 - 1)
+            row = min(int((1 - y) * self.rows * 4), self.rows * 4 - 1)
+            place = row // 4, column // 2
+            cell = self.cells.get(place, Cell())
+            dots = cell.dots | DOTS[row % 4][column % 2]
+            self.cells[place] = Cell(dots, letter or cell.letter, color)
 
     def line(self, start: np.ndarray, end: np.ndarray, color: str) -> None:
         """Set the dots between two places, as far as they lie within the panel."""
@@ -75,12 +83,10 @@ class Canvas:
 
     def row(self, number: int) -> Text:
         """Return one row, in colour."""
-        text = Text()
-        for dots, letter, color in zip(
-            self.dots[number], self.letters[number], self.colors[number], strict=True
-        ):
-            text.append(letter or (chr(0x2800 + dots) if dots else " "), style=color or "")
-        return text
+        cells = [self.cells.get((number, column), Cell()) for column in range(self.columns)]
+        return Text.assemble(
+            *((c.letter or (chr(0x2800 + c.dots) if c.dots else " "), c.color) for c in cells)
+        )
 
 
 def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
@@ -91,24 +97,20 @@ def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
     """
     panels = [(axes, series_of(axes)) for axes in figure.axes]
     panels = [(axes, found) for axes, found in panels if any(s.label for s in found)]
-    labels = list(dict.fromkeys(s.label for _, found in panels for s in found if s.label))
-    names = {label: LETTERS[i % len(LETTERS)] for i, label in enumerate(labels)}
     colors = {s.label: s.color for _, found in panels for s in found if s.label}
+    names = {label: LETTERS[i % len(LETTERS)] for i, label in enumerate(colors)}
     text = Text()
-    heading = figure.get_suptitle()
-    if heading:
+    if heading := figure.get_suptitle():
         text.append(f"{heading}\n", style="bold")
     for axes, found in panels:
         text.append_text(_panel(axes, found, names, width))
-    for label in labels:
+    for label, letter in names.items():
         first, *more = textwrap.wrap(label, width - GUTTER - 3)
-        text.append(f"{' ' * GUTTER} {names[label]}", style=colors[label])
-        text.append(f" {first}\n")
-        text.append("".join(f"{' ' * GUTTER}   {line}\n" for line in more))
+        text.append(f"{INDENT}{letter}", style=colors[label]).append(f" {first}\n")
+        text.append("".join(f"{INDENT}  {line}\n" for line in more))
     for legend in figure.legends:
-        title = legend.get_title().get_text()
-        for line in textwrap.wrap(title, width - GUTTER - 1):
-            text.append(f"{' ' * GUTTER} {line}\n")
+        for line in textwrap.wrap(legend.get_title().get_text(), width - GUTTER - 1):
+            text.append(f"{INDENT}{line}\n")
     return text
 
 
@@ -122,7 +124,7 @@ def series_of(axes: Axes) -> list[Series]:
             continue
         points = np.asarray(line.get_xydata(), dtype=float)
         if line.get_drawstyle() == "steps-post":
-            points = _stairs(points)
+            points = _corners(points)
         where: Any = line.get_transform() - axes.transAxes
         with np.errstate(all="ignore"):
             places = where.transform(points)
@@ -136,80 +138,66 @@ def series_of(axes: Axes) -> list[Series]:
     return found
 
 
-def _stairs(points: np.ndarray) -> np.ndarray:
+def _corners(points: np.ndarray) -> np.ndarray:
     """Return the corners of steps that hold each value until the next point."""
     corners = np.repeat(points, 2, axis=0)[:-1]
     corners[1::2, 0] = points[1:, 0]
     return corners
 
 
-def _panel(axes: Axes, found: Sequence[Series], names: dict[str, str], width: int) -> Text:
+def _panel(axes: Axes, found: Sequence[Series], names: Mapping[str, str], width: int) -> Text:
     canvas = Canvas(width - GUTTER - 2, HEIGHT)
     for index, series in enumerate(found):
-        _draw(canvas, series, names, index / max(len(found), 1))
-    text = Text()
-    title = " - ".join(
-        filter(None, (axes.get_title() or axes.get_title("left"), axes.get_ylabel()))
-    )
-    text.append(f"{' ' * GUTTER} {title}\n")
-    numbers = _rows_of_ticks(axes)
+        _draw(canvas, series, names, index / len(found))
+    titles = (axes.get_title() or axes.get_title("left"), axes.get_ylabel())
+    text = Text(f"{INDENT}{' - '.join(filter(None, titles))}\n")
+    numbers: dict[int, str] = {}
+    for number, share in _ticks(axes, "y"):
+        numbers.setdefault(min(int((1 - share) * HEIGHT), HEIGHT - 1), number)
     for row in range(HEIGHT):
         text.append(f"{numbers.get(row, ''):>{GUTTER}}{'┤' if row in numbers else '│'}")
-        text.append_text(canvas.row(row))
-        text.append("\n")
+        text.append_text(canvas.row(row)).append("\n")
     text.append(f"{' ' * GUTTER}└{'─' * canvas.columns}\n")
-    text.append(f"{' ' * GUTTER} {_line_of_ticks(axes, canvas.columns)}\n")
-    below = [other.get_xlabel() for other in axes.get_shared_x_axes().get_siblings(axes)]
-    name = axes.get_xlabel() or next(filter(None, below), "")
-    if name:
-        text.append(f"{' ' * GUTTER} {name:^{canvas.columns}}".rstrip() + "\n")
+    text.append(f"{INDENT}{_line_of_ticks(axes, canvas.columns)}\n")
+    shared = [other.get_xlabel() for other in axes.get_shared_x_axes().get_siblings(axes)]
+    if name := axes.get_xlabel() or next(filter(None, shared), ""):
+        text.append(f"{INDENT}{name:^{canvas.columns}}".rstrip() + "\n")
     return text
 
 
-def _draw(canvas: Canvas, series: Series, names: dict[str, str], offset: float) -> None:
+def _draw(canvas: Canvas, series: Series, names: Mapping[str, str], offset: float) -> None:
     """Draw one series; its letter stands on it four times, or at every point of no line."""
-    points = series.points[np.isfinite(series.points).all(axis=1)]
+    finite = np.isfinite(series.points).all(axis=1)
+    points = series.points[finite]
     letter = series.glyph or names[series.label]
-    if not series.joined:
-        for x, y in points:
-            canvas.put(x, y, series.color, letter)
-        return
-    broken = ~np.isfinite(series.points).all(axis=1)
-    for (start, end), cut in zip(
-        zip(series.points[:-1], series.points[1:], strict=True),
-        broken[:-1] | broken[1:],
-        strict=True,
-    ):
-        if not cut:
-            canvas.line(start, end, series.color)
-    for share in (np.arange(4) + offset) / 4:
+    if series.joined:
+        for i in np.flatnonzero(finite[:-1] & finite[1:]):
+            canvas.line(series.points[i], series.points[i + 1], series.color)
         if len(points):
-            x, y = points[int(share * len(points))]
-            canvas.put(x, y, series.color, letter)
+            points = points[((np.arange(4) + offset) / 4 * len(points)).astype(int)]
+    for x, y in points:
+        canvas.put(x, y, series.color, letter)
 
 
-def _rows_of_ticks(axes: Axes) -> dict[int, str]:
-    """Return the numbers beside the rows of a panel."""
-    low, high = axes.get_ylim()
+def _ticks(axes: Axes, which: str) -> Iterator[tuple[str, float]]:
+    """Yield the numbers along an axis, and at which share of the panel they stand."""
     transform: Any = axes.transData - axes.transAxes
-    rows: dict[int, str] = {}
-    for tick in axes.get_yticks():
-        if low <= tick <= high:
-            height = transform.transform((axes.get_xlim()[0], tick))[1]
-            rows.setdefault(min(int((1 - height) * HEIGHT), HEIGHT - 1), f"{tick:.6g}")
-    return rows
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    if which == "x":
+        for tick in axes.get_xticks():
+            if left <= tick <= right:
+                yield f"{tick:.6g}", transform.transform((tick, low))[0]
+    else:
+        for tick in axes.get_yticks():
+            if low <= tick <= high:
+                yield f"{tick:.6g}", transform.transform((left, tick))[1]
 
 
 def _line_of_ticks(axes: Axes, columns: int) -> str:
     """Return the numbers below a panel; one without room is left out."""
-    low, high = axes.get_xlim()
-    transform: Any = axes.transData - axes.transAxes
     line = ""
-    for tick in axes.get_xticks():
-        if low <= tick <= high:
-            at = transform.transform((tick, axes.get_ylim()[0]))[0]
-            number = f"{tick:.6g}"
-            start = max(0, min(int(at * columns) - len(number) // 2, columns - len(number)))
-            if not line or start > len(line):
-                line = line.ljust(start) + number
+    for number, share in _ticks(axes, "x"):
+        start = max(0, min(int(share * columns) - len(number) // 2, columns - len(number)))
+        if not line or start > len(line):
+            line = line.ljust(start) + number
     return line

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from deepobs_runner.analysis import Metric, curve_band, optimizers_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
-from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import (
     BEYOND,
     Curve,
@@ -41,15 +41,19 @@ def comparisons(material: Material) -> Iterator[Drawing]:
     names = list(material.tuned)
     for start in range(0, len(names), PER_PAGE):
         page = {problem: material.tuned[problem] for problem in names[start:][:PER_PAGE]}
-        yield draw(
+        drawing = material.draw(
             "comparison",
+            None,
             f"Comparison on {', '.join(page)}",
             "Each optimizer at its tuned setting: mean over seeds, and standard deviation (ddof 1) "
             f"shaded{material.but_for_pale}. {BEYOND} a cross is where a run of the setting "
             "diverged.",
-            partial(plot_comparison, page, looks=material.looks),
-            suffix=str(start // PER_PAGE + 1) if len(names) > PER_PAGE else "",
+            plot_comparison,
+            page,
+            looks=material.looks,
         )
+        several = len(names) > PER_PAGE
+        yield replace(drawing, name=f"comparison-{start // PER_PAGE + 1}") if several else drawing
 
 
 FIGURE = comparisons

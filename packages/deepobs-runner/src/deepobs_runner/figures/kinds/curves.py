@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from deepobs_runner.analysis import Metric, choose, curve_band, is_diverged
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
-from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import (
     BEYOND,
     Curve,
@@ -35,22 +34,19 @@ MOST_LINES = 8
 def curves(material: Material) -> Iterator[Drawing]:
     """Yield the curves of every problem."""
     for problem, settings in material.settings.items():
-        yield draw(
+        yield material.draw(
             "curves",
+            problem,
             f"Training curves on {problem}",
             f"Median over seeds; the band is its {percent(material.level)} bootstrap interval at "
             f"each epoch, where there are three seeds{material.but_for_pale}. {BEYOND} a cross "
             "is where half of the runs had diverged.",
-            partial(
-                plot_curves,
-                problem,
-                settings,
-                metric=material.metric,
-                level=material.level,
-                palette=material.palette,
-            ),
-            problem=problem,
-            suffix=material.files[problem],
+            plot_curves,
+            problem,
+            settings,
+            metric=material.metric,
+            level=material.level,
+            palette=material.palette,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,18 +12,12 @@ from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import Profile, Profiles, performance_profiles
 from deepobs_runner.comparison.profiles import LEAST_PROBLEMS, compared_labels
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import (
-    label_axes,
-    legend_below,
-    new_figure,
-    use_plain_log_ticks,
-)
-from deepobs_runner.figures.gallery import Drawing, Material, draw
-from deepobs_runner.figures.style import COLUMN, Look, paper_style
+from deepobs_runner.figures.axes import one_panel, use_plain_log_ticks
+from deepobs_runner.figures.gallery import Drawing, Material
+from deepobs_runner.figures.style import Look
 from deepobs_runner.text import join
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 
@@ -34,13 +27,16 @@ def profiles(material: Material) -> Iterator[Drawing]:
     others = [label for label in optimizers_of(material.tuned) if label not in labels]
     verb = "has" if len(others) == 1 else "have"
     without = f" Without {join(others)}, which {verb} too few problems." if others else ""
-    yield draw(
+    yield material.draw(
         "profile",
+        None,
         "Performance profile",
         "Share of the problems on which an optimizer reaches the target within a factor of the "
         "time of the fastest. The integral is 1 for one that is the fastest everywhere, and its "
         f"interval a bootstrap over seeds.{without}",
-        partial(_plot, material, labels),
+        _plot,
+        material,
+        labels,
     )
 
 
@@ -77,28 +73,21 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
     if any(np.isfinite(profile.low) for profile in profiles.profiles):
         title += f", {percent(profiles.level)} interval"
     labels = [name_with_integral(profile) for profile in profiles.profiles]
-    with paper_style():
-        legend = legend_below(labels, COLUMN, title)
-        figure = new_figure(COLUMN, 2.2 + legend.height)
-        axes = label_axes(
-            figure.add_subplot(),
-            xlabel=f"Time to target / that of the fastest ({profiles.unit.replace('_', ' ')})",
-            ylabel="Share of problems",
-            title=f"{len(profiles.problems)} problems",
-        )
-        handles: list[Artist] = []
+    with one_panel(
+        labels,
+        title,
+        2.2,
+        xlabel=f"Time to target / that of the fastest ({profiles.unit.replace('_', ' ')})",
+        ylabel="Share of problems",
+        title=f"{len(profiles.problems)} problems",
+    ) as (figure, axes, handles):
         for index, profile in enumerate(profiles.profiles):
             taus, shares = steps_of(profile, profiles.tau_max)
-            look = looks[profile.label]
             (line,) = axes.plot(
                 taus,
                 shares,
                 drawstyle="steps-post",
-                color=look.ink.color,
-                linestyle=look.line,
-                linewidth=4.5 if look.pale else 1.6,
-                alpha=0.35 if look.pale else 1.0,
-                marker=look.ink.marker,
+                **looks[profile.label].options(1.6),
                 markevery=[0],
                 zorder=3.0 - 0.01 * index,
                 clip_on=False,
@@ -107,7 +96,6 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
             handles.append(line)
         axes.set(xscale="log", xlim=(1.0, profiles.tau_max), ylim=(-0.02, 1.05))
         use_plain_log_ticks(axes.xaxis)
-        legend.draw(figure, handles)
     return figure
 
 

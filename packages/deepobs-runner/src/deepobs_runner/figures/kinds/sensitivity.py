@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +27,7 @@ from deepobs_runner.figures.axes import (
     set_limits,
     use_log_scale,
 )
-from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import metric_title
 from deepobs_runner.figures.style import COLUMN, Look, Subject, looks_of, paper_style
 from deepobs_runner.results.labels import RATES
@@ -48,22 +47,19 @@ def sensitivity(material: Material) -> Iterator[Drawing]:
     """Yield the final values over the learning rates of every problem."""
     for problem, listed in material.tuned.items():
         grids = {s.optimizer: grid_of(s, material.results[problem]) for s in listed}
-        yield draw(
+        yield material.draw(
             "sensitivity",
+            problem,
             f"Learning rates on {problem}",
             "Final value at each learning rate, for the seed that all rates have, else the median "
             "over seeds. A ring is the best rate, a bar spans the rates around it that are at most "
             "5 % worse, a cross is a rate of which a run diverged or whose value is beyond the "
             "panel.",
-            partial(
-                plot_sensitivity,
-                problem,
-                grids,
-                metric=material.test_metric,
-                looks=material.looks,
-            ),
-            problem=problem,
-            suffix=material.files[problem],
+            plot_sensitivity,
+            problem,
+            grids,
+            metric=material.test_metric,
+            looks=material.looks,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from deepobs_runner.analysis import End, summarize_end
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import Target, Times, Unit, times_to_target
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import label_axes, legend_below, new_figure, set_limits
-from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.axes import one_panel, set_limits
+from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import metric_title
-from deepobs_runner.figures.style import COLUMN, SMALL, Look, paper_style
+from deepobs_runner.figures.style import SMALL, Look
 from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
@@ -37,22 +36,19 @@ def speed(material: Material) -> Iterator[Drawing]:
     for problem, listed in material.tuned.items():
         target = material.targets[problem]
         goal = f" The target, {target}, is the {target.source}." if target else ""
-        yield draw(
+        yield material.draw(
             "speed",
+            problem,
             f"Speed and final value on {problem}",
             f"Median time to the target and mean final value, with {percent(material.level)} "
             f"bootstrap intervals where there are three seeds.{goal}",
-            partial(
-                plot_speed,
-                problem,
-                listed,
-                target,
-                material.looks,
-                unit=material.unit,
-                level=material.level,
-            ),
-            problem=problem,
-            suffix=material.files[problem],
+            plot_speed,
+            problem,
+            listed,
+            target,
+            material.looks,
+            unit=material.unit,
+            level=material.level,
         )
 
 
@@ -111,24 +107,19 @@ def plot_speed(
         known = [spot for spot in spots if not math.isnan(spot.time)]
         why = "no optimizer reaches" if known else f"the runs do not say the {unit} to"
         raise UsageError(f"{problem}: {why} the target, {target}.")
-    with paper_style():
-        view = _view_of(spots, target)
-        names = [_name(spot, view) for spot in spots]
-        title = f"median time, mean final value; bars: {percent(level)} intervals"
-        legend = legend_below(names, COLUMN, title)
-        figure = new_figure(COLUMN, 2.3 + legend.height)
-        axes = label_axes(
-            figure.add_subplot(),
-            xlabel=f"{counted.replace('_', ' ').capitalize()} to the target",
-            ylabel=f"Final {metric_title(target.metric).lower()}",
-        )
+    view = _view_of(spots, target)
+    names = [_name(spot, view) for spot in spots]
+    with one_panel(
+        names,
+        f"median time, mean final value; bars: {percent(level)} intervals",
+        2.3,
+        xlabel=f"{counted.replace('_', ' ').capitalize()} to the target",
+        ylabel=f"Final {metric_title(target.metric).lower()}",
+    ) as (figure, axes, handles):
         axes.set_title(problem, loc="left", pad=4)
         edge = _set_view(axes, spots, target, view)
-        handles = [
-            _draw(axes, spot, looks[spot.label], name, edge)
-            for spot, name in zip(spots, names, strict=True)
-        ]
-        legend.draw(figure, handles)
+        for spot, name in zip(spots, names, strict=True):
+            handles.append(_draw(axes, spot, looks[spot.label], name, edge))
     return figure
 
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,9 @@ from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import label_axes, legend_below, mark, new_figure
-from deepobs_runner.figures.gallery import Drawing, Material, draw
-from deepobs_runner.figures.style import COLUMN, SMALL, Look, paper_style
+from deepobs_runner.figures.axes import mark, one_panel
+from deepobs_runner.figures.gallery import Drawing, Material
+from deepobs_runner.figures.style import SMALL, Look
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult, provenance_of
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.runs.resolve import optimizer_of
@@ -140,15 +139,17 @@ def _drawing(
 ) -> Drawing:
     found = {label: future.result() for label, future in futures.items()}
     followed = {label: way for label, way in found.items() if not isinstance(way, str)}
-    drawing = draw(
+    drawing = material.draw(
         "trajectory",
+        problem,
         f"Trajectories on {problem}",
         "The parameters after every step of the run with the lowest seed, over contours of the "
         "function without noise. A ring is the start, stars are minima, a marker is the last step "
         "shown, hollow where the run goes on; a cross is where a way leaves the picture for good.",
-        partial(plot_trajectory, problem, followed, material.looks),
-        problem=problem,
-        suffix=material.files[problem],
+        plot_trajectory,
+        problem,
+        followed,
+        material.looks,
     )
     notes = _notes(found, len(material.tuned[problem]))
     return replace(drawing, caption=" ".join([drawing.caption, *notes]))
@@ -274,19 +275,16 @@ def plot_trajectory(
     if problem not in AREAS or not trajectories:
         raise UsageError(f"{problem}: there is no trajectory to draw.")
     names = {label: f"{label}: {way}" for label, way in trajectories.items()}
-    with paper_style():
-        goes_on = not all(way.complete for way in trajectories.values())
-        title = "value without noise after the last step shown"
-        title += "; hollow: the run goes on" if goes_on else ""
-        legend = legend_below(list(names.values()), COLUMN, title)
-        figure = new_figure(COLUMN, 2.9 + legend.height)
-        axes = label_axes(figure.add_subplot(), xlabel="u", ylabel="v", title=problem)
+    note = "value without noise after the last step shown"
+    if not all(way.complete for way in trajectories.values()):
+        note += "; hollow: the run goes on"
+    labels = {"xlabel": "u", "ylabel": "v", "title": problem}
+    with one_panel(list(names.values()), note, 2.9, **labels) as (figure, axes, handles):
         axes.grid(False)
         axes.set(xlim=AREAS[problem][0], ylim=AREAS[problem][1])
         _draw_contours(axes, problem)
-        handles = [
-            _draw_path(axes, way, looks[label], names[label]) for label, way in trajectories.items()
-        ]
+        for label, way in trajectories.items():
+            handles.append(_draw_path(axes, way, looks[label], names[label]))
         start = next(iter(trajectories.values())).points[0]
         mark(axes, start[:1], start[1:], "black", "o", markersize=6.0, fillstyle="none",
              label="_start")  # fmt: skip
@@ -296,7 +294,6 @@ def plot_trajectory(
         u, v = np.array(MINIMA[problem]).T
         mark(axes, u, v, "black", "*", markersize=9.0, markeredgewidth=0.5,
              markeredgecolor="white", label="_minima", zorder=2.5)  # fmt: skip
-        legend.draw(figure, handles)
     return figure
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,16 +15,10 @@ from deepobs_runner.analysis import (
     metric_of,
 )
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import (
-    label_axes,
-    legend_below,
-    new_figure,
-    set_limits,
-    use_ticks,
-)
-from deepobs_runner.figures.gallery import Drawing, Material, draw
+from deepobs_runner.figures.axes import one_panel, set_limits, use_ticks
+from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import metric_title
-from deepobs_runner.figures.style import COLUMN, Look, paper_style
+from deepobs_runner.figures.style import Look
 from deepobs_runner.results.result import RunResult
 
 if TYPE_CHECKING:
@@ -41,15 +34,18 @@ def tuning(material: Material) -> Iterator[Drawing]:
     """Yield what k trials can be expected to give on every problem."""
     for problem, listed in material.tuned.items():
         trials = {s.optimizer: candidates(s, material.results[problem]) for s in listed}
-        yield draw(
+        yield material.draw(
             "tuning",
+            problem,
             f"Tuning on {problem}",
             "Expected best final value of k settings drawn at random, without replacement, from "
             "those that were tried, and its standard deviation. A trial that failed counts as an "
             "untrained model.",
-            partial(plot_tuning, problem, trials, material.looks, metric=material.test_metric),
-            problem=problem,
-            suffix=material.files[problem],
+            plot_tuning,
+            problem,
+            trials,
+            material.looks,
+            metric=material.test_metric,
         )
 
 
@@ -79,22 +75,18 @@ def plot_tuning(
     curves = {} if metric is None else tuning_curves(trials, metric)
     if metric is None or not curves:
         raise UsageError(f"{problem}: of no optimizer are there {LEAST_TRIALS} finished trials.")
-    labels = [_name(label, curve) for label, curve in curves.items()]
-    with paper_style():
-        legend = legend_below(labels, COLUMN, "expected best of k trials ± standard deviation")
-        figure = new_figure(COLUMN, 2.2 + legend.height)
-        axes = label_axes(
-            figure.add_subplot(),
-            xlabel="Trials k",
-            ylabel=f"Best {metric_title(metric).lower()}",
-            title=problem,
-        )
+    names = [_name(label, curve) for label, curve in curves.items()]
+    with one_panel(
+        names,
+        "expected best of k trials ± standard deviation",
+        2.2,
+        xlabel="Trials k",
+        ylabel=f"Best {metric_title(metric).lower()}",
+        title=problem,
+    ) as (figure, axes, handles):
         _set_view(axes, list(curves.values()))
-        handles = [
-            _draw(axes, curve, looks[label], name)
-            for name, (label, curve) in zip(labels, curves.items(), strict=True)
-        ]
-        legend.draw(figure, handles)
+        for name, (label, curve) in zip(names, curves.items(), strict=True):
+            handles.append(_draw(axes, curve, looks[label], name))
     return figure
 
 
@@ -135,11 +127,7 @@ def _draw(axes: Axes, curve: TuningCurve, look: Look, name: str) -> Artist:
     (line,) = axes.plot(
         trials,
         curve.expected,
-        color=look.ink.color,
-        linestyle=look.line,
-        linewidth=4.5 if look.pale else None,
-        alpha=0.35 if look.pale else 1.0,
-        marker=look.ink.marker,
+        **look.options(),
         markevery=0.12,
         zorder=3.0,
         label=name,
