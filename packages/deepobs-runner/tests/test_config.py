@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from deepobs_runner import RunConfig, resolve_config
+from deepobs_runner import Execution, RunConfig, resolve_config
 from deepobs_runner.errors import UsageError
 from deepobs_runner.schedules import Cosine, Warmup
 
@@ -24,6 +27,38 @@ def test_defaults_are_resolved_before_hashing():
     assert config.epochs == 100
     assert config.fingerprint
     assert resolve_config(spelled).id == config.id
+
+
+def test_numbers_of_numpy_are_numbers():
+    plain = RunConfig(
+        problem="p", optimizer="SGD", seed=43, batch_size=8, valid_size=10, l2=0.5, clip_norm=1.0
+    )
+    foreign = RunConfig(
+        problem="p",
+        optimizer="SGD",
+        seed=np.int64(43),
+        batch_size=np.uint8(8),
+        valid_size=np.int32(10),
+        l2=np.float32(0.5),
+        clip_norm=np.float64(1.0),
+    )
+    assert foreign == plain
+    assert foreign.id == plain.id
+
+
+@pytest.mark.parametrize("seed", [np.float64(1.0), np.True_, np.int64(-1), True, "1"])
+def test_what_is_no_seed(seed):
+    with pytest.raises(UsageError, match="seed is"):
+        RunConfig(problem="p", optimizer="SGD", seed=seed)
+
+
+def test_an_execution_takes_texts_for_paths_and_lists():
+    execution = Execution(
+        out="results", data_dir="data", device=torch.device("cpu"), track=["csv", "jsonl"]
+    )
+    assert execution == Execution(
+        out=Path("results"), data_dir=Path("data"), device="cpu", track=("csv", "jsonl")
+    )
 
 
 def test_identity_is_frozen():

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -44,6 +45,12 @@ LEAST: Mapping[str, int] = {
     "valid_size": 0,
     "world_size": 1,
 }
+
+
+def _as_python(value: Any, kind: type, python: type) -> Any:
+    """Return a number of numpy as Python's own, which JSON can hold."""
+    is_foreign = isinstance(value, kind) and not isinstance(value, int | float)
+    return python(value) if is_foreign else value
 
 
 def _is_finite(value: Any) -> bool:
@@ -142,11 +149,14 @@ class RunConfig:
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}; allowed: {', '.join(allowed)}.")
         for name, least in LEAST.items():
-            value = getattr(self, name)
+            value = _as_python(getattr(self, name), Integral, int)
+            object.__setattr__(self, name, value)
             if value is None and name not in ("seed", "valid_size", "world_size"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number >= {least}.")
+        for name in ("l2", "clip_norm"):
+            object.__setattr__(self, name, _as_python(getattr(self, name), Real, float))
         if self.l2 is not None and not (_is_finite(self.l2) and self.l2 >= 0):
             raise UsageError(f"l2 is {self.l2!r}; it must be a finite number >= 0.")
         if self.clip_norm is not None and not (_is_finite(self.clip_norm) and self.clip_norm > 0):
@@ -222,6 +232,7 @@ class Execution:
         deterministic: ask torch for deterministic algorithms where it has them.
         compile: compile forward pass and objective of training with `torch.compile`.
         cuda_graphs: capture forward and backward pass of training in CUDA graphs.
+        create_graph: keep the graph of every gradient, for optimizers that differentiate it again.
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
         resume: go on from the run's checkpoint, if there is one.
@@ -238,6 +249,7 @@ class Execution:
     deterministic: bool = True
     compile: bool = False
     cuda_graphs: bool = False
+    create_graph: bool = False
     out: Path = Path("results")
     data_dir: Path | None = None
     resume: bool = False
@@ -250,6 +262,11 @@ class Execution:
     def __post_init__(self) -> None:
         if isinstance(self.track, str):
             raise UsageError(f"track is {self.track!r}; it must be a tuple: ({self.track!r},).")
+        object.__setattr__(self, "device", str(self.device))
+        object.__setattr__(self, "track", tuple(self.track))
+        for name in ("out", "data_dir"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, None if path is None else Path(path))
         for name in ("checkpoint_epochs", "checkpoint_minutes", "time_limit", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:

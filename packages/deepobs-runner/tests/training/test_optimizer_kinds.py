@@ -13,6 +13,7 @@ from deepobs_runner import Execution, RunConfig, resolve_config, run, train
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import Several
 from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
+from deepobs_runner.schedules import parse_schedule
 
 CPU = Execution(device="cpu")
 
@@ -203,6 +204,98 @@ def test_hessian_methods_get_the_graph():
     )
     recorded = records(problem, lambda m: Newton(m.parameters(), lr=0.1), config)
     assert recorded[-1].metrics["test"]["loss"] < recorded[0].metrics["test"]["loss"]
+
+
+class ForgetsTheGraph(Newton):
+    create_graph = False
+
+
+class Twice(torch.optim.SGD):
+    """Differentiates the loss once more, whose graph is gone by then."""
+
+    def step(self, closure):
+        loss = closure()
+        for group in self.param_groups:
+            torch.autograd.grad(loss, group["params"])
+        return super().step(lambda: loss)
+
+
+class Checks(torch.optim.SGD):
+    """Says itself what it needs, as some libraries do."""
+
+    def step(self, closure):
+        loss = super().step(closure)
+        if any(p.grad.grad_fn is None for group in self.param_groups for p in group["params"]):
+            raise RuntimeError("Gradient tensor has no graph. Set create_graph=True.")
+        return loss
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize("kind", [ForgetsTheGraph, Twice, Checks])
+def test_a_missing_graph_is_explained_and_can_be_asked_for(kind, problem, configure):
+    config = configure(epochs=1)
+
+    def trained(execution):
+        return list(
+            train(
+                problem, lambda m: kind(m.parameters(), lr=0.01), config=config, execution=execution
+            )
+        )
+
+    with pytest.raises(UsageError, match="once more: run it with --create-graph"):
+        trained(CPU)
+    assert trained(Execution(device="cpu", create_graph=True))[-1].steps == 4
+
+
+def test_other_errors_of_an_optimizer_pass_unchanged(problem, configure):
+    class Broken(torch.optim.SGD):
+        def step(self, closure):
+            raise RuntimeError("the optimizer is broken")
+
+    with pytest.raises(RuntimeError, match="is broken"):
+        records(problem, lambda m: Broken(m.parameters(), lr=0.1), configure())
+
+
+class OtherKey(torch.optim.Optimizer):
+    """Keeps its rate under another name."""
+
+    def __init__(self, params, **options):
+        super().__init__(params, options)
+
+    def step(self, closure):
+        loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data.sub_(0.01 * p.grad)
+        return loss
+
+
+def one_of_two_groups(model):
+    half = list(model.parameters())
+    return OtherKey([{"params": half[:2], "lr": 0.1}, {"params": half[2:]}])
+
+
+def one_of_two_optimizers(model):
+    half = list(model.parameters())
+    return Several([torch.optim.SGD(half[:2], lr=0.1), OtherKey(half[2:], eta=0.1)])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step:epochs=1,factors=0.1", "exponential:gamma=1"])
+@pytest.mark.parametrize(
+    ("make", "keys"),
+    [
+        (lambda m: OtherKey(m.parameters(), learning_rate=0.1), "learning_rate"),
+        (lambda m: OtherKey(m.parameters(), alpha=0.1, lr=None), "alpha, lr"),
+        (lambda m: OtherKey(m.parameters()), "nothing"),
+        (one_of_two_groups, "nothing"),
+        (one_of_two_optimizers, "eta"),
+    ],
+)
+def test_a_schedule_without_effect_is_refused(make, keys, schedule, problem, configure):
+    config = configure(schedule=parse_schedule(schedule))
+    with pytest.raises(UsageError, match=rf"no effect on SGD: .* no lr \(it has {keys}\)"):
+        records(problem, make, config)
+    assert records(problem, make, configure())[-1].epoch == 3
 
 
 def test_double_decay_is_said(problem, configure, execution):

@@ -30,6 +30,7 @@ class Backend:
         deterministic: ask torch for deterministic algorithms where it has them.
         compile: compile forward pass and objective of training.
         cuda_graphs: capture forward and backward pass of training in CUDA graphs.
+        create_graph: keep the graph of every gradient, for optimizers that differentiate it again.
         group: the processes that share every batch.
     """
 
@@ -38,6 +39,7 @@ class Backend:
     deterministic: bool = True
     compile: bool = False
     cuda_graphs: bool = False
+    create_graph: bool = False
     group: ProcessGroup = SINGLE_PROCESS
 
     @property
@@ -97,5 +99,6 @@ def make_backend(
         deterministic=execution.deterministic,
         compile=execution.compile,
         cuda_graphs=execution.cuda_graphs,
+        create_graph=execution.create_graph,
         group=group,
     )

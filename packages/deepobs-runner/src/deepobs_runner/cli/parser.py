@@ -141,6 +141,11 @@ def add_execution(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action="store_true",
         help="launch forward and backward pass of training as one CUDA graph",
     )
+    group.add_argument(
+        "--create-graph",
+        action="store_true",
+        help="keep the graph of every gradient, for second-order optimizers such as AdaHessian",
+    )
     add_data_dir(group)
     add_out(group)
     group.add_argument("--force", action="store_true", help="repeat finished runs")

@@ -91,8 +91,8 @@ def config_of(
 def execution_of(arguments: argparse.Namespace) -> Execution:
     """Return where and how runs are executed, as the options say."""
     names = (
-        "device", "compile", "cuda_graphs", "out", "data_dir", "resume", "checkpoint_epochs",
-        "checkpoint_minutes", "time_limit", "patience",
+        "device", "compile", "cuda_graphs", "create_graph", "out", "data_dir", "resume",
+        "checkpoint_epochs", "checkpoint_minutes", "time_limit", "patience",
     )  # fmt: skip
     chosen = {name: getattr(arguments, name) for name in names}
     return Execution(**chosen, track=tuple(arguments.track))

@@ -9,6 +9,27 @@ import torch
 
 from deepobs_runner.errors import UsageError
 
+GRAPH_HINT = (
+    "{}: {}. The optimizer differentiates the gradient once more: run it with --create-graph, or "
+    "give it an attribute `create_graph = True`."
+)
+_GRAPH_ERRORS = (
+    "does not have a grad_fn",
+    "does not require grad",
+    "backward through the graph a second time",
+    "create_graph",
+)
+
+
+def wants_graph(optimizer: Any) -> bool:
+    """Whether an optimizer asks for the graph of every gradient."""
+    return bool(getattr(optimizer, "create_graph", False))
+
+
+def lacks_graph(error: Exception) -> bool:
+    """Whether an error is that of a gradient that is differentiated without its graph."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _GRAPH_ERRORS)
+
 
 class Several:
     """Several optimizers that step one after another with the gradient of one closure call.
@@ -19,7 +40,7 @@ class Several:
 
     def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
         self.optimizers = list(optimizers)
-        self.create_graph = any(getattr(o, "create_graph", False) for o in self.optimizers)
+        self.create_graph = any(map(wants_graph, self.optimizers))
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:

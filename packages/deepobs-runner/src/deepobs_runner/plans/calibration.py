@@ -222,7 +222,7 @@ def kept_timings(
     another batch size, recipe, precision, validation split or data.
     """
     found = _of_machine(_machine_here(execution, jobs), calibrations)
-    if found is None or execution.compile or execution.cuda_graphs:
+    if found is None or execution.compile or execution.cuda_graphs or execution.create_graph:
         return {}
     return {
         cost_kind(config): found.timings[problem_key(config)]

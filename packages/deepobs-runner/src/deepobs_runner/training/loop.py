@@ -22,8 +22,9 @@ from deepobs_runner.backend.precision import SkippedStep, compute_dtype
 from deepobs_runner.backend.shared_draws import batch_statistics
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import DivergedError, UsageError
-from deepobs_runner.optimizers import MakeOptimizer, set_mode
+from deepobs_runner.optimizers import GRAPH_HINT, MakeOptimizer, lacks_graph, set_mode, wants_graph
 from deepobs_runner.seeds import global_stream
+from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.closure import Closure
 from deepobs_runner.training.data_order import (
@@ -150,13 +151,14 @@ class _Run:
                 f"l2 is {config.l2}, but {problem.name} has no weights to regularize; leave it out."
             )
         self.optimizer: Any = make_optimizer(self.model)
+        self.keeps_graph = backend.create_graph or wants_graph(self.optimizer)
         self.learning_rate = LearningRate(self.optimizer, config, self.steps_per_epoch)
         self.closure = Closure(
             problem,
             self.model,
             l2=config.l2 if config.l2_via == "objective" else 0.0,
             clip_norm=config.clip_norm,
-            create_graph=bool(getattr(self.optimizer, "create_graph", False)),
+            create_graph=self.keeps_graph,
             around_backward=around_backward,
             backend=backend,
             lap=clock.lap,
@@ -176,6 +178,10 @@ class _Run:
             objectives, telemetry = self._train(epoch) if epoch else (np.zeros(0), {})
             metrics = self.evaluator.metrics(self.model, self.optimizer)
         except Exception as error:
+            if not self.keeps_graph and lacks_graph(error):
+                raise UsageError(
+                    GRAPH_HINT.format(type(error).__name__, first_line(error).rstrip("."))
+                ) from error
             if not self._has_diverged(error):
                 raise
             raise DivergedError(
