@@ -28,7 +28,7 @@ from deepobs_runner.backend.shared_draws import SharedDraws, batch_dependence
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.local import run_all
 from deepobs_runner.runs.resolve import resolve, resolve_config
-from deepobs_runner.training.data_order import Order
+from deepobs_runner.training.data import Order
 
 pytestmark = pytest.mark.skipif(
     not dist.is_available() or "forkserver" not in multiprocessing.get_all_start_methods(),

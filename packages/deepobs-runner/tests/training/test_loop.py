@@ -102,7 +102,7 @@ def test_first_step_is_plain_sgd(problem, configure):
     recorded = records(problem, replace(config, epochs=None))
 
     from deepobs_runner.seeds import global_stream
-    from deepobs_runner.training.data_order import training_order
+    from deepobs_runner.training.data import training_order
 
     with global_stream(42, "init"):
         model = problem.model().double()
@@ -144,7 +144,7 @@ def test_2019_evaluates_the_start_of_the_training_order(problem, configure):
     recorded = records(problem, config)
 
     from deepobs_runner.seeds import global_stream
-    from deepobs_runner.training.data_order import training_order
+    from deepobs_runner.training.data import training_order
 
     with global_stream(42, "init"):
         model = problem.model().eval()

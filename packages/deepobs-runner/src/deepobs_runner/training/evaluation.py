@@ -17,7 +17,7 @@ from deepobs_runner.backend.distributed import SINGLE_PROCESS
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import set_mode
-from deepobs_runner.training.data_order import Order, training_order, whole_batches
+from deepobs_runner.training.data import Order, training_order, whole_batches
 
 RECALIBRATION_BATCHES = 50
 """Training batches that batch-norm statistics are estimated from when weights were exchanged."""

@@ -27,7 +27,7 @@ from deepobs_runner.seeds import global_stream
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.closure import Closure
-from deepobs_runner.training.data_order import (
+from deepobs_runner.training.data import (
     Order,
     check_batch_size,
     is_full_batch,

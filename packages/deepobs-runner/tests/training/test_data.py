@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.training.data_order import training_order
+from deepobs_runner.training.data import training_order
 
 
 def order(problem, epoch, recipe="standard", seed=42, batch_size=16):
