@@ -34,7 +34,8 @@ from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.progress import report_progress
 from deepobs_runner.training import stopwatch
-from deepobs_runner.training.loop import build_model, load_data
+from deepobs_runner.training.data import load_data
+from deepobs_runner.training.loop import build_model
 
 keep_memory()  # as `deepobs` does, here for the plain loops, too
 

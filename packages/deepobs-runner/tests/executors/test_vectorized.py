@@ -15,17 +15,22 @@ from deepobs_problems import load_problem
 from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all
 from deepobs_runner.backend import distributed
 from deepobs_runner.cli import main
+from deepobs_runner.executors.vectorized import batching
 from deepobs_runner.executors.vectorized import model as stacked_model
-from deepobs_runner.executors.vectorized import run as vectorized
 from deepobs_runner.executors.vectorized import training as stacked_training
-from deepobs_runner.executors.vectorized.batching import VectorizeWarning, sets_of
+from deepobs_runner.executors.vectorized.batching import (
+    VectorizeWarning,
+    grids_of,
+    sets_of,
+    split_grid,
+)
 from deepobs_runner.executors.vectorized.model import CannotStackError, StackedModel
 from deepobs_runner.executors.vectorized.optimizer import (
     ELEMENTWISE,
     StackedOptimizer,
     agrees_with_torch,
 )
-from deepobs_runner.executors.vectorized.run import cut, grids_of, run_vectorized
+from deepobs_runner.executors.vectorized.run import run_vectorized
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.runs.resolve import DoubleDecayWarning
 from deepobs_runner.schedules import Cosine
@@ -120,7 +125,7 @@ def test_nothing_is_left_on_the_cpu(name, optimizer, execution, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: tolist(fetched(tensor)))
     monkeypatch.setattr(torch, "equal", lambda one, two: one.device == two.device)
     monkeypatch.setattr(stacked_training, "_close", lambda one, two: (one - two).is_meta)
-    for module in (distributed, vectorized):
+    for module in (distributed, batching):
         monkeypatch.setattr(module, "choose_device", lambda *_: meta)
     data = "synthetic" if name == "fmnist_logreg" else "real"
     configs = configurations(name, optimizer, steps=3, data=data, clip_norm=1.0, precision="fp32")
@@ -365,11 +370,11 @@ def test_grids_hold_settings_with_the_same_seeds():
     assert shapes == [(1, 1), (2, 1), (2, 2)]
     for grid in grids:
         assert all(len({config.seed for config in row}) == 1 for row in grid)
-    parts = cut(grids[0], 2)
+    parts = split_grid(grids[0], 2)
     assert sorted(c.id for part in parts for row in part for c in row) == sorted(
         config.id for config in configs
     )
-    assert [len(part) * len(part[0]) for part in cut(grids[0], 1)] == [1] * 4
+    assert [len(part) * len(part[0]) for part in split_grid(grids[0], 1)] == [1] * 4
 
 
 def test_chosen_where_it_is_possible_and_pays(execution):

@@ -14,7 +14,8 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.plans.estimate import cut_dataset
 from deepobs_runner.plans.problem_table import catalog_rows, shipped_rows
 from deepobs_runner.runs.resolve import optimizer_of, resolve_config
-from deepobs_runner.training.loop import load_data, train
+from deepobs_runner.training.data import load_data
+from deepobs_runner.training.loop import train
 
 SECONDS = 10.0
 STEPS = 2

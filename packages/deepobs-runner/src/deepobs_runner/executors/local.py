@@ -24,7 +24,7 @@ from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.options import ExecutorOptions
 from deepobs_runner.executors.registry import Execute, ExecutorKind
-from deepobs_runner.executors.vectorized.batching import run_together
+from deepobs_runner.executors.vectorized.run import run_sets
 from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.outcome import Outcome, attempt
@@ -77,7 +77,7 @@ def run_all(
     with terminable():
         outcomes: dict[str, Outcome] = {}
         if vectorize != "off" and group.size == 1:
-            outcomes |= run_together(
+            outcomes |= run_sets(
                 list(distinct.values()),
                 execution,
                 vectorize=vectorize,

@@ -21,7 +21,8 @@ from deepobs_runner.executors.local import threads_per_worker
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.schedules import Constant
-from deepobs_runner.training.loop import load_data, train
+from deepobs_runner.training.data import load_data
+from deepobs_runner.training.loop import train
 
 SECONDS = 1.0
 """Timings of a kind of run are repeated for about so long; a single step may take longer."""

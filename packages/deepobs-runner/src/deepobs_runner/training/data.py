@@ -1,14 +1,19 @@
-"""Which rows an epoch trains on, in which order, with which augmentation draws."""
+"""What a run trains on: its data set, and the rows, order and augmentation of each epoch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from deepobs_data import Dataset, stateful_order
-from deepobs_runner.config import Recipe
+from deepobs_data import Batch, Dataset, stateful_order
+from deepobs_problems import Problem
+from deepobs_problems.evaluation import prepare
+from deepobs_runner.backend.backend import Backend
+from deepobs_runner.config import Execution, Recipe, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.seeds import generator
 
@@ -108,3 +113,75 @@ def check_batch_size(dataset: Dataset, batch_size: int) -> None:
 def whole_batches(size: int, batch_size: int) -> int:
     """Return how many of `size` examples fill whole batches."""
     return size // batch_size * batch_size
+
+
+def load_data(problem: Problem, config: RunConfig, execution: Execution) -> Dataset:
+    """Return the data set a configuration trains on.
+
+    Raises:
+        UsageError: stand-in data is wanted and the problem has none.
+    """
+    source = problem.data if config.data == "real" else problem.stand_in
+    if source is None:
+        raise UsageError(
+            f"{problem.name} has no stand-in data; give its Problem a stand_in, or use data=real."
+        )
+    try:
+        return source(execution.data_dir, valid_size=config.valid_size, recipe=config.recipe)
+    except ValueError as error:  # a valid_size that leaves nothing to train on
+        raise UsageError(f"{problem.name}: {error}") from error
+
+
+class TrainingData:
+    """The batches that a run trains on.
+
+    Args:
+        problem: says how its model takes them.
+        dataset: on the device of the model.
+        config: resolved.
+        backend: its processes share every batch.
+
+    Attributes:
+        batch_size: of all processes together.
+        steps_per_epoch: of a whole epoch.
+
+    Raises:
+        UsageError: a batch larger than the training split, or one that processes cannot divide.
+    """
+
+    def __init__(
+        self, problem: Problem, dataset: Dataset, config: RunConfig, backend: Backend
+    ) -> None:
+        self.batch_size = config.batch_size or problem.defaults.batch_size
+        backend.group.check(self.batch_size)
+        check_batch_size(dataset, self.batch_size)
+        self.steps_per_epoch = dataset.steps_per_epoch(self.batch_size)
+        self._problem, self._dataset = problem, dataset
+        self._config, self._backend = config, backend
+
+    def order(self, epoch: int, steps: int) -> Order:
+        """Return what an epoch trains on, up to the limit of steps.
+
+        Args:
+            epoch: counted from 1.
+            steps: taken before it.
+        """
+        config = self._config
+        order = training_order(
+            self._dataset, self.batch_size, seed=config.seed, epoch=epoch, recipe=config.recipe
+        )
+        return (
+            order if config.steps is None else order.first((config.steps - steps) * self.batch_size)
+        )
+
+    def batches(self, order: Order) -> Iterator[Batch]:
+        """Yield this process's share of the batches, as the model takes them."""
+        group, device, dtype = self._backend.group, self._backend.device, self._backend.dtype
+        mine = order.share(group.rank, group.size, self.batch_size)
+        batches = self._dataset.train.batches(
+            mine.rows, self.batch_size // group.size, draws=mine.draws, device=device
+        )
+        prepared = (prepare(self._problem, batch, dtype) for batch in batches)
+        if group.size == 1 and is_full_batch(self._dataset, self.batch_size):
+            return repeat(next(prepared), len(order.rows) // self.batch_size)
+        return prepared

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepobs_data import Batch, Dataset
+from deepobs_data import Dataset
 from deepobs_problems import Problem
-from deepobs_problems.evaluation import prepare
 from deepobs_runner.backend.backend import Backend, Context, make_backend
 from deepobs_runner.backend.devices import synchronize
 from deepobs_runner.backend.memory import forget_peak, peak_memory, tensor_bytes
@@ -27,12 +25,7 @@ from deepobs_runner.seeds import global_stream
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.closure import Closure
-from deepobs_runner.training.data import (
-    Order,
-    check_batch_size,
-    is_full_batch,
-    training_order,
-)
+from deepobs_runner.training.data import Order, TrainingData, load_data
 from deepobs_runner.training.divergence import follows_from_divergence
 from deepobs_runner.training.evaluation import Evaluator
 from deepobs_runner.training.learning_rate import LearningRate
@@ -97,23 +90,6 @@ def train(
         epoch += 1
 
 
-def load_data(problem: Problem, config: RunConfig, execution: Execution) -> Dataset:
-    """Return the data set a configuration trains on.
-
-    Raises:
-        UsageError: stand-in data is wanted and the problem has none.
-    """
-    source = problem.data if config.data == "real" else problem.stand_in
-    if source is None:
-        raise UsageError(
-            f"{problem.name} has no stand-in data; give its Problem a stand_in, or use data=real."
-        )
-    try:
-        return source(execution.data_dir, valid_size=config.valid_size, recipe=config.recipe)
-    except ValueError as error:  # a valid_size that leaves nothing to train on
-        raise UsageError(f"{problem.name}: {error}") from error
-
-
 def build_model(problem: Problem, config: RunConfig, device: torch.device) -> nn.Module:
     """Return the model, initialised from the run's `init` stream: the same on every device."""
     with global_stream(config.seed, "init"):
@@ -136,14 +112,11 @@ class _Run:
     ) -> None:
         if config.batch_size is None or config.l2 is None:
             raise UsageError("train() needs a resolved configuration, see resolve_config.")
-        backend.group.check(config.batch_size)
         forget_peak(backend.device)
-        self.problem, self.config, self.batch_size = problem, config, config.batch_size
-        self.backend, self.clock = backend, clock
-        self.dataset = dataset.to(backend.device)
-        check_batch_size(self.dataset, self.batch_size)
+        self.config, self.backend, self.clock = config, backend, clock
+        dataset = dataset.to(backend.device)
+        self.data = TrainingData(problem, dataset, config, backend)
         self.steps = 0
-        self.steps_per_epoch = self.dataset.steps_per_epoch(self.batch_size)
         self.model = build_model(problem, config, backend.device)
         backend.group.broadcast_model(self.model)
         if config.l2 and not list(problem.decayed(self.model)):
@@ -152,7 +125,7 @@ class _Run:
             )
         self.optimizer: Any = make_optimizer(self.model)
         self.keeps_graph = backend.create_graph or wants_graph(self.optimizer)
-        self.learning_rate = LearningRate(self.optimizer, config, self.steps_per_epoch)
+        self.learning_rate = LearningRate(self.optimizer, config, self.data.steps_per_epoch)
         self.closure = Closure(
             problem,
             self.model,
@@ -164,7 +137,7 @@ class _Run:
             lap=clock.lap,
         )
         self.objectives: list[Tensor] = []  # of the present epoch's steps
-        self.evaluator = Evaluator(problem, self.dataset, config, backend)
+        self.evaluator = Evaluator(problem, dataset, config, backend)
         self.telemetry = Telemetry(self.model)
         self.prepares = backend.prepares
 
@@ -193,7 +166,7 @@ class _Run:
         return Record(
             epoch=epoch,
             steps=self.steps,
-            steps_per_epoch=self.steps_per_epoch,
+            steps_per_epoch=self.data.steps_per_epoch,
             lr=self.learning_rate.present(),
             clocks=self.clock.take(),
             counters=counters,
@@ -205,8 +178,8 @@ class _Run:
 
     def _train(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Take the epoch's steps; return their objectives and the telemetry of the last."""
-        order = self._order(epoch)
-        last = self.steps + len(order.rows) // self.batch_size - 1
+        order = self.data.order(epoch, self.steps)
+        last = self.steps + len(order.rows) // self.data.batch_size - 1
         self.objectives = []
         self.model.train()
         set_mode(self.optimizer, training=True)
@@ -215,7 +188,7 @@ class _Run:
             self._prepare(order, epoch)
         lap = self.clock.lap
         with global_stream(self.config.seed, "noise", epoch, device=self.backend.device):
-            for batch in self._batches(order):
+            for batch in self.data.batches(order):
                 lap("data")
                 self.learning_rate.set(self.steps)
                 self.closure.begin(batch)
@@ -233,34 +206,11 @@ class _Run:
         # One transfer per epoch: a loss read every step would stall an accelerator every step.
         return torch.stack(self.objectives).cpu().numpy(), telemetry
 
-    def _order(self, epoch: int) -> Order:
-        """Return the examples of an epoch, up to the limit of steps."""
-        config = self.config
-        order = training_order(
-            self.dataset, self.batch_size, seed=config.seed, epoch=epoch, recipe=config.recipe
-        )
-        if config.steps is None:
-            return order
-        return order.first((config.steps - self.steps) * self.batch_size)
-
-    def _batches(self, order: Order) -> Iterator[Batch]:
-        """Yield this process's share of the batches of an epoch, as the model wants them."""
-        group = self.backend.group
-        mine = order.share(group.rank, group.size, self.batch_size)
-        batches = self.dataset.train.batches(
-            mine.rows, self.batch_size // group.size, draws=mine.draws, device=self.backend.device
-        )
-        dtype = self.backend.dtype
-        prepared = (prepare(self.problem, batch, dtype) for batch in batches)
-        if group.size == 1 and is_full_batch(self.dataset, self.batch_size):
-            return repeat(next(prepared), len(order.rows) // self.batch_size)
-        return prepared
-
     def _prepare(self, order: Order, epoch: int) -> None:
         """Compile or capture before the first epoch, so that its clocks are as those of others."""
         self.clock.mark("data")
         with global_stream(self.config.seed, "noise", epoch, device=self.backend.device):
-            self.closure.gradient.prepare(next(self._batches(order.first(self.batch_size))))
+            self.closure.gradient.prepare(next(self.data.batches(order)))
         synchronize(self.backend.device)
         self.clock.mark("compile")
         self.prepares = False
@@ -277,7 +227,7 @@ class _Run:
     def _counters(self) -> dict[str, int | None]:
         return {
             **self.closure.counts,
-            "examples": self.steps * self.batch_size,
+            "examples": self.steps * self.data.batch_size,
             "optimizer_state_bytes": tensor_bytes(self.optimizer.state_dict()),
             "peak_memory_bytes": peak_memory(self.backend.device),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +10,20 @@ from dataclasses import dataclass
 from torch import nn
 
 from deepobs_problems import load_problem
+from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.config import Execution, RunConfig, Vectorize
-from deepobs_runner.executors.vectorized.run import cut, grids_of, run_vectorized, why_not
-from deepobs_runner.results.labels import label_run
-from deepobs_runner.runs.outcome import Outcome
-from deepobs_runner.runs.progress import Reporter, evaluations_of, pass_on
+from deepobs_runner.executors.vectorized.optimizer import (
+    ELEMENTWISE,
+    NOT_STACKED,
+    other_options,
+)
+from deepobs_runner.executors.vectorized.training import Grid
+from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.seeds import global_stream
-from deepobs_runner.training.record import Record
 
 PAYS_UP_TO = 10_000
-"""Trained numbers of a network up to which `auto` trains runs together. Of the catalog, these are
-the synthetic problems and the logistic regressions; benchmarks/LOG.md holds the measurements."""
+"""Trainable parameters of a network up to which `auto` trains runs together. Of the catalog, these
+are the synthetic problems and the logistic regressions; benchmarks/LOG.md has the measurements."""
 
 LEAST_RUNS = 4
 """Runs in a set from which `auto` trains them together."""
@@ -28,12 +32,12 @@ MOST_RUNS = 400
 """Runs in a set: each holds an open lock file."""
 
 NUMBERS_AT_ONCE = 4_000
-"""Trained numbers of a set beyond `SMALL_SET` runs: the values of a step should stay in cache."""
+"""Trainable parameters of a set beyond `SMALL_SET` runs, so that a step's values stay in cache."""
 
 SMALL_SET = 32
 
 NUMBERS_AT_MOST = 50_000_000
-"""Trained numbers of a set, for the sake of memory."""
+"""Trainable parameters of a set, for the sake of memory."""
 
 
 class VectorizeWarning(UserWarning):
@@ -59,15 +63,6 @@ class _Size:
         return max(1, min(MOST_RUNS, in_cache, NUMBERS_AT_MOST // trained))
 
 
-def _size_of(config: RunConfig) -> _Size:
-    with global_stream(config.seed, "init"):
-        model = load_problem(config.problem).model()
-    return _Size(
-        trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        convolutional=any(isinstance(m, nn.modules.conv._ConvNd) for m in model.modules()),
-    )
-
-
 def sets_of(
     configs: Sequence[RunConfig], execution: Execution, vectorize: Vectorize
 ) -> list[list[RunConfig]]:
@@ -78,9 +73,9 @@ def sets_of(
         execution: where and how.
         vectorize: `auto`: what is known to be possible and to pay; `on`: what may be possible.
     """
-    reasons = {config.id: why_not(config, execution) for config in configs}
+    reasons = {config.id: obstacle(config, execution) for config in configs}
     if vectorize == "on":
-        _warn_of(sorted({reason for reason in reasons.values() if reason is not None}))
+        warn_of_separate_runs(sorted({reason for reason in reasons.values() if reason is not None}))
     sizes: dict[str, _Size | None] = {}
     sets = []
     for grid in grids_of([config for config in configs if reasons[config.id] is None]):
@@ -89,56 +84,92 @@ def sets_of(
             continue
         problem = grid[0][0].problem
         if problem not in sizes:
-            sizes[problem] = _size_or_none(grid[0][0])
+            sizes[problem] = _size_of(grid[0][0])
         size = sizes[problem]
         if size is None or (vectorize == "auto" and not size.pays):
             continue
-        parts = [[c for row in part for c in row] for part in cut(grid, size.most_runs)]
+        parts = [[c for row in part for c in row] for part in split_grid(grid, size.most_runs)]
         sets += [part for part in parts if len(part) >= least]
     return sets
 
 
-def _size_or_none(config: RunConfig) -> _Size | None:
+def _size_of(config: RunConfig) -> _Size | None:
+    """Return the size of a network; None if it cannot be built, which its own run will report."""
     try:
-        return _size_of(config)
-    except Exception:  # a user's network; its own run tells the whole story
+        with global_stream(config.seed, "init"):
+            model = load_problem(config.problem).model()
+    except Exception:  # whatever a user's network raises
         return None
+    return _Size(
+        trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        convolutional=any(isinstance(m, nn.modules.conv._ConvNd) for m in model.modules()),
+    )
 
 
-def run_together(
-    configs: Sequence[RunConfig],
-    execution: Execution,
-    *,
-    vectorize: Vectorize,
-    force: bool,
-    reporter: Reporter,
-) -> dict[str, Outcome]:
-    """Run those resolved configurations together with which that is to be done.
+def obstacle(config: RunConfig, execution: Execution) -> str | None:
+    """Return why a resolved configuration has to be run by itself, None if nothing is known.
 
-    Returns:
-        Their outcomes by id. What is missing has to be run by itself: it cannot be trained with
-        others, or another process is at it.
+    What only the network can tell is found when the runs begin.
     """
-    outcomes: dict[str, Outcome] = {}
+    if config.optimizer not in ELEMENTWISE:
+        return f"{config.optimizer} is none of {', '.join(ELEMENTWISE)}"
+    if (options := NOT_STACKED & set(config.hyperparams)) != set():
+        return f"{config.optimizer} has the option {', '.join(sorted(options))}"
+    if config.precision not in ("fp32", "tf32", "fp64"):
+        return f"precision is {config.precision}"
+    if execution.time_limit is not None or execution.checkpoint_epochs is not None:
+        return "a time limit and checkpoints by epoch belong to a single run"
+    if execution.compile:
+        return "compiled runs are trained one by one"
+    if execution.cuda_graphs:
+        return "runs in CUDA graphs are trained one by one"
+    if execution.track:
+        return "trackers follow one run at a time"
+    if execution.resume and checkpoint_path(execution.out, config.id).exists():
+        return "it goes on from its checkpoint"
+    if choose_device(execution.device).type == "mps":
+        return "MPS has no float64 for the means"
+    return None
 
-    def record(config: RunConfig, record: Record) -> None:
-        pass_on(reporter, config.id, record)
 
-    for members in sets_of(configs, execution, vectorize):
-        for config in members:
-            reporter.start(config.id, label_run(config), evaluations_of(config))
-        try:
-            found = run_vectorized(members, execution, on_record=record, force=force)
-            outcomes |= {o.config.id: o for o in found if o.status != "locked"}
-        except Exception as error:  # nothing was trained; each run says by itself what is wrong
-            if vectorize == "on":
-                _warn_of([str(error)])
-        finally:
-            for config in members:
-                reporter.finish(config.id)
-    return outcomes
+def grids_of(configs: Sequence[RunConfig]) -> list[Grid]:
+    """Return configurations as grids of seeds by settings that can be trained together.
+
+    Settings of one optimizer that are to be run with the same seeds share a grid; a grid of a
+    single run is returned as well.
+    """
+    together: dict[str, dict[str, dict[int, RunConfig]]] = {}
+    for config in configs:
+        common = json.dumps(
+            {k: v for k, v in config.to_json().items() if k not in ("seed", "hyperparams")},
+            sort_keys=True,
+        )
+        settings = together.setdefault(common, {})
+        setting = json.dumps(config.to_json()["hyperparams"], sort_keys=True)
+        settings.setdefault(setting, {})[config.seed] = config
+    grids: list[Grid] = []
+    for settings in together.values():
+        by_seeds: dict[tuple[int, ...], list[dict[int, RunConfig]]] = {}
+        for by_seed in settings.values():
+            by_seeds.setdefault(tuple(sorted(by_seed)), []).append(by_seed)
+        for seeds, columns in by_seeds.items():
+            columns.sort(key=lambda column: other_options(next(iter(column.values())).hyperparams))
+            grids.append([[column[seed] for column in columns] for seed in seeds])
+    return grids
 
 
-def _warn_of(reasons: Sequence[str]) -> None:
+def split_grid(grid: Grid, most: int) -> list[Grid]:
+    """Return a grid in parts of at most `most` runs, seeds apart first."""
+    rows = max(1, most // len(grid[0]))
+    columns = min(len(grid[0]), most)
+    return [
+        [row[c : c + columns] for row in grid[r : r + rows]]
+        for r in range(0, len(grid), rows)
+        for c in range(0, len(grid[0]), columns)
+    ]
+
+
+def warn_of_separate_runs(reasons: Sequence[str]) -> None:
+    """Warn of runs that were to be trained together."""
     for reason in reasons:
         warnings.warn(f"Trained one by one: {reason}", VectorizeWarning, stacklevel=4)

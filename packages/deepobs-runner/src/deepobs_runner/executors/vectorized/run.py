@@ -7,26 +7,25 @@ of all by their number.
 
 from __future__ import annotations
 
-import json
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
 
 from deepobs_problems import Problem, load_problem
-from deepobs_runner.backend.devices import choose_device
 from deepobs_runner.backend.environment import environment
-from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import RunLockedError
-from deepobs_runner.executors.vectorized.model import CannotStackError
-from deepobs_runner.executors.vectorized.optimizer import (
-    ELEMENTWISE,
-    NOT_STACKED,
-    agrees_with_torch,
-    other_options,
+from deepobs_runner.executors.vectorized.batching import (
+    grids_of,
+    obstacle,
+    sets_of,
+    warn_of_separate_runs,
 )
+from deepobs_runner.executors.vectorized.model import CannotStackError
+from deepobs_runner.executors.vectorized.optimizer import agrees_with_torch
 from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
@@ -34,6 +33,7 @@ from deepobs_runner.results.store import remove_leftovers
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.outcome import Outcome
+from deepobs_runner.runs.progress import Reporter, reported
 from deepobs_runner.runs.recorder import Recorder
 from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
 from deepobs_runner.runs.run import finished_result
@@ -43,69 +43,6 @@ SECONDS_BETWEEN_SAVES = 30.0
 """As `recorder.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""
 
 OnRecordOf = Callable[[RunConfig, Record], object]
-
-
-def why_not(config: RunConfig, execution: Execution) -> str | None:
-    """Return why a resolved configuration has to be run by itself, None if nothing is known.
-
-    What only the network can tell is found when the runs begin.
-    """
-    if config.optimizer not in ELEMENTWISE:
-        return f"{config.optimizer} is none of {', '.join(ELEMENTWISE)}"
-    if (options := NOT_STACKED & set(config.hyperparams)) != set():
-        return f"{config.optimizer} has the option {', '.join(sorted(options))}"
-    if config.precision not in ("fp32", "tf32", "fp64"):
-        return f"precision is {config.precision}"
-    if execution.time_limit is not None or execution.checkpoint_epochs is not None:
-        return "a time limit and checkpoints by epoch belong to a single run"
-    if execution.compile:
-        return "compiled runs are trained one by one"
-    if execution.cuda_graphs:
-        return "runs in CUDA graphs are trained one by one"
-    if execution.track:
-        return "trackers follow one run at a time"
-    if execution.resume and checkpoint_path(execution.out, config.id).exists():
-        return "it goes on from its checkpoint"
-    if choose_device(execution.device).type == "mps":
-        return "MPS has no float64 for the means"
-    return None
-
-
-def grids_of(configs: Sequence[RunConfig]) -> list[Grid]:
-    """Return configurations as grids of seeds by settings that can be trained together.
-
-    Settings of one optimizer that are to be run with the same seeds share a grid; a grid of a
-    single run is returned as well.
-    """
-    together: dict[str, dict[str, dict[int, RunConfig]]] = {}
-    for config in configs:
-        common = json.dumps(
-            {k: v for k, v in config.to_json().items() if k not in ("seed", "hyperparams")},
-            sort_keys=True,
-        )
-        settings = together.setdefault(common, {})
-        setting = json.dumps(config.to_json()["hyperparams"], sort_keys=True)
-        settings.setdefault(setting, {})[config.seed] = config
-    grids: list[Grid] = []
-    for settings in together.values():
-        by_seeds: dict[tuple[int, ...], list[dict[int, RunConfig]]] = {}
-        for by_seed in settings.values():
-            by_seeds.setdefault(tuple(sorted(by_seed)), []).append(by_seed)
-        for seeds, columns in by_seeds.items():
-            columns.sort(key=lambda column: other_options(next(iter(column.values())).hyperparams))
-            grids.append([[column[seed] for column in columns] for seed in seeds])
-    return grids
-
-
-def cut(grid: Grid, most: int) -> list[Grid]:
-    """Return a grid in parts of at most `most` runs, seeds apart first."""
-    rows = max(1, most // len(grid[0]))
-    columns = min(len(grid[0]), most)
-    return [
-        [row[c : c + columns] for row in grid[r : r + rows]]
-        for r in range(0, len(grid), rows)
-        for c in range(0, len(grid[0]), columns)
-    ]
 
 
 def run_vectorized(
@@ -122,7 +59,7 @@ def run_vectorized(
     grids (see `grids_of`) are trained one after another.
 
     Args:
-        configs: of one problem, see `why_not`.
+        configs: of one problem, see `obstacle`.
         execution: where and how.
         problem: in place of the one that the configurations name.
         on_record: called with the configuration and every record of its run.
@@ -134,7 +71,7 @@ def run_vectorized(
     """
     execution = execution or Execution()
     for config in configs:
-        if (reason := why_not(config, execution)) is not None:
+        if (reason := obstacle(config, execution)) is not None:
             raise CannotStackError(f"{config.id} cannot be trained with others: {reason}.")
     check_writable(execution.out)
     for warning in dict.fromkeys(filter(None, map(double_decay, configs))):
@@ -202,7 +139,7 @@ def _run_grid(
                     end(name, result)
             if runs.ended(epoch) or not recorders:
                 break
-            runs.leave_out(outcomes)
+            runs.drop(outcomes)
         for name, recorder in list(recorders.items()):
             end(name, recorder.complete())
     except KeyboardInterrupt:
@@ -233,3 +170,34 @@ def _start(grid: Grid, execution: Execution, problem: Problem | None) -> Stacked
         )
     make = [optimizer_of(config, problem) for config in grid[0]]
     return StackedRuns(problem, grid, make, execution=execution)
+
+
+def run_sets(
+    configs: Sequence[RunConfig],
+    execution: Execution,
+    *,
+    vectorize: Vectorize,
+    force: bool,
+    reporter: Reporter,
+) -> dict[str, Outcome]:
+    """Run those of the resolved configurations that are trained together.
+
+    Returns:
+        Their outcomes by id. The others are to be run one by one: they cannot be trained together,
+        or another process is running them.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for members in sets_of(configs, execution, vectorize):
+        with ExitStack() as stack:
+            tell = {c.id: stack.enter_context(reported(reporter, c)) for c in members}
+            try:
+                found = run_vectorized(members, execution, on_record=_to(tell), force=force)
+                outcomes |= {o.config.id: o for o in found if o.status != "locked"}
+            except Exception as error:  # nothing was trained; each run reports its own error
+                if vectorize == "on":
+                    warn_of_separate_runs([str(error)])
+    return outcomes
+
+
+def _to(tell: Mapping[str, Callable[[Record], object]]) -> OnRecordOf:
+    return lambda config, record: tell[config.id](record)

@@ -29,14 +29,14 @@ from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.data import (
     Order,
-    check_batch_size,
+    TrainingData,
     is_full_batch,
-    training_order,
+    load_data,
     whole_batches,
 )
 from deepobs_runner.training.evaluation import Evaluator
 from deepobs_runner.training.learning_rate import rate_factor
-from deepobs_runner.training.loop import build_model, load_data
+from deepobs_runner.training.loop import build_model
 from deepobs_runner.training.record import Record
 from deepobs_runner.training.stopwatch import start_stopwatch
 
@@ -76,7 +76,6 @@ class StackedRuns:
         self.grid = [list(row) for row in grid]
         self._ids = [[config.id for config in row] for row in grid]  # each id is a hash
         self.config = grid[0][0]  # for what all have in common
-        self.batch_size = self.config.batch_size or problem.defaults.batch_size
         self.problem, self._make_optimizer = problem, list(make_optimizer)
         self.backend = make_backend(execution, self.config.precision)
         self.device = self.backend.device
@@ -84,9 +83,10 @@ class StackedRuns:
         self._clock = start_stopwatch(self.device)
         self.dtype = self.backend.dtype
         self.dataset = (dataset or load_data(problem, self.config, execution)).to(self.device)
-        check_batch_size(self.dataset, self.batch_size)
+        self._data = [TrainingData(problem, self.dataset, row[0], self.backend) for row in grid]
+        self.batch_size = self._data[0].batch_size
         self.steps = 0
-        self.steps_per_epoch = self.dataset.steps_per_epoch(self.batch_size)
+        self.steps_per_epoch = self._data[0].steps_per_epoch
         self._over: set[str] = set()
         with self.backend.numerics():
             self._build()
@@ -127,8 +127,7 @@ class StackedRuns:
         Raises:
             CannotStackError: they differ, or the model does not run.
         """
-        orders = [order.first(self.batch_size) for order in self._orders(1)]
-        batch = next(self._batches(orders))
+        batch = next(self._batches([data.order(1, 0) for data in self._data]))
         try:
             objectives, gradients = self.model.gradients(batch)
         except RuntimeError as error:  # what torch says of random numbers and control flow
@@ -164,8 +163,8 @@ class StackedRuns:
         """Whether all runs are over after this epoch."""
         return epoch == self.config.epochs or self.steps == self.config.steps
 
-    def leave_out(self, over: Iterable[str]) -> None:
-        """Say which runs are over, by id; settings without another are computed no longer."""
+    def drop(self, over: Iterable[str]) -> None:
+        """Drop ended runs, by id; a setting without another run is computed no longer."""
         self._over |= set(over)
         columns = range(len(self.grid[0]))
         kept = [i for i in columns if any(row[i] not in self._over for row in self._ids)]
@@ -235,18 +234,6 @@ class StackedRuns:
         seeds, settings = len(self.grid), len(self.grid[0])
         return np.zeros((0, seeds, settings)), [[{}] * settings] * seeds
 
-    def _orders(self, epoch: int) -> list[Order]:
-        return [
-            training_order(
-                self.dataset,
-                self.batch_size,
-                seed=row[0].seed,
-                epoch=epoch,
-                recipe=self.config.recipe,
-            )
-            for row in self.grid
-        ]
-
     def _batches(self, orders: Sequence[Order]) -> Iterator[Batch]:
         """Yield the batches of an epoch for all seeds."""
         raw = seed_batches(self.dataset.train, orders, self.batch_size, self.device)
@@ -257,10 +244,7 @@ class StackedRuns:
 
     def _train(self, epoch: int) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
         """Take the epoch's steps; return objectives `(steps, S, L)` and telemetry."""
-        orders = self._orders(epoch)
-        if self.config.steps is not None:
-            left = (self.config.steps - self.steps) * self.batch_size
-            orders = [order.first(left) for order in orders]
+        orders = [data.order(epoch, self.steps) for data in self._data]
         last = self.steps + len(orders[0].rows) // self.batch_size - 1
         objectives: list[Tensor] = []
         before: list[Tensor] = []
