@@ -46,6 +46,14 @@ class Metric:
         return f"{self.split} {self.name}"
 
 
+class Numbers:
+    """Numbers that make one row of a table."""
+
+    def rows(self) -> list[Row]:
+        """Return one row of a table."""
+        return [{k: str(v) if isinstance(v, Metric) else v for k, v in vars(self).items()}]
+
+
 TEST_OBJECTIVE = Metric("test", "objective", higher_is_better=False)
 TEST_ACCURACY = Metric("test", "accuracy", higher_is_better=True)
 
@@ -128,7 +136,7 @@ def ranked(values: np.ndarray, metric: Metric) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class End:
+class End(Numbers):
     """How the runs of a setting ended.
 
     Attributes:
@@ -160,11 +168,6 @@ class End:
     low: float
     high: float
     level: float
-
-    def rows(self) -> list[Row]:
-        """Return one row of a table."""
-        row = {**vars(self), "metric": str(self.metric)}
-        return [row]
 
 
 def summarize_end(
@@ -253,7 +256,7 @@ def _random(seed: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divergence:
+class Divergence(Numbers):
     """The share of runs that diverged, and its interval.
 
     Attributes:
@@ -271,10 +274,6 @@ class Divergence:
     low: float
     high: float
     level: float
-
-    def rows(self) -> list[Row]:
-        """Return one row of a table."""
-        return [dict(vars(self))]
 
 
 def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Divergence:

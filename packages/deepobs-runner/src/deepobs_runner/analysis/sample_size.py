@@ -57,6 +57,12 @@ def _half_width(n: int, spread: float, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
 
 
+def check_factor(factor: float) -> None:
+    """Raise a UsageError unless a factor is above 1."""
+    if not factor > 1:
+        raise UsageError(f"factor is {factor!r}; it must be a number > 1, such as 1.2.")
+
+
 def seeds_for_ratio(low: float, high: float, seeds: int, factor: float) -> int | None:
     """Return how many seeds in all bring the interval of a ratio to a wanted width.
 
@@ -75,8 +81,7 @@ def seeds_for_ratio(low: float, high: float, seeds: int, factor: float) -> int |
     Raises:
         UsageError: factor is not above 1.
     """
-    if not factor > 1:
-        raise UsageError(f"factor is {factor!r}; it must be a number > 1, such as 1.2.")
+    check_factor(factor)
     if not (math.isfinite(low) and math.isfinite(high) and 0 < low <= high):
         return None
     ratio = math.log(high / low) / 2 / math.log(factor)

@@ -12,6 +12,7 @@ import numpy as np
 from deepobs_runner.analysis.bootstrap import quantiles
 from deepobs_runner.analysis.metrics import (
     Metric,
+    Numbers,
     Row,
     is_counted,
     is_diverged,
@@ -60,7 +61,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class Window(Numbers):
     """The learning rates around the best that are nearly as good.
 
     Attributes:
@@ -76,10 +77,6 @@ class Window:
     high: float
     decades: float
     decades_at_most: float
-
-    def rows(self) -> list[Row]:
-        """Return one row of a table."""
-        return [dict(vars(self))]
 
 
 def rate_of(run: RunResult) -> float | None:

@@ -17,7 +17,7 @@ from deepobs_runner.analysis.bootstrap import (
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.tuned import find, optimizers_of
 from deepobs_runner.comparison.targets import Target
-from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
+from deepobs_runner.comparison.time_to_target import Times, Unit, comparable_times
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import join
@@ -227,15 +227,13 @@ def _times(
     if target is None:
         return "it has no target"
     found = []
-    for label in labels:
-        setting = find(listed, label)
-        if setting is None:
+    sides = [find(listed, label) for label in labels]
+    for label, times in zip(labels, comparable_times(sides, target, unit), strict=True):
+        if times is None:
             return f"there are no runs of {label}"
-        found.append(times_to_target(setting.runs, target, unit))
-        if not len(found[-1].times):
+        if not len(times.times):
             return f"the runs of {label} do not say {target.metric} and {unit}"
-    if len({times.counted for times in found}) > 1:
-        return _times(listed, target, labels, "steps")
+        found.append(times)
     medians = [times.median for times in found]
     if 0 in medians:
         return "the target is reached before training"

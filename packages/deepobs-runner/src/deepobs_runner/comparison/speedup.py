@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -16,16 +16,26 @@ from deepobs_runner.analysis.bootstrap import (
     interval,
 )
 from deepobs_runner.analysis.metrics import Row
-from deepobs_runner.analysis.sample_size import seeds_for_ratio
+from deepobs_runner.analysis.sample_size import check_factor, seeds_for_ratio
 from deepobs_runner.analysis.tuned import find
 from deepobs_runner.comparison.targets import Target
-from deepobs_runner.comparison.time_to_target import Times, Unit, times_to_target
+from deepobs_runner.comparison.time_to_target import Times, Unit, comparable_times
 from deepobs_runner.results.settings import Setting
 
 Excluded = Literal[
     "", "no target", "no runs", "not recorded", "too short", "not reached", "untrained", "few seeds"
 ]
 """Why a problem is left out of the mean; `untrained`: the target is reached before training."""
+
+
+class Options(TypedDict, total=False):
+    """How two optimizers are compared, see `speedup`."""
+
+    unit: Unit
+    level: float
+    resamples: int
+    seed: int
+    wanted: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,39 +179,35 @@ def speedup(
         level: of the intervals.
         resamples: bootstrap samples.
         seed: of the bootstrap.
-        wanted: an interval should reach from the ratio over this to the ratio times it.
+        wanted: an undecided problem needs more seeds until its interval reaches from the ratio over
+            this to the ratio times it.
 
     Raises:
         UsageError: a level outside (0, 1), no resamples, wanted not above 1, no such unit.
     """
     check_level(level)
     check_resamples(resamples)
+    check_factor(wanted)
     lines, drawn = [], []
     for problem, listed in problems.items():
         sides = [find(listed, label) for label in (optimizer, reference)]
         if sides == [None, None]:
             continue
         target = targets.get(problem)
-        times: list[Times | None] = [None, None]
-        if target is not None:
-            times = [None if s is None else times_to_target(s.runs, target, unit) for s in sides]
-        if times[0] and times[1] and times[0].counted != times[1].counted and target is not None:
-            # Gradients are recorded on one side only: count steps on both.
-            times = [times_to_target(s.runs, target, "steps") for s in sides if s is not None]
-        first, second = times
+        first, second = [None] * 2 if target is None else comparable_times(sides, target, unit)
         ratio, excluded = _ratio(target, first, second)
         low = high = math.nan
         more: int | None = None
-        if math.isfinite(ratio) and not excluded and first is not None and second is not None:
-            logs = _log_ratios(problem, (optimizer, reference), (first, second), resamples, seed)
-            low, high = (math.exp(end) if end < 700 else math.inf for end in interval(logs, level))
+        if not math.isnan(ratio) and first is not None and second is not None:
             seeds = min(len(first.times), len(second.times))
-            needed = seeds_for_ratio(low, high, seeds, wanted)
-            more = None if needed is None else needed - seeds
-            more = 0 if low > 1 or high < 1 else more
-            drawn.append(logs)
-        elif math.isfinite(ratio) and first is not None and second is not None:
-            more = LEAST_SEEDS - min(len(first.times), len(second.times))
+            more = LEAST_SEEDS - seeds
+            if not excluded:
+                words = ((problem, optimizer), (problem, reference))
+                drawn.append(_log_ratios(first, second, words, resamples, seed))
+                low, high = map(_exp, interval(drawn[-1], level))
+                needed = seeds_for_ratio(low, high, seeds, wanted)
+                decided = low > 1 or high < 1
+                more = 0 if decided else None if needed is None else needed - seeds
         lines.append(
             ProblemSpeedup(
                 problem=problem,
@@ -262,20 +268,14 @@ def _too_short(first: Times | None, second: Times | None, optimizer: str, refere
 
 
 def _log_ratios(
-    problem: str,
-    labels: tuple[str, str],
-    times: tuple[Times, Times],
-    resamples: int,
-    seed: int,
+    first: Times, second: Times, words: Sequence[tuple[str, ...]], resamples: int, seed: int
 ) -> np.ndarray:
     """Return the logarithm of the ratio in each bootstrap sample; NaN where it is undefined."""
     medians = [
-        side.replicates(resamples, seed, problem, label)
-        for side, label in zip(times, labels, strict=True)
+        t.replicates(resamples, seed, *w) for t, w in zip((first, second), words, strict=True)
     ]
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(medians[1]) - np.log(medians[0])
-    return np.asarray(logs)
+        return np.asarray(np.log(medians[1]) - np.log(medians[0]))
 
 
 def _geometric_mean(
@@ -286,4 +286,8 @@ def _geometric_mean(
     ratio = math.exp(np.mean([math.log(line.ratio) for line in lines if not line.excluded]))
     with np.errstate(invalid="ignore"):
         low, high = interval(np.mean(drawn, axis=0), level)
-    return ratio, math.exp(low), math.exp(high) if high < 700 else math.inf
+    return ratio, _exp(low), _exp(high)
+
+
+def _exp(log: float) -> float:
+    return math.exp(log) if log < 700 else math.inf

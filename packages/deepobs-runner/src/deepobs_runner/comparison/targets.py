@@ -10,7 +10,13 @@ from types import MappingProxyType
 import numpy as np
 
 from deepobs_runner.analysis.first_epochs import first_epochs
-from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, Metric, Row, metric_of
+from deepobs_runner.analysis.metrics import (
+    TEST_ACCURACY,
+    TEST_OBJECTIVE,
+    Metric,
+    Numbers,
+    metric_of,
+)
 from deepobs_runner.analysis.tuned import median_final, tuned_settings
 from deepobs_runner.config import without_folder
 from deepobs_runner.results.official import official_results
@@ -40,7 +46,7 @@ TOO_EASY = frozenset({"mnist_vae", "fmnist_vae"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(Numbers):
     """A value to reach.
 
     Attributes:
@@ -63,10 +69,6 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.6g}"
-
-    def rows(self) -> list[Row]:
-        """Return one row of a table."""
-        return [{**vars(self), "metric": str(self.metric)}]
 
 
 def convergence_target(problem: str) -> Target | None:

@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
-from deepobs_runner.analysis.metrics import Row, counted, is_diverged
+from deepobs_runner.analysis.metrics import Numbers, Row, counted, is_diverged
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.settings import Setting
 
 Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
 """In what the time to a target is measured; seconds are those of training."""
@@ -198,8 +199,21 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     )
 
 
+def comparable_times(
+    settings: Sequence[Setting | None], target: Target, unit: Unit
+) -> list[Times | None]:
+    """Return the times of several settings, all counted in the same; None for no setting.
+
+    That is steps where some record gradient evaluations and some do not.
+    """
+    found = [None if s is None else times_to_target(s.runs, target, unit) for s in settings]
+    if len({times.counted for times in found if times is not None and len(times.times)}) > 1:
+        return comparable_times(settings, target, "steps")
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
-class Speed:
+class Speed(Numbers):
     """The speed of DeepOBS 1.1: mean epochs to the target over the runs of a setting.
 
     Attributes:
@@ -211,10 +225,6 @@ class Speed:
     mean: float
     unreached: int
     runs: int
-
-    def rows(self) -> list[Row]:
-        """Return one row of a table."""
-        return [dict(vars(self))]
 
 
 def published_speed(runs: Sequence[RunResult], target: Target) -> Speed:

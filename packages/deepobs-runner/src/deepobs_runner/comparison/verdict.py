@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 from deepobs_runner.analysis.tuned import optimizers_of, tuned_settings
 from deepobs_runner.comparison.fairness import (
@@ -15,9 +16,8 @@ from deepobs_runner.comparison.fairness import (
     foreign_targets,
 )
 from deepobs_runner.comparison.paired import Paired, compare_paired
-from deepobs_runner.comparison.speedup import Speedup, speedup
+from deepobs_runner.comparison.speedup import Options, Speedup, speedup
 from deepobs_runner.comparison.targets import Target, target_among
-from deepobs_runner.comparison.time_to_target import Unit
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 
@@ -44,15 +44,7 @@ class Verdict:
 
 
 def judge(
-    results: Iterable[RunResult],
-    optimizer: str,
-    reference: str,
-    *,
-    unit: Unit = "epochs",
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-    wanted: float = 1.2,
+    results: Iterable[RunResult], optimizer: str, reference: str, **options: Unpack[Options]
 ) -> Verdict:
     """Return the verdict on two optimizers at their tuned settings.
 
@@ -60,29 +52,14 @@ def judge(
         results: of any problems and optimizers, official ones among them or not.
         optimizer: its label, see `Setting.optimizer`.
         reference: label of what it is compared with.
-        unit: in which time is counted.
-        level: of all intervals.
-        resamples: bootstrap samples.
-        seed: of the bootstrap.
-        wanted: an undecided problem needs more seeds until the interval of its speed-up reaches
-            from the ratio over this to the ratio times it.
+        options: unit, level, resamples, seed and wanted, see `speedup`.
 
     Raises:
-        UsageError: a level outside (0, 1), no resamples, wanted not above 1, no such unit.
+        UsageError: as `speedup`.
     """
     problems = tuned_settings(results)
     targets = {problem: target_among(problem, tuned) for problem, tuned in problems.items()}
-    return judge_settings(
-        problems,
-        targets,
-        optimizer,
-        reference,
-        unit=unit,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-        wanted=wanted,
-    )
+    return judge_settings(problems, targets, optimizer, reference, **options)
 
 
 def judge_settings(
@@ -90,44 +67,14 @@ def judge_settings(
     targets: Mapping[str, Target | None],
     optimizer: str,
     reference: str,
-    *,
-    unit: Unit = "epochs",
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-    wanted: float = 1.2,
+    **options: Unpack[Options],
 ) -> Verdict:
-    """Return the verdict of `judge` where settings and targets are known.
-
-    Args:
-        problems: as `tuned_settings` returns them.
-        targets: by problem.
-        optimizer: as for `judge`, and so are the others.
-        reference: label of what it is compared with.
-        unit: in which time is counted.
-        level: of all intervals.
-        resamples: bootstrap samples.
-        seed: of the bootstrap.
-        wanted: ratio that the intervals of undecided problems should reach.
-
-    Raises:
-        UsageError: as `judge`.
-    """
-    speed = speedup(
-        problems,
-        targets,
-        optimizer,
-        reference,
-        unit=unit,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-        wanted=wanted,
-    )
+    """Return the verdict of `judge` where tuned settings and targets are known, by problem."""
+    speed = speedup(problems, targets, optimizer, reference, **options)
     pair = [optimizer, reference]
     return Verdict(
         speed=speed,
-        paired=tuple(compare_paired(problems, optimizer, reference, level=level)),
+        paired=tuple(compare_paired(problems, optimizer, reference, level=speed.level)),
         differences=tuple(differences(problems, pair)),
         foreign=tuple(foreign_targets(problems, targets, pair)),
         agreement=agreement(problems, pair),

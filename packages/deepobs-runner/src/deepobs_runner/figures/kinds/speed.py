@@ -11,7 +11,7 @@ import numpy as np
 
 from deepobs_runner.analysis import End, summarize_end
 from deepobs_runner.analysis.bootstrap import percent
-from deepobs_runner.comparison import Target, Times, Unit, times_to_target
+from deepobs_runner.comparison import Target, Times, Unit, comparable_times
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import one_panel, set_limits
 from deepobs_runner.figures.gallery import Drawing, Material
@@ -127,16 +127,13 @@ def spots_of(
     listed: Sequence[Setting], target: Target, unit: Unit, level: float = 0.95
 ) -> tuple[list[Spot], Unit]:
     """Return where each optimizer stands, and what was counted for all of them."""
-    times = {s.optimizer: times_to_target(s.runs, target, unit) for s in listed}
-    if len({t.counted for t in times.values() if len(t.times)}) > 1:  # some count gradients
-        return spots_of(listed, target, "steps", level)
-    counted = next((t.counted for t in times.values() if len(t.times)), unit)
+    found = comparable_times(listed, target, unit)
     spots = []
-    for setting in listed:
+    for setting, times in zip(listed, found, strict=True):
         end = summarize_end(setting.runs, target.metric, level=level)
-        if end is not None:
-            spots.append(_spot(setting.optimizer, times[setting.optimizer], end, level))
-    return spots, counted
+        if end is not None and times is not None:
+            spots.append(_spot(setting.optimizer, times, end, level))
+    return spots, next((times.counted for times in found if times and len(times.times)), unit)
 
 
 def _name(spot: Spot, view: tuple[float, float]) -> str:
