@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from deepobs_runner.results.labels import distinct_names, show_schedule
+from deepobs_runner.results.labels import show_schedule
+from deepobs_runner.results.names import distinct_names
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of, without_copies
 from deepobs_runner.schedules import Constant
 

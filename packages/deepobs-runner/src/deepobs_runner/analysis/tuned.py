@@ -15,7 +15,7 @@ from deepobs_runner.analysis.metrics import (
     metric_of,
     ranked,
 )
-from deepobs_runner.results.labels import kind_of
+from deepobs_runner.results.names import kind_of
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, settings_of
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from deepobs_runner.config import Identity, RunConfig
-from deepobs_runner.results.result import YOURS, RunResult, provenance_of
+from deepobs_runner.results.names import digits_to_tell, distinct_names
+from deepobs_runner.results.result import RunResult, provenance_of
 from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
 
 SETTINGS = (
@@ -39,9 +40,6 @@ RATES = ("lr", "learning_rate")
 
 MOST_DIGITS = 7
 """Of a number that somebody wrote, rather than computed."""
-
-LEAST_DIGITS = 4
-"""Of the hash that tells settings apart when nothing else does."""
 
 
 def label_setting(
@@ -132,7 +130,7 @@ def label_results(firsts: Sequence[RunResult]) -> list[str]:
                 labels[i] = label(firsts[i], names[firsts[i].config.optimizer_id])
     for twins in _twins(firsts, labels):
         hashes = [firsts[i].config.id.rpartition("-")[2] for i in twins]
-        digits = _digits_to_tell(hashes)
+        digits = digits_to_tell(hashes)
         for i, text in zip(twins, hashes, strict=True):
             labels[i] += f" #{text[:digits]}"
     return labels
@@ -167,15 +165,6 @@ def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]
         key = result.config.problem_id, *origin, label
         found.setdefault(key, []).append(i)
     return [places for places in found.values() if len(places) > 1]
-
-
-def _digits_to_tell(hashes: Sequence[str]) -> int:
-    """Return how many first digits tell hashes apart."""
-    longest = max(map(len, hashes))
-    enough = (
-        n for n in range(LEAST_DIGITS, longest) if len({h[:n] for h in hashes}) == len(hashes)
-    )
-    return next(enough, longest)
 
 
 def show(value: Any) -> str:
@@ -258,79 +247,3 @@ def _default_settings(problem: str) -> Mapping[str, Any]:
         known |= {"epochs": found.defaults.epochs, "batch_size": found.defaults.batch_size}
         known["l2"] = found.l2
     return MappingProxyType(known)
-
-
-def distinct_names(identities: Iterable[Identity]) -> dict[Identity, str]:
-    """Return a name for each problem, or for each optimizer.
-
-    Files of one name and of different content are named with their folders, or if that is not
-    enough with the first digits of the hash of the content.
-    """
-    known = list(dict.fromkeys(identities))
-    names = {}
-    for identity in known:
-        twins = [other for other in known if other.name == identity.name]
-        names[identity] = identity.name
-        if len({twin.given for twin in twins}) == len(twins) > 1:
-            names[identity] = identity.given
-        elif len(twins) > 1:
-            digits = _digits_to_tell([twin.content for twin in twins])
-            names[identity] += f" #{identity.content[:digits]}"
-    return names
-
-
-class Kind(NamedTuple):
-    """What is compared as one optimizer."""
-
-    optimizer: Identity
-    provenance: str
-    recipe: str
-    data: str
-    precision: str
-
-
-def kind_of(result: RunResult) -> Kind:
-    """Return what a run is compared as."""
-    config = result.config
-    return Kind(
-        optimizer=config.optimizer_id,
-        provenance=provenance_of(result),
-        recipe=f"recipe {config.recipe}",
-        data=f"{config.data} data",
-        precision=config.precision,
-    )
-
-
-def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:
-    """Return a label for each kind: the optimizer, and in brackets what tells two apart.
-
-    If words are added to any, every baseline names its set: a bare name beside "SGD (yours)"
-    and "SGD (official)" would not.
-    """
-    kinds = list(dict.fromkeys(kinds))
-    words = {kind: _words(kind, kinds) for kind in kinds}
-    if any(words.values()):
-        for kind, added in words.items():
-            if kind.provenance not in (YOURS, *added):
-                added.insert(0, kind.provenance)
-    return {kind: _label(kind, words[kind], kinds) for kind in kinds}
-
-
-def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
-    """Return each word that tells a kind from those of the same optimizer."""
-    twins = [other for other in kinds if other.optimizer == kind.optimizer]
-    added = []
-    for index, word in enumerate(kind[1:], start=1):
-        if len({other[index] for other in twins}) > 1:
-            added.append(word)
-            twins = [other for other in twins if other[index] == word]
-    return added
-
-
-def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
-    """Return the optimizer, and the added words in brackets."""
-    name = kind.optimizer.name.rpartition(":")[2]
-    namesakes = {o.optimizer for o in kinds if o.optimizer.name.rpartition(":")[2] == name}
-    if len(namesakes) > 1:  # two files of the user, say
-        name = distinct_names(namesakes)[kind.optimizer]
-    return f"{name} ({', '.join(added)})" if added else name

@@ -7,13 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepobs_runner.config import Identity, RunConfig
-from deepobs_runner.results.labels import (
-    Kind,
-    distinct_names,
-    kind_of,
-    label_optimizers,
-    label_results,
-)
+from deepobs_runner.results.labels import label_results
+from deepobs_runner.results.names import Kind, distinct_names, kind_of, label_optimizers
 from deepobs_runner.results.result import (
     OFFICIAL,
     ORIGINAL,

@@ -1,0 +1,97 @@
+"""Names of problems and optimizers: what is one, and what tells two of one name apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from deepobs_runner.config import Identity
+from deepobs_runner.results.result import YOURS, RunResult, provenance_of
+
+LEAST_DIGITS = 4
+"""Of the hash that tells two of one name apart when nothing else does."""
+
+
+def digits_to_tell(hashes: Sequence[str]) -> int:
+    """Return how many first digits tell hashes apart."""
+    longest = max(map(len, hashes))
+    enough = (
+        n for n in range(LEAST_DIGITS, longest) if len({h[:n] for h in hashes}) == len(hashes)
+    )
+    return next(enough, longest)
+
+
+def distinct_names(identities: Iterable[Identity]) -> dict[Identity, str]:
+    """Return a name for each problem, or for each optimizer.
+
+    Files of one name and of different content are named with their folders, or if that is not
+    enough with the first digits of the hash of the content.
+    """
+    known = list(dict.fromkeys(identities))
+    names = {}
+    for identity in known:
+        twins = [other for other in known if other.name == identity.name]
+        names[identity] = identity.name
+        if len({twin.given for twin in twins}) == len(twins) > 1:
+            names[identity] = identity.given
+        elif len(twins) > 1:
+            digits = digits_to_tell([twin.content for twin in twins])
+            names[identity] += f" #{identity.content[:digits]}"
+    return names
+
+
+class Kind(NamedTuple):
+    """What is compared as one optimizer."""
+
+    optimizer: Identity
+    provenance: str
+    recipe: str
+    data: str
+    precision: str
+
+
+def kind_of(result: RunResult) -> Kind:
+    """Return what a run is compared as."""
+    config = result.config
+    return Kind(
+        optimizer=config.optimizer_id,
+        provenance=provenance_of(result),
+        recipe=f"recipe {config.recipe}",
+        data=f"{config.data} data",
+        precision=config.precision,
+    )
+
+
+def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:
+    """Return a label for each kind: the optimizer, and in brackets what tells two apart.
+
+    If words are added to any, every baseline names its set: a bare name beside "SGD (yours)"
+    and "SGD (official)" would not.
+    """
+    kinds = list(dict.fromkeys(kinds))
+    words = {kind: _words(kind, kinds) for kind in kinds}
+    if any(words.values()):
+        for kind, added in words.items():
+            if kind.provenance not in (YOURS, *added):
+                added.insert(0, kind.provenance)
+    return {kind: _label(kind, words[kind], kinds) for kind in kinds}
+
+
+def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
+    """Return each word that tells a kind from those of the same optimizer."""
+    twins = [other for other in kinds if other.optimizer == kind.optimizer]
+    added = []
+    for index, word in enumerate(kind[1:], start=1):
+        if len({other[index] for other in twins}) > 1:
+            added.append(word)
+            twins = [other for other in twins if other[index] == word]
+    return added
+
+
+def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
+    """Return the optimizer, and the added words in brackets."""
+    name = kind.optimizer.name.rpartition(":")[2]
+    namesakes = {o.optimizer for o in kinds if o.optimizer.name.rpartition(":")[2] == name}
+    if len(namesakes) > 1:  # two files of the user, say
+        name = distinct_names(namesakes)[kind.optimizer]
+    return f"{name} ({', '.join(added)})" if added else name
