@@ -91,7 +91,7 @@ def parts_of(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def part_of(module: str) -> str:
-    """Return the part that a module belongs to: `report` of `deepobs_runner.report.html`."""
+    """Return the part that a module belongs to: `report` of `deepobs_runner.report.page.html`."""
     return module.split(".")[1] if "." in module else module
 
 

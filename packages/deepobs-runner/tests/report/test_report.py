@@ -20,8 +20,8 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.figures import drawings
-from deepobs_runner.report.html import html_report, unbroken
 from deepobs_runner.report.latex import escape, latex_curves, latex_table
+from deepobs_runner.report.page.html import html_report, unbroken
 from deepobs_runner.report.sections import assemble
 from deepobs_runner.report.sentences import caveats, overall_sentence
 from deepobs_runner.report.table import NOTHING

@@ -14,8 +14,8 @@ from deepobs_runner.figures.saving import save_all
 from deepobs_runner.report import FORMATS
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.figures import shown_settings
-from deepobs_runner.report.html import html_report
 from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
+from deepobs_runner.report.page.html import html_report
 from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.text import csv_table, write_evaluations

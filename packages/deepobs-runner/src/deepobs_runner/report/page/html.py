@@ -11,9 +11,9 @@ from typing import Any
 
 from deepobs_runner.comparison import Verdict
 from deepobs_runner.figures import Drawing
-from deepobs_runner.report.forest import interval_picture, reach_of, scale_picture
 from deepobs_runner.report.latex import latex_methods
-from deepobs_runner.report.markup import Content, Markup, element, render
+from deepobs_runner.report.page.forest import interval_picture, reach_of, scale_picture
+from deepobs_runner.report.page.markup import Content, Markup, element, render
 from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report, Section
 from deepobs_runner.report.sentences import caveats, overall_sentence, verdict_lines
@@ -34,7 +34,7 @@ def html_report(report: Report, pictures: Mapping[str, str]) -> str:
         report: what it shows.
         pictures: an `<svg>` element for each drawing, by its name.
     """
-    folder = files("deepobs_runner.report") / "page"
+    folder = files("deepobs_runner.report.page")
     page = Template((folder / "page.html").read_text("utf-8"))
     return page.substitute(
         title=render(f"{report.title} - DeepOBS report"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from deepobs_runner.report.markup import Markup, element
+from deepobs_runner.report.page.markup import Markup, element
 
 WIDTH, HEIGHT = 240, 22
 MARGIN = 8
