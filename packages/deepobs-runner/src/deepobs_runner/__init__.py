@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from deepobs_runner.config import Execution, RunConfig
     from deepobs_runner.errors import UsageError
     from deepobs_runner.executors.local import run_all
-    from deepobs_runner.executors.options import ExecutorOptions
-    from deepobs_runner.executors.registry import executor_of
+    from deepobs_runner.executors.registry import ExecutorOptions, executor_of
     from deepobs_runner.plans.plan import load_plan
     from deepobs_runner.results.official import official_results
     from deepobs_runner.results.result import RunResult
@@ -55,7 +54,7 @@ if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `
         "Constant": "schedules",
         "Cosine": "schedules",
         "Execution": "config",
-        "ExecutorOptions": "executors.options",
+        "ExecutorOptions": "executors.registry",
         "Exponential": "schedules",
         "Record": "training.record",
         "RunConfig": "config",

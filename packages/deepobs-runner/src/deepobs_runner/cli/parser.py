@@ -7,8 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from deepobs_runner.config import CHOICES, VECTORIZE
-from deepobs_runner.executors.options import RETRIES
-from deepobs_runner.executors.registry import EXECUTORS
+from deepobs_runner.executors.registry import EXECUTORS, RETRIES
 from deepobs_runner.trackers import TRACKERS
 
 TIME_UNITS = ("epochs", "steps", "gradient_evaluations", "seconds")

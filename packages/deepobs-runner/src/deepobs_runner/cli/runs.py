@@ -18,8 +18,7 @@ from deepobs_runner.cli.console import make_console, print_line, print_summary, 
 from deepobs_runner.cli.parser import SETTINGS
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.options import ExecutorOptions
-from deepobs_runner.executors.registry import executor_of
+from deepobs_runner.executors.registry import ExecutorOptions, executor_of
 from deepobs_runner.executors.slurm import parse_slurm
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans.calibration import kept_timings, load_calibrations

@@ -22,8 +22,7 @@ from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.environment import usable_cores
 from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.options import ExecutorOptions
-from deepobs_runner.executors.registry import Execute, ExecutorKind
+from deepobs_runner.executors.registry import Execute, ExecutorKind, ExecutorOptions
 from deepobs_runner.executors.vectorized.run import run_sets
 from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.results.labels import label_run

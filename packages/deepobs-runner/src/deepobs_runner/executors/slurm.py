@@ -22,8 +22,7 @@ from deepobs_runner.backend.distributed import ProcessGroup
 from deepobs_runner.backend.environment import environment_variables
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.executors.options import ExecutorOptions
-from deepobs_runner.executors.registry import Execute, ExecutorKind
+from deepobs_runner.executors.registry import Execute, ExecutorKind, ExecutorOptions
 from deepobs_runner.executors.remote import (
     ProgressWatcher,
     Task,

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepobs_runner.figures.gallery import Drawing, Material, drawings
+    from deepobs_runner.figures.gallery import drawings
     from deepobs_runner.figures.kinds import FIGURES
     from deepobs_runner.figures.kinds.comparison import plot_comparison
     from deepobs_runner.figures.kinds.curves import plot_curves
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepobs_runner.figures.kinds.speed import plot_speed
     from deepobs_runner.figures.kinds.trajectory import plot_trajectory
     from deepobs_runner.figures.kinds.tuning import plot_tuning
+    from deepobs_runner.figures.material import Drawing, Material
     from deepobs_runner.figures.saving import FORMATS, save, save_pages, to_svg
     from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, palette_of
 
@@ -47,7 +48,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `Any`
     _MODULES = {
         "FIGURES": "kinds",
-        **dict.fromkeys(("Drawing", "Material", "drawings"), "gallery"),
+        "drawings": "gallery",
+        **dict.fromkeys(("Drawing", "Material"), "material"),
         **dict.fromkeys(("FORMATS", "save", "save_pages", "to_svg"), "saving"),
         **dict.fromkeys(("COLUMN", "PAGE", "Look", "Palette", "palette_of"), "style"),
     }

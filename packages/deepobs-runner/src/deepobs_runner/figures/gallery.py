@@ -2,126 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
-from deepobs_runner.analysis import Metric, tuned_settings
+from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.comparison import Target, Unit, target_among
-from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.kinds import FIGURES
-from deepobs_runner.figures.lines import metric_at
-from deepobs_runner.figures.style import Look, Palette, looks_of_settings, palette_of
+from deepobs_runner.figures.material import Drawing, Material
+from deepobs_runner.figures.style import looks_of_settings, palette_of
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import file_names
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-P = ParamSpec("P")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A figure with what a reader needs beside it, or why it could not be drawn.
-
-    Attributes:
-        kind: which figure it is, one of `FIGURES`.
-        name: of its file, without suffix; the same for no two of a report.
-        title: in a few words.
-        caption: what is drawn and what lines and bands mean; without a figure, why there is none.
-        problem: what it is about; None for one over several problems.
-        figure: None if it could not be drawn.
-    """
-
-    kind: str
-    name: str
-    title: str
-    caption: str
-    problem: str | None
-    figure: Figure | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Material:
-    """What the figures of a report are drawn of.
-
-    Attributes:
-        settings: by problem.
-        tuned: by problem, see `analysis.tuned_settings`.
-        results: by problem: all runs, also those of settings that are not shown.
-        targets: by problem.
-        palette: the ink of each optimizer in all figures.
-        looks: of the optimizers, by label.
-        files: a name for the files of each problem.
-        metric: name of the metric that was asked for.
-        unit: of the time to the target.
-        level: of all intervals.
-        import_code: whether code that results name may be imported.
-        executor: for what takes seconds and can begin before other figures are drawn.
-    """
-
-    settings: Mapping[str, Sequence[Setting]]
-    tuned: Mapping[str, Sequence[Setting]]
-    results: Mapping[str, Sequence[RunResult]]
-    targets: Mapping[str, Target | None]
-    palette: Palette
-    looks: Mapping[str, Look]
-    files: Mapping[str, str]
-    metric: str | None
-    unit: Unit
-    level: float
-    import_code: bool
-    executor: Executor
-
-    @property
-    def test_metric(self) -> Metric | None:
-        """The metric that was asked for, on the test split."""
-        return None if self.metric is None else metric_at("test", self.metric)
-
-    @property
-    def but_for_pale(self) -> str:
-        """Words that exclude baselines from having a band, if there are pale ones."""
-        pale = any(look.pale for look in self.looks.values())
-        return ", but for pale baselines" if pale else ""
-
-    def draw(
-        self,
-        kind: str,
-        problem: str | None,
-        title: str,
-        caption: str,
-        plot: Callable[P, Figure],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Drawing:
-        """Return a drawing.
-
-        Args:
-            kind: of the figure.
-            problem: what it is about; None: several.
-            title: in a few words.
-            caption: what is drawn.
-            plot: returns the figure; a UsageError says why there is none.
-            args: of `plot`.
-            kwargs: of `plot`.
-        """
-        figure: Figure | None
-        try:
-            figure = plot(*args, **kwargs)
-        except UsageError as error:
-            figure, caption = None, str(error)
-        name = kind if problem is None else f"{kind}-{self.files[problem]}"
-        return Drawing(
-            kind=kind, name=name, title=title, caption=caption, problem=problem, figure=figure
-        )
+    pass
 
 
 def drawings(

@@ -10,7 +10,6 @@ from typing import Any
 from deepobs_runner.analysis.metrics import Metric, final_value, metric_of
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.text import last_line
-from deepobs_runner.tuning.samplers import Point
 
 PRUNED = "pruned: "
 """Begins the reason in the result of a run that a pruner stopped."""
@@ -43,7 +42,7 @@ class Trial:
     optimizer: str
     number: int
     run: str
-    point: Point
+    point: dict[str, Any]
     status: str
     metric: Metric | None = None
     value: float | None = None

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run one optimizer on one problem with one seed; return 1 if the run fails."""
     from deepobs_runner.cli.runs import config_of, make_runs
-    from deepobs_runner.executors.options import ExecutorOptions
+    from deepobs_runner.executors.registry import ExecutorOptions
     from deepobs_runner.optimizers import parse_hyperparams
 
     hyperparams = parse_hyperparams(arguments.hyperparams)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deepobs_runner.extensions import Extensions
 
 if TYPE_CHECKING:
-    from deepobs_runner.figures.gallery import Drawing, Material
+    from deepobs_runner.figures.material import Drawing, Material
 
 FIGURES: Extensions[Callable[[Material], Iterator[Drawing]]] = Extensions(
     "figure",

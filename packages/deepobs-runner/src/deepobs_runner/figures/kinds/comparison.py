@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from deepobs_runner.analysis import Metric, curve_band, optimizers_of
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
-from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import (
     BEYOND,
     Curve,
@@ -19,6 +18,7 @@ from deepobs_runner.figures.lines import (
     metric_at,
     metric_title,
 )
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import COLUMN, PAGE, Look, looks_of_settings, paper_style
 from deepobs_runner.results.settings import Setting
 

@@ -9,7 +9,6 @@ from deepobs_runner.analysis import Metric, choose, curve_band, is_diverged
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
-from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import (
     BEYOND,
     Curve,
@@ -18,6 +17,7 @@ from deepobs_runner.figures.lines import (
     metric_at,
     metric_title,
 )
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, Subject, looks_of, paper_style
 from deepobs_runner.results.result import YOURS
 from deepobs_runner.results.settings import PANELS, Setting

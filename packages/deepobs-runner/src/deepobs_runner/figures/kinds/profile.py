@@ -13,7 +13,7 @@ from deepobs_runner.comparison import Profile, Profiles, performance_profiles
 from deepobs_runner.comparison.profiles import LEAST_PROBLEMS, compared_labels
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import one_panel, use_plain_log_ticks
-from deepobs_runner.figures.gallery import Drawing, Material
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import Look
 from deepobs_runner.text import join
 

@@ -27,8 +27,8 @@ from deepobs_runner.figures.axes import (
     set_limits,
     use_log_scale,
 )
-from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import metric_title
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import COLUMN, Look, Subject, looks_of, paper_style
 from deepobs_runner.results.labels import RATES
 from deepobs_runner.results.result import RunResult

@@ -14,8 +14,8 @@ from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import Target, Times, Unit, comparable_times
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import one_panel, set_limits
-from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import metric_title
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import SMALL, Look
 from deepobs_runner.results.settings import Setting
 

@@ -23,7 +23,7 @@ from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import mark, one_panel
-from deepobs_runner.figures.gallery import Drawing, Material
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import SMALL, Look
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult, provenance_of
 from deepobs_runner.results.settings import Setting

@@ -16,8 +16,8 @@ from deepobs_runner.analysis import (
 )
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import one_panel, set_limits, use_ticks
-from deepobs_runner.figures.gallery import Drawing, Material
 from deepobs_runner.figures.lines import metric_title
+from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import Look
 from deepobs_runner.results.result import RunResult
 
