@@ -62,7 +62,7 @@ def test_packages_import_those_below_them(package):
 @pytest.mark.parametrize("package", architecture.PACKAGES)
 def test_no_folder_is_large(package):
     largest = architecture.measured(package)[2]
-    allowed = MOST_MODULES_IN_A_FOLDER if package == "deepobs_runner" else 24
+    allowed = MOST_MODULES_IN_A_FOLDER if package == "deepobs_runner" else 16
     assert largest <= allowed, f"a folder of {package} has {largest} modules"
 
 

@@ -14,7 +14,7 @@ import deepobs_models
 
 README = Path(__file__).parent.parent / "README.md"
 MODULES = [
-    f"deepobs_models.{module.name}" for module in pkgutil.iter_modules(deepobs_models.__path__)
+    module.name for module in pkgutil.walk_packages(deepobs_models.__path__, "deepobs_models.")
 ]
 
 

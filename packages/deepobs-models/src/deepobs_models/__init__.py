@@ -2,19 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from deepobs_models.all_cnn_c import AllCNNC
-from deepobs_models.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
-from deepobs_models.attention_student import SelfAttention
-from deepobs_models.bigram import BigramTable, LowRankBigram
 from deepobs_models.building import (
     build_layer,
     build_uninitialized,
     initialize_layer,
     reset_parameters,
 )
-from deepobs_models.char_gpt import CausalSelfAttention, CharGPT, TransformerBlock
-from deepobs_models.char_lstm import CharLSTM, CharLSTMState
-from deepobs_models.convolution import (
+from deepobs_models.initializers import glorot_normal_, glorot_uniform_, truncated_normal_
+from deepobs_models.layers.convolution import (
     Conv1dSame,
     Conv2dSame,
     Conv3dSame,
@@ -22,7 +17,36 @@ from deepobs_models.convolution import (
     ConvTranspose2dSame,
     ConvTranspose3dSame,
 )
-from deepobs_models.inception import (
+from deepobs_models.layers.padding import (
+    SameCrop1d,
+    SameCrop2d,
+    SameCrop3d,
+    SamePad1d,
+    SamePad2d,
+    SamePad3d,
+    same_output_size,
+    same_padding,
+    same_zero_pad2d,
+)
+from deepobs_models.layers.pooling import (
+    AvgPool1dSame,
+    AvgPool2dSame,
+    AvgPool3dSame,
+    GlobalAvgPool2d,
+    MaxPool1dSame,
+    MaxPool2dSame,
+    MaxPool3dSame,
+    same_avg_pool2d,
+    same_max_pool2d,
+)
+from deepobs_models.layers.resize import LegacyBilinearResize, legacy_bilinear_resize
+from deepobs_models.networks.all_cnn_c import AllCNNC
+from deepobs_models.networks.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
+from deepobs_models.networks.attention_student import SelfAttention
+from deepobs_models.networks.bigram import BigramTable, LowRankBigram
+from deepobs_models.networks.char_gpt import CausalSelfAttention, CharGPT, TransformerBlock
+from deepobs_models.networks.char_lstm import CharLSTM, CharLSTMState
+from deepobs_models.networks.inception import (
     Branches,
     ConvNormReLU,
     InceptionOutput,
@@ -35,40 +59,16 @@ from deepobs_models.inception import (
     inception_e,
     inception_stem,
 )
-from deepobs_models.initializers import glorot_normal_, glorot_uniform_, truncated_normal_
-from deepobs_models.laplacian_mlp import LaplacianMLP
-from deepobs_models.linear import MLP, LogisticRegression
-from deepobs_models.modular_transformer import ModularTransformer
-from deepobs_models.padding import (
-    SameCrop1d,
-    SameCrop2d,
-    SameCrop3d,
-    SamePad1d,
-    SamePad2d,
-    SamePad3d,
-    same_output_size,
-    same_padding,
-    same_zero_pad2d,
-)
-from deepobs_models.pooling import (
-    AvgPool1dSame,
-    AvgPool2dSame,
-    AvgPool3dSame,
-    GlobalAvgPool2d,
-    MaxPool1dSame,
-    MaxPool2dSame,
-    MaxPool3dSame,
-    same_avg_pool2d,
-    same_max_pool2d,
-)
+from deepobs_models.networks.laplacian_mlp import LaplacianMLP
+from deepobs_models.networks.linear import MLP, LogisticRegression
+from deepobs_models.networks.modular_transformer import ModularTransformer
+from deepobs_models.networks.signals import SignalConv, SignalGRU, SignalMLP
+from deepobs_models.networks.simple_convolutional import Net2c2d, Net3c3d
+from deepobs_models.networks.vae import VAE, VAEOutput, sample_gaussian
+from deepobs_models.networks.vgg import VGG
+from deepobs_models.networks.wide_resnet import PreActResidualBlock, WideResNet
 from deepobs_models.registry import create_model, list_models
-from deepobs_models.resize import LegacyBilinearResize, legacy_bilinear_resize
 from deepobs_models.roles import Role, roles
-from deepobs_models.signals import SignalConv, SignalGRU, SignalMLP
-from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
-from deepobs_models.vae import VAE, VAEOutput, sample_gaussian
-from deepobs_models.vgg import VGG
-from deepobs_models.wide_resnet import PreActResidualBlock, WideResNet
 
 __all__ = [
     "MLP",

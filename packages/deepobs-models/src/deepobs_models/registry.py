@@ -10,22 +10,22 @@ from typing import Any
 
 from torch import nn
 
-from deepobs_models.all_cnn_c import AllCNNC
-from deepobs_models.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
-from deepobs_models.attention_student import SelfAttention
-from deepobs_models.bigram import BigramTable, LowRankBigram
-from deepobs_models.char_gpt import CharGPT
-from deepobs_models.char_lstm import CharLSTM
 from deepobs_models.checks import ImageSize, pair
-from deepobs_models.inception import InceptionV3
-from deepobs_models.laplacian_mlp import LaplacianMLP
-from deepobs_models.linear import MLP, LogisticRegression
-from deepobs_models.modular_transformer import ModularTransformer
-from deepobs_models.signals import SignalConv, SignalGRU, SignalMLP
-from deepobs_models.simple_convolutional import Net2c2d, Net3c3d
-from deepobs_models.vae import VAE
-from deepobs_models.vgg import VGG
-from deepobs_models.wide_resnet import WideResNet
+from deepobs_models.networks.all_cnn_c import AllCNNC
+from deepobs_models.networks.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
+from deepobs_models.networks.attention_student import SelfAttention
+from deepobs_models.networks.bigram import BigramTable, LowRankBigram
+from deepobs_models.networks.char_gpt import CharGPT
+from deepobs_models.networks.char_lstm import CharLSTM
+from deepobs_models.networks.inception import InceptionV3
+from deepobs_models.networks.laplacian_mlp import LaplacianMLP
+from deepobs_models.networks.linear import MLP, LogisticRegression
+from deepobs_models.networks.modular_transformer import ModularTransformer
+from deepobs_models.networks.signals import SignalConv, SignalGRU, SignalMLP
+from deepobs_models.networks.simple_convolutional import Net2c2d, Net3c3d
+from deepobs_models.networks.vae import VAE
+from deepobs_models.networks.vgg import VGG
+from deepobs_models.networks.wide_resnet import WideResNet
 
 
 def _of_images(network: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

@@ -9,9 +9,9 @@ from deepobs_models.building import Device, Factory, build_layer
 from deepobs_models.checks import ImageSize, check_dropout, check_image_size, check_positive, unpair
 from deepobs_models.classifier import ImageClassifier
 from deepobs_models.initializers import glorot_normal_, glorot_uniform_
-from deepobs_models.padding import same_output_size
-from deepobs_models.pooling import same_max_pool2d
-from deepobs_models.resize import LegacyBilinearResize
+from deepobs_models.layers.padding import same_output_size
+from deepobs_models.layers.pooling import same_max_pool2d
+from deepobs_models.layers.resize import LegacyBilinearResize
 
 # Convolutions in the five blocks, by depth; the three dense layers make up the rest of the depth.
 _CONVOLUTIONS = {

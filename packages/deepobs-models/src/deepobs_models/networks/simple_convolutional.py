@@ -9,8 +9,8 @@ from deepobs_models.building import Device, Factory, build_layer
 from deepobs_models.checks import ImageSize, check_image_size, check_positive
 from deepobs_models.classifier import ImageClassifier
 from deepobs_models.initializers import glorot_normal_, glorot_uniform_, truncated_normal_
-from deepobs_models.padding import same_output_size
-from deepobs_models.pooling import same_max_pool2d
+from deepobs_models.layers.padding import same_output_size
+from deepobs_models.layers.pooling import same_max_pool2d
 
 
 class Net2c2d(ImageClassifier):

@@ -15,7 +15,7 @@ from deepobs_models.checks import (
 )
 from deepobs_models.classifier import ImageClassifier
 from deepobs_models.initializers import glorot_normal_
-from deepobs_models.padding import same_output_size, same_zero_pad2d
+from deepobs_models.layers.padding import same_output_size, same_zero_pad2d
 
 
 class AllCNNC(ImageClassifier):

@@ -7,7 +7,7 @@ from torch import nn
 
 from deepobs_models.building import Block, Device, build_layer
 from deepobs_models.initializers import Initializer, glorot_uniform_
-from deepobs_models.padding import (
+from deepobs_models.layers.padding import (
     SameCrop1d,
     SameCrop2d,
     SameCrop3d,

@@ -9,8 +9,8 @@ from deepobs_models.building import Device, Factory, build_layer, reset_paramete
 from deepobs_models.checks import ImageSize, check_dropout, check_image_size, check_positive
 from deepobs_models.classifier import ImageClassifier
 from deepobs_models.initializers import glorot_uniform_
-from deepobs_models.padding import SamePad2d
-from deepobs_models.pooling import GlobalAvgPool2d
+from deepobs_models.layers.padding import SamePad2d
+from deepobs_models.layers.pooling import GlobalAvgPool2d
 
 
 def _batch_norm(channels: int, factory: Factory) -> nn.BatchNorm2d:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from deepobs_models.building import Block
 from deepobs_models.checks import ImageSize, unpair
-from deepobs_models.padding import (
+from deepobs_models.layers.padding import (
     SamePad1d,
     SamePad2d,
     SamePad3d,

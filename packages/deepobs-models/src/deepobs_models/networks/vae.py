@@ -16,7 +16,7 @@ from deepobs_models.checks import (
 )
 from deepobs_models.classifier import FeatureInfo
 from deepobs_models.initializers import glorot_uniform_
-from deepobs_models.padding import SameCrop2d, SamePad2d
+from deepobs_models.layers.padding import SameCrop2d, SamePad2d
 
 torch.fx.wrap("check_images")
 

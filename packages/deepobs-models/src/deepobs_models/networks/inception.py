@@ -17,8 +17,8 @@ from deepobs_models.checks import (
 )
 from deepobs_models.classifier import Classifier, FeatureInfo
 from deepobs_models.initializers import glorot_uniform_
-from deepobs_models.pooling import GlobalAvgPool2d
-from deepobs_models.resize import LegacyBilinearResize
+from deepobs_models.layers.pooling import GlobalAvgPool2d
+from deepobs_models.layers.resize import LegacyBilinearResize
 
 torch.fx.wrap("check_images")
 

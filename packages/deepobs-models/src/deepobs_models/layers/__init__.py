@@ -1,0 +1,1 @@
+"""Layers with TensorFlow's SAME padding, and the resize of its first version."""
