@@ -29,7 +29,7 @@ class Operation(Protocol):
         ...
 
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
-        """Change the images x (B, C, H, W) as draws (B, width) say."""
+        """Change the images x (B, C, H, W) according to draws (B, width)."""
         ...
 
 

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("fetch", _fetch, "download data sets; what is there already is left alone")
     sub.add_argument("names", nargs="*", metavar="NAME")
     sub.add_argument("--all", action="store_true", help="all that can be downloaded")
-    sub.add_argument("--dry-run", action="store_true", help="only say what would be downloaded")
+    sub.add_argument("--dry-run", action="store_true", help="show what would be downloaded")
     sub = command("verify", _verify, "compare files with their checksums")
     sub.add_argument("names", nargs="*", metavar="NAME", help="default: all that are there")
     sub = command("import", _import, "check files you have and copy them into the data folder")

@@ -1,4 +1,4 @@
-"""The familiar way: a `torch.utils.data.DataLoader` over any split."""
+"""A `torch.utils.data.DataLoader` over any split."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def loader(
 
     Args:
         split: For instance `dataset.train`.
-        batch_size: Examples a batch.
+        batch_size: Examples per batch.
         shuffle: A new random order every epoch; else the order of the split.
         augment: `dataset.augment` to augment; None not to.
         seed: Chooses orders and draws.

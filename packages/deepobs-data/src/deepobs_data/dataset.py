@@ -15,13 +15,13 @@ from deepobs_data.types import Augment, Order, Split
 class Dataset:
     """The fixed splits of one data set.
 
-    `train_eval` are rows of `train`, `valid` rows held out of it; both are the same in every run.
+    `train_eval` are rows of `train`, `valid` rows taken from it; both are the same in every run.
     `augment` belongs to `train`: draw with it and pass the draws to `train.batches`. The other
     splits take no draws, but for `train_eval` in recipe "2019", as the original augments it.
     An epoch goes over `train` `passes_per_epoch` times, or over one of `epochs_per_pass` parts of
     it; one of the two is 1. Where a batch of all training examples is the point, as for an exact
     expectation, there are many passes: a pass is then a single step.
-    `order` says how `train` is meant to be read: "shuffled", or "stateful" for
+    `order` is the order in which `train` is read: "shuffled", or "stateful" for
     text whose batches continue each other (see `stateful_order`). `classes` are the names of the
     classes by label, or the characters by number, where there are any. `comparable` is false for
     stand-ins and own texts, whose results say nothing about the benchmark's data.

@@ -12,7 +12,7 @@ from deepobs_data.files.sources import Reference, Source
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """A data set: one row, which says all that its files and its decoder do not.
+    """A data set: all there is to know beside its files and its decoder, in one row.
 
     Everything but `name`, sizes and shapes has a default. A set with a `source` and a `decode`
     function is found, fetched, verified, decoded, cached, cut into splits and given a stand-in.
@@ -22,7 +22,7 @@ class DatasetInfo:
         title: Its usual name.
         kind: What an example is: images are stored as uint8 and scaled or standardised, text is
             cut into windows, tables are used as decoded, synthetic sets are made from a seed.
-        train_size: Training examples, of which `valid_size` may be held out.
+        train_size: Training examples, before validation examples are taken from them.
         train_eval_size: Training examples used for evaluation.
         test_size: Test examples.
         x_shape: Shape of one input, as delivered in a batch.

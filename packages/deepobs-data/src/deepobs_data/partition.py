@@ -1,4 +1,4 @@
-"""Cutting the training examples into train, train_eval and valid, the same way in every run."""
+"""Cutting the training examples into train, train_eval and valid, equally in every run."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Augment(Protocol):
         ...
 
     def apply(self, x: Tensor, draws: Tensor) -> Tensor:
-        """Change x (B, ...) as draws (B, k) say. Pure, batched, on the device of `x`."""
+        """Change x (B, ...) according to draws (B, k). Pure, batched, on the device of `x`."""
         ...
 
 
@@ -61,7 +61,7 @@ class Split(Protocol):
         Args:
             order: (n,) int64 row numbers; any length, repeats allowed. The splits of this package
                 also take arrays, lists and ranges.
-            batch_size: Examples a batch; the last batch holds the rest and may be smaller, so
+            batch_size: Examples per batch; the last batch holds the rest and may be smaller, so
                 `ceil(n / batch_size)` batches come. To drop it, cut `order`.
             draws: (n, k) random numbers of the augmentation; row i belongs to `order[i]`.
                 Without them nothing is augmented.

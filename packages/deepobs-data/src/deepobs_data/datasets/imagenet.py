@@ -61,7 +61,7 @@ def imagenet(
 
     Args:
         root: Folder with `train` and `val`, or with a folder `imagenet` that has them.
-        valid_size: Rows held out of train for validation; 0 for none.
+        valid_size: Number of validation examples, taken from train; 0 for none.
         recipe: As for `cifar10`.
         augment: Whether the data set has an augmentation.
         normalization: As for `cifar10`.

@@ -42,7 +42,7 @@ def mnist(
     Args:
         root: Folder with the data; default `$DEEPOBS_DATA_DIR`, else the user's cache folder.
             Missing files are downloaded into it.
-        valid_size: Rows held out of train for validation; 0 for none.
+        valid_size: Number of validation examples, taken from train; 0 for none.
         recipe: Both recipes give the same tables.
         offline: Never download; default `$DEEPOBS_OFFLINE`.
 
@@ -205,7 +205,7 @@ def make_dataset(
         row: What is known about the set.
         tensors: `train_x`, `train_y`, `test_x`, `test_y`.
         transform: Batched preparation of the inputs, after the augmentation.
-        valid_size: Rows held out of train for validation.
+        valid_size: Number of validation examples, taken from train.
         recipe: "2019" applies `row.change_2019`, and train_eval takes draws.
         augment: Whether the data set has an augmentation.
         comparable: False for a stand-in.

@@ -46,7 +46,7 @@ def mnist1d(
 
     Args:
         root: Ignored; nothing is read.
-        valid_size: Signals held out of train for validation; 0 for none.
+        valid_size: Number of validation signals, taken from train; 0 for none.
         recipe: Both recipes give the same tables.
 
     Raises:

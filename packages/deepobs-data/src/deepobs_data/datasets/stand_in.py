@@ -45,11 +45,11 @@ def synthetic_like(
 
     Args:
         name: One of `list_datasets()`.
-        n: Training examples (before validation rows are held out); default 512, for ImageNet 128.
+        n: Training examples (before validation examples are taken); default 512, for ImageNet 128.
             test has half as many; so has train_eval, but where the real one is all of train (the
             synthetic sets, and `tolstoi` in recipe "2019").
         seed: Same seed, same data.
-        valid_size: Rows held out of train for validation; 0 for none.
+        valid_size: Number of validation examples, taken from train; 0 for none.
         recipe: As for the real set.
         augment: As for the real set.
         normalization: As for the real set.

@@ -41,7 +41,7 @@ def tolstoi(
 
     Args:
         root: As for `mnist`.
-        valid_size: Windows held out of train for validation; 0 for none.
+        valid_size: Number of validation windows, taken from train; 0 for none.
         recipe: "2019": train_eval is all of train, which is what the original evaluates.
         seq_length: Characters in a window.
         order: "stateful" for recurrent networks: read train with `stateful_order`, so that each
@@ -112,7 +112,7 @@ def text(
 
     Args:
         path: A text file; all of it is used.
-        valid_size: Windows held out of train for validation; 0 for none.
+        valid_size: Number of validation windows, taken from train; 0 for none.
         seq_length: Characters in a window.
         order: As for `tolstoi`.
         test_fraction: Share of the characters at the end that is the test split.

@@ -80,7 +80,7 @@ def download(
     Args:
         file: Name, checksum, size and mirrors.
         target: Where the file goes.
-        progress: Told about every piece that arrives.
+        progress: Called for every piece that arrives.
         check: Checks the content, where the checksum is not known.
         patience: When a server is given up.
 
@@ -112,7 +112,7 @@ def download(
 
 
 class _Transfer:
-    """One file on its way from its mirrors into its part file."""
+    """The transfer of one file from its mirrors into its part file."""
 
     def __init__(
         self,

@@ -321,7 +321,7 @@ def locked(
     Args:
         name: The data set.
         root: The data folder.
-        quiet: Seconds after which a message says what is waited for.
+        quiet: Seconds before a message names the other process's lock.
         patience: Seconds after which waiting ends.
 
     Raises:

@@ -13,7 +13,7 @@ def find_imagenet(root: Path) -> Path:
     """The folder at or below `root` that has `train` and `val`.
 
     Raises:
-        DataNotFoundError: There is none; says what to download and where to put it.
+        DataNotFoundError: ImageNet is not there; the message explains how to get it.
     """
     for name in FOLDERS:
         if (root / name / "train").is_dir() and (root / name / "val").is_dir():
