@@ -14,6 +14,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.comparison import target_of
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.sentences import reading_sentence
 from deepobs_runner.results.store import save_result
 from deepobs_runner.schedules import Cosine
 
@@ -26,13 +27,14 @@ def make(values, **settings):
 
 def test_a_longer_run_becomes_the_run_of_so_many_epochs():
     short, long = make([9.0, 5.0, 3.0]), make([9.0, 5.0, 3.0, 2.0, 1.0])
-    ((cut,), said) = first_epochs([long], 2)
+    ((cut,), (reading,)) = first_epochs([long], 2)
     assert (cut.config, cut.records, cut.status) == (short.config, short.records, "done")
     assert cut.environment[FULL_LENGTH] == 4
-    assert said == [
+    assert (reading.problem, reading.runs) == ("quadratic_deep", ("AdamW",))
+    assert reading_sentence(reading) == (
         "quadratic_deep: of 1 run (1 of AdamW) the first 2 of 4 epochs are read, and settings are "
         "those that were chosen for 4."
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,8 +46,8 @@ def test_a_longer_run_becomes_the_run_of_so_many_epochs():
     ],
 )
 def test_what_is_read_is_said(epochs, settings, words):
-    ((cut,), (sentence,)) = first_epochs([make([9.0, 5.0, 3.0, 2.0], **settings)], epochs)
-    assert words in sentence
+    ((cut,), (reading,)) = first_epochs([make([9.0, 5.0, 3.0, 2.0], **settings)], epochs)
+    assert words in reading_sentence(reading)
     assert len(cut.records) == epochs + 1
 
 
@@ -55,16 +57,16 @@ def test_a_shortened_run_keeps_the_id_of_its_file():
     assert [row["id"] for row in report.tables["runs"].rows] == [run.config.id]
 
 
-@pytest.mark.parametrize(("per_epoch", "reason"), [(7, "end before epoch 1"), (None, "do not say")])
+@pytest.mark.parametrize(("per_epoch", "reason"), [(7, "too short"), (None, "unknown end")])
 def test_a_run_that_ends_within_its_first_epoch_is_no_whole_one(per_epoch, reason):
     whole = make([9.0, 5.0])
     cut = make([9.0, 8.0], steps=1)
     known = {} if per_epoch is None else {"steps_per_epoch": per_epoch}
     records = ({**cut.records[0], **known}, {**cut.records[1], "steps": 1, **known})
     cut = RunResult(config=cut.config, status="done", records=records)
-    kept, (sentence,) = first_epochs([cut, whole], 1)
+    kept, (reading,) = first_epochs([cut, whole], 1)
     assert kept == [whole]
-    assert reason in sentence
+    assert reading.reason == reason
 
 
 def test_a_run_that_is_there_short_and_long_counts_once():
@@ -96,19 +98,20 @@ def test_what_became_of_a_run_later_does_not_count(run, status, records):
 
 
 @pytest.mark.parametrize(
-    ("run", "reason"),
+    ("run", "reason", "words"),
     [
-        (make([9.0, 5.0]), "end before epoch 2"),
-        (make([9.0, 5.0, 4.0, 3.0], epochs=3, steps=7), "not evaluated"),
-        (make([9.0, 5.0, 4.0, 3.0], schedule=Cosine()), "the schedule cosine depends on"),
+        (make([9.0, 5.0]), "too short", "end before epoch 2"),
+        (make([9.0, 5.0, 4.0, 3.0], epochs=3, steps=7), "not evaluated", "not evaluated after"),
+        (make([9.0, 5.0, 3.0, 3.0], schedule=Cosine()), "schedule", "schedule cosine depends on"),
     ],
 )
-def test_runs_that_do_not_say_it_are_named(run, reason):
-    if "not evaluated" in reason:
+def test_runs_that_do_not_say_it_are_named(run, reason, words):
+    if reason == "not evaluated":
         run = RunResult(config=run.config, status="done", records=(run.records[0], run.records[3]))
-    kept, (sentence,) = first_epochs([run], 2)
+    kept, (reading,) = first_epochs([run], 2)
     assert kept == []
-    assert reason in sentence
+    assert reading.reason == reason
+    assert words in reading_sentence(reading)
 
 
 def test_a_schedule_of_the_right_length_is_read():

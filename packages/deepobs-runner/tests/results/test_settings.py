@@ -49,8 +49,8 @@ def test_a_file_under_two_paths_is_one_problem(one, other):
         assert target_of(problem, [*runs, *rivals]).value == 2.0
     (line,) = judge([*runs, *rivals], "Mine", "Adam").speed.problems
     assert line.times.seeds == (1, 2)
-    _, (said,) = first_epochs(runs, 9)
-    assert said.startswith("x.py:p: of 2 runs")
+    _, (reading,) = first_epochs(runs, 9)
+    assert (reading.problem, len(reading.runs)) == ("x.py:p", 2)
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)

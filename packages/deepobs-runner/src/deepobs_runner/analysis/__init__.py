@@ -5,7 +5,7 @@ dataclasses with `rows()`. docs/statistics.md says what each number means and wh
 """
 
 from deepobs_runner.analysis.curves import Band, curve_band
-from deepobs_runner.analysis.first_epochs import first_epochs
+from deepobs_runner.analysis.first_epochs import Reading, first_epochs
 from deepobs_runner.analysis.metrics import (
     Divergence,
     End,
@@ -33,6 +33,7 @@ __all__ = [
     "Divergence",
     "End",
     "Metric",
+    "Reading",
     "Sensitivity",
     "TuningCurve",
     "Window",

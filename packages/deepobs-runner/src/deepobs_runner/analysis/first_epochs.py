@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.names import distinct_names
@@ -17,8 +18,37 @@ WHOLE_RUN = "whole_run"
 """Field of the environment of a shortened result: the id of the run, as its file has it."""
 
 
-def first_epochs(results: Iterable[RunResult], epochs: int) -> tuple[list[RunResult], list[str]]:
-    """Return what the results would be if every run had this many epochs, and sentences about it.
+Reason = Literal["", "schedule", "too short", "unknown end", "not evaluated"]
+"""Why nothing is read of a run: its schedule depends on its length; it ends before; it does not say
+whether a limit of steps cut its last epoch short; it was not evaluated there. Empty: it is read."""
+
+
+class Reading(NamedTuple):
+    """Runs of a problem of which the first epochs are read, or nothing.
+
+    Attributes:
+        problem: its name.
+        epochs: how many are read.
+        reason: why nothing is.
+        planned: epochs, or steps, of the whole runs, for which their settings were chosen.
+        unit: `epochs` or `steps`.
+        schedule: of the learning rate, in words.
+        runs: optimizer of each run, and whose it is.
+    """
+
+    problem: str
+    epochs: int
+    reason: Reason
+    planned: int | None
+    unit: Literal["epochs", "steps"]
+    schedule: str
+    runs: tuple[str, ...]
+
+
+def first_epochs(
+    results: Iterable[RunResult], epochs: int
+) -> tuple[list[RunResult], list[Reading]]:
+    """Return what the results would be if every run had this many epochs, and what is read of them.
 
     With a constant learning rate the first epochs of a longer run are what a run of so many epochs
     would have given. Its result gets the configuration of the latter, and its environment says how
@@ -31,27 +61,34 @@ def first_epochs(results: Iterable[RunResult], epochs: int) -> tuple[list[RunRes
 
     Returns:
         The results in order, each run once (a short run, and a long one that begins like it, are
-        one), and sentences that say which runs of a problem were shortened or left out.
+        one), and the runs that were shortened or left out.
     """
     results = list(results)
     problems = distinct_names(run.config.problem_id for run in results)
     kept: list[RunResult] = []
-    said: dict[tuple[str, str], list[str]] = {}
+    found: dict[Reading, list[str]] = {}
     for run in results:
         reason = _why_not(run, epochs)
         if not reason:
             kept.append(_shorten(run, epochs))
         if reason or kept[-1] is not run:
-            words = reason or _what_is_read(run, epochs)
-            names = said.setdefault((problems[run.config.problem_id], words), [])
-            name = run.config.optimizer.rpartition(":")[2]
-            names.append(name if provenance_of(run) == YOURS else f"{name} ({provenance_of(run)})")
-    sentences = []
-    for (problem, words), names in said.items():
-        listed = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
-        runs = "run" if len(names) == 1 else "runs"
-        sentences.append(f"{problem}: of {len(names)} {runs} ({listed}) {words}.")
-    return without_copies(kept), sentences
+            name, source = run.config.optimizer.rpartition(":")[2], provenance_of(run)
+            words = name if source == YOURS else f"{name} ({source})"
+            reading = _reading(problems[run.config.problem_id], run, epochs, reason)
+            found.setdefault(reading, []).append(words)
+    readings = [reading._replace(runs=tuple(names)) for reading, names in found.items()]
+    return without_copies(kept), readings
+
+
+def _reading(problem: str, run: RunResult, epochs: int, reason: Reason) -> Reading:
+    """Return what a run has in common with others that are read, or not, alike."""
+    config = run.config
+    if reason:
+        schedule = show_schedule(config.schedule) if reason == "schedule" else ""
+        return Reading(problem, epochs, reason, None, "epochs", schedule, ())
+    if config.steps is not None:
+        return Reading(problem, epochs, "", config.steps, "steps", "", ())
+    return Reading(problem, epochs, "", config.epochs, "epochs", "", ())
 
 
 def id_of_file(run: RunResult) -> str:
@@ -59,32 +96,20 @@ def id_of_file(run: RunResult) -> str:
     return str(run.environment.get(WHOLE_RUN, run.config.id))
 
 
-def _what_is_read(run: RunResult, epochs: int) -> str:
-    """Return which epochs of a longer run are read, and for what length its settings are."""
-    first, verb = ("the first", "is") if epochs == 1 else (f"the first {epochs}", "are")
-    chosen = "and settings are those that were chosen for"
-    if (steps := run.config.steps) is not None:
-        noun = "epoch" if epochs == 1 else "epochs"
-        return f"{first} {noun} {verb} read, of {steps} steps in all, {chosen} {steps} steps"
-    length = run.config.epochs
-    return f"{first} of {length} epochs {verb} read, {chosen} {length}"
-
-
-def _why_not(run: RunResult, epochs: int) -> str:
+def _why_not(run: RunResult, epochs: int) -> Reason:
     """Return why a run says nothing about so many epochs, nothing if it does."""
     config = run.config
     if not run.records or (config.epochs == epochs and config.steps is None):
         return ""
     if config.schedule != Constant():
-        schedule = show_schedule(config.schedule)
-        return f"nothing is read: the schedule {schedule} depends on the length of the run"
+        return "schedule"
     ended = run.status == "done" and float(run.epochs()[-1]) < epochs
     if ended or (config.epochs is not None and config.epochs < epochs):
-        return f"nothing is read: they end before epoch {epochs}"
+        return "too short"
     if run.ends_in_unknown_epoch and run.epochs()[-1] == epochs:
-        return "nothing is read: they do not say whether the limit of steps cut their epoch short"
+        return "unknown end"
     if float(run.epochs()[-1]) >= epochs and epochs not in run.epochs():
-        return f"nothing is read: they were not evaluated after epoch {epochs}"
+        return "not evaluated"
     return ""
 
 

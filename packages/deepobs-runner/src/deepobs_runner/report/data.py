@@ -17,6 +17,7 @@ from deepobs_runner.comparison import (
 )
 from deepobs_runner.config import Identity, without_folder
 from deepobs_runner.errors import UsageError
+from deepobs_runner.report.sentences import reading_sentence
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of
 
@@ -155,11 +156,12 @@ def _after(
     """Return own results and baselines after so many epochs, and what to know about it."""
     if epochs < 1:
         raise UsageError(f"epochs is {epochs}; it must be a whole number >= 1.")
-    ours, said = first_epochs(own, epochs)
+    ours, readings = first_epochs(own, epochs)
+    said = list(map(reading_sentence, readings))
     if any(run.records for run in own) and not any(run.records for run in ours):
         raise UsageError(f"There is nothing to report after {epochs} epochs. {' '.join(said)}")
-    theirs, also_said = first_epochs(baselines, epochs)
-    return ours, theirs, [*said, *also_said]
+    theirs, readings = first_epochs(baselines, epochs)
+    return ours, theirs, [*said, *map(reading_sentence, readings)]
 
 
 def _of_own_recipes(

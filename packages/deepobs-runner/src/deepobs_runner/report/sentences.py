@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from deepobs_runner.analysis.first_epochs import Reading
 from deepobs_runner.comparison import (
     Difference,
     ForeignTarget,
@@ -73,6 +74,31 @@ def caveats(verdict: Verdict) -> list[str]:
         *map(difference_sentence, verdict.differences),
         *map(foreign_sentence, verdict.foreign),
     ]
+
+
+def reading_sentence(reading: Reading) -> str:
+    """Return of which runs the first epochs are read, or why nothing is."""
+    names = reading.runs
+    listed = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
+    return f"{reading.problem}: of {count(len(names), 'run')} ({listed}) {_what_is_read(reading)}."
+
+
+def _what_is_read(reading: Reading) -> str:
+    epochs, planned = reading.epochs, reading.planned
+    reasons = {
+        "schedule": f"the schedule {reading.schedule} depends on the length of the run",
+        "too short": f"they end before epoch {epochs}",
+        "unknown end": "they do not say whether the limit of steps cut their epoch short",
+        "not evaluated": f"they were not evaluated after epoch {epochs}",
+    }
+    if reading.reason:
+        return f"nothing is read: {reasons[reading.reason]}"
+    first, verb = ("the first", "is") if epochs == 1 else (f"the first {epochs}", "are")
+    chosen = "and settings are those that were chosen for"
+    if reading.unit == "steps":
+        noun = "epoch" if epochs == 1 else "epochs"
+        return f"{first} {noun} {verb} read, of {planned} steps in all, {chosen} {planned} steps"
+    return f"{first} of {planned} epochs {verb} read, {chosen} {planned}"
 
 
 def difference_sentence(difference: Difference) -> str:
