@@ -27,7 +27,7 @@ DataSource = Literal["real", "synthetic"]
 Vectorize = Literal["off", "auto", "on"]
 
 VECTORIZE: tuple[str, ...] = get_args(Vectorize)
-"""Which of many runs are trained together; no part of a run's identity."""
+"""Which of many runs are trained together; not part of a run's identity."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "recipe": get_args(Recipe),
@@ -106,7 +106,7 @@ class RunConfig:
         seed: of initialisation, data order, augmentation and dropout.
         recipe: `standard`, or `2019` to repeat what the official runs did.
         batch_size: of training; the last partial batch of an epoch is dropped.
-        epochs: number of passes; None if `steps` alone ends the run.
+        epochs: number of passes; None if only `steps` ends the run.
         steps: number of optimizer steps after which the run ends.
         valid_size: training examples held out for validation.
         l2: factor of the regularizer.
@@ -168,7 +168,7 @@ class RunConfig:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: problem and optimizer are found anew in another process."""
+        """Return what is pickled: another process looks problem and optimizer up itself."""
         return {name: value for name, value in vars(self).items() if name != "resolution"}
 
     def to_json(self) -> dict[str, Any]:
@@ -225,7 +225,7 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a run is executed; recorded, but no part of its identity.
+    """How a run is executed; recorded, but not part of its identity.
 
     Attributes:
         device: `auto` (CUDA if there is one, else CPU) or any torch device.
@@ -235,13 +235,13 @@ class Execution:
         create_graph: keep the graph of every gradient, for optimizers that differentiate it again.
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
-        resume: go on from the run's checkpoint, if there is one.
-        checkpoint_epochs: write a checkpoint after every so many epochs; None: by time alone.
+        resume: continue from the run's checkpoint, if it exists.
+        checkpoint_epochs: write a checkpoint after every so many epochs; None: by time only.
         checkpoint_minutes: write one when so many minutes have passed since the last.
         time_limit: seconds after which the run stops at the end of its epoch; None: no limit.
         patience: stop after so many epochs without a lower objective on `valid`, or on
             `train_eval` if no rows are held out; None: never.
-        track: who else is told about every record, see `trackers`: `tensorboard`, `wandb`, `csv`,
+        track: trackers that get every record, see `trackers`: `tensorboard`, `wandb`, `csv`,
             `jsonl`, `package.module:factory` or `path/to/file.py:factory`.
     """
 

@@ -18,7 +18,7 @@ class FailedRunError(UsageError):
 
 
 class DivergedError(ArithmeticError):
-    """A run cannot go on: its numbers are not finite, or too large for their type."""
+    """A run cannot continue: its numbers are not finite, or too large for their type."""
 
 
 class RankZeroError(UsageError):

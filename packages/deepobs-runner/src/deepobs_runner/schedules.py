@@ -97,7 +97,7 @@ class CosineRestarts:
 
     Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts", 2017. Of `first`
     epochs and twice as many each time in Crowded Valley's published runs, which change the rate
-    once an epoch.
+    once per epoch.
     """
 
     first: int = 10

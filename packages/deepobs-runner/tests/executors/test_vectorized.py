@@ -390,7 +390,7 @@ def test_chosen_where_it_is_possible_and_pays(execution):
     assert chosen("on", problem="fmnist_mlp") == [6]
     assert chosen("auto", optimizer="LBFGS") == []
     assert chosen("auto", precision="bf16") == []
-    with pytest.warns(VectorizeWarning, match="LBFGS is none of"):
+    with pytest.warns(VectorizeWarning, match="LBFGS is not one of"):
         assert chosen("on", optimizer="LBFGS") == []
 
 

@@ -98,7 +98,7 @@ class GraphedStep:
     def capture(self, compute: Compute, batch: Batch, state: State) -> State:
         """Capture what is computed of a batch and a state; return the state after it.
 
-        Buffers and generators go on as in several steps; gradients are left behind.
+        Buffers and generators advance as in several steps; gradients remain.
 
         Raises:
             UsageError: a replay computes something else than the eager step, or Python code hangs
@@ -210,7 +210,7 @@ def _waiting_is_an_error() -> Iterator[None]:
 
 @contextmanager
 def _recording(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
-    """Record in a graph; after a failure let the process go on without it.
+    """Record in a graph; after a failure the process can continue without it.
 
     A capture that fails leaves its stream the current one, and the generator in the belief that it
     is still captured, which a capture of nothing takes from it. The workspace of cuBLAS is kept for
@@ -231,7 +231,7 @@ def _recording(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
 
 @contextmanager
 def capturing(problem: Problem) -> Iterator[None]:
-    """Say in a sentence if a step cannot be captured.
+    """Explain why a step cannot be captured.
 
     Raises:
         UsageError: it waits for the device, for instance.
@@ -281,7 +281,7 @@ def _agree(
     """Whether tensors are equal up to rounding, where they are finite, and finite alike.
 
     Args:
-        ones: None for a gradient that there is none of.
+        ones: None for a missing gradient.
         others: to compare with them.
         least: of the largest number of all, what every tensor is taken to reach.
     """

@@ -5,7 +5,7 @@ process, and every process holds the same state of the run. Rank 0 alone reads a
 of results, and tells the others what it decides.
 
 Gradients are averaged by the closure, not by torch's `DistributedDataParallel`: an optimizer may
-call the closure several times a step, ask for the value alone, or differentiate the gradient once
+call the closure several times per step, ask for the value only, or differentiate the gradient once
 more, and problems apply the model as they like, all of which DDP's hooks do not allow.
 """
 
@@ -131,8 +131,8 @@ class ProcessGroup:
                 raise KeyboardInterrupt
             if kind == "failed":
                 raise RankZeroError(f"Rank 0 ended the run: {value}")
-            told: T = value
-            return told
+            result: T = value
+            return result
         try:
             result = function()
         except BaseException as error:
@@ -178,7 +178,7 @@ class ProcessGroup:
             raise LostProcessError(
                 f"Process {self.rank} of {self.size} lost a peer, or waited in vain for "
                 f"{TIMEOUT.total_seconds():.0f} s ({first_line(error)}). Every epoch "
-                "that was completed is stored; --resume goes on."
+                "that was completed is stored; --resume continues."
             ) from error
 
 
@@ -253,7 +253,7 @@ def joined(group: ProcessGroup, task: str, device: torch.device) -> Iterator[Pro
             world_size=group.size,
             timeout=TIMEOUT,
         )
-        # Whoever left at once would cut off those that are still connecting.
+        # A process that left at once would disconnect those that are still connecting.
         group.store.set(f"{connected.task}/here/{group.rank}", "")
         group.store.wait([f"{connected.task}/here/{rank}" for rank in range(group.size)], TIMEOUT)
     try:

@@ -68,7 +68,7 @@ def processor() -> str:
 
 @cache
 def has_bf16_instructions() -> bool | None:
-    """Return whether the processor multiplies in bfloat16; None where that cannot be told."""
+    """Return whether the processor multiplies in bfloat16; None if unknown."""
     if platform.system() == "Darwin":
         answer = _sysctl("hw.optional.arm.FEAT_BF16")
         return answer == "1" if answer else None
@@ -78,7 +78,7 @@ def has_bf16_instructions() -> bool | None:
 
 
 def memory_bytes() -> int | None:
-    """Return the size of the main memory; None where that cannot be told."""
+    """Return the size of the main memory; None if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

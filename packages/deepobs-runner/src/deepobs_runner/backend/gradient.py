@@ -82,9 +82,9 @@ class Gradient:
         return map_state(Tensor.detach, outgoing)
 
     def value(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """Return the objective alone, a scalar, and the outgoing state."""
-        # Compiled, a value alone comes from the same code: without gradients it would be compiled
-        # once more, in the middle of a step, and round differently.
+        """Return the objective, a scalar, without its gradient, and the outgoing state."""
+        # Compiled, the same code computes a value: without gradients it would be compiled again, in
+        # the middle of a step, and round differently.
         with torch.set_grad_enabled(self._backend.compile):
             objective, outgoing = self._objective(batch, state)
         return objective.detach(), outgoing

@@ -53,7 +53,7 @@ def tensor_bytes(state: Any) -> int:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Start measuring the peak of a CUDA device anew; that of a process cannot be forgotten."""
+    """Reset the peak of a CUDA device; that of a process cannot be reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -98,7 +98,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def explain_out_of_memory(error: BaseException, config: RunConfig, device: torch.device) -> str:
-    """Return a sentence about a run whose memory ran out, and what to try."""
+    """Return what to try for a run whose memory ran out."""
     peak = peak_memory(device)
     taken = "" if peak is None else f" The most in use at once was {peak / 2**30:.2f} GiB."
     tries = ["another --device", "a smaller --batch-size, which is another experiment"]
@@ -130,7 +130,7 @@ def keep_memory() -> bool:
     set_option = _mallopt()
     if set_option is None or _user_decided():
         return False
-    # In this order: with the second alone, glibc would keep even less than by itself.
+    # In this order: with only the second, glibc would keep even less than by itself.
     _kept = any(set_option(M_MMAP_THRESHOLD, size) for size in LARGEST_KEPT) and bool(
         set_option(M_TRIM_THRESHOLD, IDLE_BYTES)
     )
@@ -148,7 +148,7 @@ def _user_decided() -> bool:
 
 
 def _mallopt() -> Any:
-    """Return glibc's function; None where there is none."""
+    """Return glibc's function; None without glibc."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)

@@ -45,17 +45,17 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
         reason = first_line(e)
         raise UsageError(
             f"{path} is not a checkpoint that can be read safely: {reason} Delete it to start "
-            "the run anew."
+            "the run again."
         ) from None
     if schema != CHECKPOINT_SCHEMA:
         raise UsageError(
             f"{path} has schema {schema}; this version reads {CHECKPOINT_SCHEMA}. Delete it to "
-            "start the run anew."
+            "start the run again."
         )
     checkpoint = Checkpoint(**content)
     if checkpoint.run_id != run_id:
         raise UsageError(
             f"{path} belongs to the run {checkpoint.run_id}, not to {run_id}: the configuration "
-            "is another. Delete it to start the run anew."
+            "is another. Delete it to start the run again."
         )
     return checkpoint

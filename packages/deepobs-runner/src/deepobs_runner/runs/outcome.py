@@ -1,4 +1,4 @@
-"""One run of many: whatever it raises becomes an outcome, so that the others go on."""
+"""One run of many: an error becomes an outcome, so that the others continue."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ OutcomeStatus = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a run that was to be done.
+    """The outcome of a run.
 
     Attributes:
         config: of the run, resolved.
         status: that of its result; or `refused`, something it needs does not exist, so nothing
             was trained and nothing stored; `locked`, another process is at it; `killed`, its
             worker process ended without a word.
-        message: a traceback or a sentence if it failed, a sentence if it was refused, locked or
-            killed.
+        message: the error if it was refused, locked, killed or failed; of a failure often with its
+            traceback.
     """
 
     config: RunConfig
@@ -142,7 +142,7 @@ class Survey:
     Attributes:
         finished: results that need no repetition.
         failed: results of failed runs that are not to be retried.
-        todo: what is to be run.
+        todo: configurations to run.
     """
 
     finished: tuple[RunResult, ...]
@@ -162,11 +162,11 @@ def survey(
     Args:
         configs: resolved.
         execution: where results are, and which limits are asked for.
-        force: everything is to be run.
-        retry_failed: failed runs are to be run again.
+        force: run all of them.
+        retry_failed: run failed ones again.
 
     Raises:
-        UsageError: a file in the place of a result is none.
+        UsageError: a result file is damaged.
     """
     finished, failed, todo = [], [], []
     for config in configs:

@@ -46,7 +46,7 @@ class Recorder:
     Args:
         result: without records.
         execution: where, and when to stop or to write checkpoints.
-        resumed: the checkpoint that training goes on from.
+        resumed: the checkpoint that training continues from.
         on_record: called with every record.
         began: when the run was asked for, by `time.perf_counter`: what was done until now belongs
             to its setup. None for one of several runs that are trained together: their clocks are
@@ -95,8 +95,8 @@ class Recorder:
         epochs = [record["epoch"] for record in kept]
         if epochs != list(range(checkpoint.epoch + 1)) or len(objectives) != checkpoint.steps:
             raise UsageError(
-                f"{path} does not hold what its checkpoint of epoch {checkpoint.epoch} goes on "
-                "from. Run without --resume to start anew."
+                f"{path} lacks records that its checkpoint of epoch {checkpoint.epoch} continues. "
+                "Run it again without --resume."
             )
         self.result = replace(self.result, records=kept)
         self._objectives = [objectives]
@@ -124,7 +124,7 @@ class Recorder:
         return self._end("diverged", error)
 
     def interrupt(self) -> None:
-        """Leave what the run can go on from."""
+        """Leave a checkpoint."""
         self._write_checkpoint()
         self._tracking.end("running")
 
@@ -161,7 +161,7 @@ class Recorder:
 
     def _write_checkpoint(self) -> None:
         if self._latest is not None:
-            if self._unsaved:  # a checkpoint goes on from the records that are stored
+            if self._unsaved:  # a checkpoint continues the stored records
                 self._save()
             save_checkpoint(self._latest(), self._execution.out)
             self._checkpointed = time.monotonic()
@@ -186,7 +186,7 @@ class Recorder:
             self._add_to_last_clock("checkpoint", time.perf_counter() - self._received)
         self.result = replace(self.result, status=status, error=error)
         result = self._save()
-        if status in COMPLETED:  # there is nothing to go on with
+        if status in COMPLETED:  # nothing is left to resume
             checkpoint_path(self._execution.out, self.result.config.id).unlink(missing_ok=True)
         self._tracking.end(status)
         return result

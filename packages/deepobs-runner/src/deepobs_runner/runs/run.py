@@ -41,14 +41,13 @@ def run(
     force: bool = False,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> RunResult:
-    """Train one configuration and write its result as it goes on.
+    """Train one configuration and store its result after every epoch.
 
-    The file is written after every epoch, but not more often than `SECONDS_BETWEEN_SAVES` says.
-
-    A run that is finished already is read, not repeated. A run that diverges ends there and says
-    so, also where an exception follows from numbers that are not finite. Any other exception after
-    training has begun is recorded in the result, then raised; an interrupt (Ctrl-C, or SIGTERM on
-    the command line) leaves a checkpoint of the last epoch that was completed.
+    A finished run is read, not repeated. A run that diverges ends there, also where an exception
+    follows from numbers that are not finite. Any other exception after training has begun is
+    recorded in the result, then raised; an interrupt (Ctrl-C, or SIGTERM on the command line)
+    leaves a checkpoint of the last completed epoch. The file is written at most every
+    `SECONDS_BETWEEN_SAVES`.
 
     Args:
         config: what to run; defaults are filled in.
@@ -129,13 +128,13 @@ def _explain(error: BaseException, result: RunResult, device: torch.device) -> s
 def _look_for(
     config: RunConfig, execution: Execution, force: bool
 ) -> RunResult | Checkpoint | None:
-    """Return the finished result of a run, or the checkpoint to go on from; None: start anew."""
+    """Return the finished result of a run, or the checkpoint to resume; None for a new run."""
     remove_leftovers(config, execution.out)
     finished = None if force else finished_result(config, execution)
     if finished is not None:
         return finished
     checkpoint = None if force else _checkpoint_of(config, execution)
-    if checkpoint is None:  # one of an earlier attempt does not fit the records to come
+    if checkpoint is None:  # one of an earlier run does not fit the records to come
         checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
     return checkpoint
 
@@ -149,8 +148,8 @@ def finished_result(config: RunConfig, execution: Execution) -> RunResult | None
 def can_skip(result: RunResult, execution: Execution) -> bool:
     """Whether a run can be skipped, for there is nothing left to do.
 
-    Limits are no part of a run's identity, so a run that was stopped early is only finished for
-    who asks for a limit again, and not for who wants to resume it.
+    Limits are not part of a run's identity. A run that was stopped early is skipped only if a
+    limit is given again, and not if it is to be resumed.
     """
     limited = execution.time_limit is not None or execution.patience is not None
     if result.status == "stopped" and (execution.resume or not limited):

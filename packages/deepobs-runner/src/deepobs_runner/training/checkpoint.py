@@ -1,4 +1,4 @@
-"""The state of a run at the end of an epoch: what it needs to go on as if it had never stopped.
+"""The state of a run at the end of an epoch: what it needs to continue as if never interrupted.
 
 Random streams are addressed by epoch, so there is no generator state to keep.
 """

@@ -36,7 +36,8 @@ class Closure:
         create_graph: keep the graph of the gradient in every call, for Hessian methods.
         around_backward: context of the backward pass, for BackPACK and the like.
         backend: how the gradient is computed. In fp16 one call per step is allowed.
-        lap: told `optimizer` when a call begins, `forward_backward` when it ends; see `Stopwatch`.
+        lap: called with `optimizer` as a call begins, `forward_backward` as it ends; see
+            `Stopwatch`.
 
     Attributes:
         counts: so far: `closure_calls`; `gradient_evaluations`, those with a backward pass;
@@ -88,7 +89,7 @@ class Closure:
         """Return the objective, a scalar; with `backward`, gradients are zeroed and computed.
 
         Args:
-            backward: False for line searches that want the value alone.
+            backward: False for line searches that need the value only.
             create_graph: keep the graph of the gradient in this call.
 
         Raises:

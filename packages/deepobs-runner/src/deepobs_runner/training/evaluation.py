@@ -116,7 +116,7 @@ class Evaluator:
 
     @contextmanager
     def recalibrated(self, model: nn.Module) -> Iterator[None]:
-        """Estimate batch-norm statistics anew for the model's present weights, and put them back.
+        """Re-estimate batch-norm statistics for the model's present weights, and put them back.
 
         For optimizers that evaluate at other weights than they train, such as averaging ones: the
         running statistics belong to the weights of training.

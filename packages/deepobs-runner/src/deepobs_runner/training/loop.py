@@ -55,7 +55,7 @@ def train(
         config: resolved, see `resolve_config`.
         execution: device and data folder.
         dataset: in place of the problem's own.
-        resume: go on after this checkpoint; the first record is that of the next epoch.
+        resume: continue after this checkpoint; the first record is that of the next epoch.
         around_backward: context manager around every backward pass.
         backend: in place of the one that `execution` asks for, see `make_backend`. In a process
             group every process calls this alike, and gets the same records, clocks apart.

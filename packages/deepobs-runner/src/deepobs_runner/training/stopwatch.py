@@ -42,13 +42,13 @@ class Stopwatch:
             self.mark("forward_backward")
 
     def take(self) -> dict[str, float]:
-        """Return the seconds by activity since the last time, and start anew."""
+        """Return the seconds by activity since the last call."""
         taken, self._seconds = self._seconds, dict.fromkeys(CLOCKS, 0.0)
         return taken
 
 
 class CudaStopwatch(Stopwatch):
-    """Measures laps by events on the device's stream, which are read once an epoch."""
+    """Measures laps by events on the device's stream, which are read once per epoch."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)

@@ -1,4 +1,4 @@
-"""A little telemetry an epoch: norms of gradient, weights and update at its last step."""
+"""Telemetry of an epoch: norms of gradient, weights and update at its last step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Telemetry:
     """Measures the last step of an epoch; `before` and `after` surround it.
 
     Args:
-        model: whose trained parameters are watched, grouped by role.
+        model: whose trainable parameters are measured, grouped by role.
     """
 
     def __init__(self, model: nn.Module) -> None:

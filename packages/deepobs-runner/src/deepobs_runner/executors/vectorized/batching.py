@@ -107,12 +107,12 @@ def _size_of(config: RunConfig) -> _Size | None:
 
 
 def obstacle(config: RunConfig, execution: Execution) -> str | None:
-    """Return why a resolved configuration has to be run by itself, None if nothing is known.
+    """Return why a resolved configuration must be run separately, None if no reason is known.
 
-    What only the network can tell is found when the runs begin.
+    Reasons that lie in the network are found when the runs begin.
     """
     if config.optimizer not in ELEMENTWISE:
-        return f"{config.optimizer} is none of {', '.join(ELEMENTWISE)}"
+        return f"{config.optimizer} is not one of {', '.join(ELEMENTWISE)}"
     if (options := NOT_STACKED & set(config.hyperparams)) != set():
         return f"{config.optimizer} has the option {', '.join(sorted(options))}"
     if config.precision not in ("fp32", "tf32", "fp64"):
@@ -126,7 +126,7 @@ def obstacle(config: RunConfig, execution: Execution) -> str | None:
     if execution.track:
         return "trackers follow one run at a time"
     if execution.resume and checkpoint_path(execution.out, config.id).exists():
-        return "it goes on from its checkpoint"
+        return "it is resumed from its checkpoint"
     if choose_device(execution.device).type == "mps":
         return "MPS has no float64 for the means"
     return None
@@ -135,8 +135,7 @@ def obstacle(config: RunConfig, execution: Execution) -> str | None:
 def grids_of(configs: Sequence[RunConfig]) -> list[Grid]:
     """Return configurations as grids of seeds by settings that can be trained together.
 
-    Settings of one optimizer that are to be run with the same seeds share a grid; a grid of a
-    single run is returned as well.
+    Settings of one optimizer with the same seeds share a grid; a single run is a grid, too.
     """
     together: dict[str, dict[str, dict[int, RunConfig]]] = {}
     for config in configs:

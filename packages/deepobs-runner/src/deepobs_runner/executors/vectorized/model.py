@@ -22,7 +22,7 @@ NOT_STACKABLE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd,
 
 
 class CannotStackError(UsageError):
-    """The model is none of those that can be trained in stacks; the message says why."""
+    """The model cannot be trained in stacks; the message says why."""
 
 
 class StackedModel:

@@ -183,17 +183,17 @@ def agrees_with_torch(name: str, settings: Sequence[Mapping[str, Any]], steps: i
     shape = (2, len(settings), 2, 3)
     start = torch.randn(shape, generator=random, dtype=torch.float64)
     gradients = torch.randn((steps, *shape), generator=random, dtype=torch.float64)
-    together, alone = start.clone(), start.clone()
-    stacked = StackedOptimizer(name, settings, [together])
+    stacked_weights, separate = start.clone(), start.clone()
+    stacked = StackedOptimizer(name, settings, [stacked_weights])
     for gradient in gradients:
         stacked.step([gradient], 1.0)
     for seed in range(2):
         for number, setting in enumerate(settings):
-            weights = alone[seed, number]
+            weights = separate[seed, number]
             optimizer = find_optimizer(name)([weights], **to_arguments(name, setting))
             for gradient in gradients:
                 weights.grad = gradient[seed, number].clone()
                 optimizer.step()
-    moved = (alone - start).abs().amax(dim=(0, 2, 3), keepdim=True)
+    moved = (separate - start).abs().amax(dim=(0, 2, 3), keepdim=True)
     # The second term is the rounding of weights of about 1.
-    return bool(((together - alone).abs() <= TOLERANCE * moved + 1e-14).all())
+    return bool(((stacked_weights - separate).abs() <= TOLERANCE * moved + 1e-14).all())

@@ -53,7 +53,7 @@ def run_vectorized(
     on_record: OnRecordOf | None = None,
     force: bool = False,
 ) -> list[Outcome]:
-    """Train resolved configurations together; return what became of each, in their order.
+    """Train resolved configurations together; return the outcome of each, in their order.
 
     Finished runs are read, not repeated; a run that another process is at is left to it. Several
     grids (see `grids_of`) are trained one after another.
@@ -93,7 +93,7 @@ def run_vectorized(
 def _enter(
     config: RunConfig, execution: Execution, force: bool, locks: ExitStack
 ) -> Outcome | None:
-    """Take the lock of a run and make ready for it; return its outcome if it is not to be run."""
+    """Take the lock of a run and prepare it; return its outcome if it is not run."""
     try:
         locks.enter_context(run_lock(config, execution.out))
     except RunLockedError as error:
@@ -183,8 +183,8 @@ def run_sets(
     """Run those of the resolved configurations that are trained together.
 
     Returns:
-        Their outcomes by id. The others are to be run one by one: they cannot be trained together,
-        or another process is running them.
+        Their outcomes by id. The others must be run one by one: they cannot be trained together, or
+        another process is running them.
     """
     outcomes: dict[str, Outcome] = {}
     for members in sets_of(configs, execution, vectorize):

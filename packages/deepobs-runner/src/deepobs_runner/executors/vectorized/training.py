@@ -1,7 +1,7 @@
 """Several runs of one problem trained together: one pass through the model for all of them.
 
 What `training.py` does for one run, for a grid of them: S seeds by L settings, which differ in the
-optimizer's hyperparameters alone. Each record is that of the separate run, up to rounding.
+optimizer's hyperparameters only. Each record is that of the separate run, up to rounding.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class StackedRuns:
     def _snapshot(
         self, state: _State, config: RunConfig, make: MakeOptimizer, seed: int, setting: int
     ) -> Checkpoint:
-        """Return the checkpoint of one run, which goes on from it by itself."""
+        """Return the checkpoint of one run, which can be resumed separately."""
         model = build_model(self.problem, config, self.device)
         trained = [p for p in model.parameters() if p.requires_grad]
         with torch.no_grad():
@@ -314,7 +314,7 @@ class StackedRuns:
 
 
 def counts_of(steps: int) -> dict[str, int]:
-    """Return the counts of a closure that was called once a step."""
+    """Return the counts of a closure that was called once per step."""
     return {"closure_calls": steps, "gradient_evaluations": steps, "skipped_steps": 0}
 
 
