@@ -82,6 +82,16 @@ def number(title: str, key: str, show: Callable[[Row], str] | None = None) -> Co
     return Column(title=title, key=key, show=show)
 
 
+PROBLEM, OPTIMIZER = words("Problem", "problem"), words("Optimizer", "optimizer")
+SETTING, METRIC = words("Setting", "setting"), words("Metric", "metric")
+AGAINST = words("Against", "reference")
+
+
+def interval(percent: str) -> Column:
+    """Return the column of the interval from `low` to `high`."""
+    return number(f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"]))
+
+
 def value_text(value: Any) -> str:
     """Return a value for people.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from deepobs_runner.comparison import Profiles, performance_profiles, times_to_target
+from deepobs_runner.comparison import performance_profiles, times_to_target
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.sentences import (
@@ -17,90 +16,62 @@ from deepobs_runner.report.sentences import (
     verdict_lines,
 )
 from deepobs_runner.report.table import (
+    AGAINST,
+    METRIC,
     NOTHING,
+    OPTIMIZER,
+    PROBLEM,
     Row,
     Table,
-    interval_text,
+    interval,
     make_table,
     number,
     number_text,
-    value_text,
     words,
 )
 
 
 def verdict_table(data: ReportData) -> Table:
     """Return every verdict in words, with what is unequal."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for verdict in data.verdicts:
         pair = {"optimizer": verdict.speed.optimizer, "reference": verdict.speed.reference}
+        lines = verdict_lines(verdict).items()
         said = [("all", overall_sentence(verdict))]
-        said += [
-            (problem, f"{problem}: {line}") for problem, line in verdict_lines(verdict).items()
-        ]
+        said += [(problem, f"{problem}: {line}") for problem, line in lines]
         said += [("unequal", note) for note in caveats(verdict)]
         rows += [{**pair, "problem": problem, "verdict": text} for problem, text in said]
-    return make_table(
-        "verdict",
-        "Verdict",
-        "What the results say, with intervals, and what is unequal between the two.",
-        [
-            words("Optimizer", "optimizer"),
-            words("Against", "reference"),
-            words("Problem", "problem"),
-            words("Verdict", "verdict"),
-        ],
-        rows,
-    )
+    caption = "What the results say, with intervals, and what is unequal between the two."
+    columns = [OPTIMIZER, AGAINST, PROBLEM, words("Verdict", "verdict")]
+    return make_table("verdict", "Verdict", caption, columns, rows)
 
 
 def times_table(data: ReportData) -> Table:
     """Return how long every optimizer takes to the target of each problem."""
     rows: list[Row] = []
-    for problem, listed in data.problems.items():
-        target = data.targets[problem]
-        for setting in listed if target is not None else ():
-            if target is None:
-                continue
-            times = times_to_target(setting.runs, target, data.unit)
-            low, high = times.median_interval(level=data.level)
-            rows.append(
-                {
-                    "problem": problem,
-                    "optimizer": setting.optimizer,
-                    "target": str(target),
-                    "source": target.source,
-                    "unit": times.counted,
-                    "median": times.median,
-                    "low": low,
-                    "high": high,
-                    "reached": int(times.reached.sum()),
-                    "runs": len(times.times),
-                    "diverged": times.diverged,
-                    "unknown": times.unknown,
-                }
-            )
-    return make_table(
-        "times",
-        "Time to the target",
+    for setting in data.tuned:
+        target = data.targets[setting.problem]
+        if target is None:
+            continue
+        times = times_to_target(setting.runs, target, data.unit)
+        low, high = times.median_interval(level=data.level)
+        rows.append({
+            "problem": setting.problem, "optimizer": setting.optimizer, "target": str(target),
+            "source": target.source, "unit": times.counted, "median": times.median, "low": low,
+            "high": high, "reached": int(times.reached.sum()), "runs": len(times.times),
+            "diverged": times.diverged, "unknown": times.unknown,
+        })  # fmt: skip
+    columns = [
+        PROBLEM, OPTIMIZER, words("Target", "target"), number("Median", "median"),
+        interval(data.percent), words("Unit", "unit", lambda row: row["unit"].replace("_", " ")),
+        number("Reached", "reached", lambda row: f"{row['reached']} of {row['runs']}"),
+        words("Target is the", "source"),
+    ]  # fmt: skip
+    caption = (
         f"Kaplan-Meier median of the {data.unit.replace('_', ' ')} to the target, with a "
-        f"{data.percent} bootstrap interval. ∞: less than half of the runs get there.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Target", "target"),
-            number("Median", "median"),
-            number(
-                f"{data.percent} interval",
-                "low",
-                lambda row: interval_text(row["low"], row["high"]),
-            ),
-            words("Unit", "unit", lambda row: row["unit"].replace("_", " ")),
-            number("Reached", "reached", lambda row: f"{row['reached']} of {row['runs']}"),
-            words("Target is the", "source"),
-        ],
-        rows,
+        f"{data.percent} bootstrap interval. ∞: less than half of the runs get there."
     )
+    return make_table("times", "Time to the target", caption, columns, rows)
 
 
 def speedup_table(data: ReportData) -> Table:
@@ -111,73 +82,51 @@ def speedup_table(data: ReportData) -> Table:
         reasons = map(exclusion, verdict.speed.problems)
         rows += [{**row, "excluded": why} for row, why in zip(lines, reasons, strict=True)]
         rows.append(overall)
-    return make_table(
-        "speedup",
-        "Speed-up",
+    columns = [
+        PROBLEM, OPTIMIZER, AGAINST, number("Speed-up", "ratio", lambda row: _ratio(row["ratio"])),
+        number(f"{data.percent} interval", "low", lambda row: _ratios(row["low"], row["high"])),
+        number("More seeds", "more_seeds"), words("Why none", "excluded"),
+    ]  # fmt: skip
+    caption = (
         "Ratio of the median times to the target, above 1 where the optimizer is faster than the "
         f"one it is set against; {data.percent} bootstrap interval over seeds, stratified by "
-        "problem.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Against", "reference"),
-            number("Speed-up", "ratio", lambda row: _ratio(row["ratio"])),
-            number(f"{data.percent} interval", "low", lambda row: _ratios(row["low"], row["high"])),
-            number("More seeds", "more_seeds", lambda row: value_text(row.get("more_seeds"))),
-            words("Why none", "excluded"),
-        ],
-        rows,
+        "problem."
     )
+    return make_table("speedup", "Speed-up", caption, columns, rows)
 
 
 def paired_table(data: ReportData) -> Table:
     """Return the comparison of final values, over common seeds where these pair runs."""
-    rows = []
-    for verdict in data.verdicts:
-        for paired in verdict.paired:
-            rows += [{**row, "seed_numbers": list(paired.seeds)} for row in paired.rows()]
-    return make_table(
-        "paired",
-        "Final values compared",
+    rows = [
+        {**row, "seed_numbers": list(paired.seeds)}
+        for verdict in data.verdicts
+        for paired in verdict.paired
+        for row in paired.rows()
+    ]
+    columns = [
+        PROBLEM, OPTIMIZER, AGAINST, METRIC, number("Seeds", "seeds", _seeds),
+        number("Wins", "wins", lambda row: str(row["wins"]) if row["by_seed"] else NOTHING),
+        number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
+        interval(data.percent), number("p", "p_holm", _p),
+    ]  # fmt: skip
+    caption = (
         "Hodges-Lehmann estimate of the gain (above 0: better than the reference), its interval, "
         "and the p-value of the exact signed-rank test over common seeds, corrected over problems "
         "(Holm). Between two programs a seed pairs nothing, and it is the rank-sum test of all "
-        "runs of the one against all of the other.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Against", "reference"),
-            words("Metric", "metric"),
-            number("Seeds", "seeds", _seeds),
-            number("Wins", "wins", lambda row: str(row["wins"]) if row["by_seed"] else NOTHING),
-            number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
-            number(
-                f"{data.percent} interval",
-                "low",
-                lambda row: interval_text(row["low"], row["high"]),
-            ),
-            number("p", "p_holm", _p),
-        ],
-        rows,
+        "runs of the one against all of the other."
     )
-
-
-def profiles_of(data: ReportData) -> Profiles | None:
-    """Return the performance profiles of all optimizers, None if there are no two."""
-    labels = compared_labels(data.problems)
-    if len(labels) < 2:
-        return None
-    return performance_profiles(
-        data.problems, data.targets, labels, unit=data.unit, level=data.level
-    )
+    return make_table("paired", "Final values compared", caption, columns, rows)
 
 
 def profiles_table(data: ReportData) -> Table:
     """Return the integrals of the performance profiles."""
-    profiles = profiles_of(data)
     rows: list[Row] = []
     caption = "There are no two optimizers to compare."
-    if profiles is not None:
+    labels = compared_labels(data.problems)
+    if len(labels) > 1:
+        profiles = performance_profiles(
+            data.problems, data.targets, labels, unit=data.unit, level=data.level
+        )
         rows = [
             {**row, "problems": len(profiles.problems)}
             for row in profiles.rows()
@@ -188,25 +137,14 @@ def profiles_table(data: ReportData) -> Table:
             f"scale: 1 if it is the fastest everywhere, 0 if it takes {profiles.tau_max:g} times "
             "as long or never reaches the target. It depends on who else is compared."
         )
-        caption += "".join(
-            f" {name} does not count: {reason}." for name, reason in profiles.left_out.items()
-        )
-    return make_table(
-        "profiles",
-        "Performance profiles",
-        caption,
-        [
-            words("Optimizer", "label"),
-            number("Integral", "integral", lambda row: f"{row['integral']:.2f}"),
-            number(
-                f"{data.percent} interval",
-                "low",
-                lambda row: interval_text(row["low"], row["high"]),
-            ),
-            number("Problems", "problems"),
-        ],
-        rows,
-    )
+        for name, reason in profiles.left_out.items():
+            caption += f" {name} does not count: {reason}."
+    columns = [
+        words("Optimizer", "label"),
+        number("Integral", "integral", lambda row: f"{row['integral']:.2f}"),
+        interval(data.percent), number("Problems", "problems"),
+    ]  # fmt: skip
+    return make_table("profiles", "Performance profiles", caption, columns, rows)
 
 
 def _seeds(row: Row) -> str:

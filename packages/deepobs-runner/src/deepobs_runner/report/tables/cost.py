@@ -7,7 +7,7 @@ from pathlib import Path
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import ReportData
-from deepobs_runner.report.table import Table, make_table, number, words
+from deepobs_runner.report.table import METRIC, OPTIMIZER, PROBLEM, Table, make_table, number, words
 from deepobs_runner.text import duration
 from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import read_ledger, stored_studies
@@ -22,7 +22,7 @@ def _is_wanted(data: ReportData, problem: str) -> bool:
     return not data.chosen or without_folder(problem) in data.chosen
 
 
-def _said(error: UsageError) -> None:
+def _ignore(error: UsageError) -> None:
     """Do nothing about a damaged study: it is named among what was left out."""
 
 
@@ -31,31 +31,21 @@ def cost_table(data: ReportData) -> Table:
     rows = [
         vars(cost)
         for folder in _folders(data)
-        for cost in tuning_cost(folder, on_error=_said)
+        for cost in tuning_cost(folder, on_error=_ignore)
         if _is_wanted(data, cost.problem)
     ]
-    return make_table(
-        "cost",
-        "What tuning cost",
+    columns = [
+        words("Study", "study"), words("Ruleset", "ruleset"), words("Sampler", "sampler"),
+        PROBLEM, OPTIMIZER, number("Budget", "budget"), number("Trials", "trials"),
+        number("Diverged", "diverged"), number("Pruned", "pruned"), number("Failed", "failed"),
+        number("Epochs", "epochs"), number("Steps", "steps"),
+        number("Time", "seconds", lambda row: duration(row["seconds"])),
+    ]  # fmt: skip
+    caption = (
         "All trials of the studies in the folder of the results, failed ones too; the runs of the "
-        "winners are no part of it. Time is that of the runs' clocks, one after another.",
-        [
-            words("Study", "study"),
-            words("Ruleset", "ruleset"),
-            words("Sampler", "sampler"),
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            number("Budget", "budget"),
-            number("Trials", "trials"),
-            number("Diverged", "diverged"),
-            number("Pruned", "pruned"),
-            number("Failed", "failed"),
-            number("Epochs", "epochs"),
-            number("Steps", "steps"),
-            number("Time", "seconds", lambda row: duration(row["seconds"])),
-        ],
-        rows,
+        "winners are no part of it. Time is that of the runs' clocks, one after another."
     )
+    return make_table("cost", "What tuning cost", caption, columns, rows)
 
 
 def trials_table(data: ReportData) -> Table:
@@ -63,29 +53,18 @@ def trials_table(data: ReportData) -> Table:
     rows = [
         {"study": place.name, **line}
         for folder in _folders(data)
-        for place in stored_studies(folder, on_error=_said)
+        for place in stored_studies(folder, on_error=_ignore)
         for line in read_ledger(place)
         if _is_wanted(data, line["problem"])
     ]
-    return make_table(
-        "trials",
-        "Every trial",
+    columns = [
+        words("Study", "study"), PROBLEM, OPTIMIZER, number("Trial", "number"),
+        words("Tried", "point", lambda row: " ".join(f"{k}={v}" for k, v in row["point"].items())),
+        words("Status", "status"), METRIC, number("Value", "value"), number("Epochs", "epochs"),
+        number("Seconds", "seconds"), words("Message", "message"),
+    ]  # fmt: skip
+    caption = (
         "The ledgers of the studies in the folder of the results; a trial that diverged or failed "
-        "has no value.",
-        [
-            words("Study", "study"),
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            number("Trial", "number"),
-            words(
-                "Tried", "point", lambda row: " ".join(f"{k}={v}" for k, v in row["point"].items())
-            ),
-            words("Status", "status"),
-            words("Metric", "metric"),
-            number("Value", "value"),
-            number("Epochs", "epochs"),
-            number("Seconds", "seconds"),
-            words("Message", "message"),
-        ],
-        rows,
+        "has no value."
     )
+    return make_table("trials", "Every trial", caption, columns, rows)

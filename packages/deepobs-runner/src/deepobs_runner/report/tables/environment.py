@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,51 +20,35 @@ def environment_table(data: ReportData) -> Table:
     Of baselines these are the tuned ones, not the trials of their tuning.
     """
     tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
-    counts: dict[tuple[tuple[str, str], ...], int] = {}
-    for run in [*data.own, *tuned]:
-        key = tuple(sorted(describe(run.environment).items()))
-        counts[key] = counts.get(key, 0) + 1
-    rows = [{**dict(key), "runs": count} for key, count in counts.items()]
-    return make_table(
-        "environment",
-        "Environment",
-        "What the runs were made with, as recorded in their files; of baselines, the tuned runs.",
-        [
-            number("Runs", "runs"),
-            words("Results", "source"),
-            words("System", "system"),
-            words("Python", "python"),
-            words("Device", "device"),
-            words("Name", "device_name"),
-            number("Threads", "threads"),
-            words("Packages", "packages"),
-            words("Other", "other"),
-        ],
-        rows,
+    texts = (tuple(sorted(_texts(run.environment).items())) for run in [*data.own, *tuned])
+    rows = [{**dict(key), "runs": number_of} for key, number_of in Counter(texts).items()]
+    columns = [
+        number("Runs", "runs"), words("Results", "source"), words("System", "system"),
+        words("Python", "python"), words("Device", "device"), words("Name", "device_name"),
+        number("Threads", "threads"), words("Packages", "packages"), words("Other", "other"),
+    ]  # fmt: skip
+    caption = (
+        "What the runs were made with, as recorded in their files; of baselines, the tuned runs."
     )
+    return make_table("environment", "Environment", caption, columns, rows)
 
 
-def describe(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Return an environment as short texts."""
+def _texts(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is shown of an environment."""
     found = {name: str(environment[name]) for name in NAMED if environment.get(name) is not None}
     packages = environment.get("packages")
     if isinstance(packages, Mapping):
         found["packages"] = ", ".join(f"{name} {version}" for name, version in packages.items())
-    other = {
-        name: value
+    other = [
+        f"{name} {value}"
         for name, value in environment.items()
         if name not in (*NAMED, "packages") and isinstance(value, str | int | float)
-    }
-    if other:
-        found["other"] = ", ".join(f"{name} {value}" for name, value in other.items())
-    return found
+    ]
+    return {**found, "other": ", ".join(other)} if other else found
 
 
 def versions_of(runs: Iterable[RunResult], package: str) -> list[str]:
     """Return the versions of a package that runs were made with, sorted."""
-    found = set()
-    for run in runs:
-        packages = run.environment.get("packages")
-        if isinstance(packages, Mapping) and package in packages:
-            found.add(str(packages[package]))
+    packages = (run.environment.get("packages") for run in runs)
+    found = {str(p[package]) for p in packages if isinstance(p, Mapping) and package in p}
     return sorted(found)

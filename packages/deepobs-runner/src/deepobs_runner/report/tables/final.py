@@ -13,13 +13,16 @@ from deepobs_runner.comparison import published_speed
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.table import (
+    NOTHING,
+    OPTIMIZER,
+    PROBLEM,
+    SETTING,
     Column,
     Row,
     Table,
-    interval_text,
+    interval,
     make_table,
     number,
-    number_text,
     spread_text,
     words,
 )
@@ -42,147 +45,96 @@ METRICS = {
 
 def final_table(data: ReportData) -> Table:
     """Return the final values of every optimizer at its tuned setting."""
-    rows = []
-    for problem, listed in data.problems.items():
-        target = data.targets[problem]
-        for setting in listed:
-            row = {
-                "problem": problem,
-                "optimizer": setting.optimizer,
-                "setting": setting.label,
-                "source": setting.source,
-                "lr": rate_of(setting.runs[0]),
-                "settings_seen": setting.tried,
-                "chosen_by": setting.chosen_by,
-                **_ends(setting.runs, data.level),
-            }
-            if target is not None:
-                speed = published_speed(setting.runs, target)
-                row |= {"target": str(target), "speed": speed.mean, "not_reached": speed.unreached}
-            rows.append(row)
-    return make_table(
-        "final",
-        "Final values",
+    rows: list[Row] = []
+    for setting in data.tuned:
+        target = data.targets[setting.problem]
+        row = {
+            "problem": setting.problem, "optimizer": setting.optimizer, "setting": setting.label,
+            "source": setting.source, "lr": rate_of(setting.runs[0]),
+            "settings_seen": setting.tried, "chosen_by": setting.chosen_by,
+            **_ends(setting.runs, data.level),
+        }  # fmt: skip
+        if target is not None:
+            speed = published_speed(setting.runs, target)
+            row |= {"target": str(target), "speed": speed.mean, "not_reached": speed.unreached}
+        rows.append(row)
+    columns = [
+        PROBLEM, OPTIMIZER, SETTING, number("Settings tried", "settings_seen"), SEEDS, *ENDS,
+        interval(data.percent), words("of", "metric"), _end_column("Best on the way", "best"),
+        STATUS,
+    ]  # fmt: skip
+    caption = (
         "Mean ± standard deviation (ddof 1) over seeds at the end of the runs, at the setting that "
         f"stands for each optimizer; {data.percent} BCa bootstrap interval of the mean of the "
-        "metric the problem is judged by. Objective is the loss plus the L2 term.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Setting", "setting"),
-            number("Settings tried", "settings_seen"),
-            number("Seeds", "seeds", _seeds),
-            *(_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
-            number(
-                f"{data.percent} interval",
-                "low",
-                lambda row: interval_text(row["low"], row["high"]),
-            ),
-            words("of", "metric"),
-            _end_column("Best on the way", "best"),
-            words("Status", "status", _status),
-        ],
-        rows,
+        "metric the problem is judged by. Objective is the loss plus the L2 term."
     )
+    return make_table("final", "Final values", caption, columns, rows)
 
 
 def settings_table(data: ReportData) -> Table:
     """Return the final values of every setting, tuned or not."""
-    rows = []
-    for problem, listed in data.settings.items():
-        for setting in listed:
-            config = setting.config
-            rows.append(
-                {
-                    "problem": problem,
-                    "optimizer": config.optimizer_id.name,
-                    "setting": setting.label,
-                    "source": setting.source,
-                    "lr": rate_of(setting.runs[0]),
-                    "recipe": config.recipe,
-                    "epochs": describe_range(run.epochs()[-1] for run in setting.runs),
-                    "steps": describe_range(steps_of(setting.runs)),
-                    **_ends(setting.runs, None),
-                }
-            )
-    return make_table(
-        "settings",
-        "All settings",
-        "Mean ± standard deviation (ddof 1) over seeds at the end of the runs.",
-        [
-            words("Problem", "problem"),
-            words("Setting", "setting"),
-            words("Whose", "source"),
-            words("Recipe", "recipe"),
-            number("Epochs", "epochs"),
-            number("Seeds", "seeds", _seeds),
-            *(_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
-            words("Status", "status", _status),
-        ],
-        rows,
-    )
+    rows = [
+        {
+            "problem": problem, "optimizer": setting.config.optimizer_id.name,
+            "setting": setting.label, "source": setting.source, "lr": rate_of(setting.runs[0]),
+            "recipe": setting.config.recipe,
+            "epochs": describe_range(run.epochs()[-1] for run in setting.runs),
+            "steps": describe_range(steps_of(setting.runs)),
+            **_ends(setting.runs, None),
+        }
+        for problem, listed in data.settings.items()
+        for setting in listed
+    ]  # fmt: skip
+    columns = [
+        PROBLEM, SETTING, words("Whose", "source"), words("Recipe", "recipe"),
+        number("Epochs", "epochs"), SEEDS, *ENDS, STATUS,
+    ]  # fmt: skip
+    caption = "Mean ± standard deviation (ddof 1) over seeds at the end of the runs."
+    return make_table("settings", "All settings", caption, columns, rows)
 
 
 def runs_table(data: ReportData) -> Table:
     """Return every own run, whatever became of it."""
     labels = {s.key: s.label for listed in data.settings.values() for s in listed}
-    rows = [run_row(run, labels.get(key_of(run))) for run in data.own]
-    return make_table(
-        "runs",
-        "All runs",
-        "Every run, also those that failed, diverged, were stopped or are not finished.",
-        [
-            words("Problem", "problem"),
-            words("Setting", "setting"),
-            number("Seed", "seed"),
-            words("Status", "status"),
-            words("Recipe", "recipe"),
-            words("Precision", "precision"),
-            number("Epochs", "epochs"),
-            *(number(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
-            number("Training time in s", "train_seconds"),
-            words("Device", "device"),
-            words("What happened", "error"),
-            words("File", "file"),
-        ],
-        rows,
-    )
+    rows = [_run_row(run, labels.get(key_of(run))) for run in data.own]
+    columns = [
+        PROBLEM, SETTING, number("Seed", "seed"), words("Status", "status"),
+        words("Recipe", "recipe"), words("Precision", "precision"), number("Epochs", "epochs"),
+        *(number(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS),
+        number("Training time in s", "train_seconds"), words("Device", "device"),
+        words("What happened", "error"), words("File", "file"),
+    ]  # fmt: skip
+    caption = "Every run, also those that failed, diverged, were stopped or are not finished."
+    return make_table("runs", "All runs", caption, columns, rows)
 
 
-def run_row(run: RunResult, label: str | None = None) -> dict[str, Any]:
+def _run_row(run: RunResult, label: str | None) -> Row:
     """Return what is known of a run.
 
     Args:
         run: with or without records.
         label: of its setting; None: made of its configuration.
     """
+    config = run.config
     last = run.records[-1] if run.records else {"metrics": {}}
-    metrics = last["metrics"]
     spent = [training_seconds(record.get("clocks", {})) for record in run.records]
     known = [seconds for seconds in spent if seconds is not None]
-    ends = {
-        f"final_{name}": metrics.get(metric.split, {}).get(metric.name)
-        for name, metric in METRICS.items()
-    }
     return {
-        "id": id_of_file(run),
-        "problem": run.config.problem_id.name,
-        "optimizer": run.config.optimizer_id.name,
-        "setting": label or label_setting(run.config, original="source" in run.environment),
-        "lr": rate_of(run),
-        "seed": run.config.seed,
+        "id": id_of_file(run), "problem": config.problem_id.name,
+        "optimizer": config.optimizer_id.name,
+        "setting": label or label_setting(config, original="source" in run.environment),
+        "lr": rate_of(run), "seed": config.seed,
         "status": "diverged" if is_diverged(run) else run.status,
-        "recipe": run.config.recipe,
-        "precision": run.config.precision,
-        "data": run.config.data,
-        "epochs": float(run.epochs()[-1]) if run.records else 0.0,
-        "steps": last.get("steps"),
-        **ends,
+        "recipe": config.recipe, "precision": config.precision, "data": config.data,
+        "epochs": float(run.epochs()[-1]) if run.records else 0.0, "steps": last.get("steps"),
+        **{
+            f"final_{name}": last["metrics"].get(metric.split, {}).get(metric.name)
+            for name, metric in METRICS.items()
+        },
         "train_seconds": float(sum(known)) if known and len(known) == len(spent) else None,
-        "device": run.environment.get("device"),
-        "error": last_line(run.error) or None,
+        "device": run.environment.get("device"), "error": last_line(run.error) or None,
         "file": None if run.path is None else run.path.name,
-    }
+    }  # fmt: skip
 
 
 def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
@@ -217,7 +169,7 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
 def _end_column(title: str, key: str) -> Column:
     def text(row: Row) -> str:
         mean, std = row[key], row[f"{key}_std"]
-        return number_text(float("nan")) if mean is None else spread_text(mean, std)
+        return NOTHING if mean is None else spread_text(mean, std)
 
     return number(title, key, text)
 
@@ -228,5 +180,8 @@ def _seeds(row: Row) -> str:
     return str(seeds) if seeds == averaged else f"{averaged} of {seeds}"
 
 
-def _status(row: Row) -> str:
-    return "" if row["status"] == "done" else show(row["status"])
+ENDS = [_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS]
+SEEDS = number("Seeds", "seeds", _seeds)
+STATUS = words(
+    "Status", "status", lambda row: "" if row["status"] == "done" else show(row["status"])
+)

@@ -20,14 +20,16 @@ from deepobs_runner.analysis import (
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import (
+    METRIC,
     NOTHING,
+    OPTIMIZER,
+    PROBLEM,
     Row,
     Table,
     interval_text,
     make_table,
     number,
     number_text,
-    words,
 )
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting, trials_of
@@ -65,41 +67,30 @@ def sensitivity_table(data: ReportData) -> Table:
     for setting, curve in sensitivities(data):
         window = near_best(curve, PERCENT)
         row = {
-            "problem": setting.problem,
-            "optimizer": setting.optimizer,
-            "metric": str(curve.metric),
-            "rates": len(curve.rates),
+            "problem": setting.problem, "optimizer": setting.optimizer,
+            "metric": str(curve.metric), "rates": len(curve.rates),
             "diverged": int(np.sum(curve.diverged == curve.runs)),
-        }
+        }  # fmt: skip
         if curve.best is not None and window is not None:
             row |= {
                 "best_lr": float(curve.rates[curve.best]),
-                "best_value": float(curve.medians[curve.best]),
-                "low": window.low,
-                "high": window.high,
-                "decades": window.decades,
+                "best_value": float(curve.medians[curve.best]), "low": window.low,
+                "high": window.high, "decades": window.decades,
                 "decades_at_most": window.decades_at_most,
-            }
+            }  # fmt: skip
         rows.append(row)
-    return make_table(
-        "sensitivity",
-        "Sensitivity to the learning rate",
+    columns = [
+        PROBLEM, OPTIMIZER, METRIC, number("Rates tried", "rates"),
+        number("All diverged at", "diverged"), number("Best rate", "best_lr"),
+        number("Value there", "best_value"), number("Window", "low", _window),
+        number("Width in decades", "decades", _decades),
+    ]  # fmt: skip
+    caption = (
         f"The learning rate with the best final value, and the rates around it whose value is "
         f"worse by at most {PERCENT:g} %. The width of this window is a lower bound: rates between "
-        "those tried are not known.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Metric", "metric"),
-            number("Rates tried", "rates"),
-            number("All diverged at", "diverged"),
-            number("Best rate", "best_lr"),
-            number("Value there", "best_value"),
-            number("Window", "low", lambda row: _window(row)),
-            number("Width in decades", "decades", lambda row: _decades(row)),
-        ],
-        rows,
+        "those tried are not known."
     )
+    return make_table("sensitivity", "Sensitivity to the learning rate", caption, columns, rows)
 
 
 def rates_table(data: ReportData) -> Table:
@@ -109,22 +100,15 @@ def rates_table(data: ReportData) -> Table:
         for setting, curve in sensitivities(data)
         for row in curve.rows()
     ]
-    return make_table(
-        "rates",
-        "Every learning rate",
+    columns = [
+        PROBLEM, OPTIMIZER, number("Learning rate", "lr"), METRIC, number("Median", "median"),
+        number("Runs", "runs"), number("Diverged", "diverged"),
+    ]  # fmt: skip
+    caption = (
         "Final value for the seed that all rates have, else the median over seeds; a diverged run "
-        "is worse than every other.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            number("Learning rate", "lr"),
-            words("Metric", "metric"),
-            number("Median", "median"),
-            number("Runs", "runs"),
-            number("Diverged", "diverged"),
-        ],
-        rows,
+        "is worse than every other."
     )
+    return make_table("rates", "Every learning rate", caption, columns, rows)
 
 
 def tuning_table(data: ReportData) -> Table:
@@ -134,55 +118,38 @@ def tuning_table(data: ReportData) -> Table:
         curve = expected_best(runs, metric)
         if curve is None or len(curve.expected) < 2:
             continue
-        shown = {k: float(curve.expected[k - 1]) for k in TRIALS if k <= len(curve.expected)}
-        rows.append(
-            {
-                "problem": setting.problem,
-                "optimizer": setting.optimizer,
-                "metric": str(metric),
-                "trials": len(curve.expected),
-                "untrained": curve.untrained,
-                "all": float(curve.expected[-1]),
-                **{f"best_of_{k}": value for k, value in shown.items()},
-            }
-        )
-    return make_table(
-        "tuning",
-        "What tuning gives",
+        values = curve.expected.tolist()
+        rows.append({
+            "problem": setting.problem, "optimizer": setting.optimizer, "metric": str(metric),
+            "trials": len(values), "untrained": curve.untrained, "all": values[-1],
+            **{f"best_of_{k}": values[k - 1] for k in TRIALS if k <= len(values)},
+        })  # fmt: skip
+    columns = [
+        PROBLEM, OPTIMIZER, METRIC, *(number(f"k = {k}", f"best_of_{k}") for k in TRIALS),
+        number("All", "all"), number("Settings", "trials"), number("Untrained", "untrained"),
+    ]  # fmt: skip
+    caption = (
         "Expected final value of the best of k settings drawn at random from those tried, without "
-        "replacement; one that diverged or ended worse than it began counts as untrained.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Metric", "metric"),
-            *(number(f"k = {k}", f"best_of_{k}") for k in TRIALS),
-            number("All", "all"),
-            number("Settings", "trials"),
-            number("Untrained", "untrained"),
-        ],
-        rows,
+        "replacement; one that diverged or ended worse than it began counts as untrained."
     )
+    return make_table("tuning", "What tuning gives", caption, columns, rows)
 
 
 def divergence_table(data: ReportData) -> Table:
     """Return how many settings diverged, and how often the one that was repeated does."""
     rows = [_diverged(setting, runs, data.level) for setting, runs, _ in tried(data)]
-    return make_table(
-        "divergence",
-        "Diverged runs",
+    columns = [
+        PROBLEM, OPTIMIZER, number("Settings", "settings_diverged", _settings),
+        number("Seeds", "diverged", _seeds),
+        number("Rate", "rate", lambda row: f"{row['rate']:.1%}" if row["runs"] else NOTHING),
+        number(f"{data.percent} interval", "low", _percents),
+    ]  # fmt: skip
+    caption = (
         "Settings tried whose first run diverged, and diverged seeds of the setting that stands "
         "for the optimizer; where several were tried, without the seed that it was chosen by. "
-        f"Wilson's {data.percent} interval is of these seeds: a grid of settings is no sample.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            number("Settings", "settings_diverged", _settings),
-            number("Seeds", "diverged", _seeds),
-            number("Rate", "rate", lambda row: f"{row['rate']:.1%}" if row["runs"] else NOTHING),
-            number(f"{data.percent} interval", "low", lambda row: _percents(row)),
-        ],
-        rows,
+        f"Wilson's {data.percent} interval is of these seeds: a grid of settings is no sample."
     )
+    return make_table("divergence", "Diverged runs", caption, columns, rows)
 
 
 def seeds_table(data: ReportData) -> Table:
@@ -196,35 +163,22 @@ def seeds_table(data: ReportData) -> Table:
         mean = float(values.mean()) if len(values) else float("nan")
         wanted = abs(mean) * WIDTH
         needed = seeds_for_mean(values, wanted, level=data.level) if wanted > 0 else None
-        rows.append(
-            {
-                "problem": setting.problem,
-                "optimizer": setting.optimizer,
-                "metric": str(metric),
-                "seeds": len(values),
-                "mean": mean,
-                "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-                "needed": needed,
-                "more": None if needed is None else max(0, needed - len(values)),
-            }
-        )
-    return make_table(
-        "seeds",
-        "Seeds needed",
-        f"Seeds in all until Student's {data.percent} interval of the mean final value "
-        f"reaches {100 * WIDTH:g} % of the mean to either side.",
-        [
-            words("Problem", "problem"),
-            words("Optimizer", "optimizer"),
-            words("Metric", "metric"),
-            number("Seeds", "seeds"),
-            number("Mean", "mean"),
-            number("Standard deviation", "std", lambda row: number_text(row["std"], 2)),
-            number("Needed", "needed"),
-            number("More", "more"),
-        ],
-        rows,
+        rows.append({
+            "problem": setting.problem, "optimizer": setting.optimizer, "metric": str(metric),
+            "seeds": len(values), "mean": mean,
+            "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+            "needed": needed, "more": None if needed is None else max(0, needed - len(values)),
+        })  # fmt: skip
+    columns = [
+        PROBLEM, OPTIMIZER, METRIC, number("Seeds", "seeds"), number("Mean", "mean"),
+        number("Standard deviation", "std", lambda row: number_text(row["std"], 2)),
+        number("Needed", "needed"), number("More", "more"),
+    ]  # fmt: skip
+    caption = (
+        f"Seeds in all until Student's {data.percent} interval of the mean final value reaches "
+        f"{100 * WIDTH:g} % of the mean to either side."
     )
+    return make_table("seeds", "Seeds needed", caption, columns, rows)
 
 
 def _window(row: Row) -> str:
