@@ -11,7 +11,7 @@ from deepobs_models import roles
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
 from deepobs_runner.errors import UsageError
-from deepobs_runner.optimizers import Several
+from deepobs_runner.optimizers import CombinedOptimizer
 from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
 from deepobs_runner.schedules import parse_schedule
 
@@ -37,7 +37,7 @@ def test_several_optimizers_equal_one_with_groups(problem, configure):
 
     def two(model):
         weights, others = split(model)
-        return Several(
+        return CombinedOptimizer(
             [torch.optim.SGD(weights, lr=0.1, momentum=0.9), torch.optim.SGD(others, lr=0.01)]
         )
 
@@ -55,7 +55,9 @@ def test_several_optimizers_equal_one_with_groups(problem, configure):
 def test_several_optimizers_resume(problem, configure):
     def two(model):
         half = list(model.parameters())
-        return Several([torch.optim.Adam(half[:2], lr=0.01), torch.optim.SGD(half[2:], lr=0.1)])
+        return CombinedOptimizer(
+            [torch.optim.Adam(half[:2], lr=0.01), torch.optim.SGD(half[2:], lr=0.1)]
+        )
 
     config = configure()
     whole = []
@@ -277,7 +279,7 @@ def one_of_two_groups(model):
 
 def one_of_two_optimizers(model):
     half = list(model.parameters())
-    return Several([torch.optim.SGD(half[:2], lr=0.1), OtherKey(half[2:], eta=0.1)])
+    return CombinedOptimizer([torch.optim.SGD(half[:2], lr=0.1), OtherKey(half[2:], eta=0.1)])
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step:epochs=1,factors=0.1", "exponential:gamma=1"])

@@ -13,8 +13,8 @@ from deepobs_runner.optimizers.names import find_optimizer as find_optimizer
 from deepobs_runner.optimizers.names import known_optimizers as known_optimizers
 from deepobs_runner.optimizers.names import source_hash as source_hash
 from deepobs_runner.optimizers.names import takes_model as takes_model
-from deepobs_runner.optimizers.several import GRAPH_HINT as GRAPH_HINT
-from deepobs_runner.optimizers.several import Several as Several
-from deepobs_runner.optimizers.several import lacks_graph as lacks_graph
-from deepobs_runner.optimizers.several import set_mode as set_mode
-from deepobs_runner.optimizers.several import wants_graph as wants_graph
+from deepobs_runner.optimizers.wrappers import GRAPH_HINT as GRAPH_HINT
+from deepobs_runner.optimizers.wrappers import CombinedOptimizer as CombinedOptimizer
+from deepobs_runner.optimizers.wrappers import lacks_graph as lacks_graph
+from deepobs_runner.optimizers.wrappers import set_mode as set_mode
+from deepobs_runner.optimizers.wrappers import wants_graph as wants_graph

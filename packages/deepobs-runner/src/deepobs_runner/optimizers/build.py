@@ -12,7 +12,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers.argument_types import EMPTY
 from deepobs_runner.optimizers.hyperparams import hyperparameters_of, to_arguments
 from deepobs_runner.optimizers.names import find_optimizer, takes_model
-from deepobs_runner.optimizers.several import AfterClosure, Several
+from deepobs_runner.optimizers.wrappers import AfterClosure, CombinedOptimizer
 
 MakeOptimizer = Callable[[nn.Module], Any]
 """Builds the optimizer of a model: a `torch.optim.Optimizer` or what behaves like one."""
@@ -65,7 +65,7 @@ def _as_one(name: str, built: Any) -> Any:
     optimizers = [_checked(name, optimizer) for optimizer in built]
     if not optimizers:
         raise UsageError(f"{name} returned no optimizer: its list is empty.")
-    return Several(optimizers)
+    return CombinedOptimizer(optimizers)
 
 
 def _checked(name: str, optimizer: Any) -> Any:

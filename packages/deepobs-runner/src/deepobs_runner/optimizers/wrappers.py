@@ -31,7 +31,7 @@ def lacks_graph(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _GRAPH_ERRORS)
 
 
-class Several:
+class CombinedOptimizer:
     """Several optimizers that step one after another with the gradient of one closure call.
 
     Args:
