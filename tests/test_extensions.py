@@ -1,15 +1,21 @@
 """The examples of docs/howto/extend.md work from outside: listed, used by runs, and reported."""
 
 import csv
+import hashlib
 import io
 import json
 import math
 import re
+import threading
 import tomllib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from deepobs_data import registry
 from deepobs_runner import load_results
 from deepobs_runner.checks.installation import diagnose
 from deepobs_runner.cli import main
@@ -176,3 +182,50 @@ def test_help_names_them(capsys):
         said += capsys.readouterr().out
     for kind in KINDS.values():
         assert all(name in said for name in kind.built_in())
+
+
+def test_a_problem_uses_a_data_set(tmp_path, monkeypatch):
+    """The data set of the page, fetched from a local server, in a problem that is run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_rows", dict(registry._rows))
+    rng = np.random.RandomState(0)
+    table = np.c_[rng.randint(0, 2, 300), rng.normal(size=(300, 20))]
+    (tmp_path / "served").mkdir()
+    np.savetxt(tmp_path / "served" / "waves.csv", table, delimiter=",")
+    content = (tmp_path / "served" / "waves.csv").read_bytes()
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        text = MODULES["waves.py"].replace(
+            "https://example.org", f"http://127.0.0.1:{server.server_port}"
+        )
+        text = re.sub('checksum=".*"', f'checksum="{hashlib.md5(content).hexdigest()}"', text)
+        text = text.replace("45_627", str(len(content)))
+        (tmp_path / "waves.py").write_text(text)
+        (tmp_path / "problems.py").write_text(WAVES_PROBLEM)
+        words = ["problems.py:linear", "SGD", "lr=0.1", "--data-dir", "data", "--epochs", "2"]
+        assert main(["run", *words, "--out", "results"]) == 0
+        server.shutdown()
+    (result,) = load_results(Path("results"))
+    assert (result.status, len(result.records)) == ("done", 3)
+    assert (tmp_path / "data" / "waves" / "waves.csv").read_bytes() == content
+
+
+WAVES_PROBLEM = """
+from functools import partial
+
+import waves
+from torch import nn
+
+from deepobs_data import load_dataset
+from deepobs_problems import Defaults, Problem, stand_in
+
+linear = Problem(
+    name="waves_linear",
+    data=partial(load_dataset, "waves"),
+    stand_in=stand_in("waves"),
+    model=partial(nn.Linear, 20, 2),
+    defaults=Defaults(50, 2),
+)
+"""
