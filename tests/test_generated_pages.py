@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,23 @@ def test_the_page_marks_the_defaults_that_the_original_lacks():
     original = {name: json.loads((folder / f"{name}.json").read_text()) for name in CATALOG}
     lacking = [name for name in CATALOG if original[name]["defaults"]["batch_size"] is None]
     assert lacking == list(tool.WITHOUT_ORIGINAL)
+
+
+def test_every_network_is_in_the_table_of_operations_and_none_failed():
+    tool = load_tool("model_operations")
+    page = tool.PAGE.read_text(encoding="utf-8")
+    made = page.partition(tool.START)[2].partition(tool.END)[0]
+    assert re.findall(r"^\| `(\w+)` \|", made, re.M) == [case.name for case in tool.load_cases()]
+    assert "✗" not in made
+
+
+def test_the_table_of_operations_shows_what_fails():
+    tool = load_tool("model_operations")
+    cells = dict.fromkeys(tool.OPERATIONS, "yes") | {"fx": "ValueError: no", "DDP": "(why)"}
+    row, reasons = tool.render({"net": cells}).splitlines()[2], tool.render({"net": cells})
+    assert row.startswith("| `net` | ✗ 1 | ✓ |")
+    assert row.endswith("| — 2 |")
+    assert "1. ValueError: no\n2. why\n" in reasons
 
 
 @pytest.mark.parametrize("number", [0, 7, 999, 1000, 15_680, 2_670_000, 30_932_418_560])

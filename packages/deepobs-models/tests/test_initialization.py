@@ -28,7 +28,6 @@ NETWORKS = [
         ("cifar100_wrn404", "wrn404", 100, []),
         ("cifar10_vgg16", "vgg16", 10, SLOW),
         ("cifar100_vgg19", "vgg19", 100, SLOW),
-        ("imagenet_vgg16", "vgg16", 1001, SLOW),
         ("imagenet_inception_v3", "inception_v3", 1001, SLOW),
     ]
 ] + [
