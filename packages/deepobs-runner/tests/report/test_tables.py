@@ -122,6 +122,14 @@ def test_a_diverged_run_counts():
     assert "not finite" in shown(settings_by_problem(runs, baselines=[]))
 
 
+@pytest.mark.parametrize("status", ["diverged", "done"])
+def test_a_run_that_ends_without_a_finite_loss_is_noted_whatever_its_status(status):
+    runs = [run_of(seed=1), run_of([3.0, None], seed=2, status=status)]
+    said = notes(settings_by_problem(runs, baselines=[]))
+    assert any("1 of 2 runs of SGD lr=0.1 diverged" in note for note in said)
+    assert not any("different numbers of epochs" in note for note in said)
+
+
 def test_where_nothing_is_done_there_is_what_there_is():
     runs = [
         run_of([3.0, 2.0], seed=1, status="stopped", error=OUT_OF_TIME),

@@ -90,7 +90,7 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
             describe_range([run.epochs()[-1]])
             for setting in listed
             for run in setting.runs
-            if run.status != "diverged"
+            if not is_diverged(run)
         }
         if len(lengths) > 1:
             sentences.append(
@@ -101,12 +101,12 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
         sentences += notes_on_official(problem, listed)
     sentences += _notes_on_shared(settings)
     sentences += _notes_on_unfinished(settings)
-    diverged = [setting for setting in settings if _ended(setting, "diverged")]
-    for setting in diverged:
-        sentences.append(
-            f"{setting.problem}: {len(_ended(setting, 'diverged'))} of {len(setting.runs)} runs of "
-            f"{setting.label} diverged; means over the seeds are not finite from there on."
-        )
+    for setting in settings:
+        if lost := sum(map(is_diverged, setting.runs)):
+            sentences.append(
+                f"{setting.problem}: {lost} of {len(setting.runs)} runs of {setting.label} "
+                "diverged; means over the seeds are not finite from there on."
+            )
     return sentences
 
 
@@ -141,10 +141,6 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
                 f"({describe_statuses(out)}); the numbers are of where they are."
             )
     return sentences
-
-
-def _ended(setting: Setting, status: str) -> list[RunResult]:
-    return [run for run in setting.runs if run.status == status]
 
 
 def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
