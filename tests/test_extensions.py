@@ -41,11 +41,24 @@ NAMES = {
 """Of the examples: as an entry point, and with their file."""
 
 
+@pytest.mark.usefixtures("package")
+def test_an_optimizer_gets_a_bare_name(tmp_path):
+    words = ["run", "two_d_branin", "SoftSign", "lr=0.01", "--steps", "30", "--out", "out"]
+    assert main([*words, "--quiet"]) == 0
+    (result,) = load_results(tmp_path / "out")
+    assert result.config.hyperparams["etas"] == [0.5, 1.1]
+    objectives = result.series("test", "objective")
+    assert objectives[-1] < objectives[0]
+    assert diagnose(None, tmp_path)["extensions"]["optimizers"] == {
+        "SoftSign": "soft_sign:SOFT_SIGN"
+    }
+
+
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Write the examples of the page into the current folder."""
     monkeypatch.chdir(tmp_path)
-    for _, place in NAMES.values():
+    for place in [*(place for _, place in NAMES.values()), "soft_sign.py:SOFT_SIGN"]:
         name = place.partition(":")[0]
         (tmp_path / name).write_text(MODULES[name])
     return tmp_path
@@ -61,7 +74,7 @@ def package(files, monkeypatch):
     lines = [
         line
         for group, points in groups.items()
-        if group.removeprefix("deepobs.").removesuffix("s") in KINDS
+        if group.removeprefix("deepobs.").removesuffix("s") in {*KINDS, "optimizer"}
         for line in (f"[{group}]", *(f"{name} = {place}" for name, place in points.items()))
     ]
     folder = files / "more_deepobs-1.0.dist-info"

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from deepobs_runner.cli import main
-from deepobs_runner.optimizers import NOT_RUNNABLE, known_optimizers
+from deepobs_runner.optimizers import ADAPTERS, NOT_RUNNABLE, known_optimizers
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = f"{ROOT / 'examples' / 'optimizers.py'}:"
-TORCH = [name for name in known_optimizers() if name not in NOT_RUNNABLE]
+TORCH = [n for n in known_optimizers() if n not in ADAPTERS and n not in NOT_RUNNABLE]
 THIRD_PARTY = {
     "schedulefree:SGDScheduleFree": "schedulefree",
     "schedulefree:AdamWScheduleFree": "schedulefree",
@@ -63,8 +63,9 @@ def test_third_party_optimizers(optimizer, problem, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon since 2.9")
-def test_muon_through_a_factory_that_splits_by_role(tmp_path):
-    words = ["run", "mnist_mlp", f"{EXAMPLES}muon", "lr=0.01", "--data", "synthetic"]
+@pytest.mark.parametrize("name", [f"{EXAMPLES}muon", "Muon"], ids=["example", "bare name"])
+def test_muon_gets_the_matrices_and_adamw_the_rest(name, tmp_path):
+    words = ["run", "mnist_mlp", name, "lr=0.01", "--data", "synthetic"]
     options = ["--steps", "4", "--batch-size", "32", "--device", "cpu", "--quiet"]
     assert main([*words, *options, "--out", str(tmp_path)]) == 0
     (path,) = tmp_path.glob("*.json")
@@ -78,4 +79,4 @@ def test_muon_through_a_factory_that_splits_by_role(tmp_path):
 def test_those_that_cannot_run_say_why(name, tmp_path, capsys):
     assert inspect.isclass(getattr(torch.optim, name))
     assert main(["run", "two_d_branin", name, "lr=0.1", "--out", str(tmp_path)]) == 2
-    assert "cannot run on whole models" in capsys.readouterr().err
+    assert "cannot run here" in capsys.readouterr().err

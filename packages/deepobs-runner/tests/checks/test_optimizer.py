@@ -5,14 +5,19 @@ import sys
 import pytest
 
 from deepobs_runner.checks.optimizer import check_optimizer
-from deepobs_runner.optimizers import known_optimizers, resolve_hyperparams
+from deepobs_runner.optimizers import (
+    ADAPTERS,
+    NOT_RUNNABLE,
+    known_optimizers,
+    resolve_hyperparams,
+)
 
 RATES = {"SGD": 0.1, "Momentum": 0.01, "Adadelta": 1.0, "ASGD": 0.1, "LBFGS": 0.05, "Adagrad": 0.1}
 KNOWN_LIMITS = {
     "LBFGS": {"parameter groups"},  # it takes one group only
     "Rprop": {"learning rate", "parameter groups"},  # it reads its rate in the first step only
 }
-RUNNABLE = [name for name in known_optimizers() if name not in ("SparseAdam", "Muon")]
+RUNNABLE = [n for n in known_optimizers() if n not in ADAPTERS and n not in NOT_RUNNABLE]
 
 
 def findings_of(name, **hyperparams):

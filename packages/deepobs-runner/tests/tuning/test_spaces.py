@@ -8,7 +8,7 @@ import pytest
 from deepobs_runner import UsageError, official_results
 from deepobs_runner.analysis.metrics import Metric
 from deepobs_runner.cli.main import build_parser
-from deepobs_runner.optimizers import find_optimizer
+from deepobs_runner.optimizers import ADAPTERS, find_optimizer
 from deepobs_runner.results.official import official_learning_rate, official_problems
 from deepobs_runner.schedules import Exponential
 from deepobs_runner.tuning.priors import GRID_2019, PRIORS
@@ -141,15 +141,23 @@ def test_a_grid_takes_all_choices_and_as_many_points_as_fit():
     assert len(predrawn("grid", Space({"n": IntUniform(1, 3)}), 10)) == 3
 
 
-def test_default_spaces_fit_their_optimizers():
-    for name in PRIORS:
-        find_optimizer(name)
-        study = make_study("best-of-k", ["two_d_branin"], [(name, {})])
-        point = predrawn("sobol", study.candidates[0].space, 1)[0]
-        config = study.trial("two_d_branin", study.candidates[0], point)
-        assert config.hyperparams["lr"] == point["lr"]
-        if name == "Adam":
-            assert config.hyperparams["betas"] == [point["betas.0"], point["betas.1"]]
+@pytest.mark.parametrize("name", PRIORS)
+def test_default_spaces_fit_their_optimizers(name):
+    adapter = ADAPTERS.get(name)
+    if adapter is not None and adapter.requires is not None:
+        pytest.importorskip(adapter.source.partition(":")[0])
+    find_optimizer(name)
+    study = make_study("best-of-k", ["two_d_branin"], [(name, {})])
+    point = predrawn("sobol", study.candidates[0].space, 1)[0]
+    hyperparams = study.trial("two_d_branin", study.candidates[0], point).hyperparams
+    for key in ("lr", "adamw_lr"):
+        assert hyperparams.get(key) == point.get(key)
+    if name == "Adam":
+        assert hyperparams["betas"] == [point["betas.0"], point["betas.1"]]
+
+
+def test_every_bare_name_of_another_package_has_a_default_space():
+    assert set(ADAPTERS) <= set(PRIORS)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +228,7 @@ def test_spaces_of_the_command_line_and_of_files(tmp_path):
     [
         ("betas.0=uniform:0:1", "SGD has no hyperparameter 'betas'"),
         ("momentm=uniform:0:1", "no hyperparameter 'momentm'. Did you mean 'momentum'"),
-        ("nesterov=uniform:0:1", "contradicts SGD: nesterov of SGD is true or false"),
+        ("nesterov=uniform:0:1", "contradicts SGD: nesterov of SGD must be true or false"),
         ("momentum=uniform:-1:0.5", "contradicts SGD: SGD does not take these hyperparameters"),
         ("momentum.0=uniform:0:1", "momentum.0 is not part of a list: momentum of SGD is 0"),
         ("lr=log:1:1e-3", "The range log:1:0.001 is empty; write the lower end first"),

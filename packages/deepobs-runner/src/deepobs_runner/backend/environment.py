@@ -25,6 +25,8 @@ RECORDED_PACKAGES = (
     "torch",
     "torchvision",
     "numpy",
+    "pytorch-optimizer",
+    "schedulefree",
 )
 
 CPUINFO = Path("/proc/cpuinfo")

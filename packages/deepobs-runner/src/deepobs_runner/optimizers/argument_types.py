@@ -30,12 +30,14 @@ class Mismatch(ValueError):
     """A value does not fit its argument; the text says what would."""
 
 
-def argument_types(factory: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotation of each argument; `EMPTY` where there is none that can be read."""
-    hints = _type_hints(factory)
-    written = {n: p.annotation for n, p in inspect.signature(factory).parameters.items()}
-    read = {name: EMPTY if isinstance(hint, str) else hint for name, hint in written.items()}
-    return {name: hints.get(name, hint) for name, hint in read.items()}
+def typed_signature(factory: Callable[..., Any]) -> inspect.Signature:
+    """Return a signature whose annotations are types; `EMPTY` where they cannot be read."""
+    signature, hints = inspect.signature(factory), _type_hints(factory)
+    parameters = []
+    for name, parameter in signature.parameters.items():
+        written = EMPTY if isinstance(parameter.annotation, str) else parameter.annotation
+        parameters.append(parameter.replace(annotation=hints.get(name, written)))
+    return inspect.Signature(parameters)
 
 
 def to_argument(value: Any, annotation: Any = EMPTY, default: Any = EMPTY) -> Any:

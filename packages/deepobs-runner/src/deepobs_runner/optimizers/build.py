@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from deepobs_runner.errors import UsageError
+from deepobs_runner.optimizers.adapters import Adapter
 from deepobs_runner.optimizers.argument_types import EMPTY
 from deepobs_runner.optimizers.hyperparams import hyperparameters_of, to_arguments
 from deepobs_runner.optimizers.names import find_optimizer, takes_model
@@ -43,7 +44,10 @@ def make_optimizer(
 
     def make(model: nn.Module) -> Any:
         try:
-            built = factory(model if wants_model else list(groups(model)), **arguments)
+            if isinstance(factory, Adapter):
+                built = factory(model, groups(model), **arguments)
+            else:
+                built = factory(model if wants_model else list(groups(model)), **arguments)
             optimizer = _as_one(name, built)
         except (TypeError, ValueError) as error:
             if ":" in name:

@@ -11,17 +11,23 @@ from typing import Any
 
 from deepobs_problems.errors import nearest
 from deepobs_runner.errors import UsageError
+from deepobs_runner.optimizers.adapters import Adapter
 from deepobs_runner.optimizers.argument_types import (
     EMPTY,
     Mismatch,
-    argument_types,
     to_argument,
     to_json,
+    typed_signature,
 )
 from deepobs_runner.optimizers.names import find_optimizer
 
 IMPLEMENTATION_SWITCHES = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Arguments that choose how torch computes a step, not what; no hyperparameters by default."""
+
+
+def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a class, factory or adapter with types as annotations."""
+    return factory.signature() if isinstance(factory, Adapter) else typed_signature(factory)
 
 
 def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
@@ -30,7 +36,7 @@ def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], boo
     The first argument, parameters or model, is left out; a hyperparameter without a default has
     `inspect.Parameter.empty`.
     """
-    arguments = list(inspect.signature(factory).parameters.values())[1:]
+    arguments = list(signature_of(factory).parameters.values())[1:]
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     named = {a.name: a.default for a in arguments if a.kind not in several}
     return named, any(a.kind is a.VAR_KEYWORD for a in arguments)
@@ -91,13 +97,13 @@ def to_arguments(name: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: a value of another type than that of its argument.
     """
-    factory = find_optimizer(name)
-    annotations, defaults = argument_types(factory), hyperparameters_of(factory)[0]
+    parameters = signature_of(find_optimizer(name)).parameters
     arguments = {}
     for key, value in hyperparams.items():
+        known = parameters.get(key)
         try:
             arguments[key] = to_argument(
-                value, annotations.get(key, EMPTY), defaults.get(key, EMPTY)
+                value, *([known.annotation, known.default] if known else [])
             )
         except Mismatch as allowed:
             got = "none" if value is None else repr(value)

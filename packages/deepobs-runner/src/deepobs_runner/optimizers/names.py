@@ -1,9 +1,10 @@
-"""Optimizers by name: classes of `torch.optim`, `Momentum`, adapters, and a user's own."""
+"""Optimizers by name: of `torch.optim`, of other packages, and a user's own."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import torch
@@ -12,12 +13,9 @@ from deepobs_problems.errors import nearest
 from deepobs_problems.user_code import import_location
 from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import import_named
+from deepobs_runner.optimizers.adapters import ADAPTERS, Adapter
 
-NOT_RUNNABLE = {
-    "SparseAdam": "it takes sparse gradients only, and no problem here has any",
-    "Muon": "it takes two-dimensional parameters only; write a factory that hands it the hidden "
-    "matrices (see deepobs_models.roles) and the rest to AdamW, and name it package.module:factory",
-}
+NOT_RUNNABLE = {"SparseAdam": "it takes sparse gradients only, and no problem here has any"}
 
 
 def momentum(params: Any, lr: float, momentum: float = 0.99, **options: Any) -> torch.optim.SGD:
@@ -36,7 +34,7 @@ momentum.__signature__ = _signature_of_momentum()  # type: ignore[attr-defined]
 
 
 def known_optimizers() -> list[str]:
-    """Return the names that need no module: `Momentum` and the classes of `torch.optim`."""
+    """Return the names that need no module: those of `torch.optim`, of adapters, and `Momentum`."""
     classes = [
         name
         for name, value in vars(torch.optim).items()
@@ -44,45 +42,59 @@ def known_optimizers() -> list[str]:
         and issubclass(value, torch.optim.Optimizer)
         and value is not torch.optim.Optimizer
     ]
-    return sorted([*classes, "Momentum"])
+    return sorted({*classes, *ADAPTERS, "Momentum"})
+
+
+def installed_optimizers() -> dict[str, EntryPoint]:
+    """Return the entry points `deepobs.optimizers` of other packages; known names go first."""
+    known = known_optimizers()
+    found = entry_points(group="deepobs.optimizers")
+    return {point.name: point for point in found if point.name not in known}
 
 
 def find_optimizer(name: str) -> Callable[..., Any]:
-    """Return the class or factory that `name` names.
+    """Return the class, factory or adapter that `name` names.
 
     Raises:
-        UsageError: no such optimizer, or one that cannot run here, with the reason.
+        UsageError: no such optimizer, its package is missing, or it cannot run here.
     """
     found: Any
     if ":" in name:
         found = import_named(name)
-        if not callable(found):
-            raise UsageError(f"{name} is not a valid optimizer: it cannot be called.")
-        return found  # type: ignore[no-any-return]
-    if name == "Momentum":
-        return momentum
-    if name in NOT_RUNNABLE:
-        raise UsageError(f"{name} cannot run on whole models: {NOT_RUNNABLE[name]}.")
-    known = known_optimizers()
-    if name not in known:
+    elif name == "Momentum":
+        found = momentum
+    elif name in ADAPTERS:
+        found = ADAPTERS[name]
+    elif name in NOT_RUNNABLE:
+        raise UsageError(f"{name} cannot run here: {NOT_RUNNABLE[name]}.")
+    elif name in known_optimizers():
+        found = getattr(torch.optim, name)
+    elif name in (installed := installed_optimizers()):
+        found = installed[name].load()
+    else:
         raise UsageError(
-            f"Unknown optimizer {name!r}.{nearest(name, known)} Use a class of torch.optim, "
-            "Momentum, package.module:factory or path/to/file.py:factory."
+            f"Unknown optimizer {name!r}.{nearest(name, [*known_optimizers(), *installed])} Use a "
+            "name of docs/optimizers.md, package.module:factory or path/to/file.py:factory."
         )
-    found = getattr(torch.optim, name)
-    return found  # type: ignore[no-any-return]
+    if not callable(found):
+        raise UsageError(f"{name} is not a valid optimizer: it cannot be called.")
+    return found.check(name) if isinstance(found, Adapter) else found
 
 
 def source_hash(name: str) -> str:
-    """Return 16 digits that change when the file of a user's optimizer does; "" for torch's own.
+    """Return 16 digits that change when the file of an optimizer does; "" for a built-in name.
 
     Only the file that is named counts, not what it imports.
     """
-    if ":" not in name:
-        return ""
-    return import_location(name.rpartition(":")[0])[1][:16]
+    if ":" in name:
+        return import_location(name.rpartition(":")[0])[1][:16]
+    installed = {} if name in known_optimizers() else installed_optimizers()
+    return import_location(installed[name].module)[1][:16] if name in installed else ""
 
 
 def takes_model(name: str) -> bool:
     """Whether a factory wants the model rather than its parameters."""
-    return next(iter(inspect.signature(find_optimizer(name)).parameters), "") == "model"
+    factory = find_optimizer(name)
+    if isinstance(factory, Adapter):  # it gets both
+        return False
+    return next(iter(inspect.signature(factory).parameters), "") == "model"

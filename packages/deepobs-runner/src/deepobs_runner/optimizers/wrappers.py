@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -110,6 +111,44 @@ class AfterClosure:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["optimizer"], name)
+
+
+class OnMatrices(AfterClosure):
+    """An optimizer of matrices that sees convolution kernels as such: (out, in * k * k).
+
+    Args:
+        make: builds it.
+        groups: of its parameters.
+    """
+
+    def __init__(self, make: Callable[[], Any], groups: Iterable[Mapping[str, Any]]) -> None:
+        self._kernels = [p for group in groups for p in group["params"] if p.ndim > 2]
+        with flattened(self._kernels):
+            super().__init__(make())
+
+    def step(self, closure: Callable[[], Any]) -> Any:
+        """Call the closure, then take a step along matrices."""
+        loss = closure()
+        with flattened(self._kernels):
+            self.optimizer.step()
+        return loss
+
+
+@contextmanager
+def flattened(parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Let parameters of shape (out, ...) and their gradients be matrices (out, rest) meanwhile."""
+    kept = [(p.shape, p.grad) for p in parameters]
+    for parameter, (_, gradient) in zip(parameters, kept, strict=True):
+        parameter.grad = None  # which has to have the shape of the data
+        parameter.data = parameter.data.flatten(1)
+        parameter.grad = None if gradient is None else gradient.flatten(1)
+    try:
+        yield
+    finally:
+        for parameter, (shape, gradient) in zip(parameters, kept, strict=True):
+            parameter.grad = None
+            parameter.data = parameter.data.view(shape)
+            parameter.grad = gradient
 
 
 def set_mode(optimizer: Any, *, training: bool) -> bool:

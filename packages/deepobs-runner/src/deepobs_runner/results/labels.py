@@ -217,7 +217,9 @@ def _plain(value: Any) -> Any:
 def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
     """Return the defaults of an optimizer as JSON values; none for one that is not known."""
     known = dict(ORIGINAL_DEFAULTS.get(optimizer, {}))
-    if ":" not in optimizer:
+    from deepobs_runner.optimizers import known_optimizers
+
+    if optimizer in known_optimizers():  # others may run code that a result names
         from deepobs_runner.errors import UsageError
         from deepobs_runner.optimizers import find_optimizer, hyperparameters_of, to_json
 

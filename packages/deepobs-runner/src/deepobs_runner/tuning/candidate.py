@@ -103,6 +103,11 @@ def _with_defaults(name: str, fixed: Mapping[str, Any], space: Space | None) -> 
     return Candidate(optimizer=name, fixed=given, space=Space({}))
 
 
+def _smallest_network() -> nn.Module:
+    """Return one with a hidden matrix, which some optimizers need."""
+    return nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 1))
+
+
 def _check_space(candidate: Candidate) -> None:
     """Check that an optimizer takes the values at the ends of its space.
 
@@ -133,7 +138,7 @@ def _check_space(candidate: Candidate) -> None:
         try:
             resolved = resolve_hyperparams(name, hyperparams, official_lr=1.0)
             if ":" not in name:
-                make_optimizer(name, resolved, nn.Module.parameters)(nn.Linear(1, 1))
+                make_optimizer(name, resolved, nn.Module.parameters)(_smallest_network())
         except UsageError as error:
             raise UsageError(
                 f"The search space {candidate.space} contradicts {name}: {error}"

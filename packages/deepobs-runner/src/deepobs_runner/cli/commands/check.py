@@ -61,12 +61,13 @@ def is_problem(subject: str) -> bool:
     from deepobs_problems.errors import nearest
     from deepobs_problems.lookup import installed_problems
     from deepobs_problems.user_code import import_location
-    from deepobs_runner.optimizers import known_optimizers
+    from deepobs_runner.optimizers import installed_optimizers, known_optimizers
 
     if ":" in subject:
         location, _, attribute = subject.rpartition(":")
         return isinstance(getattr(import_location(location)[0], attribute, None), Problem)
-    optimizers, problems = known_optimizers(), [*CATALOG, *installed_problems()]
+    optimizers = [*known_optimizers(), *installed_optimizers()]
+    problems = [*CATALOG, *installed_problems()]
     if subject not in optimizers and subject not in problems:
         raise UsageError(
             f"{subject!r} is no problem and no optimizer."
