@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepobs_models import same_output_size, same_padding
 from deepobs_problems import CATALOG
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,26 @@ def test_the_page_marks_the_defaults_that_the_original_lacks():
     original = {name: json.loads((folder / f"{name}.json").read_text()) for name in CATALOG}
     lacking = [name for name in CATALOG if original[name]["defaults"]["batch_size"] is None]
     assert lacking == list(tool.WITHOUT_ORIGINAL)
+
+
+PICTURE = re.compile(
+    r"^(\d+) pixels, kernel (\d+), stride (\d+)(?:, dilation (\d+))?: (\d+) before, (\d+) after\n"
+    r"  input   (.*)\n((?:  out .*\n)+)",
+    re.MULTILINE,
+)
+
+
+def test_the_pictures_of_padding_are_true():
+    found = PICTURE.findall((ROOT / "docs" / "layers.md").read_text(encoding="utf-8"))
+    assert len(found) == 5
+    for *numbers, row, windows in found:
+        n, kernel, stride, dilation, before, after = (int(number or 1) for number in numbers)
+        assert same_padding(n, kernel, stride, dilation) == (before, after)
+        assert row.split() == [*"." * before, *"x" * n, *"." * after]
+        starts = range(0, stride * same_output_size(n, stride), stride)
+        for start, line in zip(starts, windows.splitlines(), strict=True):
+            seen = [place for place, cell in enumerate(line[10::2]) if cell == "■"]
+            assert seen == list(range(start, start + kernel * dilation, dilation))
 
 
 def test_every_network_is_in_the_table_of_operations_and_none_failed():
