@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add_problems
+from deepobs_runner.cli.parser import add, add_flag, add_list
 from deepobs_runner.errors import UsageError
 from deepobs_runner.text import count
 
@@ -25,19 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Baseline sets: the official results of 2019, sets of this package, and folders of your "
         "own that DEEPOBS_BASELINE_DIR names."
     )
-    parser.add_argument("action", choices=("list", "show", "export"))
-    parser.add_argument("name", nargs="?", help="a set of `baselines list`, or a folder of results")
-    add_problems(parser)
+    add(parser, "action", "", choices=("list", "show", "export"))
+    add(parser, "name", "a set of `baselines list`, or a folder of results", nargs="?")
+    add_list(parser, "--problem")
     group = parser.add_argument_group("export")
-    group.add_argument("--out", type=Path, help="folder to write to")
-    group.add_argument(
-        "--tuned", action="store_true", help="only the tuned setting of each optimizer"
-    )
-    group.add_argument(
-        "--pack", metavar="NAME", help="write a compact set of this name instead of result files"
-    )
-    group.add_argument("--title", help="of the packed set, a sentence")
-    group.add_argument("--licence", help="of the packed set's numbers")
+    add(group, "--out", "folder to write to", Path)
+    add_flag(group, "--tuned", "only the tuned setting of each optimizer")
+    add(group, "--pack NAME", "write a compact set of this name instead of result files")
+    add(group, "--title", "of the packed set, a sentence")
+    add(group, "--licence", "of the packed set's numbers")
 
 
 def execute(arguments: argparse.Namespace) -> int:

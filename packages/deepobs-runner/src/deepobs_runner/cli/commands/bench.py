@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import (
     SETTINGS,
+    add,
     add_execution,
     add_executor,
-    add_problems,
+    add_flag,
+    add_list,
     add_settings,
 )
 from deepobs_runner.errors import UsageError
@@ -28,21 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run a plan, or every optimizer on every problem with every seed, then print a table. "
         "Finished runs are not repeated."
     )
-    parser.add_argument(
-        "optimizers",
-        nargs="+",
-        metavar="PLAN.yaml | OPTIMIZER [key=value ...]",
-        help="a plan (docs/plans.md), or optimizers, where a bare word starts the next one: "
+    add(
+        parser,
+        "optimizers PLAN.yaml | OPTIMIZER [key=value ...]",
+        "a plan (docs/plans.md), or optimizers, where a bare word starts the next one: "
         "SGD lr=.1 Adam lr=1e-3",
+        nargs="+",
     )
-    add_problems(parser)
-    parser.add_argument("--suite", action="append", default=[], help="all problems of a suite")
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 42 to 41+N; default: 1")
+    add_list(parser, "--problem")
+    add_list(parser, "--suite", "all problems of a suite")
+    add(parser, "--seeds N", "seeds 42 to 41+N; default: 1", int)
     add_settings(parser)
     group = add_execution(parser)
-    group.add_argument(
-        "--retry-failed", action="store_true", help="run those again that failed before"
-    )
+    add_flag(group, "--retry-failed", "run those again that failed before")
     add_executor(parser)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add_data_dir, add_device, add_jobs, add_problems
+from deepobs_runner.cli.parser import add, add_data_dir, add_device, add_list
 from deepobs_runner.errors import UsageError
 from deepobs_runner.text import count, duration
 
@@ -21,19 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Time SGD on each problem with its default settings, and keep the times of this machine: "
         "`bench --dry-run` predicts from them."
     )
-    add_problems(parser)
-    parser.add_argument(
+    add_list(parser, "--problem")
+    add_list(
+        parser,
         "--suite",
-        action="append",
-        default=[],
-        help="all problems of a suite; without any: all, but expensive ones only on a GPU",
+        "all problems of a suite; without any: all, but expensive ones only on a GPU",
     )
     add_device(parser)
     add_data_dir(parser)
-    add_jobs(parser, "with the threads that each of N runs at once has; default: %(default)s")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: DEEPOBS_CALIBRATION, else user cache"
-    )
+    jobs = "with the threads that each of N runs at once has; default: %(default)s"
+    add(parser, "--jobs N", jobs, int, default=1)
+    add(parser, "--out FILE", "default: DEEPOBS_CALIBRATION, else user cache", Path)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add
 from deepobs_runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run the conformance suite on a problem (on its stand-in data, if it has any) or an "
         "optimizer, and print what was found."
     )
-    parser.add_argument("subject", help="a name, file.py:name or package.module:name")
-    parser.add_argument("hyperparams", nargs="*", metavar="key=value", help="of an optimizer")
+    add(parser, "subject", "a name, file.py:name or package.module:name")
+    add(parser, "hyperparams key=value", "of an optimizer", nargs="*")
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add_data_dir, add_device, add_out
+from deepobs_runner.cli.parser import add, add_data_dir, add_device, add_flag, add_out
 from deepobs_runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,18 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Print versions, devices, threads, data sets, extras and baseline sets. Nothing is "
         "downloaded, and no folder is written to."
     )
-    parser.add_argument(
+    add_flag(
+        parser,
         "--smoke",
-        action="store_true",
-        help="train a few steps of as many problems as some seconds allow; 1 if one fails",
+        "train a few steps of as many problems as some seconds allow; 1 if one fails",
     )
-    parser.add_argument(
-        "--smoke-seconds", type=float, default=10.0, metavar="S", help="default: %(default)g"
-    )
+    add(parser, "--smoke-seconds S", "default: %(default)g", float, default=10.0)
     add_device(parser, "of the smoke test; default: %(default)s")
     add_data_dir(parser)
     add_out(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_flag(parser, "--json", "print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:

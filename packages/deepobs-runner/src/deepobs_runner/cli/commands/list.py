@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
+from deepobs_runner.cli.parser import add, add_flag, add_list
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,11 +21,9 @@ ENTRY_POINT_GROUP = "deepobs.problems"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add which problems, and the format."""
-    parser.add_argument("--suite", help="only the problems of this suite")
-    parser.add_argument(
-        "--tag", action="append", default=[], help="only those with this tag; repeat to narrow"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add(parser, "--suite", "only the problems of this suite")
+    add_list(parser, "--tag", "only those with this tag; repeat to narrow")
+    add_flag(parser, "--json", "print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add_comparison, add_import_code, add_problems, add_results
+from deepobs_runner.cli.parser import (
+    add,
+    add_comparison,
+    add_flag,
+    add_import_code,
+    add_list,
+    add_results,
+)
 from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.kinds import FIGURES
@@ -25,14 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "docs/figures.md shows them all."
     )
     add_results(parser)
-    figures = ", ".join(FIGURES.built_in())
-    parser.add_argument("figure", metavar="FIGURE", help=f"{figures} or one of your own")
-    add_problems(parser, "only these; may be repeated")
-    parser.add_argument("--metric", help="such as accuracy, of curves, sensitivity and tuning")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="a .pdf, .png or .svg; default: print it as text"
-    )
-    parser.add_argument("--terminal", action="store_true", help="text as well as the file")
+    add(parser, "figure FIGURE", f"{', '.join(FIGURES.built_in())} or one of your own")
+    add_list(parser, "--problem", "only these; may be repeated")
+    add(parser, "--metric", "such as accuracy, of curves, sensitivity and tuning")
+    add(parser, "--out FILE", "a .pdf, .png or .svg; default: print it as text", Path)
+    add_flag(parser, "--terminal", "text as well as the file")
     add_import_code(parser)
     add_comparison(parser)
 

@@ -7,12 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import (
-    add_import_code,
-    add_problems,
-    add_references,
-    add_results,
-)
+from deepobs_runner.cli.parser import add, add_import_code, add_list, add_references, add_results
 from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.report import FORMATS
 from deepobs_runner.text import count
@@ -30,18 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Write one HTML file that opens without a network, figures as PNG and PDF, tables as CSV "
         "and LaTeX, curves for PGFPlots, and a methods paragraph (docs/report.md)."
     )
-    add_problems(parser, "only these; may be repeated")
+    add_list(parser, "--problem", "only these; may be repeated")
     add_results(parser)
     add_references(parser)
-    parser.add_argument(
-        "--out", type=Path, help="folder of the report; default: RESULTS/report, report-SET"
-    )
-    parser.add_argument(
-        "--formats",
-        default=",".join(FORMATS),
-        metavar="A,B",
-        help="what to write; default: %(default)s",
-    )
+    add(parser, "--out", "folder of the report; default: RESULTS/report, report-SET", Path)
+    default = ",".join(FORMATS)
+    add(parser, "--formats A,B", "what to write; default: %(default)s", default=default)
     add_import_code(parser)
 
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add_execution, add_settings
+from deepobs_runner.cli.parser import add, add_execution, add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is run, and how."""
     parser.description = "Train one optimizer on one problem with one seed."
-    parser.add_argument(
-        "problem", help="a name of `deepobs list`, file.py:name or package.module:name"
-    )
-    parser.add_argument(
-        "optimizer", help="a torch.optim class, Momentum, or package.module:factory"
-    )
-    parser.add_argument("hyperparams", nargs="*", metavar="key=value", help="such as lr=1e-3")
-    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    add(parser, "problem", "a name of `deepobs list`, file.py:name or package.module:name")
+    add(parser, "optimizer", "a torch.optim class, Momentum, or package.module:factory")
+    add(parser, "hyperparams key=value", "such as lr=1e-3", nargs="*")
+    add(parser, "--seed", "default: %(default)s", int, default=42)
     add_settings(parser)
     add_execution(parser)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add_problems, add_references, add_results
+from deepobs_runner.cli.parser import add, add_list, add_references, add_results
 from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.report import TABLE_FORMATS
@@ -18,15 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print one table of the report, or write it to a file."
     add_results(parser)
     kinds = TABLES.built_in()
-    parser.add_argument(
-        "kind",
-        nargs="?",
-        default=kinds[0],
-        help=f"{', '.join(kinds)} or one of your own; default: %(default)s",
-    )
-    parser.add_argument("--format", choices=TABLE_FORMATS, default="terminal")
-    parser.add_argument("--out", type=Path, help="file to write; its suffix may say the format")
-    add_problems(parser)
+    listed = f"{', '.join(kinds)} or one of your own; default: %(default)s"
+    add(parser, "kind", listed, nargs="?", default=kinds[0])
+    add(parser, "--format", "", choices=TABLE_FORMATS, default="terminal")
+    add(parser, "--out", "file to write; its suffix may say the format", Path)
+    add_list(parser, "--problem")
     add_references(parser)
 
 
