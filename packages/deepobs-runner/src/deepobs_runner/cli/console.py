@@ -20,8 +20,12 @@ class PatientConsole(Console):
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
+    def print_line(self, text: str) -> None:
+        """Print a line as it is: no colours, no markup, no line breaks of our own."""
+        self.print(text, highlight=False, markup=False, soft_wrap=True)
 
-def make_console(*, quiet: bool = False) -> Console:
+
+def make_console(*, quiet: bool = False) -> PatientConsole:
     """Return a console; wide enough for the tables where the output is no terminal.
 
     Args:
@@ -33,21 +37,16 @@ def make_console(*, quiet: bool = False) -> Console:
     return PatientConsole(width=120, quiet=quiet)
 
 
-def print_line(console: Console, text: str) -> None:
-    """Print a line as it is: no colours, no markup, no line breaks of our own."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
 def warn(text: str) -> None:
     """Print a warning to standard error."""
     print(f"deepobs: {text}", file=sys.stderr)
 
 
-def print_summary(console: Console, problems: dict[str, list[Setting]]) -> None:
+def print_summary(console: PatientConsole, problems: dict[str, list[Setting]]) -> None:
     """Print the table of settings and what a reader must know before comparing them."""
     from deepobs_runner.report.notes import notes  # torch comes with these
     from deepobs_runner.report.summary import summary_table
 
     console.print(summary_table(problems, console.width), crop=False)
     for note in notes(problems):
-        print_line(console, f"note: {note}")
+        console.print_line(f"note: {note}")

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.backend.memory import keep_memory
-from deepobs_runner.cli.console import make_console, print_line, print_summary, warn
+from deepobs_runner.cli.console import PatientConsole, make_console, print_summary, warn
 from deepobs_runner.cli.parser import SETTINGS
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -132,9 +131,9 @@ def make_runs(
     if found.finished:
         finished = f"{len(found.finished)} of {count(len(configs), 'run')}"
         are = "is" if len(found.finished) == 1 else "are"
-        print_line(console, f"{finished} {are} finished already (--force repeats).")
+        console.print_line(f"{finished} {are} finished already (--force repeats).")
     if execution.resume and found.todo:
-        print_line(console, _what_is_resumed(found.todo, execution.out, force=arguments.force))
+        console.print_line(_what_is_resumed(found.todo, execution.out, force=arguments.force))
     evaluations = sum(map(evaluations_of, found.todo))
     quiet = arguments.quiet or not group.is_rank_0 or not found.todo
     with report_progress(console, evaluations, quiet=quiet) as reporter:
@@ -154,7 +153,7 @@ def _what_is_resumed(todo: Sequence[RunConfig], folder: Path, *, force: bool) ->
     return f"{count(there, 'run')} to resume from a checkpoint, {len(todo) - there} to begin anew"
 
 
-def _each_once(console: Console, configs: Sequence[RunConfig]) -> list[RunConfig]:
+def _each_once(console: PatientConsole, configs: Sequence[RunConfig]) -> list[RunConfig]:
     """Return the configurations without repetitions, which would count as further seeds."""
     kept: dict[str, RunConfig] = {}
     repeated: dict[str, RunConfig] = {}
@@ -163,7 +162,7 @@ def _each_once(console: Console, configs: Sequence[RunConfig]) -> list[RunConfig
             repeated[config.id] = config
         kept.setdefault(config.id, config)
     for config in repeated.values():
-        print_line(console, f"asked for more than once, made once: {label_run(config)}")
+        console.print_line(f"asked for more than once, made once: {label_run(config)}")
     return list(kept.values())
 
 
@@ -180,7 +179,7 @@ def _print_failure(outcome: Outcome, folder: Path) -> int:
 
 
 def _summarize(
-    console: Console,
+    console: PatientConsole,
     configs: Sequence[RunConfig],
     found: Survey,
     outcomes: Sequence[Outcome],
@@ -194,15 +193,14 @@ def _summarize(
         order = {config.id: number for number, config in enumerate(configs)}
         results.sort(key=lambda result: order[result.config.id])
         if len(configs) == 1:  # a table may have to break the label
-            print_line(console, label_run(configs[0]))
+            console.print_line(label_run(configs[0]))
         # Brings scipy.stats, a second of imports that training need not wait for.
         from deepobs_runner.report.notes import settings_by_problem
 
         print_summary(console, settings_by_problem(results, baselines=[]))
     together = sum("vectorized" in result.environment for result in results)
     if together:
-        print_line(
-            console,
+        console.print_line(
             f"note: {count(together, 'run')} trained together with others; the seconds of each are "
             "its share (--vectorize off trains one by one)",
         )
@@ -211,7 +209,7 @@ def _summarize(
         tally[outcome.status] = tally.get(outcome.status, 0) + 1
     tally["failed before, not retried"] = len(found.failed)
     shown = ", ".join(f"{number} {what}" for what, number in tally.items() if number)
-    print_line(console, f"{count(len(configs), 'run')}: {shown}; results in {folder}")
+    console.print_line(f"{count(len(configs), 'run')}: {shown}; results in {folder}")
     warn_of_failures(outcomes)
     for result in found.failed:
         reason = Outcome(config=result.config, status="failed", message=result.error or "").reason
@@ -235,7 +233,7 @@ def warn_of_failures(outcomes: Sequence[Outcome]) -> None:
 
 
 def _print_plan(
-    console: Console,
+    console: PatientConsole,
     configs: Sequence[RunConfig],
     found: Survey,
     execution: Execution,
@@ -245,15 +243,15 @@ def _print_plan(
     states = {result.config.id: "finished" for result in found.finished}
     states |= {result.config.id: "failed" for result in found.failed}
     for config in configs:
-        print_line(
-            console, f"{states.get(config.id, 'to run'):8}  {label_run(config)}  ({config.id})"
+        console.print_line(
+            f"{states.get(config.id, 'to run'):8}  {label_run(config)}  ({config.id})"
         )
-    print_line(console, f"{len(found.todo)} of {count(len(configs), 'run')} to run")
+    console.print_line(f"{len(found.todo)} of {count(len(configs), 'run')} to run")
     if not found.todo:
         return
     if not options.local:
-        print_line(
-            console, f"no estimate of the time: it would be this machine's, not {options.name}'s"
+        console.print_line(
+            f"no estimate of the time: it would be this machine's, not {options.name}'s"
         )
         return
     jobs = options.jobs
@@ -262,10 +260,9 @@ def _print_plan(
     timings = {**kept, **time_runs(new, execution, jobs=jobs)}
     prediction = predict(found.todo, timings, jobs=jobs)
     for sentence in prediction.gaps:
-        print_line(console, f"not in the estimate: {sentence}")
+        console.print_line(f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
-        print_line(
-            console,
+        console.print_line(
             f"about {duration(prediction.seconds)} with {count(jobs, 'job')}: an "
             f"estimate from {_basis(kept, new)}",
         )
@@ -278,17 +275,16 @@ def _basis(kept: Mapping[str, Timing], new: Sequence[RunConfig]) -> str:
     return f"{sgd}; for other settings, {timed}" if kept and new else sgd if kept else timed
 
 
-def _print_world_notes(console: Console, configs: Sequence[RunConfig]) -> None:
+def _print_world_notes(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
     """Say which numbers are those of several processes, and would be others in one."""
     for problem, size in sorted({(c.problem, c.world_size) for c in configs if c.world_size > 1}):
-        print_line(
-            console,
+        console.print_line(
             f"note: the network of {problem} normalises or draws over the rows of one process, so "
             f"its numbers are those of {size} processes; world_size={size} is part of the run",
         )
 
 
-def _print_official_rates(console: Console, configs: Sequence[RunConfig]) -> None:
+def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
     """Say which learning rates are the tuned ones of the official runs."""
     said = {
         f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} is the tuned rate of "
@@ -298,4 +294,4 @@ def _print_official_rates(console: Console, configs: Sequence[RunConfig]) -> Non
         and config.hyperparams["lr"] == official_learning_rate(config.problem, config.optimizer)
     }
     for line in sorted(said):
-        print_line(console, line)
+        console.print_line(line)

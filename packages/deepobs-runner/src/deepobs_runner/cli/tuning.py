@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import keep_memory
-from deepobs_runner.cli.console import make_console, print_line, print_summary, warn
+from deepobs_runner.cli.console import PatientConsole, make_console, print_summary, warn
 from deepobs_runner.cli.parser import SETTINGS
 from deepobs_runner.cli.runs import (
     execution_of,
@@ -95,8 +94,7 @@ def tune(arguments: argparse.Namespace) -> int:
         make_backend(execution, arguments.precision)  # refused once, before anything starts
     check_writable(execution.out)
     if lines := damaged_lines(folder):
-        print_line(
-            console,
+        console.print_line(
             f"{count(len(lines), 'line')} of {folder / LEDGER} cannot be read (the first: "
             f"{lines[0]}); trials that are missing there are noted again",
         )
@@ -143,40 +141,40 @@ def _check_valid_size(asked: int | None, stored: Study) -> None:
         )
 
 
-def _introduce(console: Console, study: Study, name: str) -> None:
+def _introduce(console: PatientConsole, study: Study, name: str) -> None:
     """Print what is tuned, by which rules."""
     rules = study.rules
-    print_line(console, f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
+    console.print_line(f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
     trials = f"{count(study.budget, 'trial')} an optimizer"
     scope = "on each problem" if rules.per == "problem" else "each on all problems"
     held = {p: n for p, n in study.valid_sizes.items() if n}
     rows = ", ".join(f"{n:,} of {p}" for p, n in held.items())
-    print_line(
-        console,
+    console.print_line(
         f"{trials} {scope}, sampler {study.sampler}; chosen by the final value on "
         + (f"{rules.select_on} (held out while tuning: {rows})" if held else rules.select_on),
     )
     for candidate in study.candidates:
         fixed = "".join(f" {k}={show(v)}" for k, v in candidate.fixed.items())
         space = f" tuned: {candidate.space}" if candidate.space.dimensions else ""
-        print_line(console, f"{candidate.optimizer}{fixed}{space}")
+        console.print_line(f"{candidate.optimizer}{fixed}{space}")
     if study.sampler == "grid":
         _print_unequal_grids(console, study)
 
 
-def _print_unequal_grids(console: Console, study: Study) -> None:
+def _print_unequal_grids(console: PatientConsole, study: Study) -> None:
     """Say that optimizers get different numbers of trials where their grids are of other sizes."""
     sizes = {c.optimizer: len(predrawn("grid", c.space, study.budget)) for c in study.candidates}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        print_line(
-            console,
+        console.print_line(
             f"note: the numbers of trials are not equal ({shown}): a grid has as many points as "
             f"fit into the budget. --sampler {study.rules.sampler} makes them equal.",
         )
 
 
-def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, seeds: int) -> int:
+def _carry_out(
+    console: PatientConsole, ledger: Ledger, arguments: argparse.Namespace, seeds: int
+) -> int:
     """Make the trials and the runs of the winners; print what came out."""
     study, execution = ledger.study, execution_of(arguments)
     execute = executor_of(executor_options(arguments))
@@ -193,7 +191,7 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
         )
     console.print(trials_table(tuned, ledger))
     for sentence in sentences(tuned, study):
-        print_line(console, sentence)
+        console.print_line(sentence)
     winners = winners_of(tuned, study, seeds)
     configs = list({c.id: c for runs in winners.values() for c in runs}.values())
     if not configs:
@@ -206,8 +204,8 @@ def _carry_out(console: Console, ledger: Ledger, arguments: argparse.Namespace, 
         outcomes = execute(configs, execution, reporter=reporter)
     _print_results(console, outcomes, execution.out)
     for path in plans:
-        print_line(console, f"plan of these runs: {path}")
-    print_line(console, f"ledger of all trials: {ledger.folder}")
+        console.print_line(f"plan of these runs: {path}")
+    console.print_line(f"ledger of all trials: {ledger.folder}")
     bad = [outcome for outcome in outcomes if not outcome.good]
     warn_of_failures(bad)
     return int(bool(bad) or any(t.winner is None or without_result(t) for t in tuned))
@@ -319,14 +317,16 @@ def at_the_edge(tuned: Tuned) -> list[str]:
     return edges
 
 
-def _print_results(console: Console, outcomes: Sequence[Outcome], folder: Path) -> None:
+def _print_results(console: PatientConsole, outcomes: Sequence[Outcome], folder: Path) -> None:
     results = [load_result(result_path(o.config, folder)) for o in outcomes if o.good]
     if any(result.records for result in results):
-        print_line(console, "the winners, trained on all training examples:")
+        console.print_line("the winners, trained on all training examples:")
         print_summary(console, settings_by_problem(results, baselines=[]))
 
 
-def _print_plan(console: Console, study: Study, arguments: argparse.Namespace, seeds: int) -> None:
+def _print_plan(
+    console: PatientConsole, study: Study, arguments: argparse.Namespace, seeds: int
+) -> None:
     """Print how many runs there will be, and for how long they will take.
 
     All trials of an optimizer count as long as one in the middle of its space.
@@ -338,13 +338,11 @@ def _print_plan(console: Console, study: Study, arguments: argparse.Namespace, s
             configs += [study.trial(problem, candidate, point)] * study.budget
             configs += study.winners(problem, candidate, point, seeds)
     arms = len(study.problems) * len(study.candidates)
-    print_line(
-        console,
+    console.print_line(
         f"{arms * study.budget} trials and up to {count(arms * seeds, 'run')} of the winners",
     )
     if not executor_options(arguments).local:
-        print_line(
-            console,
+        console.print_line(
             f"no estimate of the time: it would be this machine's, not {arguments.executor}'s",
         )
         return
@@ -353,8 +351,7 @@ def _print_plan(console: Console, study: Study, arguments: argparse.Namespace, s
     for sentence in prediction.gaps:
         warn(f"not in the estimate: {sentence}")
     if prediction.seconds is not None:
-        print_line(
-            console,
+        console.print_line(
             f"about {duration(prediction.seconds)} with {count(arguments.jobs, 'job')}, "
             "if nothing of it is there yet",
         )

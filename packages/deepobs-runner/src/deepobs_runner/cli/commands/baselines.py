@@ -13,8 +13,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.text import count
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from deepobs_runner.cli.console import PatientConsole
     from deepobs_runner.results.baselines import BaselineSet
     from deepobs_runner.results.result import RunResult
 
@@ -53,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return _export(console, chosen, problems, arguments)
 
 
-def _list(console: Console) -> int:
+def _list(console: PatientConsole) -> int:
     """Print a row for every set."""
     from rich import box
     from rich.table import Table
@@ -93,23 +92,23 @@ def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
     return list(asked) or there
 
 
-def _show(console: Console, chosen: BaselineSet, problems: Iterable[str]) -> int:
+def _show(console: PatientConsole, chosen: BaselineSet, problems: Iterable[str]) -> int:
     """Print the tuned settings of a set, how many runs it has, and what made them."""
     from deepobs_runner.analysis.tuned import tuned_settings
-    from deepobs_runner.cli.console import print_line, print_summary
+    from deepobs_runner.cli.console import print_summary
     from deepobs_runner.results.baselines import baseline_results
     from deepobs_runner.results.settings import settings_of
 
-    print_line(console, f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
+    console.print_line(f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
     runs = {problem: baseline_results(chosen, problem) for problem in problems}
     print_summary(console, tuned_settings(run for listed in runs.values() for run in listed))
     for problem, listed in runs.items():
         settings = len(settings_of(listed))
-        print_line(
-            console, f"{problem}: {count(len(listed), 'run')} of {count(settings, 'setting')}"
+        console.print_line(
+            f"{problem}: {count(len(listed), 'run')} of {count(settings, 'setting')}"
         )
     for line in provenance([run for listed in runs.values() for run in listed]):
-        print_line(console, line)
+        console.print_line(line)
     return 0
 
 
@@ -128,11 +127,13 @@ def provenance(runs: Iterable[RunResult]) -> list[str]:
 
 
 def _export(
-    console: Console, chosen: BaselineSet, problems: Sequence[str], arguments: argparse.Namespace
+    console: PatientConsole,
+    chosen: BaselineSet,
+    problems: Sequence[str],
+    arguments: argparse.Namespace,
 ) -> int:
     """Write a set, or some problems of it, as ordinary result files or as a packed set."""
     from deepobs_runner.analysis.tuned import tuned_settings
-    from deepobs_runner.cli.console import print_line
     from deepobs_runner.results.baselines import FOLDERS_VARIABLE, baseline_results, pack_baselines
     from deepobs_runner.results.files import check_writable
     from deepobs_runner.results.store import save_result
@@ -152,13 +153,13 @@ def _export(
             title=arguments.title or chosen.title,
             licence=arguments.licence or chosen.licence,
         )
-        print_line(console, f"wrote the baseline set {arguments.pack!r} to {folder}")
-        print_line(console, f"{FOLDERS_VARIABLE}={folder} makes it one of those every report shows")
+        console.print_line(f"wrote the baseline set {arguments.pack!r} to {folder}")
+        console.print_line(f"{FOLDERS_VARIABLE}={folder} makes it one of those every report shows")
         return 0
     check_writable(folder)
     for run in runs:
         save_result(run, folder)
-    print_line(console, f"wrote {count(len(runs), 'result')} to {folder}")
+    console.print_line(f"wrote {count(len(runs), 'result')} to {folder}")
     return 0
 
 

@@ -40,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from deepobs_problems import load_problem
     from deepobs_runner.backend.memory import keep_memory
-    from deepobs_runner.cli.console import make_console, print_line, warn
+    from deepobs_runner.cli.console import make_console, warn
     from deepobs_runner.config import Execution
     from deepobs_runner.plans.calibration import keep_calibration, measure
 
@@ -51,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
     names = _problems(arguments)
     for name in names:
         load_problem(name)  # a name that is wrong is said before anything is timed
-    print_line(console, f"timing SGD on {count(len(names), 'problem')}; best on a quiet machine")
+    console.print_line(f"timing SGD on {count(len(names), 'problem')}; best on a quiet machine")
     execution = Execution(device=arguments.device, data_dir=arguments.data_dir)
     table = Table("problem", "SGD step", "default training")
     reasons = []
@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
         device = (
             f"{machine['processor']}, {machine['device']}, {count(machine['threads'], 'thread')}"
         )
-        print_line(console, f"{device}, torch {machine['torch']}; kept in {path}")
+        console.print_line(f"{device}, torch {machine['torch']}; kept in {path}")
     for reason in reasons:
         warn(f"not timed: {reason}")
     return int(bool(reasons))

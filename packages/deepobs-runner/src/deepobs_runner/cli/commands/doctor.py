@@ -13,9 +13,8 @@ from deepobs_runner.cli.parser import add, add_data_dir, add_device, add_flag, a
 from deepobs_runner.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from deepobs_runner.checks.smoke import Smoke
+    from deepobs_runner.cli.console import PatientConsole
 
 SLOW_BF16 = "no bf16 instructions: --precision bf16 works, but is slower than fp32"
 NO_COMPILER = "none found: torch.compile will not work on the CPU; install g++ or clang"
@@ -44,7 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.backend.devices import choose_device
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.checks.installation import diagnose
-    from deepobs_runner.cli.console import make_console, print_line
+    from deepobs_runner.cli.console import make_console
 
     keep_memory()
     if not arguments.smoke_seconds > 0:
@@ -54,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
     console = make_console()
     if not arguments.json:
         for line in lines_of(facts):
-            print_line(console, line)
+            console.print_line(line)
     smokes = _smoke(console, arguments) if arguments.smoke else []
     if arguments.json:
         shown = {"smoke": [asdict(smoke) for smoke in smokes]} if arguments.smoke else {}
@@ -62,21 +61,20 @@ def execute(arguments: argparse.Namespace) -> int:
     return int(any(smoke.status == "failed" for smoke in smokes))
 
 
-def _smoke(console: Console, arguments: argparse.Namespace) -> list[Smoke]:
+def _smoke(console: PatientConsole, arguments: argparse.Namespace) -> list[Smoke]:
     from deepobs_runner.checks.smoke import candidates, smoke_test
-    from deepobs_runner.cli.console import print_line
 
     small, large = candidates()
     if not arguments.json:
-        print_line(
-            console, f"\nsmoke test: a few steps of each problem, {arguments.smoke_seconds:g} s"
+        console.print_line(
+            f"\nsmoke test: a few steps of each problem, {arguments.smoke_seconds:g} s"
         )
 
     def show(smoke: Smoke) -> None:
         if not arguments.json and smoke.status != "left out":
             seconds = f"{smoke.seconds:5.1f} s"
-            print_line(
-                console, f"  {smoke.problem:22} {smoke.status:6} {seconds}  {smoke.reason}".rstrip()
+            console.print_line(
+                f"  {smoke.problem:22} {smoke.status:6} {seconds}  {smoke.reason}".rstrip()
             )
 
     tried = smoke_test(small, device=arguments.device, seconds=arguments.smoke_seconds, on_end=show)
@@ -87,10 +85,10 @@ def _smoke(console: Console, arguments: argparse.Namespace) -> list[Smoke]:
             if smoke.status == "left out":
                 left_out.setdefault(smoke.reason, []).append(smoke.problem)
         for reason, names in left_out.items():
-            print_line(console, f"  left out, {reason}: {', '.join(names)}")
+            console.print_line(f"  left out, {reason}: {', '.join(names)}")
         good = sum(smoke.status == "ok" for smoke in smokes)
         bad = sum(smoke.status == "failed" for smoke in smokes)
-        print_line(console, f"  {good} ok, {bad} failed, {len(smokes) - good - bad} left out")
+        console.print_line(f"  {good} ok, {bad} failed, {len(smokes) - good - bad} left out")
     return smokes
 
 

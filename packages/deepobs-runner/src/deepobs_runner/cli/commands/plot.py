@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     A file of results that cannot be read is named and left out.
     """
     use_one_thread()
-    from deepobs_runner.cli.console import make_console, print_line
+    from deepobs_runner.cli.console import make_console
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.figures.saving import format_of
     from deepobs_runner.figures.terminal import WIDTH, to_text
@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if not drawn:
             return 1
         for path in write(drawn, arguments.out) if arguments.out is not None else ():
-            print_line(console, f"wrote {path}")
+            console.print_line(f"wrote {path}")
         if arguments.out is None or arguments.terminal:
             width = max(min(console.width, 120) if console.is_terminal else WIDTH, 40)
             for drawing in drawn:

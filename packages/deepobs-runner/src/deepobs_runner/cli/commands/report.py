@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """
     use_one_thread()
     from deepobs_runner.backend.worker_pool import worker_pool
-    from deepobs_runner.cli.console import make_console, print_line, print_summary
+    from deepobs_runner.cli.console import make_console, print_summary
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.figures import drawings, shown_settings
     from deepobs_runner.report.sections import assemble
@@ -62,15 +62,15 @@ def execute(arguments: argparse.Namespace) -> int:
         warn_of_left_out(data)
         if empty := sum(not run.records for run in data.own):
             runs = count(empty, "run")
-            print_line(console, f"{runs} without any evaluation left out of the tables")
+            console.print_line(f"{runs} without any evaluation left out of the tables")
         print_summary(console, {name: shown_settings(data, name) for name in data.settings})
         for verdict in data.verdicts:
-            print_line(console, overall_sentence(verdict))
+            console.print_line(overall_sentence(verdict))
         figures = save_figures(drawn, out, formats, executor)
         report = assemble(data, [saving.drawing for saving in figures])
         written = write_report(data, report, out, formats, figures=figures)
     for line in _written_lines(written, out):
-        print_line(console, line)
+        console.print_line(line)
     return 0
 
 

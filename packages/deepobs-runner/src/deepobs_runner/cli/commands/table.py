@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Print one table, or write it to a file."""
     use_one_thread()
-    from deepobs_runner.cli.console import make_console, print_line
+    from deepobs_runner.cli.console import make_console
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.latex import latex_table
     from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
             write_bytes(arguments.out, text.encode())
         except OSError as error:
             raise cannot_write(arguments.out, error) from None
-        print_line(console, f"wrote {arguments.out}")
+        console.print_line(f"wrote {arguments.out}")
     return 0
 
 
