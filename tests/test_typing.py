@@ -91,5 +91,8 @@ def test_the_examples_of_the_readmes_have_types(tmp_path):
         (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
     paths = sorted(tmp_path.glob("*.py"))
     assert paths
-    code, output = check([*MYPY, f"--cache-dir={tmp_path / 'cache'}"], *paths, folder=tmp_path)
+    # torch and backpack leave some of their own functions without types
+    others = ["--allow-untyped-calls", "--disable-error-code=import-untyped"]
+    command = [*MYPY, *others, f"--cache-dir={tmp_path / 'cache'}"]
+    code, output = check(command, *paths, folder=tmp_path)
     assert code == 0, output
