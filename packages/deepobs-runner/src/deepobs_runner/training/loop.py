@@ -210,7 +210,8 @@ class _Run:
         """Compile or capture before the first epoch, so that its clocks are as those of others."""
         self.clock.mark("data")
         with global_stream(self.config.seed, "noise", epoch, device=self.backend.device):
-            self.closure.gradient.prepare(next(self.data.batches(order)))
+            one = order.first(self.data.batch_size)  # no more is loaded
+            self.closure.gradient.prepare(next(self.data.batches(one)))
         synchronize(self.backend.device)
         self.clock.mark("compile")
         self.prepares = False

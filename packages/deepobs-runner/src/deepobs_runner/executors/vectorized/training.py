@@ -127,7 +127,8 @@ class StackedRuns:
         Raises:
             CannotStackError: they differ, or the model does not run.
         """
-        batch = next(self._batches([data.order(1, 0) for data in self._data]))
+        orders = [data.order(1, 0).first(self.batch_size) for data in self._data]
+        batch = next(self._batches(orders))
         try:
             objectives, gradients = self.model.gradients(batch)
         except RuntimeError as error:  # what torch says of random numbers and control flow
