@@ -162,7 +162,7 @@ class Warmup:
         return min(1.0, rise) * self.then.factor(step, steps_per_epoch, total_steps)
 
 
-KINDS: Mapping[str, type] = {
+SCHEDULES: Mapping[str, type] = {
     "constant": Constant,
     "step": Step,
     "exponential": Exponential,
@@ -179,7 +179,7 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
     """Return the schedule as a JSON object with its `kind`; `warmup` where there is one."""
     if isinstance(schedule, Warmup):
         return {**schedule_to_json(schedule.then), "warmup": schedule.fraction}
-    kind = next(name for name, cls in KINDS.items() if isinstance(schedule, cls))
+    kind = next(name for name, cls in SCHEDULES.items() if isinstance(schedule, cls))
     options = asdict(schedule)  # type: ignore[call-overload]
     options = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
     return {"kind": kind, **options}
@@ -194,12 +194,12 @@ def schedule_from_json(data: Mapping[str, Any]) -> Schedule:
     options = dict(data)
     kind = options.pop("kind", None)
     warmup = options.pop("warmup", None)
-    if kind not in KINDS:
-        raise UsageError(f"Unknown schedule {kind!r}. Known: {', '.join(KINDS)}.")
+    if kind not in SCHEDULES:
+        raise UsageError(f"Unknown schedule {kind!r}. Known: {', '.join(SCHEDULES)}.")
     try:
-        schedule: Schedule = KINDS[kind](**options)
+        schedule: Schedule = SCHEDULES[kind](**options)
     except TypeError:
-        names = ", ".join(field.name for field in fields(KINDS[kind])) or "none"
+        names = ", ".join(field.name for field in fields(SCHEDULES[kind])) or "none"
         raise UsageError(
             f"Schedule {kind!r} got {', '.join(options) or 'nothing'}; its options: {names}, and "
             "warmup for every schedule."

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 
-def count(number: float, noun: str) -> str:
-    """Return a number with its noun.
+def count(number: float | str, noun: str) -> str:
+    """Return a number, or words for one, with its noun.
 
-    >>> count(1, "run"), count(2000, "run"), count(0.5, "epoch")
-    ('1 run', '2,000 runs', '0.5 epochs')
+    >>> count(1, "run"), count(2000, "run"), count(0.5, "epoch"), count("1 to 2", "epoch")
+    ('1 run', '2,000 runs', '0.5 epochs', '1 to 2 epochs')
     """
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
-    return f"{shown} {noun}{'' if number == 1 else 's'}"
+    if isinstance(number, float):
+        number = f"{number:.4g}"
+    shown = f"{number:,}" if isinstance(number, int) else number
+    return f"{shown} {noun}{'' if shown == '1' else 's'}"
 
 
 def last_line(text: str | None) -> str:

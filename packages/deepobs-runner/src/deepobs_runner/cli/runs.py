@@ -286,12 +286,12 @@ def _print_world_notes(console: PatientConsole, configs: Sequence[RunConfig]) ->
 
 def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
     """Say which learning rates are the tuned ones of the official runs."""
-    said = {
+    lines = {
         f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} is the tuned rate of "
         "the official runs"
         for config in configs
         if config.hyperparams.get("lr") is not None
         and config.hyperparams["lr"] == official_learning_rate(config.problem, config.optimizer)
     }
-    for line in sorted(said):
+    for line in sorted(lines):
         console.print_line(line)

@@ -55,7 +55,7 @@ def to_argument(value: Any, annotation: Any = EMPTY, default: Any = EMPTY) -> An
             return _convert(value, kind)
     if value is default:
         return default
-    raise Mismatch(describe(allowed[0] if _is_known(annotation) else allowed[-1]))
+    raise Mismatch(allowed_words(allowed[0] if _is_known(annotation) else allowed[-1]))
 
 
 def to_json(value: Any) -> Any:
@@ -141,11 +141,11 @@ def _is_known(kind: Any) -> bool:
     return _converter(kind) is not None
 
 
-def describe(kind: Any) -> str:
+def allowed_words(kind: Any) -> str:
     """Return what a type allows, as a message says it."""
     if get_origin(kind) in UNIONS:
         known = [arm for arm in get_args(kind) if _converter(arm) is not None]
-        return " or ".join(dict.fromkeys(map(describe, known)))
+        return " or ".join(dict.fromkeys(map(allowed_words, known)))
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, get_args(kind)))
     origin = get_origin(kind) or kind

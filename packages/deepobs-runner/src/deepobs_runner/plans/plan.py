@@ -38,7 +38,7 @@ def _choice(item: Item) -> Any:
     value = str(item.value) if item.value == 2019 else item.value  # the recipe, without quotes
     allowed = CHOICES[item.name.rpartition(".")[2]]
     if value not in allowed:
-        raise item.fail(f"{item.name} is {item.describe()}; allowed: {', '.join(allowed)}.")
+        raise item.fail(f"{item.name} is {item.shown()}; allowed: {', '.join(allowed)}.")
     return value
 
 

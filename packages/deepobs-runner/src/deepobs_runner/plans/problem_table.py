@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 TABLE = files("deepobs_runner") / "problems.json"
 PACKAGE = "deepobs-problems"
 
-Row = dict[str, Any]
+ProblemRow = dict[str, Any]
 
 
-def shipped_rows() -> list[Row] | None:
+def shipped_rows() -> list[ProblemRow] | None:
     """Return the rows of the catalog from the table; None if it is of another catalog's version."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     return list(table["rows"]) if table[PACKAGE] == version(PACKAGE) else None
 
 
-def catalog_rows() -> list[Row]:
+def catalog_rows() -> list[ProblemRow]:
     """Return the rows of the catalog, computed."""
     from deepobs_problems import CATALOG
 
@@ -38,7 +38,7 @@ def table_text() -> str:
     return json.dumps({PACKAGE: version(PACKAGE), "rows": catalog_rows()}, indent=1) + "\n"
 
 
-def problem_row(problem: Problem) -> Row:
+def problem_row(problem: Problem) -> ProblemRow:
     """Return what the list says about a problem."""
     from deepobs_problems import SUITES
 

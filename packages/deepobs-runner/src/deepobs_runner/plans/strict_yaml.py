@@ -66,10 +66,10 @@ class Item:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         right = isinstance(self.value, kinds)
         if not right or (isinstance(self.value, bool) and bool not in kinds):
-            raise self.fail(f"{self.name} is {self.describe()}; it must be {allowed}.")
+            raise self.fail(f"{self.name} is {self.shown()}; it must be {allowed}.")
         return self.value
 
-    def describe(self) -> str:
+    def shown(self) -> str:
         """Return the value as a message shows it."""
         if isinstance(self.value, dict):
             return "a mapping"

@@ -112,15 +112,15 @@ def gather_data(
             no such reference, a level outside (0, 1).
     """
     if epochs is not None:
-        own, baselines, said = _after(own, baselines, epochs)
-        left_out = [*said, *left_out]
+        own, baselines, notes = _after(own, baselines, epochs)
+        left_out = [*notes, *left_out]
     evaluated = [run for run in own if run.records]
     if not evaluated:
         raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
     real = {run.config.problem_id for run in evaluated if run.config.data != "synthetic"}
     comparable = [run for run in baselines if run.config.problem_id in real]
-    kept, said = _of_own_recipes(comparable, own)
-    left_out = [*left_out, *said]
+    kept, notes = _of_own_recipes(comparable, own)
+    left_out = [*left_out, *notes]
     every = settings_of(without_copies(run for run in (*own, *kept) if run.records))
     problems = choose(every)
     own_keys = frozenset(map(key_of, own))
@@ -157,11 +157,11 @@ def _after(
     if epochs < 1:
         raise UsageError(f"epochs is {epochs}; it must be a whole number >= 1.")
     ours, readings = first_epochs(own, epochs)
-    said = list(map(reading_sentence, readings))
+    notes = list(map(reading_sentence, readings))
     if any(run.records for run in own) and not any(run.records for run in ours):
-        raise UsageError(f"There is nothing to report after {epochs} epochs. {' '.join(said)}")
+        raise UsageError(f"There is nothing to report after {epochs} epochs. {' '.join(notes)}")
     theirs, readings = first_epochs(baselines, epochs)
-    return ours, theirs, [*said, *map(reading_sentence, readings)]
+    return ours, theirs, [*notes, *map(reading_sentence, readings)]
 
 
 def _of_own_recipes(
@@ -181,12 +181,12 @@ def _of_own_recipes(
 
     served = {run.config.problem_id for run in baselines if same(run)}
     others = [run for run in baselines if run.config.problem_id in served and not same(run)]
-    said = [
+    notes = [
         f"{name.name}: baselines of another recipe than {' and '.join(sorted(recipes[name]))} "
         "are left out, because there are some of the same."
         for name in dict.fromkeys(run.config.problem_id for run in others)
     ]
-    return [run for run in baselines if run.config.problem_id not in served or same(run)], said
+    return [run for run in baselines if run.config.problem_id not in served or same(run)], notes
 
 
 def _shown(

@@ -108,7 +108,7 @@ def _choice(setting: Setting) -> Choice:
     runs = setting.runs
     epochs = describe_range(run.epochs()[-1] for run in runs if run.records)
     batch_size = runs[0].config.batch_size
-    length = f"{epochs} epoch{'' if epochs == '1' else 's'}"
+    length = count(epochs, "epoch")
     length += f" of batches of {batch_size}" if batch_size else ""
     if setting.tried == 1:
         tuning = "the only setting among the results"

@@ -73,18 +73,18 @@ class Report:
     methods: Methods
 
 
-def assemble(data: ReportData, pictures: Iterable[Drawing] = ()) -> Report:
+def assemble(data: ReportData, drawings: Iterable[Drawing] = ()) -> Report:
     """Return the report of some data.
 
     Args:
         data: results and verdicts.
-        pictures: see `report.figures.drawings`; none: a report without figures.
+        drawings: see `report.figures.drawings`; none: a report without figures.
     """
     settings = {problem: list(listed) for problem, listed in data.settings.items()}
-    pictures = list(pictures)
+    drawings = list(drawings)
     tables = {kind: TABLES.load(kind)(data) for kind in TABLES.names()}
     names = file_names(settings)
-    said = [*notes(settings), *data.left_out]
+    known = [*notes(settings), *data.left_out]
     sections = []
     for problem, name in names.items():
         sections.append(
@@ -92,8 +92,8 @@ def assemble(data: ReportData, pictures: Iterable[Drawing] = ()) -> Report:
                 problem=problem,
                 name=name,
                 lines=tuple(_lines(data.verdicts, problem)),
-                notes=tuple(note for note in said if note.startswith(f"{problem}: ")),
-                drawings=tuple(d for d in pictures if d.problem == problem),
+                notes=tuple(note for note in known if note.startswith(f"{problem}: ")),
+                drawings=tuple(d for d in drawings if d.problem == problem),
                 tables=tuple(_of_problem(tables[kind], problem) for kind in OF_A_PROBLEM),
             )
         )
@@ -102,9 +102,9 @@ def assemble(data: ReportData, pictures: Iterable[Drawing] = ()) -> Report:
         title=title_of(data),
         facts=tuple(facts_of(data)),
         verdicts=data.verdicts,
-        notes=tuple(note for note in said if note not in own),
+        notes=tuple(note for note in known if note not in own),
         sections=tuple(sections),
-        drawings=tuple(d for d in pictures if d.problem is None),
+        drawings=tuple(d for d in drawings if d.problem is None),
         overview=tuple(tables[kind] for kind in (*OVER_PROBLEMS, *TABLES.installed())),
         tables=tables,
         methods=write_methods(data),
@@ -124,7 +124,7 @@ def _lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
 def title_of(data: ReportData) -> str:
     """Return who is compared with whom.
 
-    Of more than four optimizers only the number is said.
+    Of more than four optimizers only the number is named.
     """
     if not data.verdicts:
         labels = data.labels

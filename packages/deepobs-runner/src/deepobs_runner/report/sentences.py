@@ -140,9 +140,9 @@ def overall_sentence(verdict: Verdict) -> str:
     text += "".join(f"; {words}" for words in _left_out(speed))
     needs = [line.more_seeds for line in speed.problems if line.more_seeds]
     if needs:
-        noun = "seed" if max(needs) == 1 else "seeds"
         amount = str(needs[0]) if min(needs) == max(needs) else f"{min(needs)} to {max(needs)}"
-        text += f"; {len(needs)} {'needs' if len(needs) == 1 else 'need'} {amount} more {noun}"
+        verb = "needs" if len(needs) == 1 else "need"
+        text += f"; {len(needs)} {verb} {count(amount, 'more seed')}"
     return text + "."
 
 

@@ -16,6 +16,7 @@ from deepobs_runner.report.notes import describe_range, describe_statuses, steps
 from deepobs_runner.report.table import NOTHING, longest_word, spread_text
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
+from deepobs_runner.text import count
 
 INDENT = 2
 """Of a setting below its problem."""
@@ -185,6 +186,5 @@ def _length(runs: Sequence[RunResult]) -> str:
     if unknown:
         text = f"at most {text}"
     if unknown or not all(map(float.is_integer, ends)):
-        steps = describe_range(steps_of(runs))
-        return f"{text} ({steps} {'step' if steps == '1' else 'steps'})"
+        return f"{text} ({count(describe_range(steps_of(runs)), 'step')})"
     return text

@@ -73,7 +73,7 @@ def make_folder(folder: Path, formats: Sequence[str]) -> None:
 
 
 def save_figures(
-    pictures: Iterable[Drawing],
+    drawings: Iterable[Drawing],
     folder: Path,
     formats: Sequence[str],
     executor: Executor | None = None,
@@ -81,7 +81,7 @@ def save_figures(
     """Have every drawing written as soon as it is made.
 
     Args:
-        pictures: those that could not be drawn too.
+        drawings: those that could not be drawn too.
         folder: of the report.
         formats: some of `FORMATS`.
         executor: writes; None: this process.
@@ -90,7 +90,7 @@ def save_figures(
     nothing: Future[str | None] = Future()
     nothing.set_result(None)
     started = []
-    for drawing in pictures:
+    for drawing in drawings:
         paths: tuple[Path, ...] = ()
         svg = nothing
         if drawing.figure is not None:
@@ -131,15 +131,14 @@ def write_report(
     try:
         if "csv" in formats:  # while others draw
             written.append(_write_evaluations(data, folder / "evaluations.csv"))
-        pictures: dict[str, str] = {}
+        svgs: dict[str, str] = {}
         for saving in figures:
             svg = saving.svg.result()
             written += saving.paths
             if svg is not None:
-                pictures[saving.drawing.name] = svg
+                svgs[saving.drawing.name] = svg
         texts = [
-            _write(folder / name, content)
-            for name, content in _texts(data, report, pictures, formats)
+            _write(folder / name, content) for name, content in _texts(data, report, svgs, formats)
         ]
         _remove_others(folder, [*texts, *written])
     except OSError as error:
@@ -170,11 +169,11 @@ def _remove_others(folder: Path, written: Sequence[Path]) -> None:
 
 
 def _texts(
-    data: ReportData, report: Report, pictures: Mapping[str, str], formats: Sequence[str]
+    data: ReportData, report: Report, svgs: Mapping[str, str], formats: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the name and content of every file but evaluations and figures."""
     if "html" in formats:
-        yield "report.html", html_report(report, pictures)
+        yield "report.html", html_report(report, svgs)
     tables = {kind: table for kind, table in report.tables.items() if table.rows}
     if "csv" in formats:
         yield from ((f"tables/{kind}.csv", csv_table(table)) for kind, table in tables.items())

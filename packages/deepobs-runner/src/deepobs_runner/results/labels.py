@@ -16,7 +16,7 @@ from typing import Any
 from deepobs_runner.config import Identity, RunConfig
 from deepobs_runner.results.names import digits_to_tell, distinct_names
 from deepobs_runner.results.result import RunResult, provenance_of
-from deepobs_runner.schedules import KINDS, Schedule, schedule_to_json
+from deepobs_runner.schedules import SCHEDULES, Schedule, schedule_to_json
 
 SETTINGS = (
     "schedule", "epochs", "steps", "batch_size", "l2", "l2_via", "clip_norm", "precision",
@@ -200,7 +200,7 @@ def show_schedule(schedule: Schedule) -> str:
     """Return a schedule as `parse_schedule` reads it, without options that are defaults."""
     data = schedule_to_json(schedule)
     kind = data.pop("kind")
-    defaults = {f.name: f.default for f in fields(KINDS[kind]) if f.default is not MISSING}
+    defaults = {f.name: f.default for f in fields(SCHEDULES[kind]) if f.default is not MISSING}
     options = [
         f"{name}={'/'.join(map(show, value)) if isinstance(value, list) else show(value)}"
         for name, value in data.items()

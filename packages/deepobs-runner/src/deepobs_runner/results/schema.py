@@ -146,7 +146,7 @@ WANTED = {
 }
 """Types as messages of msgspec name them, in plain words."""
 
-KINDS = {
+JSON_TYPES = {
     dict: "object", list: "array", str: "str", int: "int", float: "float", bool: "bool",
     type(None): "null",
 }  # fmt: skip
@@ -171,7 +171,7 @@ def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
     if missing := re.fullmatch("Object missing required field `(.*)`", message):
         return f"The field {_below(found[0][0], missing[1])} is missing."
     got = re.search("got `(.*)`", message)
-    name, value = next((n, v) for n, v in found if got is None or KINDS[type(v)] == got[1])
+    name, value = next((n, v) for n, v in found if got is None or JSON_TYPES[type(v)] == got[1])
     expected = re.match("Expected `(.*?)`?(?:, got|$)", message)
     if expected:
         wanted = WANTED.get(expected[1], expected[1])

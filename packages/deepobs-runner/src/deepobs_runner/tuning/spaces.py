@@ -164,7 +164,7 @@ class Choice:
         return list(self.values)
 
 
-KINDS: Mapping[str, type] = {
+DIMENSIONS: Mapping[str, type] = {
     cls.kind: cls for cls in (LogUniform, Uniform, OneMinusLogUniform, IntUniform, Choice)
 }
 
@@ -234,15 +234,15 @@ def dimension_from_json(data: Any) -> Dimension:
         return parse_dimension(data)
     options = dict(data) if isinstance(data, Mapping) else {}
     kind = options.pop("kind", None)
-    if kind not in KINDS:
+    if kind not in DIMENSIONS:
         raise UsageError(
             f"{data!r} is not a range; write lr: log:1e-5:1 or lr: {{kind: log, low: 1e-5, high: "
-            f"1}}. Kinds: {', '.join(KINDS)}."
+            f"1}}. Kinds: {', '.join(DIMENSIONS)}."
         )
     try:
-        dimension: Dimension = KINDS[kind](**options)
+        dimension: Dimension = DIMENSIONS[kind](**options)
     except TypeError:
-        names = ", ".join(field.name for field in fields(KINDS[kind]))
+        names = ", ".join(field.name for field in fields(DIMENSIONS[kind]))
         raise UsageError(f"A {kind} range has {names}; got {', '.join(options)}.") from None
     return dimension
 
@@ -260,9 +260,9 @@ def parse_dimension(text: str) -> Dimension:
     (IntUniform(low=1, high=10), Choice(values=(True, 0.5)))
     """
     kind, _, rest = text.partition(":")
-    if kind not in KINDS:
+    if kind not in DIMENSIONS:
         raise UsageError(
-            f"Unknown kind of range {kind!r} in {text!r}.{nearest(kind, KINDS)} Write "
+            f"Unknown kind of range {kind!r} in {text!r}.{nearest(kind, DIMENSIONS)} Write "
             "log:1e-5:1, uniform:0:0.9, one-minus-log:1e-3:0.5, int:1:10 or choice:true/false."
         )
     if kind == "choice":
@@ -276,7 +276,7 @@ def parse_dimension(text: str) -> Dimension:
             f"Cannot read the range {text!r}; write {kind}:LOW:HIGH with two "
             f"{'whole ' if kind == 'int' else ''}numbers."
         ) from None
-    dimension: Dimension = KINDS[kind](low, high)
+    dimension: Dimension = DIMENSIONS[kind](low, high)
     return dimension
 
 

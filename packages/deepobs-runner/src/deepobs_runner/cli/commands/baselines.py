@@ -82,14 +82,14 @@ def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
     """
     from deepobs_runner.results.baselines import problems_of
 
-    there = problems_of(chosen)
+    known = problems_of(chosen)
     for problem in asked:
-        if problem not in there:
+        if problem not in known:
             raise UsageError(
                 f"The baseline set {chosen.name} has no results of {problem!r}. It has "
-                f"{', '.join(there) or 'none at all'}."
+                f"{', '.join(known) or 'none at all'}."
             )
-    return list(asked) or there
+    return list(asked) or known
 
 
 def _show(console: PatientConsole, chosen: BaselineSet, problems: Iterable[str]) -> int:
@@ -116,11 +116,15 @@ def provenance(runs: Iterable[RunResult]) -> list[str]:
     """Return lines that say with what the runs were made: source, or versions and device."""
     lines: dict[str, int] = {}
     for run in runs:
-        said = run.environment
-        packages = said.get("packages", {})
+        environment = run.environment
+        packages = environment.get("packages", {})
         versions = [f"{name} {number}" for name, number in packages.items()]
-        device = f"on {said['device']} ({said.get('device_name', '?')})" if "device" in said else ""
-        words = [str(said.get("source", "")), ", ".join(versions), device]
+        device = (
+            f"on {environment['device']} ({environment.get('device_name', '?')})"
+            if "device" in environment
+            else ""
+        )
+        words = [str(environment.get("source", "")), ", ".join(versions), device]
         line = " ".join(word for word in words if word)
         lines[line] = lines.get(line, 0) + 1
     return [f"{count(number, 'run')} made with {line}" for line, number in lines.items() if line]

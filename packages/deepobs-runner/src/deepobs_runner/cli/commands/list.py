@@ -13,7 +13,7 @@ from deepobs_runner.cli.parser import add, add_flag, add_list
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from deepobs_runner.plans.problem_table import Row
+    from deepobs_runner.plans.problem_table import ProblemRow
 
 RIGHT = ("parameters", "batch size", "epochs", "l2")
 ENTRY_POINT_GROUP = "deepobs.problems"
@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_names(rows: list[Row], suite: str, tags: set[str]) -> None:
+def _check_names(rows: list[ProblemRow], suite: str, tags: set[str]) -> None:
     """Refuse a suite or a tag that does not exist.
 
     Raises:
@@ -70,7 +70,7 @@ def _check_names(rows: list[Row], suite: str, tags: set[str]) -> None:
     problems_with(tags, suite=suite)
 
 
-def _installed_rows() -> Iterator[Row]:
+def _installed_rows() -> Iterator[ProblemRow]:
     """Yield the rows of other packages' problems; one that cannot be loaded is said, left out."""
     from deepobs_problems import ProblemError, load_problem
     from deepobs_problems.lookup import installed_problems
@@ -84,7 +84,7 @@ def _installed_rows() -> Iterator[Row]:
             warn(f"the installed problem {name!r} is left out: {error}")
 
 
-def problem_table(rows: Sequence[Row]) -> Table:
+def problem_table(rows: Sequence[ProblemRow]) -> Table:
     """Return the table for a terminal of 80 columns; `--json` has every column."""
     from rich import box
     from rich.table import Table

@@ -27,12 +27,12 @@ OPEN_ROWS = 40
 """Rows up to which the table of runs is open."""
 
 
-def html_report(report: Report, pictures: Mapping[str, str]) -> str:
+def html_report(report: Report, svgs: Mapping[str, str]) -> str:
     """Return the page.
 
     Args:
         report: what it shows.
-        pictures: an `<svg>` element for each drawing, by its name.
+        svgs: an `<svg>` element for each drawing, by its name.
     """
     folder = files("deepobs_runner.report.page")
     page = Template((folder / "page.html").read_text("utf-8"))
@@ -42,7 +42,7 @@ def html_report(report: Report, pictures: Mapping[str, str]) -> str:
         script=(folder / "page.js").read_text("utf-8"),
         header=_header(report),
         contents=_contents(report),
-        body=render(list(_body(report, pictures))),
+        body=render(list(_body(report, svgs))),
         footer=render(f"Made by deepobs-runner {version('deepobs-runner')}."),
     )
 
@@ -75,16 +75,16 @@ def _contents(report: Report) -> Markup:
     return element("ul", items(entries), inner, items(rest))
 
 
-def _body(report: Report, pictures: Mapping[str, str]) -> Iterable[Markup]:
+def _body(report: Report, svgs: Mapping[str, str]) -> Iterable[Markup]:
     yield _verdicts(report)
     yield _part(
         "overview",
         "Overview",
-        [_figure(drawing, pictures) for drawing in report.drawings],
+        [_figure(drawing, svgs) for drawing in report.drawings],
         [_table(table, f"all-{table.kind}", level=3) for table in report.overview],
     )
     for section in report.sections:
-        yield _section(section, pictures)
+        yield _section(section, svgs)
     settings, runs = report.tables["settings"], report.tables["runs"]
     yield _part("settings", "All settings", _table(settings, "all-settings", level=3))
     yield _methods(report)
@@ -119,7 +119,7 @@ def _verdicts(report: Report) -> Markup:
 
 def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Markup:
     speed = verdict.speed
-    said = verdict_lines(verdict)
+    sentences = verdict_lines(verdict)
     lines = [
         element(
             "li",
@@ -132,7 +132,7 @@ def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Marku
             interval_picture(line.ratio, line.low, line.high, reach),
             element(
                 "p",
-                unbroken(_capital(said[line.problem])),
+                unbroken(_capital(sentences[line.problem])),
             ),
         )
         for line in speed.problems
@@ -190,7 +190,7 @@ def _notes(notes: Iterable[str], title: str) -> Markup | None:
     return element("div", element("h3", title), element("ul", items), class_="notes")
 
 
-def _section(section: Section, pictures: Mapping[str, str]) -> Markup:
+def _section(section: Section, svgs: Mapping[str, str]) -> Markup:
     name = anchor(section.name)
     lines = [element("li", unbroken(line)) for line in section.lines]
     first = [t for t in section.tables if t.kind in OPEN_TABLES]
@@ -200,17 +200,17 @@ def _section(section: Section, pictures: Mapping[str, str]) -> Markup:
         section.problem,
         element("ul", lines, class_="findings") if lines else None,
         _notes(section.notes, "Before you compare"),
-        [_figure(drawing, pictures) for drawing in section.drawings],
+        [_figure(drawing, svgs) for drawing in section.drawings],
         [_table(table, f"{name}-{table.kind}", level=3) for table in (*first, *rest)],
     )
 
 
-def _figure(drawing: Drawing, pictures: Mapping[str, str]) -> Markup:
-    if drawing.name not in pictures:
+def _figure(drawing: Drawing, svgs: Mapping[str, str]) -> Markup:
+    if drawing.name not in svgs:
         return element("p", f"{drawing.title}: no figure. {drawing.caption}", class_="absent")
     return element(
         "figure",
-        _picture(pictures[drawing.name]),
+        _picture(svgs[drawing.name]),
         element("figcaption", element("b", f"{drawing.title}. "), drawing.caption),
     )
 

@@ -37,10 +37,10 @@ def verdict_table(data: ReportData) -> Table:
     for verdict in data.verdicts:
         pair = {"optimizer": verdict.speed.optimizer, "reference": verdict.speed.reference}
         lines = verdict_lines(verdict).items()
-        said = [("all", overall_sentence(verdict))]
-        said += [(problem, f"{problem}: {line}") for problem, line in lines]
-        said += [("unequal", note) for note in caveats(verdict)]
-        rows += [{**pair, "problem": problem, "verdict": text} for problem, text in said]
+        sentences = [("all", overall_sentence(verdict))]
+        sentences += [(problem, f"{problem}: {line}") for problem, line in lines]
+        sentences += [("unequal", note) for note in caveats(verdict)]
+        rows += [{**pair, "problem": problem, "verdict": text} for problem, text in sentences]
     caption = "What the results say, with intervals, and what is unequal between the two."
     columns = [OPTIMIZER, AGAINST, PROBLEM, words("Verdict", "verdict")]
     return make_table("verdict", "Verdict", caption, columns, rows)
