@@ -18,7 +18,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
 from deepobs_runner.executors.slurm import Job, minutes_of, parse_slurm, submitit_parameters
 from deepobs_runner.results.result import result_path
-from deepobs_runner.runs.outcome import attempt
+from deepobs_runner.runs.outcome import outcome_of
 from deepobs_runner.runs.resolve import resolve_config
 
 OPTIMIZERS = """
@@ -180,7 +180,7 @@ def test_a_full_disk_fails_the_run_with_a_sentence(tmp_path, monkeypatch):
 
 
 def test_a_run_that_is_taken_up_again_goes_on_from_its_checkpoint(tmp_path, without_clocks):
-    expected = attempt(configure(epochs=4), execution_in(tmp_path / "whole"))
+    expected = outcome_of(configure(epochs=4), execution_in(tmp_path / "whole"))
     assert expected.good
     cut = execution_in(tmp_path / "cut", checkpoint_epochs=1)
 
@@ -189,7 +189,7 @@ def test_a_run_that_is_taken_up_again_goes_on_from_its_checkpoint(tmp_path, with
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        attempt(configure(epochs=4), cut, on_record=interrupt)
+        outcome_of(configure(epochs=4), cut, on_record=interrupt)
     kept = json.loads(result_path(configure(epochs=4), cut.out).read_bytes())["records"]
     outcome = perform(task_of(configure(epochs=4), cut.out, force=True), again=True)
     assert outcome.status == "done"
@@ -199,7 +199,7 @@ def test_a_run_that_is_taken_up_again_goes_on_from_its_checkpoint(tmp_path, with
 
 
 def test_a_forced_run_that_was_lost_before_it_began_is_repeated(tmp_path):
-    assert attempt(configure(), execution_in(tmp_path)).good
+    assert outcome_of(configure(), execution_in(tmp_path)).good
     path = result_path(configure(), tmp_path)
     before = path.stat().st_mtime_ns
     assert perform(task_of(configure(), tmp_path), again=True).good

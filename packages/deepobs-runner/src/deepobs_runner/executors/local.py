@@ -26,7 +26,7 @@ from deepobs_runner.executors.registry import Execute, ExecutorKind, ExecutorOpt
 from deepobs_runner.executors.vectorized.run import run_sets
 from deepobs_runner.executors.worker import WorkerProcess, terminable
 from deepobs_runner.results.labels import label_run
-from deepobs_runner.runs.outcome import Outcome, attempt
+from deepobs_runner.runs.outcome import Outcome, outcome_of
 from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, reported
 
 SECONDS_TO_STOP = 20.0
@@ -88,7 +88,7 @@ def run_all(
         if jobs <= 1:
             for config in separate:
                 with reported(reporter, config) as record:
-                    outcomes[config.id] = attempt(
+                    outcomes[config.id] = outcome_of(
                         config, execution, on_record=record, force=force, group=group
                     )
         else:

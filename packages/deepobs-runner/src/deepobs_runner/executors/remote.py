@@ -26,7 +26,7 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import result_path
 from deepobs_runner.results.store import load_result
-from deepobs_runner.runs.outcome import Outcome, attempt, keep_failure
+from deepobs_runner.runs.outcome import Outcome, keep_failure, outcome_of
 from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_of
 from deepobs_runner.runs.run import finished_result
 
@@ -83,10 +83,10 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
         force = force and finished_result(task.config, execution) is not None
     deadline = time.monotonic() + SECONDS_FOR_A_LOCK
     with torch_threads(task.threads):
-        outcome = attempt(task.config, execution, force=force)
+        outcome = outcome_of(task.config, execution, force=force)
         while again and outcome.status == "locked" and time.monotonic() < deadline:
             time.sleep(1.0)
-            outcome = attempt(task.config, execution, force=force)
+            outcome = outcome_of(task.config, execution, force=force)
     if outcome.message:
         outcome = replace(outcome, message=f"On node {socket.gethostname()}: {outcome.message}")
     return outcome
@@ -124,7 +124,7 @@ class ProgressWatcher:
     """Tells a reporter the progress of runs elsewhere, from their result files.
 
     Args:
-        tasks: that are about to begin; a result that is there now is an earlier attempt's.
+        tasks: that are about to begin; a result that is there now is an earlier run's.
         reporter: is told.
     """
 

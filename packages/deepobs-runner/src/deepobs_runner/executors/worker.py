@@ -41,7 +41,7 @@ def serve(start: Mapping[str, Any]) -> None:
     import torch
 
     from deepobs_runner.backend.memory import keep_memory
-    from deepobs_runner.runs.outcome import Outcome, attempt
+    from deepobs_runner.runs.outcome import Outcome, outcome_of
     from deepobs_runner.runs.progress import epochs_reached
     from deepobs_runner.training.record import Record
 
@@ -67,7 +67,7 @@ def serve(start: Mapping[str, Any]) -> None:
         with terminable():
             tell(event="ready")
             while True:
-                outcome: Outcome = attempt(**commands.get(), on_record=tell_record)
+                outcome: Outcome = outcome_of(**commands.get(), on_record=tell_record)
                 tell(event="end", status=outcome.status, message=outcome.message)
     except KeyboardInterrupt:  # what was under way is stored
         os._exit(130)

@@ -75,7 +75,7 @@ class Outcome:
         return last_line(self.message) or self.status
 
 
-def attempt(
+def outcome_of(
     config: RunConfig,
     execution: Execution,
     *,
@@ -83,14 +83,13 @@ def attempt(
     force: bool = False,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Outcome:
-    """Run one configuration; an exception becomes an outcome.
+    """Run one configuration and return its outcome, also of an exception.
 
-    The traceback of a failed run is kept in its result file, also if it failed before the first
+    The result file of a failed run has its traceback, also if it failed before the first
     evaluation.
 
     Raises:
-        LostProcessError: another of the processes that train together is gone; nothing further
-            can be run.
+        LostProcessError: another process of the group was lost; nothing further can be run.
     """
     try:
         result = run(config, execution, on_record=on_record, force=force, group=group)

@@ -32,7 +32,7 @@ class Tracker(Protocol):
         """The run begins.
 
         Every record follows, whether the run is new or resumed, so a tracker discards here what it
-        has of an earlier attempt.
+        has of an earlier start.
 
         Args:
             result: with configuration and environment; its records are those that a resumed run

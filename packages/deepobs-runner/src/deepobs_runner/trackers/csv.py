@@ -1,7 +1,7 @@
 """CSV tables, one file per run.
 
 A run that was killed and resumed is written from its first record again, so no row is doubled,
-and none of an attempt that was lost stays.
+and none of a start that was lost stays.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class WeightsAndBiases:
 
         self._folder.mkdir(parents=True, exist_ok=True)
         for old in self._folder.glob(f"wandb/offline-run-*-{result.config.id}"):
-            shutil.rmtree(old, ignore_errors=True)  # the new attempt holds all of the run
+            shutil.rmtree(old, ignore_errors=True)  # the new one holds all of the run
         settings: Any = wandb.setup().settings
         reason = None
         if settings.mode in ("online", "shared"):
@@ -75,7 +75,7 @@ class WeightsAndBiases:
         self._first_step = self._run.step
 
     def _init(self, result: RunResult, mode: Any) -> Any:
-        """Begin a run; one that is online goes on where an earlier attempt of it ended."""
+        """Begin a run; one that is online goes on where an earlier start of it ended."""
         import wandb
 
         config = result.config
@@ -99,7 +99,7 @@ class WeightsAndBiases:
         )
 
     def record(self, record: Mapping[str, Any], step_objectives: np.ndarray) -> None:
-        """Log a record, steps first; what the server has of an earlier attempt is left out."""
+        """Log a record, steps first; what the server has of an earlier start is left out."""
         last = record["steps"]
         rows: dict[int, dict[str, float]] = {last: scalars(record)}
         first = last - len(step_objectives) + 1

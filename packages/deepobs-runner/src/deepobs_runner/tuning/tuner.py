@@ -15,7 +15,7 @@ from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import stored_result
-from deepobs_runner.runs.outcome import Outcome, attempt, survey
+from deepobs_runner.runs.outcome import Outcome, outcome_of, survey
 from deepobs_runner.runs.progress import Metrics, Reporter, Silent, reported
 from deepobs_runner.training.record import Record
 from deepobs_runner.tuning.candidate import Candidate
@@ -272,7 +272,7 @@ class _Tuner:
                     return f"{PRUNED}Hyperband ended it after epoch {record.epoch}"
                 return None
 
-            return attempt(trial.config, self.execution, on_record=watch)
+            return outcome_of(trial.config, self.execution, on_record=watch)
 
 
 class _Noting:
