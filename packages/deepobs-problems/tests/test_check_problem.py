@@ -23,7 +23,7 @@ CASES = [pytest.param(n, marks=[pytest.mark.slow] if n.endswith(SLOW) else []) f
 def test_the_catalog_passes_on_stand_in_data(name):
     problem = CATALOG[name]
     if "vgg" in name:  # at 224 pixels it takes half a minute and finds the same
-        problem = replace(problem, model=partial(problem.model, resize_to=32))
+        problem = replace(problem, model=partial(problem.model, image_size=32))
     before = torch.random.get_rng_state()
     report = check_problem(problem)
     assert torch.equal(torch.random.get_rng_state(), before)
