@@ -109,12 +109,7 @@ def _smallest_network() -> nn.Module:
 
 
 def _check_space(candidate: Candidate) -> None:
-    """Check that an optimizer takes the values at the ends of its space.
-
-    Raises:
-        UsageError: it has no such hyperparameter, one of another type or range, or one that is
-            fixed as well.
-    """
+    """Check that an optimizer takes the values at the ends and in the middle of its space."""
     name = candidate.optimizer
     named, takes_any = hyperparameters_of(find_optimizer(name))
     for key in candidate.space.dimensions:

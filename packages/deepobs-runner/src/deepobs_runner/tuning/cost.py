@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import FINISHED
 from deepobs_runner.tuning.ledger import Line, read_ledger, stored_studies
 from deepobs_runner.tuning.study import Study
@@ -47,19 +45,12 @@ class TuningCost:
     seconds: float
 
 
-def tuning_cost(
-    out: Path, *, on_error: Callable[[UsageError], object] | None = None
-) -> list[TuningCost]:
+def tuning_cost(out: Path) -> list[TuningCost]:
     """Return the cost of every study below a folder of results, a row per problem and optimizer.
 
-    Args:
-        out: folder of results.
-        on_error: see `stored_studies`.
-
-    Raises:
-        UsageError: a study that cannot be read.
+    Studies that cannot be read are left out, see `damaged_studies`.
     """
-    studies = stored_studies(out, on_error=on_error)
+    studies, _ = stored_studies(out)
     return [cost for folder, study in studies.items() for cost in cost_of(study, folder)]
 
 

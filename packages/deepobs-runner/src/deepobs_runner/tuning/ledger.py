@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -67,41 +67,28 @@ def study_folder(out: Path, name: str) -> Path:
     return out / FOLDER / name
 
 
-def stored_studies(
-    out: Path, *, on_error: Callable[[UsageError], object] | None = None
-) -> dict[Path, Study]:
-    """Return the studies below a folder of results, by their own folder.
-
-    Args:
-        out: folder of results.
-        on_error: called with the error of a study, which is then left out; None raises it.
-
-    Raises:
-        UsageError: a study that cannot be read.
-    """
-    found = {}
+def stored_studies(out: Path) -> tuple[dict[Path, Study], list[UsageError]]:
+    """Return the studies below a folder of results by their own folder, and errors of the rest."""
+    found, errors = {}, []
     for path in sorted(out.glob(f"{FOLDER}/*/{STUDY}")):
         try:
-            study = stored_study(path.parent)
+            found[path.parent] = _read_study(path)
         except UsageError as error:
-            if on_error is None:
-                raise
-            on_error(error)
-        else:
-            if study is not None:
-                found[path.parent] = study
-    return found
+            errors.append(error)
+    return found, errors
 
 
 def stored_study(folder: Path) -> Study | None:
-    """Return the study in a folder, None if there is none.
+    """Return the study in a folder, None without one.
 
     Raises:
         UsageError: it cannot be read.
     """
     path = folder / STUDY
-    if not path.exists():
-        return None
+    return _read_study(path) if path.exists() else None
+
+
+def _read_study(path: Path) -> Study:
     try:
         return Study.from_json(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
@@ -245,11 +232,9 @@ def _decode(text: bytes) -> Line | None:
 
 def damaged_studies(out: Path) -> list[str]:
     """Return an error message for every study below a folder of results that has damage."""
-    errors: list[str] = []
-    studies = stored_studies(out, on_error=lambda error: errors.append(str(error)))
-    return errors + [
-        _damage(folder, numbers) for folder in studies if (numbers := damaged_lines(folder))
-    ]
+    studies, errors = stored_studies(out)
+    damaged = ((folder, damaged_lines(folder)) for folder in studies)
+    return [*map(str, errors), *(_damage(*pair) for pair in damaged if pair[1])]
 
 
 def _damage(folder: Path, numbers: Sequence[int]) -> str:

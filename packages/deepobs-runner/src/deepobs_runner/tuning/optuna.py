@@ -78,12 +78,7 @@ class OptunaSampler:
         }
 
     def should_prune(self, epoch: int, merit: float) -> bool:
-        """Take a value of the trial asked for last; return whether to end it here.
-
-        Args:
-            epoch: after which it was evaluated; nothing is decided before the first.
-            merit: higher is better.
-        """
+        """Return whether to end the trial asked for last; never before its first epoch."""
         if epoch == 0 or not math.isfinite(merit):
             return False
         (trial,) = self._asked

@@ -1,4 +1,8 @@
-"""Default search spaces of common optimizers, with their sources."""
+"""Default search spaces of common optimizers, with their sources.
+
+Crowded Valley: Schmidt, Schneider and Hennig, "Descending through a Crowded Valley", ICML 2021; its
+runs: github.com/SirRob1997/Crowded-Valley---Results
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from deepobs_runner.tuning.spaces import LogUniform, Space
-
-CROWDED_VALLEY = (
-    'R. Schmidt, F. Schneider, P. Hennig: "Descending through a Crowded Valley - Benchmarking Deep '
-    'Learning Optimizers", ICML 2021; its runs: github.com/SirRob1997/Crowded-Valley---Results'
-)
-DEEPOBS = 'F. Schneider, L. Balles, P. Hennig: "DeepOBS", ICLR 2019'
 
 GRID_2019 = Space({"lr": LogUniform(1e-5, 1e2)})
 """Of the official runs: 36 points of this, log10(lr) = -5, -4.8, ..., 2 (DeepOBS, ICLR 2019)."""

@@ -145,12 +145,7 @@ class Study:
         ]
 
     def sampler_of(self, candidate: Candidate, epochs: int | None = None) -> Sampler:
-        """Return a sampler at the beginning of the candidate's trials.
-
-        Args:
-            candidate: that is tuned.
-            epochs: of a whole trial, for the pruner.
-        """
+        """Return a sampler at the beginning of a candidate's trials of so many epochs."""
         if self.one_shot:
             return KnownPoints([{}])
         found = SAMPLERS.find(self.sampler)
@@ -174,17 +169,9 @@ def make_study(
 ) -> Study:
     """Return a study that keeps to its ruleset; sizes of validation splits are still open.
 
-    Args:
-        ruleset: its name.
-        problems: names.
-        candidates: optimizers with their fixed hyperparameters.
-        budget: trials, or the name of one of the ruleset's budgets; None: the ruleset's own.
-        sampler: None: the ruleset's own.
-        spaces: by optimizer, in place of the default ones.
-        settings: fields of a `RunConfig`.
-        at_once: see `Study`.
-        prune: see `Study`.
-        seed: of the sampler.
+    Arguments are the attributes of `Study`, but: `candidates` are optimizers with their fixed
+    hyperparameters; `budget` may be a name of the ruleset's budgets; `spaces`, by optimizer,
+    replace the default ones; `settings` are fields of a `RunConfig`. None: the ruleset's own.
 
     Raises:
         UsageError: something the ruleset does not allow, an optimizer twice, no space for one, or
@@ -226,11 +213,7 @@ def make_study(
 
 
 def _allowed_sampler(ruleset: str, rules: Ruleset, sampler: str) -> Predrawn | Adaptive:
-    """Return a sampler by its name.
-
-    Raises:
-        UsageError: there is none, or the ruleset does not allow it.
-    """
+    """Return a sampler by its name, if the ruleset allows it."""
     found = SAMPLERS.find(sampler)
     if rules.samplers and sampler not in rules.samplers:
         raise UsageError(
@@ -264,11 +247,7 @@ def _budget(ruleset: str, rules: Ruleset, asked: int | str | None) -> tuple[int,
 
 
 def _settings(ruleset: str, rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in JSON, with the recipe of the ruleset.
-
-    Raises:
-        UsageError: a schedule that the ruleset does not have.
-    """
+    """Return the settings in JSON, with the recipe of the ruleset."""
     checked = {k: v for k, v in settings.items() if v is not None and k != "valid_size"}
     if rules.recipe is not None:
         checked["recipe"] = rules.recipe

@@ -58,10 +58,7 @@ def choose_valid_sizes(
     (quadratic_deep and the two-dimensional problems) no training example is held out: validation
     examples are draws of their own, and there are as many as for training.
 
-    Args:
-        study: without them.
-        execution: where the data are; nothing is downloaded.
-        valid_size: in place of the fraction.
+    Nothing is downloaded. `valid_size` replaces the fraction.
 
     Raises:
         UsageError: examples are to be held out by a ruleset that chooses on the test split, or none
@@ -112,7 +109,7 @@ def make_trials(
     Args:
         ledger: of the study; every trial is appended.
         execution: where and how.
-        execute: makes the runs, see `executors`; pruned trials are made here.
+        execute: makes the runs, see `executors`; but a study that prunes makes its own.
         retry_failed: make failed trials again.
         reporter: is told about progress.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepobs_runner.config import without_folder
-from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import METRIC, OPTIMIZER, PROBLEM, Table, make_table, number, words
 from deepobs_runner.text import duration
@@ -22,16 +21,12 @@ def _is_wanted(data: ReportData, problem: str) -> bool:
     return not data.chosen or without_folder(problem) in data.chosen
 
 
-def _ignore(error: UsageError) -> None:
-    """Do nothing about a damaged study: it is named among what was left out."""
-
-
 def cost_table(data: ReportData) -> Table:
     """Return what `deepobs tune` spent, by study, problem and optimizer."""
     rows = [
         vars(cost)
         for folder in _folders(data)
-        for cost in tuning_cost(folder, on_error=_ignore)
+        for cost in tuning_cost(folder)
         if _is_wanted(data, cost.problem)
     ]
     columns = [
@@ -53,7 +48,7 @@ def trials_table(data: ReportData) -> Table:
     rows = [
         {"study": place.name, **line}
         for folder in _folders(data)
-        for place in stored_studies(folder, on_error=_ignore)
+        for place in stored_studies(folder)[0]
         for line in read_ledger(place)
         if _is_wanted(data, line["problem"])
     ]

@@ -36,12 +36,7 @@ class PruningSampler(Sampler, Protocol):
     """A sampler that may end a trial early."""
 
     def should_prune(self, epoch: int, merit: float) -> bool:
-        """Take a value of the trial asked for last; return whether to end it here.
-
-        Args:
-            epoch: after which it was evaluated; nothing is decided before the first.
-            merit: higher is better.
-        """
+        """Take a value of the trial asked for last, higher is better; return whether to end it."""
 
 
 @dataclass(frozen=True, kw_only=True)
