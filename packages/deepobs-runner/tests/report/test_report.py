@@ -19,7 +19,6 @@ from deepobs_runner import RunResult, official_results
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import gather_data
-from deepobs_runner.report.figures import drawings
 from deepobs_runner.report.latex import escape, latex_curves, latex_table
 from deepobs_runner.report.page.html import html_report, unbroken
 from deepobs_runner.report.sections import assemble
@@ -415,7 +414,7 @@ def test_different_data_is_never_compared():
 
 def test_figures_have_the_level_of_the_study():
     runs = [run_of([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in range(3)]
-    (drawing,) = drawings(gather_data(runs, level=0.8), ["curves"])
+    (drawing,) = gather_data(runs, level=0.8).drawings(["curves"])
     assert "80 %" in drawing.caption
 
 

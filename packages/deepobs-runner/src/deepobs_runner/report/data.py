@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from deepobs_runner.analysis import choose, first_epochs, optimizers_of
@@ -17,9 +18,13 @@ from deepobs_runner.comparison import (
 )
 from deepobs_runner.config import Identity, without_folder
 from deepobs_runner.errors import UsageError
+from deepobs_runner.figures import Drawing, drawings
 from deepobs_runner.report.sentences import reading_sentence
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of
+
+MOST_SETTINGS = 12
+"""Settings of a problem that are all shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,35 @@ class ReportData:
     def is_own(self, setting: Setting) -> bool:
         """Whether a setting is one of the results the report is about."""
         return setting.key in self.own_keys
+
+    def shown(self, problem: str) -> list[Setting]:
+        """Return the settings of a problem whose curves are shown; of very many, the tuned ones."""
+        listed = list(self.settings[problem])
+        return listed if len(listed) <= MOST_SETTINGS else [s for s in listed if s.chosen_by]
+
+    def drawings(
+        self,
+        kinds: Sequence[str] | None = None,
+        *,
+        metric: str | None = None,
+        import_code: bool = False,
+        executor: Executor | None = None,
+    ) -> Iterator[Drawing]:
+        """Return every figure, or why it could not be drawn; see `figures.drawings`."""
+        results: dict[str, list[RunResult]] = {name: [] for name in self.settings}
+        for setting in self.every:
+            results[setting.problem].extend(setting.runs)
+        return drawings(
+            {name: self.shown(name) for name in self.settings},
+            kinds,
+            results=results,
+            targets=self.targets,
+            metric=metric,
+            unit=self.unit,
+            level=self.level,
+            import_code=import_code,
+            executor=executor,
+        )
 
     def candidates(self, setting: Setting) -> list[RunResult]:
         """Return the runs, of any setting, among which those of a tuned one were chosen."""

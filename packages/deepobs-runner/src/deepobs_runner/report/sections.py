@@ -78,7 +78,7 @@ def assemble(data: ReportData, drawings: Iterable[Drawing] = ()) -> Report:
 
     Args:
         data: results and verdicts.
-        drawings: see `report.figures.drawings`; none: a report without figures.
+        drawings: see `ReportData.drawings`; none: a report without figures.
     """
     settings = {problem: list(listed) for problem, listed in data.settings.items()}
     drawings = list(drawings)

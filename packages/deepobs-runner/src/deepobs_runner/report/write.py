@@ -13,7 +13,6 @@ from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
 from deepobs_runner.report import FORMATS
 from deepobs_runner.report.data import ReportData
-from deepobs_runner.report.figures import shown_settings
 from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
 from deepobs_runner.report.page.html import html_report
 from deepobs_runner.report.references import bibtex
@@ -27,13 +26,7 @@ LIST = ".written"
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """A drawing whose files are being written.
-
-    Attributes:
-        drawing: which.
-        paths: of its files.
-        svg: the same as an `<svg>` element, if one was asked for, when all is written.
-    """
+    """A drawing whose files are being written; its SVG element, if asked for, comes with them."""
 
     drawing: Drawing
     paths: tuple[Path, ...]
@@ -57,11 +50,7 @@ def check_formats(words: Iterable[str]) -> list[str]:
 
 
 def make_folder(folder: Path, formats: Sequence[str]) -> None:
-    """Make the folder of a report.
-
-    Args:
-        folder: may be there.
-        formats: of the files to come, some of `FORMATS`.
+    """Make the folder of a report for files of these formats; it may be there.
 
     Raises:
         UsageError: it cannot be made.
@@ -78,14 +67,7 @@ def save_figures(
     formats: Sequence[str],
     executor: Executor | None = None,
 ) -> list[Saving]:
-    """Have every drawing written as soon as it is made.
-
-    Args:
-        drawings: those that could not be drawn too.
-        folder: of the report.
-        formats: some of `FORMATS`.
-        executor: writes; None: this process.
-    """
+    """Have every drawing written as soon as it is made, by an executor or this process."""
     executor = executor or InlineExecutor()
     nothing: Future[str | None] = Future()
     nothing.set_result(None)
@@ -182,9 +164,8 @@ def _texts(
         yield "latex/methods.tex", latex_methods(report.methods)
         yield "latex/references.bib", bibtex(report.methods.keys)
         for section in report.sections:
-            settings = shown_settings(data, section.problem)
-            curves = latex_curves(section.problem, settings, level=data.level)
-            if curves:
+            settings = data.shown(section.problem)
+            if curves := latex_curves(section.problem, settings, level=data.level):
                 yield f"latex/curves-{section.name}.tex", curves
     yield "methods.txt", report.methods.plain() + "\n"
 
@@ -198,7 +179,6 @@ def _write(path: Path, content: str) -> Path:
 def _write_evaluations(data: ReportData, path: Path) -> Path:
     tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
     runs = [(run, provenance_of(run)) for run in (*data.own, *tuned)]
-
     with path.open("w", encoding="utf-8", newline="") as file:
         write_evaluations(runs, file)
     return path

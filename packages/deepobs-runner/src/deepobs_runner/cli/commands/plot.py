@@ -51,7 +51,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.figures.saving import format_of
     from deepobs_runner.figures.terminal import WIDTH, to_text
-    from deepobs_runner.report.figures import drawings
     from deepobs_runner.results.store import collector_paused
 
     FIGURES.load(arguments.figure)
@@ -63,11 +62,8 @@ def execute(arguments: argparse.Namespace) -> int:
         warn_of_left_out(data)
         if arguments.metric is not None:
             _check_metric(data, arguments.metric)
-        found = drawings(
-            data,
-            [arguments.figure],
-            metric=arguments.metric,
-            import_code=arguments.import_code,
+        found = data.drawings(
+            [arguments.figure], metric=arguments.metric, import_code=arguments.import_code
         )
         drawn = list(_with_figure(found))
         if not drawn:

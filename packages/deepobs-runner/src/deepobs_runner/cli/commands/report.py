@@ -43,7 +43,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.backend.worker_pool import worker_pool
     from deepobs_runner.cli.console import make_console, print_summary
     from deepobs_runner.cli.read import read_data, warn_of_left_out
-    from deepobs_runner.report.figures import drawings, shown_settings
     from deepobs_runner.report.sections import assemble
     from deepobs_runner.report.sentences import overall_sentence
     from deepobs_runner.report.write import check_formats, make_folder, save_figures, write_report
@@ -58,12 +57,12 @@ def execute(arguments: argparse.Namespace) -> int:
         data = read_data(arguments)
         make_folder(out, formats)  # before anything is drawn, if it cannot be made
         # The pool begins while the summary is made.
-        drawn = drawings(data, import_code=arguments.import_code, executor=executor) if draw else ()
+        drawn = data.drawings(import_code=arguments.import_code, executor=executor) if draw else ()
         warn_of_left_out(data)
         if empty := sum(not run.records for run in data.own):
             runs = count(empty, "run")
             console.print_line(f"{runs} without any evaluation left out of the tables")
-        print_summary(console, {name: shown_settings(data, name) for name in data.settings})
+        print_summary(console, {name: data.shown(name) for name in data.settings})
         for verdict in data.verdicts:
             console.print_line(overall_sentence(verdict))
         figures = save_figures(drawn, out, formats, executor)
