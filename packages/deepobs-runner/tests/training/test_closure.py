@@ -38,15 +38,114 @@ def test_batch_norm_advances_once_a_step(step):
     assert all(torch.equal(a, b) for a, b in zip(model.buffers(), once, strict=True))
 
 
-def test_generator_ends_as_after_one_call(step, problem):
+def test_generator_ends_as_after_one_call(step):
     closure, _ = step
     before = torch.get_rng_state()
     closure()
     after_one = torch.get_rng_state()
-    torch.set_rng_state(before)
     closure()
-    closure()
+    closure(backward=False)
     assert torch.equal(torch.get_rng_state(), after_one)
+    assert not torch.equal(before, after_one)
+
+
+def test_an_optimizer_that_draws_between_calls_gets_new_numbers_and_the_same_mask(step):
+    closure, _ = step
+    drawn, values = [torch.rand(()).item()], []
+    for _ in range(4):
+        values.append(closure(backward=False).item())
+        drawn.append(torch.rand(()).item())
+    assert len(set(values)) == 1
+    assert len(set(drawn)) == 5
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_draws_differ_from_step_to_step(problem, backward):
+    """As those of SPSA, which calls twice and draws before each step."""
+    torch.manual_seed(0)
+    model = problem.model()
+    closure = Closure(problem, model, l2=0.0)
+    directions = []
+    for batch in problem.data().train.batches(torch.arange(64), 16):
+        closure.begin(batch)
+        directions.append(torch.rand(()).item())
+        assert closure(backward=backward).item() == closure(backward=backward).item()
+        closure.finish()
+    assert len(set(directions)) == 4
+
+
+def test_an_error_in_a_further_call_leaves_the_optimizers_generator(step, monkeypatch):
+    closure, _ = step
+    closure()
+    state = torch.get_rng_state()
+
+    def fail(*args):
+        torch.rand(())
+        raise ValueError("broken")
+
+    monkeypatch.setattr(closure.gradient, "value", fail)
+    with pytest.raises(ValueError, match="broken"):
+        closure(backward=False)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Replacing(nn.Module):
+    """A layer that assigns its buffer anew in every call, and multiplies by what it was before."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return x @ self.weight + self.calls
+
+
+class Growing(Replacing):
+    """Its buffer has a row per call, as an observer whose first batch gives the shape."""
+
+    def forward(self, x):
+        self.calls = torch.cat([self.calls.reshape(-1), torch.ones(1)])
+        return x @ self.weight + self.calls.sum()
+
+
+class Resized(Replacing):
+    """As `Growing`, but the tensor stays the same object."""
+
+    def forward(self, x):
+        n = self.calls.numel()
+        self.calls.resize_(n + 1).fill_(1)
+        return x @ self.weight + n
+
+
+def spectral():
+    torch.manual_seed(0)
+    layer = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4))
+    return nn.Sequential(layer, nn.Linear(4, 1), nn.Flatten(0))
+
+
+@pytest.mark.parametrize("build", [Replacing, Growing, Resized, spectral])
+def test_buffers_that_a_module_replaces_advance_once_a_step(build):
+    from deepobs_problems.losses import model_output
+
+    problem = Problem(name="p", data=None, model=build, loss=model_output, metrics={})
+    batch = Batch(torch.ones(2, 3), torch.zeros(2))
+    buffers, later = [], []
+    for calls in (1, 4):
+        model = build()
+        model.train()
+        closure = Closure(problem, model, l2=0.0)
+        for _ in range(3):
+            closure.begin(batch)
+            values = [closure(backward=i % 2 == 0).item() for i in range(calls)]
+            later.append(values[1:])
+            closure.finish()
+        buffers.append(dict(model.named_buffers()))
+        assert set(buffers[-1]) <= set(model.state_dict())
+    one, four = buffers
+    assert all(torch.equal(one[name], four[name]) for name in one)
+    assert all(len(set(values)) <= 1 for values in later)  # calls after the first agree
 
 
 def test_objective_is_that_of_the_first_call(step):

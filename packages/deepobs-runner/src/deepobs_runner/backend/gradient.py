@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 
 import torch
@@ -58,7 +58,7 @@ class Gradient:
         Raises:
             UsageError: it cannot be compiled or captured here.
         """
-        buffers = [buffer.clone() for buffer in self._model.buffers()]
+        buffers = copy_buffers(self._model)
         state: State = None
         with ExitStack() as stack:
             if self._backend.cuda_graphs:
@@ -69,9 +69,7 @@ class Gradient:
                 state = self._prepare(batch, state)
                 if state is None:
                     break
-        with torch.no_grad():
-            for buffer, kept in zip(self._model.buffers(), buffers, strict=True):
-                buffer.copy_(kept)
+        put_back_buffers(self._model, buffers)
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -190,6 +188,27 @@ class SharedGradient(Gradient):
             parameter.register_hook(  # type: ignore[no-untyped-call]
                 self._backend.group.differentiable_mean
             )
+
+
+def copy_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of every buffer, by name."""
+    return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+
+
+@torch.no_grad()
+def put_back_buffers(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
+    """Give buffers the values of `copy_buffers`, in place where that is possible.
+
+    They are looked up by name, since a module may have replaced or resized one.
+    """
+    present = dict(model.named_buffers())
+    for name, value in kept.items():
+        buffer = present.get(name)
+        if buffer is not None and (buffer.shape, buffer.dtype) == (value.shape, value.dtype):
+            buffer.copy_(value)
+        else:
+            owner, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, value.clone())
 
 
 def gradient_of(

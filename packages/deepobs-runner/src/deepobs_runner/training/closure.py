@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from deepobs_problems import Batch, Problem
 from deepobs_problems.problem import State
 from deepobs_runner.backend.backend import Backend, Context
 from deepobs_runner.backend.cuda_graphs import map_state
-from deepobs_runner.backend.gradient import gradient_of
+from deepobs_runner.backend.gradient import copy_buffers, gradient_of, put_back_buffers
 from deepobs_runner.backend.precision import SkippedStep
 from deepobs_runner.errors import UsageError
 from deepobs_runner.seeds import Generators
@@ -26,7 +26,8 @@ class Closure:
     """Computes the objective and its gradient on the current batch, as often as it is called.
 
     Every call within one step sees the same batch, dropout mask and incoming state. Batch-norm
-    statistics and recurrent state advance once per step, by the first call.
+    statistics, other buffers and recurrent state advance once per step, by the first call. What an
+    optimizer draws from torch's generators between calls is new each time.
 
     Args:
         problem: says what to compute.
@@ -66,7 +67,7 @@ class Closure:
         self._clip_norm = clip_norm
         self._create_graph = create_graph
         self._lap = lap
-        self._buffers = list(model.buffers())
+        self._model = model
         self._generators = Generators({p.device for p in model.parameters()})
         self._state: State = None
         # Of the present step:
@@ -74,14 +75,13 @@ class Closure:
         self._calls = 0
         self._outgoing: State = None
         self._randomness: list[Tensor] = []
-        self._committed: list[Tensor] = []
+        self._committed: dict[str, Tensor] = {}
         self._versions = 0
 
     def begin(self, batch: Batch) -> None:
         """Start a step on the batch."""
         self._batch = batch
         self._calls = 0
-        self._randomness = self._generators.state()
         if self.gradient.scale is not None:
             self._versions = self._parameter_versions()
 
@@ -101,16 +101,15 @@ class Closure:
             raise RuntimeError("The closure was called outside a step.")
         self._calls += 1
         self.counts["closure_calls"] += 1
-        if self._calls > 1:
-            self._repeat()
         if self.gradient.scale is not None:
             self._check_that_a_step_can_be_skipped()
-        if backward:
-            keeps_graph = create_graph or self._create_graph
-            objective, state = self.gradient(self._batch, self._state, create_graph=keeps_graph)
-            self.counts["gradient_evaluations"] += 1
-        else:
-            objective, state = self.gradient.value(self._batch, self._state)
+        with self._same_randomness():
+            if backward:
+                keeps_graph = create_graph or self._create_graph
+                objective, state = self.gradient(self._batch, self._state, create_graph=keeps_graph)
+                self.counts["gradient_evaluations"] += 1
+            else:
+                objective, state = self.gradient.value(self._batch, self._state)
         if self._calls == 1:
             self.objective = objective.detach()
             # Gradients are truncated at batch boundaries.
@@ -133,8 +132,7 @@ class Closure:
         if self.objective is None or self._calls == 0:
             raise RuntimeError("The optimizer's step(closure) did not call the closure.")
         if self._calls > 1:
-            for buffer, committed in zip(self._buffers, self._committed, strict=True):
-                buffer.copy_(committed)
+            put_back_buffers(self._model, self._committed)
         self._state = self._outgoing
         return self.objective
 
@@ -142,11 +140,26 @@ class Closure:
         """Forget the recurrent state, as at the start of every pass over the data."""
         self._state = None
 
-    def _repeat(self) -> None:
-        """Put generators and buffers where a further call of this step needs them."""
+    @contextmanager
+    def _same_randomness(self) -> Iterator[None]:
+        """Let a further call of this step draw and start as the first one did.
+
+        The optimizer may draw between calls, so it finds the generators as it left them.
+        """
+        if self._calls == 1:
+            self._randomness = self._generators.state()
+            yield
+            return
         if self._calls == 2:
-            self._committed = [buffer.clone() for buffer in self._buffers]
+            self._committed = copy_buffers(self._model)
+        else:
+            put_back_buffers(self._model, self._committed)
+        optimizers_own = self._generators.state()
         self._generators.set_state(self._randomness)
+        try:
+            yield
+        finally:
+            self._generators.set_state(optimizers_own)
 
     def _check_that_a_step_can_be_skipped(self) -> None:
         """Refuse what an overflow would leave half done.

@@ -14,6 +14,7 @@ from deepobs_problems import Problem, evaluate, evaluation_order
 from deepobs_problems.evaluation import prepare
 from deepobs_runner.backend.backend import Backend
 from deepobs_runner.backend.distributed import SINGLE_PROCESS
+from deepobs_runner.backend.gradient import copy_buffers, put_back_buffers
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import set_mode
@@ -125,7 +126,7 @@ class Evaluator:
         if not norms:
             yield
             return
-        saved = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        saved = copy_buffers(model)
         momenta = [norm.momentum for norm in norms]
         was_training = model.training
         try:
@@ -137,9 +138,7 @@ class Evaluator:
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
-            with torch.no_grad():
-                for name, buffer in model.named_buffers():
-                    buffer.copy_(saved[name])
+            put_back_buffers(model, saved)
             model.train(was_training)
 
     def _pass_over_training_data(self, model: nn.Module) -> None:
