@@ -193,9 +193,11 @@ CLASSIFIERS = [
     case("cifar100_allcnnc", lambda: dm.AllCNNC(100)),
     case("svhn_wrn164", lambda: dm.WideResNet(16, 4, 10)),
     case("cifar100_wrn404", lambda: dm.WideResNet(40, 4, 100)),
-    # The other VGGs differ in the size of an image and the number of classes alone, and are
-    # compared where the problems are.
     case("cifar10_vgg16", lambda: dm.VGG(16, 10), slow=True),
+    case("cifar10_vgg19", lambda: dm.VGG(19, 10), slow=True),
+    case("cifar100_vgg16", lambda: dm.VGG(16, 100), slow=True),
+    case("cifar100_vgg19", lambda: dm.VGG(19, 100), slow=True),
+    case("imagenet_vgg16", lambda: dm.VGG(16, 1001), slow=True),
     case("imagenet_vgg19", lambda: dm.VGG(19, 1001), slow=True),
     case("imagenet_inception_v3", lambda: dm.InceptionV3(1001), slow=True),
 ]
