@@ -26,11 +26,7 @@ class PatientConsole(Console):
 
 
 def make_console(*, quiet: bool = False) -> PatientConsole:
-    """Return a console; wide enough for the tables where the output is no terminal.
-
-    Args:
-        quiet: it prints nothing.
-    """
+    """Return a console; wide enough for the tables where the output is no terminal."""
     console = PatientConsole(quiet=quiet)
     if console.is_terminal:
         return console

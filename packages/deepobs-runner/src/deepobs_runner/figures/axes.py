@@ -40,11 +40,8 @@ def one_panel(
 ) -> Iterator[tuple[Figure, Axes, list[Artist]]]:
     """Yield a figure as wide as a column, its axes, and a list for what its legend shows.
 
-    Args:
-        names: entries of the legend, in the order of the list.
-        note: title of the legend.
-        height: of the panel, in inches.
-        labels: see `label_axes`.
+    The legend has these names, in the order of the list, and the note as its title; the panel's
+    height is in inches.
     """
     with paper_style():
         legend = legend_below(names, COLUMN, note)
@@ -72,14 +69,9 @@ def label_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "
 
 
 def set_limits(axes: Axes, low: float, high: float, margin: float, *, log: bool = False) -> None:
-    """Set the ends of the vertical axis.
+    """Set the ends of the vertical axis, with a margin that is a share of what is shown.
 
-    Args:
-        axes: whose.
-        low: least value to show.
-        high: greatest.
-        margin: room beyond both, as a share of what is shown.
-        log: make it logarithmic if the values are positive and far apart.
+    With `log` it is logarithmic if the values are positive and far apart.
     """
     if log and low > 0 and high / low > LOG_RATIO:
         use_log_scale(axes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.backend.worker_pool import InlineExecutor
@@ -17,9 +16,6 @@ from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import file_names
-
-if TYPE_CHECKING:
-    pass
 
 
 def drawings(

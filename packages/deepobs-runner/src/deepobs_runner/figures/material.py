@@ -96,17 +96,7 @@ class Material:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Drawing:
-        """Return a drawing.
-
-        Args:
-            kind: of the figure.
-            problem: what it is about; None: several.
-            title: in a few words.
-            caption: what is drawn.
-            plot: returns the figure; a UsageError says why there is none.
-            args: of `plot`.
-            kwargs: of `plot`.
-        """
+        """Return a drawing of what `plot` returns; a UsageError of it says why there is none."""
         figure: Figure | None
         try:
             figure = plot(*args, **kwargs)

@@ -81,16 +81,7 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
 
 
 def save_all(figure: Figure, paths: Sequence[Path], svg: str | None) -> str | None:
-    """Write a figure to several files; return it as an `<svg>` element, if asked for.
-
-    Args:
-        figure: to write.
-        paths: of the files.
-        svg: label of the element, see `to_svg`; None: no element.
-
-    Raises:
-        UsageError: as `save`.
-    """
+    """Write a figure to several files; return it as an `<svg>` element with a label, if given."""
     for path in paths:
         save(figure, path)
     return None if svg is None else to_svg(figure, label=svg)
@@ -108,11 +99,7 @@ def to_svg(figure: Figure, *, label: str = "") -> str:
     """Return a figure as an `<svg>` element that can stand with others in one HTML page.
 
     Text is drawn as outlines, so it looks the same without the font. Every id begins with a hash
-    of the picture, because ids are shared by all of a page.
-
-    Args:
-        figure: to draw.
-        label: what it shows, for a screen reader.
+    of the picture, because ids are shared by all of a page. The label is for a screen reader.
     """
     file = io.StringIO()
     with paper_style():

@@ -84,12 +84,7 @@ class Look(NamedTuple):
     pale: bool
 
     def options(self, width: float | None = None, *, pale: float = 0.35) -> dict[str, Any]:
-        """Return what matplotlib wants to know of a line.
-
-        Args:
-            width: of one that is not pale; None: as usual.
-            pale: opacity of one that is.
-        """
+        """Return the options of a line in matplotlib; a pale one has its own width and opacity."""
         return {
             "color": self.ink.color,
             "marker": self.ink.marker,
@@ -139,11 +134,8 @@ def looks_of(subjects: Sequence[Subject], palette: Palette | None = None) -> lis
     """Return how each line of a figure is drawn; no two of yours, and no two baselines, are alike.
 
     The first line of an optimizer is solid, further ones keep its ink and change the line. Where
-    there are results of yours, the baselines are pale.
-
-    Args:
-        subjects: of the lines.
-        palette: of all figures shown together; None: of these lines alone.
+    there are results of yours, the baselines are pale. The palette is that of all figures shown
+    together.
     """
     palette = palette or palette_of(subject.optimizer for subject in subjects)
     mixed = len({subject.baseline for subject in subjects}) > 1
@@ -158,12 +150,7 @@ def looks_of(subjects: Sequence[Subject], palette: Palette | None = None) -> lis
 def looks_of_settings(
     problems: Mapping[str, Sequence[Setting]], palette: Palette | None = None
 ) -> dict[str, Look]:
-    """Return the look of each label.
-
-    Args:
-        problems: as `analysis.tuned_settings` returns them.
-        palette: of all figures shown together.
-    """
+    """Return the look of each label of tuned settings, the same in all figures of a palette."""
     subjects: dict[str, Subject] = {}
     for listed in problems.values():
         for setting in listed:

@@ -22,11 +22,8 @@ def settings_by_problem(
 ) -> dict[str, list[Setting]]:
     """Return the settings of each problem in the results, then those of the baseline sets.
 
-    Where all runs of a problem used generated data, the baselines are left out.
-
-    Args:
-        results: of any problems.
-        baselines: the sets to compare with; None: all there are, see `baseline_sets`.
+    Where all runs of a problem used generated data, the baselines are left out. Without a choice
+    of sets there are all of them.
 
     Raises:
         UsageError: there is no result with a record.

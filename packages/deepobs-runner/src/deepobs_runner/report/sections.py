@@ -74,12 +74,7 @@ class Report:
 
 
 def assemble(data: ReportData, drawings: Iterable[Drawing] = ()) -> Report:
-    """Return the report of some data.
-
-    Args:
-        data: results and verdicts.
-        drawings: see `ReportData.drawings`; none: a report without figures.
-    """
+    """Return the report of some data, with their drawings if it is to have figures."""
     settings = {problem: list(listed) for problem, listed in data.settings.items()}
     drawings = list(drawings)
     tables = {kind: TABLES.load(kind)(data) for kind in TABLES.names()}

@@ -313,12 +313,7 @@ def ratio_bracket(low: float, high: float) -> str:
 
 
 def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[str]:
-    """Return what generated data forbids, unless `notes_on_official` says it.
-
-    Args:
-        problem: its name.
-        settings: all that are shown.
-    """
+    """Return what generated data forbids, unless `notes_on_official` says it."""
     labels = [setting.label for setting in settings if has_stand_in_data(setting)]
     if len(labels) == len(settings):
         official = (
@@ -337,12 +332,7 @@ def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[st
 
 
 def notes_on_official(problem: str, settings: Sequence[Setting]) -> list[str]:
-    """Return what forbids to compare the settings of a problem with the official results.
-
-    Args:
-        problem: its name.
-        settings: all that are shown, the official ones included.
-    """
+    """Return what forbids to compare the settings of a problem with the official results."""
     if not any(setting.official for setting in settings):
         return []
     differing: dict[str, list[str]] = {}

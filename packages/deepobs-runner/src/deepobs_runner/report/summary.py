@@ -73,10 +73,6 @@ def summary_table(problems: Mapping[str, Sequence[Setting]], width: int = 120) -
 
     A problem has a line of its own above its settings. Numbers are never cut: a table that does
     not fit however it is laid out is wider than the terminal.
-
-    Args:
-        problems: settings by problem.
-        width: of the terminal.
     """
     words, widths, numbers = _lay_out(problems, width)
     table = Table(

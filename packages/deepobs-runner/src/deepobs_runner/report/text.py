@@ -165,12 +165,7 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 
 
 def write_evaluations(runs: Iterable[tuple[RunResult, str]], file: IO[str]) -> None:
-    """Write a line for every evaluation of every run, in the long format.
-
-    Args:
-        runs: with whose each is.
-        file: to write to.
-    """
+    """Write a line for every evaluation of every run, in the long format; each with its source."""
     runs = list(runs)
     metrics = _metrics(run for run, _ in runs)
     names = [f"{split}_{name}" for split, name in metrics]

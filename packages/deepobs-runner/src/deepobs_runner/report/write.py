@@ -93,14 +93,8 @@ def write_report(
 ) -> list[Path]:
     """Write a report to a folder; return the paths, that of the page first.
 
-    What an earlier report wrote there in these formats and this one does not is removed.
-
-    Args:
-        data: what it is about.
-        report: of the data, with its drawings if figures are wanted.
-        folder: is made if it is not there; files of the same name are replaced.
-        formats: some of `FORMATS`.
-        figures: the drawings of the report, being written; None: they are written now.
+    What an earlier report wrote there in these formats and this one does not is removed. Figures
+    that are not being written yet are written now.
 
     Raises:
         UsageError: an unknown format, or a file cannot be written.

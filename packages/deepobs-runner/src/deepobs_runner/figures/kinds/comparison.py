@@ -65,11 +65,8 @@ def plot_comparison(
     """Return the comparison of optimizers at their tuned settings, mean ± standard deviation.
 
     Schneider, Balles and Hennig, "DeepOBS: A Deep Learning Optimizer Benchmark Suite", ICLR 2019,
-    figures 2 and 3. A row that no problem has is left out.
-
-    Args:
-        problems: at most four, as `analysis.tuned_settings` returns them.
-        looks: of the labels in all figures shown together, see `looks_of_settings`.
+    figures 2 and 3. A row that no problem has is left out. The problems are those of
+    `analysis.tuned_settings`, at most four.
 
     Raises:
         UsageError: no problem, more than four, or no finite number.

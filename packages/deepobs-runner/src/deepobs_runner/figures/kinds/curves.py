@@ -66,14 +66,9 @@ def plot_curves(
 
     Baselines lie behind yours, broad and pale, without a band.
 
-    Args:
-        problem: its name, the title.
-        settings: with results of this problem; of more than eight of yours, or of
-            baselines, those are drawn that stand for their optimizers, see `analysis.choose`.
-        metric: only the panels of this one, such as `accuracy`; None: objective and accuracy.
-        center: what the lines show.
-        level: of the bands.
-        palette: of all figures shown together.
+    Of more than eight settings of yours, or of baselines, those are drawn that stand for their
+    optimizers, see `analysis.choose`. Without a metric, such as `accuracy`, there are panels of the
+    objective and of the accuracy.
 
     Raises:
         UsageError: there is no finite number to draw.

@@ -56,10 +56,6 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
     Dolan and Moré, "Benchmarking optimization software with performance profiles", Mathematical
     Programming 91 (2002).
 
-    Args:
-        profiles: as `analysis.performance_profiles` returns them.
-        looks: of the labels.
-
     Raises:
         UsageError: fewer than two problems count.
     """

@@ -77,14 +77,9 @@ def plot_sensitivity(
     """Return the final value over the learning rates, on a logarithmic axis.
 
     The best rate is ringed. Rates of which a run diverged, or whose value is beyond the panel, are
-    marked at its edge. A bar below spans the rates within some percent of the best.
-
-    Args:
-        problem: its name, the title.
-        grids: runs of each optimizer at different learning rates, by label.
-        metric: what to show; None: by which the problem is judged.
-        percent: how much worse than the best a rate of the window may be.
-        looks: of the labels in all figures shown together.
+    marked at its edge. A bar below spans the rates that are worse than the best by some percent at
+    most. The grids are runs of each optimizer at different learning rates, by label; without a
+    metric, it is the one by which the problem is judged.
 
     Raises:
         UsageError: no optimizer has three learning rates and a finite value.
@@ -169,12 +164,7 @@ def _set_view(axes: Axes, curves: Sequence[Sensitivity]) -> None:
 def _draw(axes: Axes, curve: Sensitivity, look: Look, name: str, row: int) -> Artist:
     """Draw one curve with its best rate and what has no place in the panel; return the line.
 
-    Args:
-        axes: whose view is set.
-        curve: to draw.
-        look: of its line.
-        name: in the legend.
-        row: of its crosses, counted from the edge where the worst values are.
+    The row is that of its crosses, counted from the edge where the worst values are.
     """
     color = look.ink.color
     finite = np.where(np.isfinite(curve.medians), curve.medians, np.nan)

@@ -89,14 +89,6 @@ def plot_speed(
 
     Optimizers of which fewer than half of the runs reach the target stand in a column on the right.
 
-    Args:
-        problem: its name, the title.
-        listed: the tuned settings.
-        target: to reach.
-        looks: of the labels.
-        unit: of the time.
-        level: of the intervals.
-
     Raises:
         UsageError: no target, no optimizer reaches it, or the records do not hold the unit.
     """

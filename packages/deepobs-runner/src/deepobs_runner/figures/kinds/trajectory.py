@@ -264,11 +264,6 @@ def plot_trajectory(
     minima, a ring is the start, and the marker of an optimizer is the last step that is shown,
     hollow where its run goes on; a cross is where it leaves the picture, if it does not come back.
 
-    Args:
-        problem: one of `AREAS`.
-        trajectories: by label.
-        looks: of the labels.
-
     Raises:
         UsageError: another problem, or nothing to draw.
     """

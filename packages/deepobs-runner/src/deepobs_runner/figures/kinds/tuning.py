@@ -61,12 +61,9 @@ def plot_tuning(
 ) -> Figure:
     """Return the expected best final value over the number of trials, ± standard deviation.
 
-    Args:
-        problem: its name, the title.
-        trials: runs of each optimizer at all settings that were tried, by label.
-        looks: of the labels.
-        metric: what is tuned; None: on held-out rows if every run has them, else on the test split,
-            the metric by which the problem is judged.
+    The trials are runs of each optimizer at all settings that were tried, by label. Without a
+    metric, it is the one by which the problem is judged, on validation examples if every run has
+    them.
 
     Raises:
         UsageError: no optimizer has three trials.

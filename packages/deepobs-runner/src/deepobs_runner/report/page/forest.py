@@ -23,13 +23,7 @@ def interval_picture(ratio: float, low: float, high: float, reach: float) -> Mar
     """Return a line from low to high with a dot at the ratio, over a mark at 1.
 
     An end beyond the scale is an arrow. What it shows stands beside it in words, so a screen
-    reader passes it over.
-
-    Args:
-        ratio: NaN draws the mark alone.
-        low: lower end.
-        high: its upper end.
-        reach: of the scale, see `reach_of`.
+    reader passes it over. A ratio that is NaN draws the mark alone.
     """
     middle = HEIGHT / 2
     parts = [_line(_place(1.0, reach), 1, _place(1.0, reach), HEIGHT - 1, "one")]

@@ -28,12 +28,7 @@ OPEN_ROWS = 40
 
 
 def html_report(report: Report, svgs: Mapping[str, str]) -> str:
-    """Return the page.
-
-    Args:
-        report: what it shows.
-        svgs: an `<svg>` element for each drawing, by its name.
-    """
+    """Return the page, with an `<svg>` element for each drawing, by its name."""
     folder = files("deepobs_runner.report.page")
     page = Template((folder / "page.html").read_text("utf-8"))
     return page.substitute(
