@@ -67,8 +67,9 @@ default_role = "code"
 # Every name in a signature must be known, but for those of other projects: the site is built
 # without a network, so their inventories are not at hand.
 nitpicky = True
-FOREIGN = r"torch|numpy|nn|matplotlib|collections|concurrent|contextlib|pathlib|typing|types"
-BARE = "Tensor|Module|Figure|Path|LineStyle"  # annotations that are imported for type checkers only
+FOREIGN = r"torch|numpy|np|nn|matplotlib|collections|concurrent|contextlib|pathlib|typing|types"
+# Annotations that are imported for type checkers only.
+BARE = "Tensor|Module|Figure|Path|LineStyle|Status"
 TYPE_VARIABLE = r"deepobs_\w+\.\w+\.(_M|_Layer|T)"
 nitpick_ignore_regex = [
     ("py:.*", rf"({FOREIGN})\..*"),
