@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -180,15 +180,8 @@ def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
     return [_labelled(result, baselines) for result in found]
 
 
-def all_results(baselines: BaselineSet, *, tuned: Literal[False] = False) -> list[RunResult]:
-    """Return the results of a set on all its problems.
-
-    Args:
-        baselines: the set.
-        tuned: for callers of earlier versions; `analysis.tuned_settings` chooses now.
-    """
-    if tuned:
-        raise TypeError("all_results returns all runs; analysis.tuned_settings chooses among them.")
+def all_results(baselines: BaselineSet) -> list[RunResult]:
+    """Return the results of a set on all its problems."""
     return [run for name in problems_of(baselines) for run in baseline_results(baselines, name)]
 
 
