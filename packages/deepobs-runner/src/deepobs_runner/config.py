@@ -27,6 +27,10 @@ DataSource = Literal["real", "synthetic"]
 Vectorize = Literal["off", "auto", "on"]
 
 VECTORIZE: tuple[str, ...] = get_args(Vectorize)
+
+Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
+"""In what the time to a target is measured; seconds are those of training."""
+UNITS: tuple[str, ...] = get_args(Unit)
 """Which of many runs are trained together; not part of a run's identity."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -6,7 +6,6 @@ import xml.etree.ElementTree as ElementTree
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
-from typing import get_args
 
 import matplotlib
 import numpy as np
@@ -24,8 +23,7 @@ from deepobs_runner.analysis import (
     tuned_settings,
 )
 from deepobs_runner.cli import main
-from deepobs_runner.cli.parser import TIME_UNITS
-from deepobs_runner.comparison import Target, Unit, performance_profiles, target_of
+from deepobs_runner.comparison import Target, performance_profiles, target_of
 from deepobs_runner.comparison.profiles import compared_labels
 from deepobs_runner.figures import (
     drawings,
@@ -537,10 +535,6 @@ def test_the_command_writes_files_or_text(followed, tmp_path, capsys):
     assert main([*words, "--metric", "objektive"]) == 2
     assert "Did you mean 'objective'?" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "figure.jpg")]) == 2
-
-
-def test_the_command_knows_every_figure():
-    assert set(TIME_UNITS) == set(get_args(Unit))
 
 
 def test_text_shows_the_curve():

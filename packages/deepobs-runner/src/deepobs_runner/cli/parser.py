@@ -8,13 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from deepobs_runner.config import CHOICES, VECTORIZE
+from deepobs_runner.config import CHOICES, UNITS, VECTORIZE
 from deepobs_runner.executors.registry import EXECUTORS, RETRIES
 from deepobs_runner.trackers import TRACKERS
 
 Parser = argparse._ActionsContainer  # a parser or a group of it; argparse has no public name
-
-TIME_UNITS = ("epochs", "steps", "gradient_evaluations", "seconds")
 
 SETTINGS = MappingProxyType({
     "epochs": None, "steps": None, "batch_size": None, "schedule": "constant", "l2": None,
@@ -82,7 +80,7 @@ def add_comparison(parser: argparse.ArgumentParser) -> Parser:
         int,
     )
     default = "of the time to the target; default: %(default)s"
-    add(group, "--unit", default, choices=TIME_UNITS, default=TIME_UNITS[0])
+    add(group, "--unit", default, choices=UNITS, default=UNITS[0])
     return group
 
 

@@ -27,13 +27,13 @@ from deepobs_runner.comparison.targets import (
 from deepobs_runner.comparison.time_to_target import (
     Speed,
     Times,
-    Unit,
     comparable_times,
     published_speed,
     survival_median,
     times_to_target,
 )
 from deepobs_runner.comparison.verdict import Verdict, judge, judge_settings
+from deepobs_runner.config import Unit
 
 __all__ = [
     "CONVERGENCE",

@@ -17,7 +17,8 @@ from deepobs_runner.analysis.bootstrap import (
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.tuned import find, optimizers_of
 from deepobs_runner.comparison.targets import Target
-from deepobs_runner.comparison.time_to_target import Times, Unit, comparable_times
+from deepobs_runner.comparison.time_to_target import Times, comparable_times
+from deepobs_runner.config import Unit
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import join

@@ -19,7 +19,8 @@ from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.sample_size import check_factor, seeds_for_ratio
 from deepobs_runner.analysis.tuned import find
 from deepobs_runner.comparison.targets import Target
-from deepobs_runner.comparison.time_to_target import Times, Unit, comparable_times
+from deepobs_runner.comparison.time_to_target import Times, comparable_times
+from deepobs_runner.config import Unit
 from deepobs_runner.results.settings import Setting
 
 Excluded = Literal[

@@ -6,20 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Numbers, Row, counted, is_diverged
 from deepobs_runner.comparison.targets import Target
+from deepobs_runner.config import UNITS, Unit
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
-
-Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
-"""In what the time to a target is measured; seconds are those of training."""
 
 OFFICIAL_STEPS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
@@ -125,8 +123,8 @@ def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
     Raises:
         UsageError: no such unit.
     """
-    if unit not in get_args(Unit):
-        raise UsageError(f"unit is {unit!r}; allowed: {', '.join(get_args(Unit))}.")
+    if unit not in UNITS:
+        raise UsageError(f"unit is {unit!r}; allowed: {', '.join(UNITS)}.")
     if not run.records:
         return None
     if unit == "epochs":
