@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Gradient:
         backend: Backend,
         *,
         l2: float,
-        around_backward: Context = nullcontext,
+        around_backward: Context,
     ) -> None:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.scale = backend.loss_scale()
@@ -123,9 +124,9 @@ class Gradient:
 class GraphedGradient(Gradient):
     """Replays a CUDA graph, but where the graph of the gradient is kept."""
 
-    def __init__(self, problem: Problem, model: nn.Module, backend: Backend, *, l2: float) -> None:
-        super().__init__(problem, model, backend, l2=l2)
-        self._graphed = GraphedStep(model)
+    @cached_property
+    def _graphed(self) -> GraphedStep:
+        return GraphedStep(self._model)
 
     def _prepare(self, batch: Batch, state: State) -> State:
         return self._graphed.capture(self._objective, batch, state)
@@ -212,22 +213,17 @@ def put_back_buffers(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
 
 
 def gradient_of(
-    problem: Problem,
-    model: nn.Module,
-    backend: Backend,
-    *,
-    l2: float,
-    around_backward: Context = nullcontext,
+    problem: Problem, model: nn.Module, backend: Backend, *, l2: float, around_backward: Context
 ) -> Gradient:
-    """Return what computes the gradient of a training step on this backend.
+    """Return what computes the gradient of a training step on this backend; see `Gradient`.
 
     Raises:
         UsageError: CUDA graphs with a context around the backward pass, which a replay leaves out.
     """
     if backend.group.size > 1:
-        return SharedGradient(problem, model, backend, l2=l2, around_backward=around_backward)
-    if not backend.cuda_graphs:
-        return Gradient(problem, model, backend, l2=l2, around_backward=around_backward)
-    if around_backward is not nullcontext:
+        kind: type[Gradient] = SharedGradient
+    else:
+        kind = GraphedGradient if backend.cuda_graphs else Gradient
+    if kind is GraphedGradient and around_backward is not nullcontext:
         raise UsageError("CUDA graphs replay backward passes without `around_backward`.")
-    return GraphedGradient(problem, model, backend, l2=l2)
+    return kind(problem, model, backend, l2=l2, around_backward=around_backward)

@@ -169,7 +169,7 @@ def _start(grid: Grid, execution: Execution, problem: Problem | None) -> Stacked
             f"Steps of {config.optimizer} on stacked weights are not those on the weights of each."
         )
     make = [optimizer_of(config, problem) for config in grid[0]]
-    return StackedRuns(problem, grid, make, execution=execution)
+    return StackedRuns(problem, grid, make, execution)
 
 
 def run_sets(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepobs_data import Batch, Dataset, Split
+from deepobs_data import Batch, Split
 from deepobs_problems import Problem
 from deepobs_problems.evaluation import cast, evaluation_mode
 from deepobs_runner.backend.backend import make_backend
@@ -56,7 +56,6 @@ class StackedRuns:
         grid: resolved configurations, equal but for seed and hyperparameters.
         make_optimizer: builds the optimizer of one of them, for its checkpoint.
         execution: device and data folder.
-        dataset: in place of the problem's own.
 
     Raises:
         CannotStackError: the model cannot be evaluated for several runs at once, or is not the
@@ -69,9 +68,7 @@ class StackedRuns:
         problem: Problem,
         grid: Grid,
         make_optimizer: Sequence[MakeOptimizer],
-        *,
         execution: Execution,
-        dataset: Dataset | None = None,
     ) -> None:
         self.grid = [list(row) for row in grid]
         self._ids = [[config.id for config in row] for row in grid]  # each id is a hash
@@ -82,7 +79,7 @@ class StackedRuns:
         forget_peak(self.device)
         self._clock = start_stopwatch(self.device)
         self.dtype = self.backend.dtype
-        self.dataset = (dataset or load_data(problem, self.config, execution)).to(self.device)
+        self.dataset = load_data(problem, self.config, execution).to(self.device)
         self._data = [TrainingData(problem, self.dataset, row[0], self.backend) for row in grid]
         self.batch_size = self._data[0].batch_size
         self.steps = 0
