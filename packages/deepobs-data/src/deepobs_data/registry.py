@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepobs_data.dataset_info import DatasetInfo
-from deepobs_data.datasets.rows import ROWS
+from deepobs_data.datasets.catalog import ROWS
 from deepobs_data.files.sources import resolve
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, resolve_config, run, train
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import CombinedOptimizer
-from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
+from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.schedules import parse_schedule
 
 CPU = Execution(device="cpu")

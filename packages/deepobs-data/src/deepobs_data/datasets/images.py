@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepobs_data.dataset import Dataset
 from deepobs_data.dataset_info import DatasetInfo
-from deepobs_data.datasets.rows import ROWS
+from deepobs_data.datasets.catalog import ROWS
 from deepobs_data.files.fetch import read_arrays
 from deepobs_data.files.sources import resolve
 from deepobs_data.image_ops import normalize_channels, scale_to_unit, standardize

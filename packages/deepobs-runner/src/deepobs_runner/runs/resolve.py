@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
-
-from torch import nn
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.backend import Backend, make_backend
@@ -21,13 +19,10 @@ from deepobs_runner.optimizers import (
     resolve_hyperparams,
     source_hash,
 )
+from deepobs_runner.optimizers.weight_decay import parameters_of, without_weight_decay
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.trackers import check_trackers
-
-
-class DoubleDecayWarning(UserWarning):
-    """The weights are decayed twice: by the problem's regularizer and by the optimizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +120,7 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
         official_lr=official_learning_rate(problem.name, config.optimizer),
     )
     if config.l2_via == "optimizer":
-        hyperparams = _without_weight_decay(config, hyperparams)
+        hyperparams = without_weight_decay(config, hyperparams)
     resolved = fill_defaults(config, problem, hyperparams, source_hash(config.optimizer))
     found = _Resolution(problem, optimizer_of(resolved, problem), config.seed)
     object.__setattr__(resolved, "resolution", found)
@@ -156,25 +151,6 @@ def fill_defaults(
     )
 
 
-def _without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dict[str, Any]:
-    """Leave the decay to the parameter groups.
-
-    Raises:
-        UsageError: it is given as a hyperparameter too, or the optimizer knows no decay.
-    """
-    if config.hyperparams.get("weight_decay"):
-        raise UsageError(
-            "weight_decay is given, and l2_via=optimizer sets it from the problem's L2 as well. "
-            "Use --l2 to choose the factor."
-        )
-    if "weight_decay" not in hyperparams:
-        raise UsageError(
-            f"{config.optimizer} has no weight_decay, so the L2 cannot go through it. Leave "
-            "--l2-via at objective."
-        )
-    return {key: value for key, value in hyperparams.items() if key != "weight_decay"}
-
-
 def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup) -> RunConfig:
     """Return the configuration with the number of processes, if that changes its numbers.
 
@@ -195,21 +171,5 @@ def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup)
 
 def optimizer_of(config: RunConfig, problem: Problem) -> MakeOptimizer:
     """Return what builds the optimizer of a resolved configuration."""
-
-    def groups(model: nn.Module) -> list[Any]:
-        if config.l2_via == "optimizer":
-            return list(problem.parameter_groups(model, config.l2))
-        return [p for p in model.parameters() if p.requires_grad]
-
+    groups = partial(parameters_of, config, problem)
     return make_optimizer(config.optimizer, config.hyperparams, groups)
-
-
-def double_decay(config: RunConfig) -> str | None:
-    """Return a warning if a resolved configuration decays the weights twice, else None."""
-    decay = config.hyperparams.get("weight_decay")
-    if not decay or not config.l2 or config.l2_via == "optimizer":
-        return None
-    return (
-        f"{config.optimizer} decays weights by {decay} and the objective of {config.problem} by "
-        f"l2={config.l2}. To decay once, give weight_decay=0, --l2 0, or --l2-via optimizer."
-    )

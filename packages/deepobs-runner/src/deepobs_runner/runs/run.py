@@ -21,13 +21,14 @@ from deepobs_runner.errors import (
     LostProcessError,
     UsageError,
 )
+from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import remove_leftovers, stored_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.recorder import SECONDS_BETWEEN_SAVES, OnRecord, Recorder
-from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, resolve
+from deepobs_runner.runs.resolve import resolve
 from deepobs_runner.training.checkpoint import Checkpoint
 from deepobs_runner.training.loop import train
 

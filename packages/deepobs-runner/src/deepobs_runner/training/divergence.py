@@ -1,13 +1,14 @@
 """Divergence: a run whose numbers are not finite ends there.
 
-The rule is that of `Record.finite`: the objective on `train_eval` and those of all steps are finite
-numbers. What is here tells an exception that follows from such numbers from a failure.
+Finished results are judged by `analysis.metrics.is_diverged`: those of the original DeepOBS were
+trained to the end all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,16 @@ from deepobs_runner.errors import UsageError
 
 OVERFLOW = "without overflow"
 """In torch's RuntimeError about a factor, such as the size of a step, that float32 cannot hold."""
+
+
+def has_diverged(objective: float, step_objectives: np.ndarray) -> bool:
+    """Whether a run has diverged: its objective or that of a step is not a finite number.
+
+    Args:
+        objective: on `train_eval`.
+        step_objectives: of every step since the record before, `(steps,)`.
+    """
+    return not (np.isfinite(objective) and np.isfinite(step_objectives).all())
 
 
 def follows_from_divergence(error: Exception, objectives: Iterable[Tensor]) -> bool:

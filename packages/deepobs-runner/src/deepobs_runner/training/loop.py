@@ -21,6 +21,7 @@ from deepobs_runner.backend.shared_draws import batch_statistics
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import DivergedError, UsageError
 from deepobs_runner.optimizers import GRAPH_HINT, MakeOptimizer, lacks_graph, set_mode, wants_graph
+from deepobs_runner.optimizers.weight_decay import l2_in_objective
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
@@ -129,7 +130,7 @@ class _Run:
         self.closure = Closure(
             problem,
             self.model,
-            l2=config.l2 if config.l2_via == "objective" else 0.0,
+            l2=l2_in_objective(config),
             clip_norm=config.clip_norm,
             create_graph=self.keeps_graph,
             around_backward=around_backward,

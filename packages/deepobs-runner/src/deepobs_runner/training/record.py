@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from deepobs_runner.training.checkpoint import Checkpoint
+from deepobs_runner.training.divergence import has_diverged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,5 +48,4 @@ class Record:
     @property
     def finite(self) -> bool:
         """Whether the objective on `train_eval` and all its steps are finite numbers."""
-        evaluated = self.metrics["train_eval"]["objective"]
-        return bool(np.isfinite(evaluated) and np.isfinite(self.step_objectives).all())
+        return not has_diverged(self.metrics["train_eval"]["objective"], self.step_objectives)

@@ -27,6 +27,7 @@ from deepobs_runner.executors.vectorized.batching import (
 from deepobs_runner.executors.vectorized.model import CannotStackError
 from deepobs_runner.executors.vectorized.optimizer import agrees_with_torch
 from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
+from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import remove_leftovers
@@ -35,7 +36,7 @@ from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, reported
 from deepobs_runner.runs.recorder import Recorder
-from deepobs_runner.runs.resolve import DoubleDecayWarning, double_decay, optimizer_of
+from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.runs.run import finished_result
 from deepobs_runner.training.record import Record
 
