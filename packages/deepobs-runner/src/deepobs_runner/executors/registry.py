@@ -61,7 +61,7 @@ EXECUTORS: Extensions[ExecutorKind] = Extensions(
     "executor",
     "deepobs_runner.executors",
     lambda found: isinstance(found, ExecutorKind),
-    besides=("registry", "remote", "vectorized", "worker"),
+    besides=("registry", "remote", "worker"),
 )
 
 
