@@ -24,6 +24,60 @@ def test_an_optimizer_with_a_fault(tmp_path, capsys):
     assert "raised KeyError: 'velocity'" in capsys.readouterr().out
 
 
+LIBRARY = """
+import torch
+from torch.optim import Adam, SGD, Optimizer
+
+class Silent(SGD):
+    def step(self, closure):
+        closure()
+
+class Needs(SGD):
+    def __init__(self, params, examples, lr=0.1):
+        super().__init__(params, lr=lr)
+
+class NoRate(Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {})
+
+class _Hidden(SGD):
+    pass
+
+class Averages:
+    def __init__(self, optimizer, lr=0.1):
+        self.optimizer = optimizer
+    def step(self):
+        pass
+"""
+
+
+def test_all_of_a_library(tmp_path, capsys):
+    path = tmp_path / "library.py"
+    path.write_text(LIBRARY)
+    assert main(["check", "--all", str(path)]) == 1
+    lines = capsys.readouterr().out.split("\n")
+    told = {line.partition(": ")[0]: line.partition(": ")[2] for line in lines}
+    assert set(told) - {""} == {"Adam", "Needs", "SGD", "Silent", "4 optimizers"}
+    assert told["Adam"] == told["SGD"] == "ok"
+    assert told["4 optimizers"] == "2 ok, 2 not"
+    assert told["Needs"].startswith("defaults: ")
+    assert "needs examples=" in told["Needs"]
+    assert main(["check", "--all", str(path), "examples=3", "lr=0.5"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--all", "json"], "json has no optimizer class"),
+        (["--all", "no_such_module"], "no module 'no_such_module'"),
+        (["--all", "torch.optim", "lr"], "key=value"),
+    ],
+)
+def test_what_is_no_library(arguments, said, capsys):
+    assert main(["check", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_problem(capsys):
     assert main(["check", "two_d_branin"]) == 0
     assert "two_d_branin" in capsys.readouterr().out

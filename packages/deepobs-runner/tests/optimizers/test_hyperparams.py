@@ -69,7 +69,6 @@ def test_no_silent_learning_rate():
         ("Adam", {"lr": None}, "a number; got none"),
         ("sgd", {"lr": 0.1}, "'SGD'"),
         ("SparseAdam", {"lr": 0.1}, "sparse gradients only"),
-        ("Muon", {"lr": 0.1}, "two-dimensional"),
         ("no_such_module:Adam", {}, "no module 'no_such_module'"),
         ("torch.optim:Adan", {}, "'Adam'"),
     ],

@@ -5,22 +5,37 @@ Every check builds a small network with dropout and batch norm afresh and takes 
 
 from __future__ import annotations
 
-import io
+import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from deepobs_data import Batch
-from deepobs_problems import Problem
 from deepobs_runner.backend.memory import tensor_bytes
-from deepobs_runner.optimizers import MakeOptimizer, make_optimizer, set_mode, takes_model
-from deepobs_runner.seeds import generator, global_stream
+from deepobs_runner.checks.small_training import (
+    ComplexNetwork,
+    CountingNetwork,
+    SmallTraining,
+    generator_state,
+    network_without_draws,
+)
+from deepobs_runner.errors import UsageError
+from deepobs_runner.optimizers import (
+    GRAPH_HINT,
+    MakeOptimizer,
+    lacks_graph,
+    make_optimizer,
+    set_mode,
+    takes_model,
+)
+from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
 from deepobs_runner.text import first_line
-from deepobs_runner.training.checkpoint import on_cpu
-from deepobs_runner.training.closure import Closure
+from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 
 STEPS = 5
 State = Literal["ok", "no", "info"]
@@ -42,115 +57,61 @@ class Finding:
     message: str
 
 
-def check_optimizer(name: str, hyperparams: Mapping[str, Any]) -> list[Finding]:
+def check_optimizer(
+    name: str, hyperparams: Mapping[str, Any], *, create_graph: bool = False
+) -> list[Finding]:
     """Return what an optimizer does, one finding per check; a check that raises is a `no`.
 
     Args:
         name: as on the command line.
         hyperparams: its arguments, resolved.
+        create_graph: keep the graph of every gradient.
 
     Raises:
         UsageError: there is no such optimizer.
     """
-    make = make_optimizer(name, hyperparams, lambda model: model.parameters())
-    grouped = make_optimizer(name, hyperparams, _two_groups)
+
+    def maker(groups: Callable[[nn.Module], Any]) -> MakeOptimizer:
+        make = make_optimizer(name, hyperparams, groups)
+        return _with_graph(make) if create_graph else make
+
+    make = maker(nn.Module.parameters)
+    checks = {title: partial(check, make) for title, check in CHECKS.items()}
+    rate = hyperparams.get("lr")
+    if isinstance(rate, float) and not takes_model(name):  # else it makes its groups itself
+        grouped = (maker(_last_layer_apart(lr)) for lr in (rate, rate / 2))
+        checks["parameter groups"] = partial(_parameter_groups, *grouped)
     findings = []
-    for title, check in CHECKS.items():
-        in_groups = check is _parameter_groups
-        if in_groups and takes_model(name):  # it makes its groups itself
-            continue
+    for title, check in checks.items():
         try:
-            findings.append(Finding(title, *check(grouped if in_groups else make)))
+            findings.append(Finding(title, *check()))
         except Exception as error:  # whatever the optimizer raises is the finding
+            if lacks_graph(error) and not create_graph:  # then no check says more
+                reason = first_line(error).rstrip(".")
+                return [Finding("graph", "no", GRAPH_HINT.format(type(error).__name__, reason))]
             raised = f"raised {type(error).__name__}: {first_line(error)}"
             findings.append(Finding(title, "no", raised))
     return findings
 
 
-def _two_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Return all parameters but the last layer's, and those at learning rate 0."""
-    parameters = list(model.parameters())
-    return [{"params": parameters[:4]}, {"params": parameters[4:], "lr": 0.0}]
+def _with_graph(make: MakeOptimizer) -> MakeOptimizer:
+    def made(model: nn.Module) -> Any:
+        optimizer = make(model)
+        optimizer.create_graph = True
+        return optimizer
+
+    return made
 
 
-class CountingClosure:
-    """Passes calls on to a closure and counts them."""
+def _last_layer_apart(lr: float | None) -> Callable[[nn.Module], list[dict[str, Any]]]:
+    """Return what makes two groups: all parameters but the last layer's, and those."""
+    options = {} if lr is None else {"lr": lr}
 
-    def __init__(self, closure: Closure) -> None:
-        self._closure = closure
-        self.calls = self.forward_only = 0
+    def groups(model: nn.Module) -> list[dict[str, Any]]:
+        parameters = list(model.parameters())
+        return [{"params": parameters[:4]}, {"params": parameters[4:], **options}]
 
-    def __call__(self, backward: bool = True, create_graph: bool = False) -> Tensor:
-        """Call the closure."""
-        self.calls += 1
-        self.forward_only += not backward
-        return self._closure(backward, create_graph)
-
-
-class SmallTraining:
-    """A small network in training with the optimizer under test.
-
-    Args:
-        make: builds the optimizer.
-        dtype: of the parameters.
-        seed: of network and data.
-        unused: a further parameter that the loss does not depend on.
-    """
-
-    def __init__(
-        self,
-        make: MakeOptimizer,
-        *,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-        unused: nn.Parameter | None = None,
-    ) -> None:
-        with global_stream(seed, "init"):
-            self.model = small_network().to(dtype)
-        if unused is not None:
-            self.model.register_parameter("unused", unused)
-        self.optimizer: Any = make(self.model)
-        self.closure = Closure(
-            SMALL_PROBLEM,
-            self.model,
-            l2=0.0,
-            create_graph=bool(getattr(self.optimizer, "create_graph", False)),
-        )
-        self.counted = CountingClosure(self.closure)
-        stream = generator(seed, "data", 1)
-        x = torch.randn(32, 8, generator=stream).to(dtype)
-        y = (x.float() @ torch.randn(8, 3, generator=stream)).argmax(dim=1)
-        self.batch = Batch(x, y)
-
-    def steps(self, first: int, count: int) -> list[float]:
-        """Take steps; each has a noise stream of its own. Return the objectives."""
-        set_mode(self.optimizer, training=True)
-        self.model.train()
-        objectives = []
-        for step in range(first, first + count):
-            with global_stream(0, "noise", step):
-                self.closure.begin(self.batch)
-                self.optimizer.step(self.counted)
-                objectives.append(self.closure.finish().item())
-        return objectives
-
-    def weights(self) -> list[Tensor]:
-        """Return copies of all parameters."""
-        return [p.detach().clone() for p in self.model.parameters()]
-
-
-def small_network() -> nn.Module:
-    """Return a network of 8 inputs and 3 classes with dropout and batch norm."""
-    return nn.Sequential(
-        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.25), nn.Linear(16, 3)
-    )
-
-
-def _no_data(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("The conformance suite makes its own data.")
-
-
-SMALL_PROBLEM = Problem(name="conformance", data=_no_data, model=small_network)
+    return groups
 
 
 def _same(one: list[Tensor], other: list[Tensor]) -> bool:
@@ -197,22 +158,35 @@ def _state_dict_round_trip(make: MakeOptimizer) -> Seen:
     expected = whole.steps(STEPS, STEPS)
     resumed = SmallTraining(make, seed=1)
     resumed.batch = whole.batch
-    resumed.model.load_state_dict(model)
-    resumed.optimizer.load_state_dict(state)
+    resumed.load(model, state)
     equal = _same_numbers(resumed.steps(STEPS, STEPS), expected)
     if equal and _same(whole.weights(), resumed.weights()):
         return "ok", "a resumed run equals an uninterrupted one bit for bit"
     return "no", "a resumed run differs: something the steps depend on is not in state_dict()"
 
 
-def _checkpoint_is_safe(make: MakeOptimizer) -> Seen:
-    training = SmallTraining(make)
-    training.steps(0, STEPS)
-    file = io.BytesIO()
-    torch.save(on_cpu(training.optimizer.state_dict()), file)
-    file.seek(0)
-    torch.load(file, weights_only=True)
-    return "ok", "its state loads with weights_only=True"
+def _checkpoint_reads_back(make: MakeOptimizer) -> Seen:
+    whole = SmallTraining(make)
+    whole.steps(0, STEPS)
+    state = Checkpoint(
+        run_id="check", epoch=1, steps=STEPS, counters={},
+        model=on_cpu(whole.model.state_dict()), optimizer=on_cpu(whole.optimizer.state_dict()),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_checkpoint(state, Path(folder))
+        try:
+            read = load_checkpoint(path, "check")
+        except UsageError as error:
+            found = re.search(r"GLOBAL ([\w.]+)", str(error.__context__))
+            kind = found.group(1) if found else "something else than numbers, texts and tensors"
+            return "no", f"a checkpoint cannot be read back: its state holds {kind}"
+    expected = whole.steps(STEPS, STEPS)
+    resumed = SmallTraining(make, seed=1)
+    resumed.batch = whole.batch
+    resumed.load(read.model, read.optimizer)
+    if _same_numbers(resumed.steps(STEPS, STEPS), expected):
+        return "ok", "a checkpoint reads back from its file, and training continues from it"
+    return "no", "training continues otherwise from a checkpoint that was read back from its file"
 
 
 def _parameter_without_gradient(make: MakeOptimizer) -> Seen:
@@ -224,27 +198,49 @@ def _parameter_without_gradient(make: MakeOptimizer) -> Seen:
 
 
 def _learning_rate(make: MakeOptimizer) -> Seen:
-    training = SmallTraining(make)
-    groups = training.optimizer.param_groups
-    if any(group.get("lr") is None for group in groups):
-        return "info", "a group has no lr: schedules do not apply"
-    for group in groups:
-        group["lr"] = 0.0 * group["lr"]
-    before = training.weights()
-    training.steps(0, 1)
-    if not _same(before, training.weights()):
-        return "no", "weights move at lr 0: schedules do not apply"
+    if any(group.get("lr") is None for group in SmallTraining(make).optimizer.param_groups):
+        return "info", "a group has no lr: schedules are refused"
+
+    def weights(factor: float) -> list[Tensor]:
+        training = SmallTraining(make)
+        training.steps(0, STEPS)
+        training.scale_rates(factor)
+        training.steps(STEPS, 2)
+        return training.weights()
+
+    if _same(weights(1.0), weights(0.5)):
+        return "no", "half the lr in the groups gives the same steps: schedules have no effect"
     return "ok", "is read from the group in every step"
 
 
-def _parameter_groups(make_grouped: MakeOptimizer) -> Seen:
-    training = SmallTraining(make_grouped)
-    before = training.weights()
-    training.steps(0, 1)
-    moved = [not torch.equal(a, b) for a, b in zip(before, training.weights(), strict=True)]
-    if moved[0] and not any(moved[4:]):
-        return "ok", "each group is stepped at its own learning rate"
-    return "no", "a group with lr 0 moves, or one with another lr does not"
+def _learning_rate_after_load(make: MakeOptimizer) -> Seen:
+    saved = SmallTraining(make)
+    saved.steps(0, STEPS)
+    if any(group.get("lr") is None for group in saved.optimizer.param_groups):
+        return "info", "a group has no lr: schedules are refused"
+
+    def weights(factor: float) -> list[Tensor]:
+        training = SmallTraining(make)
+        training.load(saved.model.state_dict(), on_cpu(saved.optimizer.state_dict()))
+        training.scale_rates(factor)
+        training.steps(STEPS, 2)
+        return training.weights()
+
+    if _same(weights(1.0), weights(0.5)):
+        return "no", (
+            "half the lr gives the same steps after load_state_dict, which replaces the groups: a "
+            "wrapper returns those of the optimizer inside from a property"
+        )
+    return "ok", "is read from the group after load_state_dict, too"
+
+
+def _parameter_groups(make: MakeOptimizer, make_slower: MakeOptimizer) -> Seen:
+    one, other = SmallTraining(make), SmallTraining(make_slower)
+    one.steps(0, STEPS)
+    other.steps(0, STEPS)
+    if _same(one.weights()[4:], other.weights()[4:]):
+        return "no", "half the lr in one parameter group gives the same steps"
+    return "ok", "each group is stepped at its own learning rate"
 
 
 def _bf16(make: MakeOptimizer) -> Seen:
@@ -256,6 +252,68 @@ def _bf16(make: MakeOptimizer) -> Seen:
     if _same(before, training.weights()):
         return "info", "weights in bfloat16 do not move: the steps are too small"
     return "ok", "steps on weights in bfloat16"
+
+
+def _complex_weights(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make, network=ComplexNetwork)
+    (spectrum,) = (p for p in training.model.parameters() if p.is_complex())
+    before = spectrum.detach().clone()
+    try:
+        objectives = training.steps(0, 2 * STEPS)
+    except Exception as error:
+        return "info", f"refuses complex weights: {type(error).__name__}: {first_line(error)}"
+    change = spectrum.detach() - before
+    if not (change.real.any() and change.imag.any()):
+        return "no", "complex weights: real or imaginary parts do not move"
+    if objectives[-1] >= objectives[0]:
+        return "no", f"complex weights: from {objectives[0]:.3g} to {objectives[-1]:.3g}"
+    return "ok", "trains complex weights"
+
+
+def _draws(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make, network=network_without_draws)
+    training.steps(0, STEPS)
+    drawn_from = training.counted.drawn_from
+    if not drawn_from:
+        return "info", "draws no random numbers"
+    if len(set(drawn_from)) < len(drawn_from):
+        return "no", "gets the same random numbers from torch's generator more than once"
+    noisy = SmallTraining(make)
+    seen: list[bytes] = []
+    noisy.model.register_forward_pre_hook(lambda *_: seen.append(generator_state()))
+    noisy.steps(0, 1)
+    if len(set(seen)) > 1:
+        return "no", "the calls of one step see different dropout masks"
+    return "ok", "draws random numbers of its own, and every call sees the same dropout mask"
+
+
+def _buffers(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make, network=CountingNetwork)
+    training.steps(0, STEPS)
+    model, calls = training.model, training.counted.calls / STEPS
+    counts = {int(buffer) for name, buffer in model.named_buffers() if buffer.ndim == 0}
+    if counts == {STEPS}:
+        return "ok", f"buffers advance once per step ({calls:g} calls)"
+    return "no", f"after {STEPS} steps of {calls:g} calls, counting buffers are at {sorted(counts)}"
+
+
+def _evaluation_first(make: MakeOptimizer) -> Seen:
+    training = SmallTraining(make)
+    before = training.weights()
+    try:
+        has_modes = set_mode(training.optimizer, training=False)
+        evaluated = training.weights()
+        set_mode(training.optimizer, training=True)
+    except Exception as error:
+        return "no", (
+            f"eval() fails before the first step, {type(error).__name__}: {first_line(error)}; "
+            "exchange weights only where there is state"
+        )
+    if not has_modes:
+        return "info", "has no eval()"
+    if _same(before, evaluated) and _same(before, training.weights()):
+        return "ok", "eval() before the first step leaves the weights as they are"
+    return "no", "eval() before the first step changes the weights"
 
 
 def _modes(make: MakeOptimizer) -> Seen:
@@ -286,11 +344,15 @@ CHECKS: Mapping[str, Callable[[MakeOptimizer], Seen]] = {
     "closure": _closure_use,
     "same twice": _repeatable,
     "state dict": _state_dict_round_trip,
-    "checkpoint": _checkpoint_is_safe,
+    "checkpoint": _checkpoint_reads_back,
     "no gradient": _parameter_without_gradient,
     "learning rate": _learning_rate,
-    "parameter groups": _parameter_groups,
+    "rate after load": _learning_rate_after_load,
     "bf16": _bf16,
+    "complex weights": _complex_weights,
+    "draws": _draws,
+    "buffers": _buffers,
+    "eval first": _evaluation_first,
     "modes": _modes,
     "memory": _memory,
 }

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add
+from deepobs_runner.cli.parser import add, add_flag
 from deepobs_runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run the conformance suite on a problem (on its stand-in data, if it has any) or an "
         "optimizer, and print what was found."
     )
-    add(parser, "subject", "a name, file.py:name or package.module:name")
+    add(parser, "subject", "a name, file.py:name or package.module:name; a module with --all")
     add(parser, "hyperparams key=value", "of an optimizer", nargs="*")
+    add_flag(parser, "--all", "check every optimizer class of a module or file; one line each")
+    add_flag(parser, "--create-graph", "keep the graph of every gradient")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -35,6 +37,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.optimizers import parse_hyperparams, resolve_hyperparams
 
     keep_memory()
+    if arguments.all:
+        return _check_all(arguments)
     if is_problem(arguments.subject):
         if arguments.hyperparams:
             raise UsageError(f"{arguments.subject} is a problem; it takes no hyperparameters.")
@@ -42,7 +46,9 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         hyperparams = parse_hyperparams(arguments.hyperparams)
         findings = check_optimizer(
-            arguments.subject, resolve_hyperparams(arguments.subject, hyperparams)
+            arguments.subject,
+            resolve_hyperparams(arguments.subject, hyperparams),
+            create_graph=arguments.create_graph,
         )
     table = Table("check", "", "what was seen", title=arguments.subject)
     for finding in findings:
@@ -50,6 +56,36 @@ def execute(arguments: argparse.Namespace) -> int:
         table.add_row(finding.name, mark, finding.message, style=STYLES[finding.state])
     make_console().print(table)
     return int(any(finding.state == "no" for finding in findings))
+
+
+def _check_all(arguments: argparse.Namespace) -> int:
+    """Check a library, print a line per optimizer as it is checked; 1 if something is wrong."""
+    from deepobs_runner.checks.library import check_library
+    from deepobs_runner.cli.console import make_console
+    from deepobs_runner.optimizers import parse_hyperparams
+    from deepobs_runner.text import count
+
+    console = make_console()
+    checked = faulty = 0
+    for name, findings in check_library(
+        arguments.subject,
+        parse_hyperparams(arguments.hyperparams),
+        create_graph=arguments.create_graph,
+    ):
+        wrong: dict[str, list[str]] = {}
+        for finding in findings:
+            if finding.state == "no":
+                wrong.setdefault(finding.message, []).append(finding.name)
+        checked, faulty = checked + 1, faulty + bool(wrong)
+        said = "; ".join(f"{_few(names)}: {message}" for message, names in wrong.items())
+        console.print_line(f"{name.rpartition(':')[2]}: {said or 'ok'}")
+    console.print_line(f"{count(checked, 'optimizer')}: {checked - faulty} ok, {faulty} not")
+    return int(faulty > 0)
+
+
+def _few(names: list[str]) -> str:
+    """Return a name and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def is_problem(subject: str) -> bool:
