@@ -1,5 +1,6 @@
 """Files in the real formats, a faulty web server, and no traces in the user's folders."""
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -17,6 +18,22 @@ import numpy as np
 import pytest
 
 from deepobs_data import info, registry
+
+
+def pytest_addoption(parser):
+    with contextlib.suppress(ValueError):  # the repository's conftest has it; this one goes alone
+        parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """The networks that the ecosystem tests run over, as the fixture `case`."""
 
+import contextlib
 import os
 
 # Threads that spin at a barrier ruin small steps on a busy machine; set before torch is imported.
@@ -16,8 +17,20 @@ from torch import Tensor, nn
 import deepobs_models as dm
 
 
+def pytest_addoption(parser):
+    with contextlib.suppress(ValueError):  # the repository's conftest has it; this one goes alone
+        parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
 TOKENS = {"char_lstm": 83, "char_gpt": 65, "bigram": 7, "low_rank_bigram": 7, "modular": 6}

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 import deepobs_models
 
@@ -20,9 +19,8 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples_are_true(name):
-    """They may use torch without importing it."""
     module = importlib.import_module(name)
-    assert doctest.testmod(module, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(module).failed == 0
 
 
 def test_readme_examples_are_true():

@@ -1,5 +1,7 @@
 """Fixtures: a small classification problem that needs no download."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,23 @@ from torch import nn
 
 from deepobs_data import Dataset, Table
 from deepobs_problems import Defaults, Problem
+
+
+def pytest_addoption(parser):
+    with contextlib.suppress(ValueError):  # the repository's conftest has it; this one goes alone
+        parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
 
 CLASSES = 3
 

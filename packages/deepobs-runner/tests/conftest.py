@@ -1,5 +1,6 @@
 """Small problems and helpers shared by the tests of the runner."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,22 @@ from deepobs_data.table import Table
 from deepobs_problems import Defaults, Problem
 from deepobs_runner import Execution, RunConfig
 from deepobs_runner.runs.resolve import fill_defaults
+
+
+def pytest_addoption(parser):
+    with contextlib.suppress(ValueError):  # the repository's conftest has it; this one goes alone
+        parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
 class Jitter:

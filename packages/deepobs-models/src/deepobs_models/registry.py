@@ -115,6 +115,7 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
         ValueError: There is no such name.
         TypeError: The network takes no such argument.
 
+    >>> import torch
     >>> create_model("wrn164", num_classes=5)(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 5])
     """

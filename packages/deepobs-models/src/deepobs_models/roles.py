@@ -73,7 +73,7 @@ def roles(model: nn.Module) -> dict[str, Role]:
     Returns:
         The role of each name in ``model.named_parameters()``, in its order.
 
-    >>> roles(torch.nn.Linear(3, 2))
+    >>> roles(nn.Linear(3, 2))
     {'weight': 'head', 'bias': 'bias'}
     """
     result: dict[str, Role] = {}
