@@ -220,15 +220,17 @@ def test_data_is_well_formed(language):
 
 
 def test_the_parts_of_plans_are_parts_of_plans(tmp_path):
-    """The two YAML blocks of docs/plans.md, each in a plan that is whole."""
+    """The YAML blocks of docs/plans.md, each in a plan that is whole."""
     from deepobs_runner import load_plan
 
-    optimizers, overrides = [
+    optimizers, merged, overrides = [
         block.text for block in BLOCKS if block.page == "docs/plans.md" and block.language == "yaml"
     ]
     plan = tmp_path / "plan.yaml"
     plan.write_text("problems: [quadratic_deep]\nsettings: {epochs: 1}\n" + optimizers)
     assert len(load_plan(plan)) == 1 + 4  # Adam, and the grid of SGD
+    plan.write_text("problems: [quadratic_deep]\n" + merged)
+    assert {run.hyperparams["eps"] for run in load_plan(plan)} == {1e-7}
     plan.write_text(
         "problems: [two_d_beale, two_d_branin]\n"
         "optimizers: [{name: SGD, hyperparams: {lr: 0.1}}]\n" + overrides

@@ -61,6 +61,18 @@ def test_an_execution_takes_texts_for_paths_and_lists():
     )
 
 
+@pytest.mark.parametrize("part", ["problem", "optimizer"])
+def test_long_names_make_short_ids(part, tmp_path):
+    short = RunConfig(problem="p", optimizer="SGD")
+    configs = [replace(short, **{part: f"x.py:{'n' * 300}{end}"}) for end in ("a", "b")]
+    assert len({config.id for config in configs}) == 2
+    for config in configs:
+        assert len(config.id) == 220
+        (tmp_path / f".{config.id}.json.abcdefgh.tmp").touch()
+    readable = replace(short, **{part: "n" * 180})
+    assert "n" * 180 in readable.id  # as before there was a limit
+
+
 def test_identity_is_frozen():
     # Changing it makes every finished run start anew.
     config = RunConfig(

@@ -57,6 +57,10 @@ def _as_python(value: Any, kind: type, python: type) -> Any:
     return python(value) if is_foreign else value
 
 
+LONGEST_ID = 220
+"""Characters: file systems allow 255, and files in progress have longer names."""
+
+
 def _is_finite(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
@@ -209,7 +213,8 @@ class RunConfig:
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         words = [self.problem.rpartition(":")[2], self.optimizer.rpartition(":")[2]]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)
-        return f"{readable}-{self.seed}-{digest}"
+        end = f"-{self.seed}-{digest}"
+        return readable[: LONGEST_ID - len(end)] + end
 
     @cached_property
     def problem_id(self) -> Identity:

@@ -98,6 +98,57 @@ overrides:
     ]
 
 
+MERGED = """\
+problems: [quadratic_deep]
+seeds: &two 2
+settings: &short {epochs: 1}
+optimizers:
+  - name: Adam
+    hyperparams: &adam {lr: 0.01, eps: 1e-7}
+  - name: AdamW
+    hyperparams: %s
+overrides:
+  - optimizer: AdamW
+    settings: {<<: *short, batch_size: 64}
+    seeds: *two
+"""
+
+
+@pytest.mark.parametrize(
+    ("hyperparams", "expected"),
+    [
+        ("*adam", {"lr": 0.01, "eps": 1e-7}),
+        ("{<<: *adam}", {"lr": 0.01, "eps": 1e-7}),
+        ("{<<: *adam, lr: 0.02}", {"lr": 0.02, "eps": 1e-7}),
+        ("{lr: 0.02, <<: *adam}", {"lr": 0.02, "eps": 1e-7}),
+        ("{<<: [*adam, {lr: 3, weight_decay: 0.5}]}", {"lr": 0.01, "weight_decay": 0.5}),
+        ("{<<: {<<: *adam, lr: 0.03}}", {"lr": 0.03, "eps": 1e-7}),
+    ],
+)
+def test_merge_keys_and_aliases(plan, hyperparams, expected):
+    configs = plan(MERGED % hyperparams)
+    assert len(configs) == 4
+    for config in configs:
+        assert config.epochs == 1
+        if config.optimizer == "AdamW":
+            assert config.batch_size == 64
+            assert config.hyperparams.items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    ("hyperparams", "said"),
+    [
+        ("{<<: 3}", "must be a mapping"),
+        ("{<<: [3]}", "must be a mapping"),
+        ("{'<<': *adam}", "no hyperparameter '<<'"),
+        ("{<<: *adam, eps: 1, eps: 2}", "'eps' of .* is given twice"),
+    ],
+)
+def test_what_cannot_be_merged(plan, hyperparams, said):
+    with pytest.raises(UsageError, match=rf"plan.yaml:[78]: .*{said}"):
+        plan(MERGED % hyperparams)
+
+
 def test_scalars_are_those_of_yaml_1_2(plan):
     (config,) = plan("""
 problems: ["quadratic_deep"]

@@ -175,16 +175,24 @@ def _to_item(node: yaml.Node, path: Path, name: str) -> Item:
         children = [_to_item(n, path, f"{name}[{i}]") for i, n in enumerate(node.value, start=1)]
         return Item(children, path, item.line, name)
     found: dict[str, Item] = {}
+    merged: list[Item] = []
     for key_node, value_node in node.value:
         line = Item(None, path, key_node.start_mark.line + 1, name)
         if not isinstance(key_node, yaml.ScalarNode):
             raise line.fail(f"A key of {name} is not a text.")
         key = key_node.value
+        if key == "<<" and key_node.style is None:
+            several = isinstance(value_node, yaml.SequenceNode)
+            nodes = value_node.value if several else [value_node]
+            merged += [_to_item(merged_node, path, name) for merged_node in nodes]
+            continue
         if key in found:
             raise line.fail(f"The key {key!r} of {name} is given twice.")
         below = _to_item(value_node, path, key if name == "the plan" else f"{name}.{key}")
         # The line of the key: a value may begin on the next one, an alias anywhere.
         found[key] = Item(below.value, path, line.line, below.name)
+    for mapping in merged:  # what is written here goes first, then the mappings in their order
+        found = {**mapping.mapping(), **found}
     return Item(found, path, item.line, name)
 
 
