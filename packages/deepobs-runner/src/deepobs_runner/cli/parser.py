@@ -1,24 +1,16 @@
-"""Arguments that several commands share; imports nothing heavy."""
+"""Arguments that several commands share.
+
+What only some need is imported where it is used: `deepobs --help` waits for no other import.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from deepobs_runner.config import CHOICES, UNITS, VECTORIZE
-from deepobs_runner.executors.registry import EXECUTORS, RETRIES
-from deepobs_runner.trackers import TRACKERS
-
 Parser = argparse._ActionsContainer  # a parser or a group of it; argparse has no public name
-
-SETTINGS = MappingProxyType({
-    "epochs": None, "steps": None, "batch_size": None, "schedule": "constant", "l2": None,
-    "valid_size": 0, "clip_norm": None, **{name: allowed[0] for name, allowed in CHOICES.items()},
-})  # fmt: skip
-"""Options that belong to a run's identity, with their defaults."""
 
 
 def add(
@@ -66,6 +58,8 @@ def add_out(parser: Parser) -> None:
 
 def add_comparison(parser: argparse.ArgumentParser) -> Parser:
     """Add what results are compared with, and how far they are read; return the group."""
+    from deepobs_runner.config import UNITS
+
     group = parser.add_argument_group("comparison")
     add_flag(group, "--no-baselines", "compare the results with each other only")
     add_list(
@@ -105,8 +99,21 @@ def add_import_code(parser: Parser) -> None:
     )
 
 
+def setting_defaults() -> dict[str, Any]:
+    """Return the options that belong to a run's identity, with their defaults."""
+    from deepobs_runner.config import CHOICES
+
+    return {
+        "epochs": None, "steps": None, "batch_size": None, "schedule": "constant", "l2": None,
+        "valid_size": 0, "clip_norm": None,
+        **{name: allowed[0] for name, allowed in CHOICES.items()},
+    }  # fmt: skip
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add what changes the numbers of a run."""
+    from deepobs_runner.config import CHOICES
+
     group = parser.add_argument_group("settings (part of a run's identity)")
     add(group, "--epochs", "default: the problem's", int)
     add(group, "--steps", "stop after this many optimizer steps", int)
@@ -117,11 +124,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add(group, "--clip-norm", "clip the gradient to this norm", float)
     for name, allowed in CHOICES.items():
         add(group, f"--{name.replace('_', '-')}", "default: %(default)s", choices=allowed)
-    parser.set_defaults(**SETTINGS)
+    parser.set_defaults(**setting_defaults())
 
 
 def add_execution(parser: argparse.ArgumentParser) -> Parser:
     """Add where and how a run is executed; return the group."""
+    from deepobs_runner.trackers import TRACKERS
+
     group = parser.add_argument_group("execution")
     add_device(group)
     add_flag(group, "--compile", "compile forward pass and loss of training with torch.compile")
@@ -165,6 +174,9 @@ def add_execution(parser: argparse.ArgumentParser) -> Parser:
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
     """Add where many runs are made."""
+    from deepobs_runner.config import VECTORIZE
+    from deepobs_runner.executors.registry import EXECUTORS, RETRIES
+
     group = parser.add_argument_group("executor (docs/clusters.md)")
     executors = ", ".join(EXECUTORS.built_in())
     default = f"{executors} or one of your own; default: %(default)s"

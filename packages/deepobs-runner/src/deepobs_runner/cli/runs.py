@@ -14,7 +14,7 @@ from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import PatientConsole, make_console, print_summary, warn
-from deepobs_runner.cli.parser import SETTINGS
+from deepobs_runner.cli.parser import setting_defaults
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import ExecutorOptions, executor_of
@@ -77,7 +77,7 @@ def config_of(
     seed: int,
 ) -> RunConfig:
     """Return the resolved configuration of one run."""
-    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    settings = {name: getattr(arguments, name) for name in setting_defaults()}
     settings["schedule"] = parse_schedule(arguments.schedule)
     return resolve_config(
         RunConfig(

@@ -13,7 +13,7 @@ from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import PatientConsole, make_console, print_summary, warn
-from deepobs_runner.cli.parser import SETTINGS
+from deepobs_runner.cli.parser import setting_defaults
 from deepobs_runner.cli.runs import (
     execution_of,
     executor_options,
@@ -112,7 +112,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
     names = [name for name, _ in candidates]
     settings: dict[str, Any] = {
         name: getattr(arguments, name)
-        for name, default in SETTINGS.items()
+        for name, default in setting_defaults().items()
         if getattr(arguments, name) != default and name != "valid_size"
     }
     if "schedule" in settings:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import (
-    SETTINGS,
     add,
     add_execution,
     add_executor,
     add_flag,
     add_list,
     add_settings,
+    setting_defaults,
 )
 from deepobs_runner.errors import UsageError
 
@@ -70,7 +70,7 @@ def _check_nothing_beside(plan: str, arguments: argparse.Namespace) -> None:
         UsageError: optimizers, problems, seeds or settings are given beside it.
     """
     given = [repr(word) for word in arguments.optimizers if word != plan]
-    defaults: dict[str, Any] = {"problem": [], "suite": [], "seeds": None, **SETTINGS}
+    defaults: dict[str, Any] = {"problem": [], "suite": [], "seeds": None, **setting_defaults()}
     given += [
         f"--{name.replace('_', '-')}"
         for name, default in defaults.items()

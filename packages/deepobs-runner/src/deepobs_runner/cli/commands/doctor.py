@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
@@ -40,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 if a smoke test was asked for and a problem failed it."""
+    import json
+    from dataclasses import asdict
+
     from deepobs_runner.backend.devices import choose_device
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.checks.installation import diagnose

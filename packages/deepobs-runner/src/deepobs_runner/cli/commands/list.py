@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
     Raises:
         ProblemError: no such suite or tag.
     """
+    import json
     from importlib.metadata import entry_points
 
     from deepobs_runner.plans.problem_table import catalog_rows, shipped_rows

@@ -13,12 +13,13 @@ from deepobs_runner.cli.parser import (
     add_list,
     add_settings,
 )
-from deepobs_runner.tuning.rulesets import RULESETS
-from deepobs_runner.tuning.samplers import SAMPLERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is tuned, by which rules, and where."""
+    from deepobs_runner.tuning.rulesets import RULESETS
+    from deepobs_runner.tuning.samplers import SAMPLERS
+
     parser.description = (
         "Try settings of each optimizer, choose the best on the validation split, run the winners "
         "with several seeds, and write a plan that repeats these runs. What is done already is "
