@@ -170,7 +170,7 @@ def test_a_full_disk_fails_the_run_with_a_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("deepobs_runner.runs.recorder.save_result", full)
-    monkeypatch.setattr("deepobs_runner.runs.recorder.save_checkpoint", full)
+    monkeypatch.setattr("deepobs_runner.runs.checkpoint_file.save_checkpoint", full)
     outcome = perform(task_of(configure(), tmp_path))
     assert outcome.status == "failed"
     assert outcome.reason.startswith(f"A disk of {socket.gethostname()} is full")

@@ -12,6 +12,7 @@ import torch
 
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_atomically
+from deepobs_runner.runs.checkpoint_state import decode, encode, type_that_cannot_be_kept
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint
 
@@ -26,7 +27,7 @@ def checkpoint_path(folder: Path, run_id: str) -> Path:
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     """Write a checkpoint atomically; return its path."""
     path = checkpoint_path(folder, checkpoint.run_id)
-    content = {"schema": CHECKPOINT_SCHEMA, **vars(checkpoint)}
+    content = {"schema": CHECKPOINT_SCHEMA, **encode(vars(checkpoint))}
     write_atomically(path, lambda file: torch.save(content, file))
     return path
 
@@ -41,7 +42,11 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         schema = content.pop("schema")
-    except (OSError, RuntimeError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as e:
+        content = decode(content)
+    except (
+        OSError, RuntimeError, EOFError, LookupError, AttributeError, ValueError, TypeError,
+        pickle.UnpicklingError,
+    ) as e:  # fmt: skip
         reason = first_line(e)
         raise UsageError(
             f"{path} is not a checkpoint that can be read safely: {reason} Delete it to start "
@@ -59,3 +64,28 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
             "is another. Delete it to start the run again."
         )
     return checkpoint
+
+
+def keep_checkpoint(checkpoint: Checkpoint, folder: Path, *, read_back: bool) -> str | None:
+    """Write a checkpoint; return why there is none, and will be none, None if there is.
+
+    Args:
+        checkpoint: of a run.
+        folder: of its result.
+        read_back: load the file once, since one that cannot be loaded is of no use.
+
+    Raises:
+        OSError: the disk is full, or the folder not writable.
+    """
+    path = checkpoint_path(folder, checkpoint.run_id)
+    try:
+        save_checkpoint(checkpoint, folder)
+        if read_back:
+            load_checkpoint(path, checkpoint.run_id)
+    except OSError:
+        raise
+    except Exception as error:  # pickle raises whatever the object does
+        path.unlink(missing_ok=True)
+        culprit = type_that_cannot_be_kept(encode(vars(checkpoint)))
+        return f"its state holds a {culprit}" if culprit else first_line(error).rstrip(".")
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,8 +22,9 @@ from deepobs_runner.results.result import (
     result_path,
 )
 from deepobs_runner.results.store import load_result, save_result
-from deepobs_runner.runs.checkpoint_file import checkpoint_path, save_checkpoint
+from deepobs_runner.runs.checkpoint_file import checkpoint_path, keep_checkpoint
 from deepobs_runner.runs.time_limit import TimeLimit
+from deepobs_runner.text import first_line
 from deepobs_runner.trackers.tracking import Tracking
 from deepobs_runner.training.checkpoint import Checkpoint
 from deepobs_runner.training.early_stopping import reason_to_stop_early
@@ -38,6 +40,10 @@ STORED = (
     "epoch", "steps", "steps_per_epoch", "lr", "clocks", "counters", "metrics", "telemetry",
 )  # fmt: skip
 """Fields of a record that its JSON has."""
+
+
+class CheckpointWarning(UserWarning):
+    """A run cannot be resumed, for its checkpoint cannot be written or read back."""
 
 
 class Recorder:
@@ -79,6 +85,7 @@ class Recorder:
         self._seconds_between_saves = seconds_between_saves
         self._snapshots_last = snapshots_last
         self._unsaved = False
+        self._is_first_checkpoint, self._without_checkpoints = True, False
         self._time_limit = TimeLimit(execution.time_limit)
         self._checkpointed = time.monotonic()
         # A single run writes its first record at once; many that are trained together wait.
@@ -110,8 +117,9 @@ class Recorder:
         if not record.finite:
             return self._end("diverged")
         if (reason := self._reason_to_stop()) is not None:
+            result = self._end("stopped", reason)
             self._write_checkpoint()
-            return self._end("stopped", reason)
+            return result
         return None
 
     def complete(self) -> RunResult:
@@ -131,8 +139,8 @@ class Recorder:
     def fail(self, error: str) -> None:
         """Store why the run failed; before its first record nothing was trained."""
         if self.result.records:
-            self._write_checkpoint()
             self._end("failed", error)
+            self._write_checkpoint()
 
     def _keep(self, record: Record) -> None:
         if len(record.step_objectives):
@@ -160,11 +168,24 @@ class Recorder:
         return time.monotonic() - self._checkpointed >= 60 * self._execution.checkpoint_minutes
 
     def _write_checkpoint(self) -> None:
-        if self._latest is not None:
-            if self._unsaved:  # a checkpoint continues the stored records
-                self._save()
-            save_checkpoint(self._latest(), self._execution.out)
-            self._checkpointed = time.monotonic()
+        if self._latest is None or self._without_checkpoints:
+            return
+        if self._unsaved:  # a checkpoint continues the stored records
+            self._save()
+        self._checkpointed = time.monotonic()
+        first, self._is_first_checkpoint = self._is_first_checkpoint, False
+        try:
+            reason = keep_checkpoint(self._latest(), self._execution.out, read_back=first)
+            self._without_checkpoints = reason is not None
+        except OSError as error:  # there may be room for the next one
+            reason = first_line(error).rstrip(".")
+        if reason is not None:
+            name = self.result.config.optimizer
+            warnings.warn(
+                f"{name} runs without a checkpoint: {reason}. It cannot be resumed.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
 
     def _reason_to_stop(self) -> str | None:
         """Return why the run should stop now, None if it should not."""

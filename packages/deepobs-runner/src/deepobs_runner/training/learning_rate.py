@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.schedules import Constant
+from deepobs_runner.training.checkpoint import load_optimizer
 
 
 class LearningRate:
@@ -42,10 +44,47 @@ class LearningRate:
         for group, base in zip(self._optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
 
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Load the optimizer's state dict; the rate must still reach the groups that it trains.
+
+        Raises:
+            UsageError: the optimizer put other groups in the place of those that are scheduled.
+        """
+        before = self._shown()
+        load_optimizer(self._optimizer, state)
+        if self._shown() < before and not isinstance(self._config.schedule, Constant):
+            raise UsageError(
+                f"Cannot resume {self._config.optimizer}: its load_state_dict replaces the groups "
+                "that its param_groups holds, so the schedule would have no effect. Let "
+                "param_groups be a property that returns those of the inner optimizer, or leave "
+                "out --resume to start again."
+            )
+
+    def _shown(self) -> int:
+        """Return how often the optimizer's state dict shows what is written to its groups."""
+        groups = [group for group in self._optimizer.param_groups if "lr" in group]
+        kept = [group["lr"] for group in groups]
+        probe = 0.1234567890123  # a number: an optimizer may compute with it
+        try:
+            for group in groups:
+                group["lr"] = probe
+            return _occurrences(self._optimizer.state_dict(), probe)
+        finally:
+            for group, rate in zip(groups, kept, strict=True):
+                group["lr"] = rate
+
     def present(self) -> tuple[float | None, ...]:
         """Return the rate of each group; None for a group without one."""
         rates = (group.get("lr") for group in self._optimizer.param_groups)
         return tuple(None if rate is None else float(rate) for rate in rates)
+
+
+def _occurrences(state: Any, value: float) -> int:
+    if isinstance(state, Mapping):
+        return sum(_occurrences(child, value) for child in state.values())
+    if isinstance(state, list | tuple):
+        return sum(_occurrences(child, value) for child in state)
+    return int(isinstance(state, float) and state == value)
 
 
 def rate_factor(config: RunConfig, step: int, steps_per_epoch: int) -> float:

@@ -257,7 +257,7 @@ class _Run:
                 f"The checkpoint belongs to the run {checkpoint.run_id}, not to {self.config.id}."
             )
         self.model.load_state_dict(dict(checkpoint.model))
-        self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self.learning_rate.load(checkpoint.optimizer)
         self.steps = checkpoint.steps
         self.closure.counts.update(checkpoint.counters)
         scale = self.closure.gradient.scale
