@@ -70,11 +70,14 @@ nitpicky = True
 FOREIGN = r"torch|numpy|np|nn|matplotlib|collections|concurrent|contextlib|pathlib|typing|types"
 # Annotations that are imported for type checkers only.
 BARE = "Tensor|Module|Figure|Path|LineStyle|Status"
-TYPE_VARIABLE = r"deepobs_\w+\.\w+\.(_M|_Layer|T)"
+TYPE_VARIABLE = r"(deepobs_[\w.]+\.)?(_M|_Layer|T|P|P\.args|P\.kwargs)"
+# Types of fields that a reader of the pages needs no page for.
+INTERNAL = r"(deepobs_[\w.]+\.)?(Factory|Identity|Kind|LossScale|Move|Options|Reason)"
 nitpick_ignore_regex = [
     ("py:.*", rf"({FOREIGN})\..*"),
     ("py:.*", BARE),
     ("py:.*", TYPE_VARIABLE),
+    ("py:.*", INTERNAL),
 ]
 
 

@@ -64,7 +64,13 @@ def describe_constant(
     package, _, constant = name.rpartition(".")
     if what != "data":
         return
-    for module in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
+    top = package.partition(".")[0]
+    same = [
+        name
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] == top and getattr(module, constant, None) is found
+    ]
+    for module in sorted(same, key=lambda name: not name.startswith(package)):
         comments = ModuleAnalyzer.for_module(module).find_attr_docs()
         if ("", constant) in comments:
             lines[:] = comments["", constant]

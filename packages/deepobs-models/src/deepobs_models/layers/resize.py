@@ -53,7 +53,7 @@ torch.fx.wrap("legacy_bilinear_resize")
 
 
 class LegacyBilinearResize(nn.Module):
-    """`legacy_bilinear_resize` as a layer. Input (B, C, H, W), output (B, C, *size).
+    """`legacy_bilinear_resize` as a layer: (B, C, H, W) to (B, C, height, width).
 
     Args:
         size: The new height and width, one number or both.
