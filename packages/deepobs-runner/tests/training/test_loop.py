@@ -230,6 +230,25 @@ def test_unresolved_configuration_is_refused(problem):
         next(train(problem, lambda model: None, config=config))
 
 
+class Complex(torch.nn.Linear):
+    """A layer with a complex weight or buffer."""
+
+    def __init__(self, kind):
+        super().__init__(8, 3)
+        if kind == "parameter":
+            self.phase = torch.nn.Parameter(torch.ones(3, dtype=torch.complex64))
+        else:
+            self.register_buffer("phase", torch.ones(3, dtype=torch.complex128))
+
+
+@pytest.mark.parametrize("kind", ["parameter", "buffer"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_complex_weights_are_refused(kind, precision, problem, configure):
+    problem = replace(problem, model=lambda: Complex(kind), l2=0.0)
+    with pytest.raises(UsageError, match="complex weights"):
+        next(train(problem, lambda model: None, config=configure(precision=precision)))
+
+
 def test_absent_stand_in(problem, configure):
     with pytest.raises(UsageError, match="no stand-in"):
         records(problem, configure(data="synthetic"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,18 @@ def write_plans(
                 place, error, "Finished runs are kept; mend that and give the same command again."
             ) from None
         paths.append(place)
-    for stale in path.parent.glob(f"{path.stem}*{path.suffix}"):
-        if stale not in paths:
+    for stale in path.parent.glob(f"{path.stem}-*{path.suffix}"):
+        if stale not in paths and _is_ours(stale, path, title):
             stale.unlink()
     return paths
+
+
+def _is_ours(place: Path, first: Path, title: str) -> bool:
+    """Whether an earlier call wrote a further plan; what a user put beside it stays."""
+    if not re.fullmatch(r"-[1-9]\d*", place.stem.removeprefix(first.stem)) or not place.is_file():
+        return False
+    with place.open("rb") as file:
+        return file.readline().rstrip() == f"# {title}".encode()
 
 
 def _plan(

@@ -92,9 +92,18 @@ def train(
 
 
 def build_model(problem: Problem, config: RunConfig, device: torch.device) -> nn.Module:
-    """Return the model, initialised from the run's `init` stream: the same on every device."""
+    """Return the model, initialised from the run's `init` stream: the same on every device.
+
+    Raises:
+        UsageError: it has complex weights.
+    """
     with global_stream(config.seed, "init"):
         model = problem.model()
+    if any(tensor.is_complex() for tensor in (*model.parameters(), *model.buffers())):
+        raise UsageError(
+            f"The model of {problem.name} has complex weights or buffers, which {config.precision} "
+            "would make real. Keep real and imaginary parts in real tensors (torch.view_as_real)."
+        )
     return model.to(device=device, dtype=compute_dtype(config.precision))
 
 

@@ -25,7 +25,7 @@ class TuningCost:
         diverged: of them.
         pruned: of them.
         failed: of them: those that failed, were refused, locked or killed.
-        epochs: of all trials together; so are the following.
+        epochs: of all trials together, a repeated setting once; so are the following.
         steps: optimizer steps.
         seconds: by the clocks of the runs, training and evaluation.
     """
@@ -65,6 +65,7 @@ def cost_of(study: Study, folder: Path) -> list[TuningCost]:
 
 def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Line]) -> TuningCost:
     states = [line["status"] for line in lines]
+    runs = {line["run"]: line for line in lines}.values()  # a point that is drawn again is not run
     return TuningCost(
         study=name,
         ruleset=study.ruleset,
@@ -76,7 +77,7 @@ def _cost(study: Study, name: str, problem: str, optimizer: str, lines: list[Lin
         diverged=states.count("diverged"),
         pruned=states.count("pruned"),
         failed=sum(state not in (*FINISHED, "running", "pruned") for state in states),
-        epochs=sum(line["epochs"] for line in lines),
-        steps=sum(line["steps"] for line in lines),
-        seconds=sum(line["seconds"] for line in lines),
+        epochs=sum(line["epochs"] for line in runs),
+        steps=sum(line["steps"] for line in runs),
+        seconds=sum(line["seconds"] for line in runs),
     )
