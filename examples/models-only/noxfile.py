@@ -1,8 +1,14 @@
 """Tests across releases of torch; `nox -l` lists them."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
+
+# In a clone of DeepOBS, the package beside this project; elsewhere, the released one.
+CLONE = Path(__file__).resolve().parents[2] / "packages" / "deepobs-models"
+MODELS = str(CLONE) if CLONE.is_dir() else "deepobs-models"
 
 # All of these have wheels for Python 3.12. A list here is a promise; the workflow repeats it.
 TORCH = ["2.6.0", "2.8.0", "2.10.0", "2.15.0"]
@@ -12,12 +18,12 @@ TORCH = ["2.6.0", "2.8.0", "2.10.0", "2.15.0"]
 @nox.parametrize("torch", [nox.param(version, id=f"torch-{version}") for version in TORCH])
 def tests(session: nox.Session, torch: str) -> None:
     """Run the tests on one release of torch."""
-    session.install(".", "pytest", f"torch=={torch}")
+    session.install(".", MODELS, "pytest", f"torch=={torch}")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def newest(session: nox.Session) -> None:
     """Run the tests on the newest torch and deepobs-models, before users do."""
-    session.install("--upgrade", ".", "pytest")
+    session.install("--upgrade", ".", MODELS, "pytest")
     session.run("pytest", *session.posargs)
