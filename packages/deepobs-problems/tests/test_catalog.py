@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from deepobs_data import Batch, Dataset, Table, info
+from deepobs_data import Dataset, Table, info
+from deepobs_models import CausalSelfAttention, ModularTransformer
 from deepobs_problems import (
     CATALOG,
     SUITES,
@@ -18,6 +19,7 @@ from deepobs_problems import (
     problems_with,
 )
 from deepobs_problems.cost import measure_cost
+from deepobs_problems.evaluation import cast
 from deepobs_problems.noise import latent_noise, with_latent_noise
 from deepobs_problems.stand_in import stand_in
 
@@ -32,7 +34,26 @@ NETWORKS = {
     "quadratic": ("deep",),
     "two_d": ("rosenbrock", "beale", "branin"),
 }
-NAMES = [f"{data}_{network}" for data, networks in NETWORKS.items() for network in networks]
+NAMES_2019 = [f"{data}_{network}" for data, networks in NETWORKS.items() for network in networks]
+LATER = {
+    "bigram_zipf": "bigram",
+    "bigram_zipf_sgd": "bigram_pairs",
+    "bigram_zipf_l2": "bigram",
+    "bigram_zipf_l2_sgd": "bigram_pairs",
+    "bigram_lowrank": "bigram",
+    "quadratic_nqm": "nqm",
+    "mnist1d_mlp": "mnist1d",
+    "mnist1d_conv": "mnist1d",
+    "mnist1d_gru": "mnist1d",
+    "poisson_pinn": "poisson",
+    "tolstoi_chargpt": "tolstoi",
+    "tolstoi_chargpt_small": "tolstoi",
+    "shakespeare_chargpt": "shakespeare",
+    "shakespeare_chargpt_small": "shakespeare",
+    "modadd_transformer": "modular_addition",
+    "attention_teacher": "attention_teacher",
+}
+NAMES = [*NAMES_2019, *LATER]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +62,19 @@ def datasets() -> dict[str, Dataset]:
     plain = {name: stand_in(name, 64) for name in NETWORKS}
     made = {name: function() for name, function in plain.items()}
     noisy = {f"{name}_vae": with_latent_noise(plain[name])() for name in ("mnist", "fmnist")}
-    return {name: made[data_of(name)] for name in NAMES} | noisy
+    later = {name: CATALOG[name].stand_in() for name in LATER}
+    return {name: made[data_of(name)] for name in NAMES_2019} | noisy | later
 
 
 def data_of(name: str) -> str:
-    """Return the data set a problem's name begins with."""
+    """Return the data set of a problem, with which the names of 2019 begin."""
+    if name in LATER:
+        return LATER[name]
     return next(data for data in NETWORKS if name.startswith(f"{data}_"))
 
 
-def test_all_26_problems_are_there_under_their_own_names():
+def test_all_problems_are_there_under_their_own_names():
+    assert len(NAMES_2019) == 26
     assert list(CATALOG) == NAMES
     assert all(name == problem.name for name, problem in CATALOG.items())
 
@@ -58,24 +83,35 @@ def test_suites():
     assert SUITES["all"] == tuple(NAMES)
     assert [len(SUITES[name]) for name in ("synthetic", "small", "large")] == [4, 4, 4]
     assert all(name in CATALOG for names in SUITES.values() for name in names)
+    made = {name for name in NAMES if info(data_of(name)).download_size == 0}
+    diagnostic = {"modadd_transformer", "attention_teacher"}
+    assert set(SUITES["offline"]) == made - diagnostic
+    assert not any(diagnostic & set(SUITES[name]) for name in SUITES if name != "all")
+    assert set(SUITES["modern"]) < set(LATER)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_data_is_that_of_the_name(name):
     function = CATALOG[name].data
-    assert getattr(function, "args", [function])[0].__name__ == data_of(name)
+    bound = getattr(function, "args", [function])[0]
+    assert getattr(bound, "__name__", bound) == data_of(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stand_in_has_the_shapes_of_the_data_and_is_marked(name):
     problem, facts = CATALOG[name], info(data_of(name))
     data = problem.stand_in(None, valid_size=4, recipe="2019")
+    assert data.name == facts.name
     assert not data.comparable
-    assert len(data.train) + 4 * (name not in SUITES["synthetic"]) >= problem.defaults.batch_size
+    held_out = 4 * (facts.kind != "synthetic")
+    assert len(data.train) + held_out >= problem.defaults.batch_size
+    assert data.steps_per_epoch(problem.defaults.batch_size - held_out) > 0
     assert len(data.valid) == 4
-    batch = next(data.test.batches(torch.arange(2), 2))
-    assert tuple(batch.x.shape[1:]) == facts.x_shape
-    assert tuple(batch.y.shape[1:]) == ((8,) if name.endswith("_vae") else facts.y_shape)
+    batch = next(data.train.batches(torch.arange(2), 2))
+    window = (64,) if name.endswith("gpt_small") else (256,) if name.endswith("gpt") else None
+    assert tuple(batch.x.shape[1:]) == (window or facts.x_shape)
+    noise = (8,) if name.endswith("_vae") else facts.y_shape
+    assert tuple(batch.y.shape[1:]) == (window or noise)
 
 
 def test_stand_in_may_have_fewer_rows_to_evaluate():
@@ -105,9 +141,18 @@ def test_tags_say_what_the_network_has(name, datasets):
     assert ("per-example-safe" in problem.tags) == (not has_norm)
     assert ("recurrent" in problem.tags) == (datasets[name].order == "stateful")
     assert problem.tags <= set(TAGS)
-    assert problem.tags & {"image", "text", "synthetic"} == {info(data_of(name)).kind}
-    convex = {"mnist_logreg", "fmnist_logreg", "quadratic_deep"}
-    assert ("convex" in problem.tags) == (name in convex)
+    assert problem.tags & {"image", "text", "table", "synthetic"} == {info(data_of(name)).kind}
+    convex = {"mnist_logreg", "fmnist_logreg", "quadratic_deep", "quadratic_nqm"}
+    assert ("convex" in problem.tags) == (name in convex or name.startswith("bigram_zipf"))
+    attends = (nn.MultiheadAttention, CausalSelfAttention, ModularTransformer)
+    has_attention = any(isinstance(m, attends) for m in model.modules())
+    assert ("attention" in problem.tags) == has_attention
+    assert ("full-batch" in problem.tags) == is_full_batch(name)
+
+
+def is_full_batch(name: str) -> bool:
+    """Whether a step has all training examples by default."""
+    return CATALOG[name].defaults.batch_size == info(data_of(name)).train_size
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,17 +160,20 @@ def test_cost_tag_is_the_measured_cost_of_a_training(name, datasets):
     problem = CATALOG[name]
     batch = next(datasets[name].train.batches(torch.arange(2), 2))
     # Backward costs twice as much as forward.
-    examples = info(data_of(name)).train_size * problem.defaults.epochs
+    defaults, data = problem.defaults, datasets[name]
+    whole = info(data_of(name)).sizes(batch.x.shape[1:])["train"]
+    per_epoch = whole * data.passes_per_epoch // data.epochs_per_pass
+    steps = defaults.steps or per_epoch // defaults.batch_size * defaults.epochs
+    examples = steps * defaults.batch_size
     operations = 3 * measure_cost(problem, batch).flops * examples
     tier = "cheap" if operations < 1e14 else "medium" if operations < 1e16 else "expensive"
     assert problem.tags & {"cheap", "medium", "expensive"} == {tier}
 
 
-@pytest.mark.parametrize("name", ["mnist_logreg", "fmnist_logreg", "quadratic_deep"])
+@pytest.mark.parametrize("name", problems_with(["convex"]))
 def test_convex_objectives_lie_below_their_chords(name, datasets):
     problem = CATALOG[name]
-    batch = next(datasets[name].train.batches(torch.arange(16), 16))
-    batch = Batch(batch.x.double(), batch.y)
+    batch = cast(next(datasets[name].train.batches(torch.arange(16), 16)), torch.float64)
     torch.manual_seed(0)
     models = [problem.model().double() for _ in range(3)]
     values = []
@@ -139,7 +187,9 @@ def test_convex_objectives_lie_below_their_chords(name, datasets):
 
 
 def test_problems_are_chosen_by_tags():
-    assert problems_with(["text"]) == ("tolstoi_char_rnn",)
+    assert problems_with(["text"], without=["attention"]) == ("tolstoi_char_rnn",)
+    assert problems_with(["pinn"]) == ("poisson_pinn",)
+    assert problems_with(["full-batch"], without=["synthetic"]) == ()
     assert problems_with(["image", "batch-norm"], without=["dropout"]) == (
         "cifar100_wrn404",
         "svhn_wrn164",

@@ -14,8 +14,6 @@ from torch import nn
 from deepobs_problems import (
     CATALOG,
     Batch,
-    Defaults,
-    Hardware,
     Problem,
     ProblemError,
     accuracy,
@@ -157,11 +155,6 @@ def test_describe_names_callables_by_package_not_by_address():
         ({"metrics": {"loss": accuracy}}, "metric called 'loss'"),
         ({"metrics": {"objective": accuracy}}, "metric called 'objective'"),
         ({"l2": -1.0}, "must be a number >= 0"),
-        ({"defaults": Defaults(-5, 1)}, "whole numbers >= 1"),
-        ({"defaults": Defaults(None, 1)}, "whole numbers >= 1"),
-        ({"hardware": Hardware(0)}, "whole numbers >= 1"),
-        ({"hardware": Hardware(5, 0)}, "whole numbers >= 1"),
-        ({"defaults": Defaults(5, 0)}, "whole numbers >= 1"),
     ],
 )
 def test_definitions_that_make_no_sense(toy, setting, said):

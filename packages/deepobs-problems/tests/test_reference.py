@@ -23,6 +23,7 @@ REFERENCE_DIR = Path(os.environ.get("DEEPOBS_REFERENCE_DIR") or Path(__file__).p
 RTOL = 1e-9
 
 SPECIAL = ("quadratic_deep", "tolstoi_char_rnn")
+ORIGINAL = [name for name in CATALOG if (REFERENCE_DIR / f"{name}.json").exists()]
 # The tests of deepobs-models compare the outputs and gradients of these at full size.
 LARGE = [name for name in CATALOG if name.endswith(("vgg16", "vgg19", "wrn404"))]
 
@@ -192,7 +193,7 @@ def check_decayed(problem: Problem, model, model_slots, variables) -> None:
 
 
 def cases() -> list:
-    names = [n for n in CATALOG if n not in (*SPECIAL, *LARGE) and not n.startswith("two_d")]
+    names = [n for n in ORIGINAL if n not in (*SPECIAL, *LARGE) and not n.startswith("two_d")]
     slow = pytest.mark.slow
     return [pytest.param(n, marks=[slow] if n.endswith("inception_v3") else []) for n in names]
 
@@ -247,7 +248,11 @@ def test_large_network_has_the_variables_of_the_reference(name):
     assert problem.metrics is CATALOG["cifar10_3c3d"].metrics
 
 
-@pytest.mark.parametrize("name", list(CATALOG))
+def test_all_26_problems_of_the_original_have_a_reference():
+    assert len(ORIGINAL) == 26
+
+
+@pytest.mark.parametrize("name", ORIGINAL)
 def test_defaults_agree_with_reference(name):
     defaults, expected = CATALOG[name].defaults, load(name)["defaults"]
     assert expected["batch_size"] in (None, defaults.batch_size)

@@ -1,4 +1,4 @@
-"""The catalog: one entry a problem, 26 of them.
+"""The catalog: one entry per problem, the 26 of DeepOBS 1.1.2 here, later ones in `modern`.
 
 Data, network, L2, batch size and epochs are those of DeepOBS 1.1.2. Where it has no batch size or
 number of epochs, they come from the paper of the network or the closest sibling, as the remark at
@@ -50,6 +50,7 @@ from deepobs_problems.losses import (
     sequence_cross_entropy,
     vae_loss,
 )
+from deepobs_problems.modern import PROBLEMS as MODERN
 from deepobs_problems.noise import with_latent_noise
 from deepobs_problems.problem import (
     NO_METRICS,
@@ -296,5 +297,5 @@ _PROBLEMS = (
     ),
 )
 
-CATALOG: Mapping[str, Problem] = MappingProxyType({p.name: p for p in _PROBLEMS})
+CATALOG: Mapping[str, Problem] = MappingProxyType({p.name: p for p in (*_PROBLEMS, *MODERN)})
 """All problems by name, in the order of the table."""

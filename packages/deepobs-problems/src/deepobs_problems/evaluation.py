@@ -27,7 +27,7 @@ def evaluate(
     dtype: torch.dtype | None = None,
     l2: float | None = None,
 ) -> dict[str, float]:
-    """Return `loss`, `objective` and the problem's metrics over a split.
+    """Return `loss`, `objective` and the problem's metrics and roots over a split.
 
     Values per example are averaged in float64: no mean of batch means. The model is put into
     evaluation mode and back, and computes under `torch.inference_mode`.
@@ -69,6 +69,7 @@ def evaluate(
                 columns[name].append(metric(output, batch))
         penalty = float(problem.regularizer(model, l2))
     means = {name: torch.cat(parts).cpu().double().mean().item() for name, parts in columns.items()}
+    means = problem.with_roots(means)
     return {"loss": means["loss"], "objective": means["loss"] + penalty, **means}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,9 @@ from torch import Tensor
 
 from deepobs_data import Dataset, Recipe, Split, Table
 from deepobs_problems.stand_in import DataFunction, require_table
+
+Draw = Callable[[int], Tensor]
+"""Returns the noise of so many examples, `(N, ...)`; row i does not depend on their number."""
 
 LATENT_SIZE = 8
 NOISE_SEED_TRAIN = 45
@@ -40,23 +45,67 @@ def _add_latent_noise(
     valid_size: int = 0,
     recipe: Recipe = "standard",
 ) -> Dataset:
+    train, test = (
+        (partial(latent_noise, seed=seed),) for seed in (NOISE_SEED_TRAIN, NOISE_SEED_TEST)
+    )
+    return _add_noise(data, train, test, root, valid_size=valid_size, recipe=recipe)
+
+
+def with_noise(data: DataFunction, train: Sequence[Draw], test: Sequence[Draw]) -> DataFunction:
+    """Return a data function whose targets are fixed evaluation noise of several arrays.
+
+    Row i of the noise belongs to row i of the stored examples, see `with_latent_noise`. The arrays
+    lie side by side in the targets `(B, k)`; `unpack` takes them apart.
+
+    Args:
+        data: a data function whose splits are `deepobs_data.Table`.
+        train: called with the number N of stored training examples, each returns `(N, ...)`.
+        test: the same of the stored test examples.
+    """
+    return partial(_add_noise, data, tuple(train), tuple(test))
+
+
+def _add_noise(
+    data: DataFunction,
+    train: Sequence[Draw],
+    test: Sequence[Draw],
+    root: Path | str | None = None,
+    *,
+    valid_size: int = 0,
+    recipe: Recipe = "standard",
+) -> Dataset:
     dataset = data(root, valid_size=valid_size, recipe=recipe)
     drawn: dict[tuple[int, int], Tensor] = {}
 
-    def noisy(split: Split, seed: int) -> Table:
-        table = require_table(split, "The evaluation noise of a VAE belongs to stored rows")
-        key = seed, len(table.x)
+    def noisy(split: Split, draws: Sequence[Draw]) -> Table:
+        table = require_table(split, "Evaluation noise belongs to stored rows")
+        key = id(draws), id(table.x)
         if key not in drawn:  # once: train, train_eval and valid share it
-            drawn[key] = latent_noise(len(table.x), seed)
+            drawn[key] = _beside(*(draw(len(table.x)) for draw in draws))
         return replace(table, y=drawn[key])
 
     return replace(
         dataset,
-        train=noisy(dataset.train, NOISE_SEED_TRAIN),
-        train_eval=noisy(dataset.train_eval, NOISE_SEED_TRAIN),
-        valid=None if dataset.valid is None else noisy(dataset.valid, NOISE_SEED_TRAIN),
-        test=noisy(dataset.test, NOISE_SEED_TEST),
+        train=noisy(dataset.train, train),
+        train_eval=noisy(dataset.train_eval, train),
+        valid=None if dataset.valid is None else noisy(dataset.valid, train),
+        test=noisy(dataset.test, test),
     )
+
+
+def _beside(*arrays: Tensor) -> Tensor:
+    """Return arrays `(N, ...)` side by side, `(N, k)`."""
+    return torch.cat([array.reshape(len(array), -1) for array in arrays], dim=1)
+
+
+def unpack(y: Tensor, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return the arrays `(B, *shape)` that lie side by side in `y` `(B, k)`.
+
+    >>> [part.shape for part in unpack(torch.zeros(5, 7), (), (2, 3))]
+    [torch.Size([5]), torch.Size([5, 2, 3])]
+    """
+    parts = y.split([math.prod(shape) for shape in shapes], dim=1)  # type: ignore[no-untyped-call]
+    return tuple(part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True))
 
 
 def latent_noise(n: int, seed: int) -> Tensor:

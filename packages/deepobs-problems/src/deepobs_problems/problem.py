@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -30,11 +31,47 @@ NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
 """The metrics of a problem that has none but its loss."""
 
 
-class Defaults(NamedTuple):
-    """Training batch size and number of epochs of a run that says nothing else."""
+class Reference(NamedTuple):
+    """A published setting of an optimizer for a problem.
+
+    A run with this optimizer takes from here the hyperparameters that it is not given.
+    """
+
+    optimizer: str
+    hyperparams: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a run of a problem has where its configuration says nothing.
+
+    Attributes:
+        batch_size: of training.
+        epochs: number of epochs; None if `steps` ends the run.
+        steps: number of optimizer steps after which a run ends; None if `epochs` ends it.
+        schedule: of the learning rate, as `deepobs_runner.parse_schedule` reads it.
+        clip_norm: largest norm of the gradient; None does not clip.
+        precision: of the arithmetic, such as `fp32`, `fp64`.
+        reference: the optimizer the problem was published with.
+    """
 
     batch_size: int = 128
-    epochs: int = 100
+    epochs: int | None = 100
+    steps: int | None = None
+    schedule: str = "constant"
+    clip_norm: float | None = None
+    precision: str = "fp32"
+    reference: Reference | None = None
+
+    def __post_init__(self) -> None:
+        ends = [n for n in (self.epochs, self.steps) if n is not None]
+        if not ends or any(not isinstance(n, int) or n < 1 for n in (self.batch_size, *ends)):
+            raise ProblemError(
+                f"{self} has a batch size, epochs or steps that are no whole numbers >= 1, or "
+                "neither epochs nor steps."
+            )
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ProblemError(f"clip_norm is {self.clip_norm!r}; it must be a number > 0.")
 
 
 @dataclass(frozen=True)
@@ -60,6 +97,11 @@ class Hardware:
         if device.type == "cpu" and self.evaluation_batch_cpu:
             return self.evaluation_batch_cpu
         return self.evaluation_batch
+
+    def __post_init__(self) -> None:
+        sizes = [n for n in (self.evaluation_batch, self.evaluation_batch_cpu) if n is not None]
+        if any(not isinstance(n, int) or n < 1 for n in sizes):
+            raise ProblemError(f"Batch sizes must be whole numbers >= 1, got {self}.")
 
 
 class ParameterGroup(dict[str, Any]):
@@ -118,7 +160,13 @@ class Problem:
         metrics: further values per example, by name; each `(output, batch) -> (B,)`.
         l2: factor of the regularizer `l2 / 2 * sum of squares` over the decayed weights.
         decayed: picks the regularized parameters of a model.
-        defaults: batch size and epochs.
+        training_loss: in place of `loss` in training mode, such as with smoothed labels; None is
+            `loss`. Evaluation reports `loss`.
+        roots: square roots of the means of metrics, by name, such as
+            `{"relative_error": "relative_squared_error"}`; reported like metrics.
+        prepare: called with the model and the data set before the first step, for initial values
+            or buffers that depend on the data; deterministic.
+        defaults: what a run has that says nothing else.
         stock_loss: builds a `torch.nn` loss equal to the mean of `loss`, for BackPACK's `extend`;
             None where torch has none.
         forward: `(model, batch, state) -> (output, state)`.
@@ -134,6 +182,9 @@ class Problem:
     model: Callable[[], nn.Module]
     loss: PerExample = cross_entropy
     metrics: Mapping[str, PerExample] = field(default_factory=lambda: ACCURACY)
+    training_loss: PerExample | None = None
+    roots: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    prepare: Callable[[nn.Module, Dataset], None] | None = None
     l2: float = 0.0
     decayed: Callable[[nn.Module], Iterable[Tensor]] = weights_not_biases
     defaults: Defaults = field(default_factory=Defaults)
@@ -145,7 +196,7 @@ class Problem:
     source: str = ""
 
     def __post_init__(self) -> None:
-        reserved = {"loss", "objective"} & set(self.metrics)
+        reserved = {"loss", "objective"} & {*self.metrics, *self.roots}
         if reserved:
             raise ProblemError(
                 f"{self.name} has a metric called {reserved.pop()!r}; evaluation reports the loss "
@@ -153,18 +204,24 @@ class Problem:
             )
         if not self.l2 >= 0:
             raise ProblemError(f"l2 of {self.name} is {self.l2!r}; it must be a number >= 0.")
-        batches = self.hardware.evaluation_batch, self.hardware.evaluation_batch_cpu
-        numbers = [*self.defaults, batches[0], 1 if batches[1] is None else batches[1]]
-        if any(not isinstance(n, int) or n < 1 for n in numbers):
-            raise ProblemError(
-                f"The numbers of {self.name} are {self.defaults} and {self.hardware}; all must be "
-                "whole numbers >= 1."
-            )
+
+    def build_model(self, dataset: Dataset) -> nn.Module:
+        """Return a new model, prepared for the data, from torch's global generator."""
+        model = self.model()
+        if self.prepare is not None:
+            self.prepare(model, dataset)
+        return model
 
     def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:
         """Return the loss of each example, `(B,)`, and the model's new state."""
         output, state = self.forward(model, batch, state)
-        return self.loss(output, batch), state
+        loss = self.training_loss if model.training else None
+        return (loss or self.loss)(output, batch), state
+
+    def with_roots(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Return the means with the roots of those that have one."""
+        roots = {name: math.sqrt(means[of]) for name, of in self.roots.items()}
+        return {**means, **roots}
 
     def regularizer(self, model: nn.Module, l2: float | None = None) -> Tensor | float:
         """Return `l2 / 2 * sum of squares` over the decayed weights; 0.0 without any.
@@ -228,6 +285,13 @@ class Problem:
         parts = [describe(getattr(self, name)) for name in ("data", "model", "loss", "forward")]
         metrics = {name: describe(metric) for name, metric in self.metrics.items()}
         definition = [self.name, *parts, metrics, self.l2, describe(self.decayed), self.source]
+        later = {
+            name: describe(value)
+            for name in ("training_loss", "roots", "prepare")
+            if (value := getattr(self, name))
+        }
+        if later:  # what no problem had when the first results were stored
+            definition.append(later)
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -15,6 +15,14 @@ SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         # "Small" and "large" are the benchmark sets of Schneider, Balles and Hennig 2019.
         "small": ("quadratic_deep", "mnist_vae", "fmnist_2c2d", "cifar10_3c3d"),
         "large": ("fmnist_vae", "cifar100_allcnnc", "svhn_wrn164", "tolstoi_char_rnn"),
+        # Problems after 2019, one per kind of data and network.
+        "modern": ("bigram_zipf", "mnist1d_conv", "poisson_pinn", "tolstoi_chargpt_small"),
+        # No download, and seconds to minutes on a laptop.
+        "offline": tuple(
+            name
+            for name, problem in CATALOG.items()
+            if problem.tags & {"synthetic", "table"} and "diagnostic" not in problem.tags
+        ),
         "all": tuple(CATALOG),
     }
 )
@@ -24,19 +32,26 @@ TAGS: Mapping[str, str] = MappingProxyType(
     {
         "image": "classifies or encodes images",
         "text": "predicts characters",
-        "synthetic": "a function with noise; no download, no network",
+        "table": "classifies vectors or signals",
+        "synthetic": "data or noise that is made; no download",
         "cheap": "a whole default training takes less than 1e14 operations",
         "medium": "a whole default training takes 1e14 to 1e16 operations",
         "expensive": "a whole default training takes more than 1e16 operations: wants a GPU",
         "batch-norm": "the network has batch normalisation",
         "dropout": "the network has dropout",
+        "attention": "the network has attention",
+        "graph": "the examples are nodes of a graph",
+        "full-batch": "a batch is the whole training set, without noise",
+        "heavy-tailed": "classes whose frequencies differ by orders of magnitude",
+        "pinn": "physics-informed: derivatives of the network are in its loss",
+        "diagnostic": "shows what an optimizer does; no ranking, outside the suites",
         "convex": "the objective is convex in the parameters",
         "recurrent": "state is carried from batch to batch",
         "per-example-safe": "the training loss of an example does not depend on the others of its "
         "batch, so that gradients per example are defined; `torch.func.vmap` takes the network",
     }
 )
-"""What each tag means; each problem has one of the first three and one of the next three."""
+"""What each tag means; each problem has one of the first four and one of the next three."""
 
 
 def problems_with(

@@ -33,7 +33,7 @@ class Case:
     def build_model(self, offset: int = 0) -> nn.Module:
         """Return a model initialised from the seed plus `offset`."""
         torch.default_generator.manual_seed(self.seed + offset)
-        return self.problem.model()
+        return self.problem.build_model(self.dataset)
 
     def evaluation_losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the losses in evaluation mode, without gradients."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepobs_data import Dataset
 from deepobs_problems.fingerprints import describe
+from deepobs_problems.problem import PerExample, Problem
 from deepobs_problems.testing.case import Case, FailedCheckError, listed, shape
 
 
@@ -67,7 +68,7 @@ def check_loss(case: Case) -> str:
     for mode in ("training", "evaluation"):
         output = case.forward(mode)
         try:
-            losses = case.problem.loss(output, case.batch)
+            losses = _loss(case.problem, mode)(output, case.batch)
         except Exception as error:
             raise FailedCheckError(
                 f"In {mode}, the loss cannot take the model's output {shape(output)} with targets "
@@ -118,7 +119,8 @@ def check_definition(case: Case) -> str:
     """The fingerprint is made of texts that are the same in every process."""
     problem = case.problem
     parts = {name: getattr(problem, name) for name in ("data", "model", "loss", "forward")}
-    parts["decayed"] = problem.decayed
+    parts |= {"decayed": problem.decayed, "prepare": problem.prepare}
+    parts["training_loss"] = problem.training_loss
     parts |= {f"metric {name!r}": metric for name, metric in problem.metrics.items()}
     for name, part in parts.items():
         if " at 0x" in describe(part):
@@ -128,6 +130,11 @@ def check_definition(case: Case) -> str:
                 "functools.partial with numbers or strings."
             )
     return f"The fingerprint is {problem.fingerprint}."
+
+
+def _loss(problem: Problem, mode: str) -> PerExample:
+    smoothed = problem.training_loss if mode == "training" else None
+    return smoothed or problem.loss
 
 
 def _require_per_example(values: Any, what: str, mode: str, examples: int) -> None:
