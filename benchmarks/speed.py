@@ -139,7 +139,7 @@ def time_evaluation(subject: Subject, examples: int) -> tuple[float, float]:
     problem, device = subject.problem, torch.device(subject.execution.device)
     test: Any = subject.dataset.test
     test = subject.dataset.to(device).test
-    model = build_model(problem, subject.config, device)
+    model = build_model(problem, subject.config, device, subject.dataset)
     ours_size = problem.hardware.evaluation_batch_on(device)
     size = max(1000, ours_size)
     if subject.stateful:

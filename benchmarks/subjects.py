@@ -243,7 +243,7 @@ def train_plainly(
         settings: of `torch.optim.SGD`.
     """
     device = torch.device(subject.execution.device)
-    model: nn.Module = build_model(subject.problem, subject.config, device).train()
+    model: nn.Module = build_model(subject.problem, subject.config, device, subject.dataset).train()
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = [p for p in model.parameters() if p.requires_grad]

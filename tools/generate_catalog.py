@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
-from deepobs_data import DatasetInfo, info
+from deepobs_data import Dataset, DatasetInfo, info
 from deepobs_problems import (
     CATALOG,
     SUITES,
     TAGS,
+    Defaults,
     Problem,
     convolution_weights,
     cross_entropy,
@@ -26,15 +27,23 @@ from deepobs_problems import (
 )
 from deepobs_problems.cost import measure_cost
 from deepobs_problems.losses import inception_loss, model_output, sequence_cross_entropy, vae_loss
+from deepobs_problems.modern.bigram import bigram_cross_entropy, bigram_squared_error
+from deepobs_problems.modern.diagnostic import double_cross_entropy, squared_error
+from deepobs_problems.modern.poisson import poisson_loss
 
 PAGE = Path(__file__).parents[1] / "docs" / "problems.md"
 
 LOSSES: dict[Callable[..., Any], str] = {
     cross_entropy: "cross-entropy",
-    sequence_cross_entropy: "cross-entropy, mean over 50 characters",
+    sequence_cross_entropy: "cross-entropy, mean over the characters",
     inception_loss: "cross-entropy, labels smoothed; in training plus 0.4 of an auxiliary head",
     vae_loss: "squared error + KL divergence",
     model_output: "the function itself",
+    bigram_cross_entropy: "cross-entropy, mean over the language",
+    bigram_squared_error: "half the squared distance to one-hot tokens",
+    poisson_loss: "squared residuals of equation and boundary",
+    double_cross_entropy: "cross-entropy, in float64",
+    squared_error: "mean squared error",
 }
 
 HEADER = """\
@@ -56,14 +65,19 @@ FOOTNOTES = """\
   operations are not counted. A training step costs about three times as much. VGG and Inception
   resize all images to 224 and 299 pixels.
 * **Activations**: numbers in the outputs of all layers that have parameters, for one example.
-* **Batch size** and **epochs** are those of DeepOBS 1.1.2; where it has none (marked with an
-  asterisk), they come from the network's paper or the closest sibling, see `catalog.py`.
+* **Batch size** and **epochs** of the first 26 are those of DeepOBS 1.1.2; where it has none
+  (marked with an asterisk), they come from the network's paper or the closest sibling, see
+  `catalog.py`. Those of the others are on their pages. An epoch is one pass over the training
+  examples, but see [data](data.md).
 * **Download**: what the first use fetches. ImageNet cannot be downloaded for you: put torchvision's
   folder layout into the data folder.
 """
 
 # Problems for which the settings of DeepOBS 1.1.2 (`deepobs/config.py`) have no batch size and no
 # number of epochs.
+ORIGINALS = tuple(CATALOG)[:26]
+"""The problems of DeepOBS 1.1.2."""
+
 WITHOUT_ORIGINAL = (
     "fmnist_logreg",
     "cifar10_vgg16",
@@ -109,34 +123,69 @@ def render() -> str:
 
 def describe_problem(problem: Problem) -> tuple[str, ...]:
     """Return one row of the table."""
-    if problem.stand_in is None:
-        raise ValueError(f"{problem.name} has no stand-in data to measure its cost with.")
-    data = problem.stand_in()
+    data = stand_in_of(problem)
     facts = info(data.name)
     cost = measure_cost(problem, next(data.train.batches(torch.arange(2), 2)))
     where = " on convolutions" if problem.decayed is convolution_weights else ""
     star = "\\*" if problem.name in WITHOUT_ORIGINAL else ""
     return (
         f"[`{problem.name}`](problems/{problem.name}.md)",
-        f"{facts.title}, {facts.train_size:,}",
+        f"{facts.title}, {sizes_of(problem, facts)['train']:,}",
         f"`{network(problem)}`",
         f"{cost.parameters:,}",
         LOSSES[problem.loss],
         f"{problem.l2:g}{where}" if problem.l2 else "none",
         f"{problem.defaults.batch_size}{star}",
-        f"{problem.defaults.epochs}{star}",
+        f"{problem.defaults.epochs}{star}"
+        if problem.defaults.epochs
+        else f"{problem.defaults.steps:,} steps",
         quantity(cost.flops),
         quantity(cost.activations),
         download(facts),
     )
 
 
+def length_of(defaults: Defaults) -> str:
+    """Return the epochs of a run, or its steps."""
+    return f"{defaults.steps:,} steps" if defaults.epochs is None else str(defaults.epochs)
+
+
+def sizes_of(problem: Problem, facts: DatasetInfo) -> dict[str, int]:
+    """Return the number of examples of each split."""
+    data = stand_in_of(problem)
+    sizes = facts.sizes(data.train[0].x.shape)
+    if facts.kind == "text" and data.order == "shuffled":
+        sizes["train_eval"] = min(sizes["test"], 111_360 // data.train[0].x.shape[0])
+    return sizes
+
+
+def steps_per_epoch(problem: Problem, facts: DatasetInfo) -> int:
+    """Return the number of steps of an epoch."""
+    data = stand_in_of(problem)
+    steps = sizes_of(problem, facts)["train"] // problem.defaults.batch_size
+    return steps * data.passes_per_epoch // data.epochs_per_pass
+
+
+def stand_in_of(problem: Problem) -> Dataset:
+    """Return the generated data of a problem."""
+    if problem.stand_in is None:
+        raise ValueError(f"{problem.name} has no stand-in data to measure its cost with.")
+    if problem.name not in _STAND_INS:
+        _STAND_INS[problem.name] = problem.stand_in()
+    return _STAND_INS[problem.name]
+
+
+_STAND_INS: dict[str, Dataset] = {}
+
+
 def network(problem: Problem) -> str:
     """Return how the model is built, such as `VGG(16, 10)`."""
     with torch.device("meta"):
         name = type(problem.model()).__name__
-    arguments = problem.model.args if isinstance(problem.model, functools.partial) else ()
-    return f"{name}({', '.join(map(str, arguments))})"
+    if not isinstance(problem.model, functools.partial):
+        return f"{name}()"
+    named = [f"{key}={value}" for key, value in problem.model.keywords.items()]
+    return f"{name}({', '.join([*map(str, problem.model.args), *named])})"
 
 
 def download(facts: DatasetInfo) -> str:

@@ -18,11 +18,28 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from generate_catalog import LOSSES, WITHOUT_ORIGINAL, download, listed, network, quantity, table
-from problem_notes import DATA_NOTES, NETWORKS, ORIGINAL, PREPARED, PROBLEM_NOTES
+from generate_catalog import (
+    LOSSES,
+    ORIGINALS,
+    WITHOUT_ORIGINAL,
+    download,
+    listed,
+    network,
+    quantity,
+    sizes_of,
+    steps_per_epoch,
+    table,
+)
+from problem_notes import DATA_NOTES, NETWORKS, ORIGINAL, PREPARED, PROBLEM_NOTES, PUBLISHED
 
 from deepobs_data import Batch, DatasetInfo, info
-from deepobs_models import Branches, ConvNormReLU, PreActResidualBlock, SamePad2d
+from deepobs_models import (
+    Branches,
+    ConvNormReLU,
+    PreActResidualBlock,
+    SamePad2d,
+    TransformerBlock,
+)
 from deepobs_problems import CATALOG, SUITES, TAGS, Problem, convolution_weights
 from deepobs_problems.cost import measure_cost
 from deepobs_runner import RunResult, official_results
@@ -30,7 +47,7 @@ from deepobs_runner.comparison import target_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "problems"
 
-BLOCKS = (PreActResidualBlock, ConvNormReLU, Branches)
+BLOCKS = (PreActResidualBlock, ConvNormReLU, Branches, TransformerBlock, nn.MultiheadAttention)
 """Shown as one row of the table of layers."""
 
 RESHAPES = (nn.Flatten, nn.Unflatten, nn.Identity)
@@ -75,7 +92,7 @@ def page_of(problem: Problem) -> str:
         "## To know\n",
         "\n".join(f"* {note}" for note in notes(problem, facts, kind)) + "\n",
         "## Run it\n",
-        f"```bash\ndeepobs run {problem.name} Adam lr=1e-3 --epochs 1\n```\n",
+        f"```bash\n{command(problem)}\n```\n",
         "All problems are in the [table](../problems.md).\n",
     ]
     return "\n".join(sections)
@@ -86,27 +103,48 @@ def facts_of(
 ) -> Iterator[tuple[str, str]]:
     """Yield the rows of the first table."""
     defaults, star = problem.defaults, " (ours)" if problem.name in WITHOUT_ORIGINAL else ""
-    steps = facts.train_size // defaults.batch_size
+    sizes, steps = sizes_of(problem, facts), steps_per_epoch(problem, facts)
     cost = measure_cost(problem, batch)
     yield "Data", f"[{facts.title}](../data.md), `{facts.name}`; {download_of(facts)}"
     yield (
         "Examples",
-        f"{facts.train_size:,} for training, {facts.train_eval_size:,} of them evaluated; "
-        f"{facts.test_size:,} for testing",
+        f"{sizes['train']:,} for training, {sizes['train_eval']:,} of them evaluated; "
+        f"{sizes['test']:,} for testing",
     )
     yield "An example", f"{shape(batch.x.shape[1:])} {facts.x_dtype}; {PREPARED[facts.name]}"
     yield "Network", f"`{network(problem)}`, {cost.parameters:,} trained numbers"
     yield "Loss", LOSSES[problem.loss]
-    yield "Metrics", ", ".join(problem.metrics) or "none beside the loss"
+    yield "Metrics", ", ".join([*problem.metrics, *problem.roots]) or "none beside the loss"
     yield "L2", regularizer(problem)
-    yield "Batch size", f"{defaults.batch_size}{star}, {steps:,} steps an epoch"
-    yield "Epochs", f"{defaults.epochs}{star}"
+    yield "Batch size", f"{defaults.batch_size}{star}, {steps:,} steps per epoch"
+    if defaults.epochs is None:
+        yield "Steps", f"{defaults.steps:,}"
+    else:
+        yield "Epochs", f"{defaults.epochs}{star}"
+    yield from other_defaults(problem)
     yield "Cost", f"{quantity(cost.flops)} FLOPs for the forward pass of an example"
     yield "Suites", listed(name for name in SUITES if problem.name in SUITES[name])
     yield "Tags", listed(tag for tag in TAGS if tag in problem.tags)
     yield "Network from", NETWORKS[kind].paper
-    yield "Data from", f"{facts.citation} Terms: {facts.licence}."
-    yield "Original", f"DeepOBS 1.1.2, {ORIGINAL.format(problem.name)}"
+    source = facts.citation or facts.homepage
+    yield "Data from", f"{source} Terms: {facts.licence}."
+    if problem.name in ORIGINALS:
+        yield "Original", f"DeepOBS 1.1.2, {ORIGINAL.format(problem.name)}"
+
+
+def other_defaults(problem: Problem) -> Iterator[tuple[str, str]]:
+    """Yield the rows of defaults that most problems do not have."""
+    defaults = problem.defaults
+    if defaults.schedule != "constant":
+        yield "Schedule", f"`{defaults.schedule}`"
+    if defaults.clip_norm is not None:
+        yield "Gradient clipping", f"norm {defaults.clip_norm:g}"
+    if defaults.precision != "fp32":
+        yield "Precision", f"`{defaults.precision}`"
+    if defaults.reference is not None:
+        optimizer, hyperparams = defaults.reference
+        given = ", ".join(f"{name}={value}" for name, value in hyperparams.items())
+        yield "Reference", f"{optimizer}, {given}"
 
 
 def download_of(facts: DatasetInfo) -> str:
@@ -173,7 +211,7 @@ def describe(module: nn.Module) -> str:
     """Return what a layer is, in a few words."""
     kind = type(module).__name__
     match module:
-        case nn.Conv2d() | nn.ConvTranspose2d():
+        case nn.Conv1d() | nn.Conv2d() | nn.ConvTranspose2d():
             size = "x".join(map(str, module.kernel_size))
             text = f"{kind} {size}, {module.in_channels} to {module.out_channels}"
             text += f", stride {module.stride[0]}" if module.stride[0] > 1 else ""
@@ -183,7 +221,14 @@ def describe(module: nn.Module) -> str:
             return f"{kind} {module.in_features} to {module.out_features}"
         case nn.Embedding():
             return f"{kind} {module.num_embeddings} to {module.embedding_dim}"
-        case nn.LSTM():
+        case nn.MultiheadAttention():
+            return f"{kind} of width {module.embed_dim}, {module.num_heads} head"
+        case TransformerBlock():
+            width, heads = module.attention.qkv.in_features, module.attention.heads
+            return f"{kind} of width {width}, {heads} heads"
+        case nn.LayerNorm():
+            return f"{kind} of {module.normalized_shape[0]}"
+        case nn.LSTM() | nn.GRU():
             return f"{kind} {module.input_size} to {module.hidden_size}"
         case nn.MaxPool2d() | nn.AvgPool2d():
             return f"{kind} {module.kernel_size}, stride {module.stride}"
@@ -213,6 +258,20 @@ def layer_row(layer: Layer) -> tuple[str, ...]:
     return name, layer.text, shape(layer.shape), f"{layer.parameters:,}" if layer.parameters else ""
 
 
+def command(problem: Problem) -> str:
+    """Return how to run a problem, with the optimizer that it was published with if there is one.
+
+    >>> from deepobs_problems import load_problem
+    >>> command(load_problem("mnist1d_conv"))
+    'deepobs run mnist1d_conv Adam lr=0.01'
+    """
+    reference = problem.defaults.reference
+    if reference is None:
+        return f"deepobs run {problem.name} Adam lr=1e-3 --epochs 1"
+    given = [f"{key}={value}" for key, value in reference.hyperparams.items() if key == "lr"]
+    return " ".join(["deepobs run", problem.name, reference.optimizer, *given])
+
+
 def shape(sizes: tuple[int, ...]) -> str:
     """Return a shape as it is read: (64, 28, 28), or one number.
 
@@ -223,7 +282,10 @@ def shape(sizes: tuple[int, ...]) -> str:
 
 
 def published(problem: Problem) -> Iterator[str]:
-    """Yield the section of the official results, if there are any."""
+    """Yield the section of the official results, or of other published ones, if there are any."""
+    if problem.name in PUBLISHED:
+        yield "## Published results\n"
+        yield f"{PUBLISHED[problem.name]}\n"
     runs = official_results(problem.name)
     if not runs:
         return
@@ -272,7 +334,10 @@ def notes(problem: Problem, facts: DatasetInfo, kind: str) -> Iterator[str]:
             "Recipe `2019` evaluates the training loss on augmented images, as the original did; "
             "`standard` on the images as they are."
         )
-    yield "What the two recipes change for all problems: [recipes](../recipes.md)."
+    if problem.name in ORIGINALS:
+        yield "What the two recipes change for all problems: [recipes](../recipes.md)."
+    else:
+        yield "Recipe `2019` is for the problems of DeepOBS 1.1.2."
 
 
 def main() -> int:

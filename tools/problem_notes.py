@@ -148,6 +148,91 @@ NETWORKS: dict[str, Network] = {
     ),
 }
 
+_NANOGPT = "A. Karpathy: nanoGPT (github.com/karpathy/nanoGPT, commit 3adf61e), without biases"
+_GREYDANUS = "S. Greydanus, D. Kobak: Scaling down deep learning with MNIST-1D. ICML 2024"
+_KUNSTNER = (
+    "F. Kunstner, F. Bach: Scaling laws for gradient descent and sign descent for linear bigram "
+    "models under Zipf's law. NeurIPS 2025"
+)
+
+NETWORKS |= {
+    "BigramTable": Network(
+        _KUNSTNER,
+        "all zero",
+        (
+            "Gradient descent needs steps of the order of the vocabulary, sign descent of the "
+            "order of its square root.",
+            "The best rate of gradient descent lies above the classical bound 2/L: its grid must "
+            "reach 10^3.5. Measure steps to an excess, such as 1e-2, 1e-4 or 1e-6.",
+        ),
+    ),
+    "LowRankBigram": Network(
+        _KUNSTNER,
+        "both matrices normal with deviation 0.02",
+        ("An embedding and a head, so it is not convex; the excess does not go to zero.",),
+    ),
+    "NoisyQuadratic": Network(
+        "G. Zhang et al.: Which algorithmic choices matter at which batch sizes? Insights from a "
+        "noisy quadratic model. NeurIPS 2019",
+        "all ones",
+        (
+            "Curvature 1/i and covariance of the gradient's noise 1/(i B) in direction i. Mean and "
+            "variance of SGD follow an exact recursion within one pass over the data.",
+            "Evaluation is without noise, so it is the expectation.",
+        ),
+    ),
+    "SignalMLP": Network(_GREYDANUS, "as torch starts linear layers"),
+    "SignalConv": Network(_GREYDANUS, "as torch starts convolutions and linear layers"),
+    "SignalGRU": Network(
+        _GREYDANUS,
+        "as torch starts GRUs and linear layers",
+        ("The state starts at zero for each signal; nothing goes from batch to batch.",),
+    ),
+    "LaplacianMLP": Network(
+        "J. Müller, M. Zeinhofer: Achieving high accuracy with PINNs via energy natural gradient "
+        "descent. ICML 2023",
+        "weights and biases normal with deviation 0.1",
+        (
+            "The network returns its value and its Laplacian, which is carried forward, so one "
+            "backward pass is enough.",
+            "In float32 the error ends near 1e-3: run it in `fp64`, which is the default.",
+            "Undamped second-order steps depend on the seed from this start: use ten seeds and "
+            "report how many succeed.",
+        ),
+    ),
+    "CharGPT": Network(
+        _NANOGPT,
+        "matrices and embeddings normal with deviation 0.02, the last matrix of each branch of a "
+        "block with 0.02/√(2 · blocks); scales 1",
+        (
+            "The output is tied to the embedding of the characters: one parameter, of the role "
+            "`embedding`.",
+            "nanoGPT draws windows at random offsets with replacement; here an epoch goes over the "
+            "text once, from a random phase.",
+            "nanoGPT reports the smallest of its evaluations of 200 random batches; here all "
+            "windows of the test part are evaluated. Report the best and the last value.",
+            "nanoGPT decays matrices and embeddings alone, which is `--l2 0.1 --l2-via optimizer`; "
+            "the `weight_decay` of AdamW decays the scales of the norms, too.",
+        ),
+    ),
+    "SelfAttention": Network(
+        "github.com/cybertronai/caffeine, commit 1c4f7cc",
+        "as torch starts `MultiheadAttention`",
+        ("Diagnostic: a stress test of matrices, no ranking.",),
+    ),
+    "ModularTransformer": Network(
+        "N. Nanda et al.: Progress measures for grokking via mechanistic interpretability. ICLR "
+        "2023",
+        "weights normal with deviation 1/√128, of the head 1/√114; biases 0",
+        (
+            "Diagnostic: time to 99 % training accuracy and to 95 % test accuracy. Claims about "
+            "optimizers disagree (arXiv 2504.16041 against Essential AI, 2025), so it ranks "
+            "nothing.",
+            "The cross-entropy is computed in float64: in float32 its gradient would vanish.",
+        ),
+    ),
+}
+
 _STANDARDISED = "then each image standardised by its own mean and deviation"
 _CIFAR = f"padded by 2 and cropped, flipped, brightness, saturation, contrast; {_STANDARDISED}"
 
@@ -160,6 +245,14 @@ PREPARED: dict[str, str] = {
     "imagenet": "smaller side resized to 256, cut to 256 x 256, cropped to 224 x 224, flipped; "
     + _STANDARDISED,
     "tolstoi": "83 characters, numbered by frequency; windows of 50",
+    "shakespeare": "65 characters, numbered in sorted order; windows from a random phase",
+    "bigram": "all tokens, each with its weighted distribution of next tokens and its logarithm",
+    "bigram_pairs": "tokens and next tokens, drawn once; evaluation is on the population",
+    "nqm": "normal with deviation 1, from a fixed seed; evaluation noise is 0",
+    "mnist1d": "generated as the authors' file; standardised as a whole",
+    "poisson": "points of a grid; targets are two weights and the solution",
+    "modular_addition": "the tokens a, b and 113",
+    "attention_teacher": "normal with deviation 1, from a fixed seed; targets are the teacher's",
     "quadratic": "normal with deviation 0.6, from a fixed seed",
     "two_d": "normal with deviation 1, from a fixed seed; test noise is 0, so that test is the "
     "function itself",
@@ -183,6 +276,27 @@ DATA_NOTES: dict[str, tuple[str, ...]] = {
         "The original evaluates its training loss on the whole training text, by a wrong count; "
         "recipe `2019` repeats that.",
     ),
+}
+
+PUBLISHED: dict[str, str] = {
+    "bigram_zipf_l2": "Of gradient descent exact: the excess after t steps of rate η is Σ π (1 - "
+    "ηπ)^(2t) times the first, which is 0.0146695; with η = 1/π₁ 0.445 of it after 10 steps, 0.163 "
+    "after 100, 0.00653 after 1000.",
+    "bigram_zipf_l2_sgd": "Of mini-batch SGD exact, within one pass: steps to a quarter of the "
+    "first excess with the best constant rate up to 1/π₁ are 484 at batch size 256, 134 at 1024, "
+    "61 at 4096, 51 at 16,384: perfect scaling ends near 1000.",
+    "quadratic_nqm": "Expected loss of SGD after 0, 10, 100 and 1000 steps: 3.743, 2.860, 1.782, "
+    "0.770 at batch size 1 and rate 0.1; 3.743, 2.038, 0.959, 0.170 at 16 and 0.5.",
+    "mnist1d_mlp": "Test accuracy 68 % (Adam 1e-2, 6000 steps); 65.1 % in the authors' notebook.",
+    "mnist1d_conv": "Test accuracy 94 % (Adam 1e-2, 6000 steps).",
+    "mnist1d_gru": "Test accuracy 91 % (Adam 1e-2, 6000 steps); 89.1 % in the authors' notebook.",
+    "poisson_pinn": "First-order methods and BFGS stall at a relative error of 1e-3 to 1e-4; "
+    "energy natural gradient reaches 1e-6 to 1e-8.",
+    "shakespeare_chargpt": "Validation loss 1.4697, the smallest of a run (AdamW 1e-3, 5000 "
+    "steps).",
+    "shakespeare_chargpt_small": "Validation loss 1.88 (AdamW 1e-3, 2000 steps).",
+    "attention_teacher": "Test loss after 400 steps: 58.3 for an untuned AdamW, 2.35 for the best "
+    "of the leaderboard.",
 }
 
 PROBLEM_NOTES: dict[str, tuple[str, ...]] = {

@@ -1,6 +1,7 @@
 """The identity of a run."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from deepobs_problems import CATALOG, Defaults, Reference
 from deepobs_runner import Execution, RunConfig, resolve_config
 from deepobs_runner.errors import UsageError
-from deepobs_runner.schedules import Cosine, Warmup
+from deepobs_runner.results.labels import label_setting
+from deepobs_runner.schedules import Constant, Cosine, Warmup, parse_schedule
 
 
 def test_defaults_are_resolved_before_hashing():
@@ -144,7 +147,7 @@ def test_unknown_field_is_refused():
         ({"valid_size": -1}, ">= 0"),
         ({"l2": float("nan")}, "finite"),
         ({"l2": -1.0}, ">= 0"),
-        ({"clip_norm": 0.0}, "> 0"),
+        ({"clip_norm": -1.0}, ">= 0"),
         ({"clip_norm": float("inf")}, "finite"),
         ({"clip_norm": "1"}, "finite"),
         ({"l2": "0.1"}, "finite"),
@@ -158,3 +161,63 @@ def test_values_out_of_range_are_refused(settings, said):
     with pytest.raises(UsageError) as error:
         RunConfig(problem="p", optimizer="SGD", **settings)
     assert said in str(error.value)
+
+
+# ------------------------------------------------------------------------- a problem's defaults
+
+
+@pytest.fixture
+def demanding(problem):
+    """A problem with defaults of everything."""
+    reference = Reference("AdamW", {"lr": 0.5, "weight_decay": 0.3})
+    defaults = Defaults(8, None, 7, "cosine:final=0.1", 1.0, "fp64", reference)
+    return replace(problem, defaults=defaults)
+
+
+def test_a_run_has_the_defaults_of_its_problem(demanding):
+    config = resolve_config(RunConfig(problem="blobs", optimizer="AdamW"), demanding)
+    assert (config.epochs, config.steps, config.batch_size) == (None, 7, 8)
+    assert (config.schedule, config.clip_norm, config.precision) == (Cosine(0.1), 1.0, "fp64")
+    assert (config.hyperparams["lr"], config.hyperparams["weight_decay"]) == (0.5, 0.3)
+    assert resolve_config(replace(config), demanding).id == config.id
+    assert resolve_config(pickle.loads(pickle.dumps(config)), demanding).id == config.id
+    assert RunConfig.from_json(config.to_json()).id == config.id
+
+
+def test_what_is_given_precedes_the_defaults_of_the_problem(demanding):
+    given = RunConfig(
+        problem="blobs", optimizer="AdamW", hyperparams={"lr": 0.1}, epochs=2, schedule=Constant(),
+        clip_norm=0.0, precision="fp32",
+    )  # fmt: skip
+    config = resolve_config(given, demanding)
+    assert (config.epochs, config.steps) == (2, None)
+    assert (config.schedule, config.clip_norm, config.precision) == (Constant(), 0.0, "fp32")
+    assert (config.hyperparams["lr"], config.hyperparams["weight_decay"]) == (0.1, 0.3)
+    again = resolve_config(pickle.loads(pickle.dumps(config)), demanding)
+    assert again.id == config.id
+
+
+def test_another_optimizer_has_no_published_hyperparameters(demanding):
+    with pytest.raises(UsageError, match="SGD needs lr"):
+        resolve_config(RunConfig(problem="blobs", optimizer="SGD"), demanding)
+
+
+def test_no_clipping_is_one_run_where_the_problem_does_not_clip(problem):
+    given = [
+        RunConfig(problem="blobs", optimizer="SGD", hyperparams={"lr": 0.1}, clip_norm=norm)
+        for norm in (None, 0.0)
+    ]
+    assert len({resolve_config(config, problem).id for config in given}) == 1
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_defaults_of_the_catalog_are_settings(name):
+    problem = CATALOG[name]
+    reference = problem.defaults.reference
+    optimizer = "SGD" if reference is None else reference.optimizer
+    hyperparams = {"lr": 0.1} if reference is None else {}
+    config = RunConfig(problem=name, optimizer=optimizer, hyperparams=hyperparams)
+    resolved = resolve_config(config, problem)
+    assert resolved.schedule == parse_schedule(problem.defaults.schedule)
+    assert "schedule" not in label_setting(resolved)
+    assert "precision" not in label_setting(resolved)

@@ -145,6 +145,11 @@ def convolution_weights(model: nn.Module) -> list[Tensor]:
     return [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
+def matrices(model: nn.Module) -> list[Tensor]:
+    """Return all parameters of two or more dimensions, embeddings too, as GPTs decay them."""
+    return [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """Data, model and loss, and how the benchmark uses them.

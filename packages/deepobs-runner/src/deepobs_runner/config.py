@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.schedules import Constant, Schedule, schedule_from_json, schedule_to_json
+from deepobs_runner.schedules import DEFAULT, Schedule, schedule_from_json, schedule_to_json
 
 Recipe = Literal["standard", "2019"]
 L2Via = Literal["objective", "optimizer"]
@@ -32,6 +32,14 @@ Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
 """In what the time to a target is measured; seconds are those of training."""
 UNITS: tuple[str, ...] = get_args(Unit)
 """Which of many runs are trained together; not part of a run's identity."""
+
+
+class _Word(str):
+    """A text that can be told from its equals."""
+
+
+DEFAULT_PRECISION = cast(Precision, _Word("fp32"))
+"""The precision of a configuration that says none: this object, not a text that is equal to it."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "recipe": get_args(Recipe),
@@ -102,8 +110,9 @@ def _identity(given: str, content: str) -> Identity:
 class RunConfig:
     """Everything that changes the numbers of a run.
 
-    Fields that are None are filled in from the problem's defaults by `resolve_config` before the
-    configuration is hashed or saved.
+    Fields that are None, a schedule that is not given, and a precision that is not given are
+    filled in from the problem's defaults by `resolve_config` before the configuration is hashed or
+    saved.
 
     Attributes:
         problem: a name, `path/to/file.py:name` or `package.module:name`.
@@ -114,13 +123,14 @@ class RunConfig:
         seed: of initialisation, data order, augmentation and dropout.
         recipe: `standard`, or `2019` to repeat what the official runs did.
         batch_size: of training; the last partial batch of an epoch is dropped.
-        epochs: number of passes; None if only `steps` ends the run.
+        epochs: number of epochs; None if only `steps` ends the run.
         steps: number of optimizer steps after which the run ends.
         valid_size: training examples held out for validation.
         l2: factor of the regularizer.
         l2_via: add the regularizer to the objective, or hand it to the optimizer as
             `weight_decay` of parameter groups.
-        clip_norm: clip the gradient to this norm; None does not clip.
+        clip_norm: clip the gradient to this norm; 0 does not clip, nor does None where the problem
+            has no default.
         precision: of the model's arithmetic; `bf16` and `fp16` by autocast, the latter with loss
             scaling.
         data: `real`, or `synthetic` for generated stand-ins of the same shapes.
@@ -133,7 +143,7 @@ class RunConfig:
     problem: str
     optimizer: str
     hyperparams: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule = field(default_factory=Constant)
+    schedule: Schedule = DEFAULT
     seed: int = 42
     recipe: Recipe = "standard"
     batch_size: int | None = None
@@ -143,7 +153,7 @@ class RunConfig:
     l2: float | None = None
     l2_via: L2Via = "objective"
     clip_norm: float | None = None
-    precision: Precision = "fp32"
+    precision: Precision = DEFAULT_PRECISION
     data: DataSource = "real"
     fingerprint: str | None = None
     world_size: int = 1
@@ -167,8 +177,8 @@ class RunConfig:
             object.__setattr__(self, name, _as_python(getattr(self, name), Real, float))
         if self.l2 is not None and not (_is_finite(self.l2) and self.l2 >= 0):
             raise UsageError(f"l2 is {self.l2!r}; it must be a finite number >= 0.")
-        if self.clip_norm is not None and not (_is_finite(self.clip_norm) and self.clip_norm > 0):
-            raise UsageError(f"clip_norm is {self.clip_norm!r}; it must be a finite number > 0.")
+        if self.clip_norm is not None and not (_is_finite(self.clip_norm) and self.clip_norm >= 0):
+            raise UsageError(f"clip_norm is {self.clip_norm!r}; it must be a finite number >= 0.")
         if not callable(getattr(self.schedule, "factor", None)):
             raise UsageError(
                 f"schedule is {self.schedule!r}; make one with parse_schedule, or a class of "

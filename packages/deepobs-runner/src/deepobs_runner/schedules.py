@@ -171,6 +171,12 @@ SCHEDULES: Mapping[str, type] = {
     "trapezoidal": Trapezoidal,
 }
 
+DEFAULT: Schedule = Constant()
+"""The schedule of a configuration that says none: this object, not one that is equal to it.
+
+A resolved configuration has the schedule of the problem's defaults in its place.
+"""
+
 WHOLE_NUMBERS = ("epochs", "first", "growth")
 """Options that are read as such."""
 
@@ -210,8 +216,8 @@ def schedule_from_json(data: Mapping[str, Any]) -> Schedule:
 def parse_schedule(text: str) -> Schedule:
     """Return the schedule written as on the command line.
 
-    `constant`, `cosine`, `cosine:final=0.1,warmup=0.05`, `cosine-restarts:first=10,growth=2`,
-    `trapezoidal:rise=0.1,fall=0.1`, `exponential:gamma=0.95`,
+    `default` (the problem's), `constant`, `cosine`, `cosine:final=0.1,warmup=0.05`,
+    `cosine-restarts:first=10,growth=2`, `trapezoidal:rise=0.1,fall=0.1`, `exponential:gamma=0.95`,
     `step:epochs=60/120,factors=0.2/0.04`.
 
     Raises:
@@ -220,6 +226,8 @@ def parse_schedule(text: str) -> Schedule:
     >>> parse_schedule("cosine:warmup=0.05")
     Warmup(then=Cosine(final=0.0), fraction=0.05)
     """
+    if text == "default":
+        return DEFAULT
     kind, _, options = text.partition(":")
     data: dict[str, Any] = {"kind": kind}
     for option in filter(None, options.split(",")):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deepobs_problems import CATALOG
+from deepobs_problems import CATALOG, SUITES
 from deepobs_runner.cli import main
 from deepobs_runner.cli.commands.list import problem_table
 from deepobs_runner.plans.problem_table import TABLE, problem_row, shipped_rows, table_text
@@ -113,7 +113,7 @@ def test_the_table_of_the_list_is_current():
 
 
 def test_a_table_of_another_version_is_not_read(monkeypatch):
-    assert len(shipped_rows()) == 26
+    assert len(shipped_rows()) == len(CATALOG)
     monkeypatch.setattr("deepobs_runner.plans.problem_table.version", lambda name: "99")
     assert shipped_rows() is None
 
@@ -134,16 +134,16 @@ def listed(capsys, *arguments):
 
 def test_list_as_json(capsys):
     rows = listed(capsys)
-    assert len(rows) == 26
+    assert list(rows) == list(CATALOG)
     assert rows["fmnist_2c2d"]["parameters"] == 3_274_634
     assert rows["imagenet_vgg19"]["parameters"] > 140_000_000
     assert rows["cifar100_wrn404"]["tags"] == ["batch-norm", "expensive", "image"]
 
 
 def test_list_by_suite_and_tags(capsys):
-    assert list(listed(capsys, "--tag", "convex")) == [
-        "mnist_logreg", "fmnist_logreg", "quadratic_deep",
-    ]  # fmt: skip
+    assert list(listed(capsys, "--tag", "convex", "--suite", "synthetic")) == ["quadratic_deep"]
+    assert list(listed(capsys, "--suite", "modern")) == list(SUITES["modern"])
+    assert list(listed(capsys, "--tag", "pinn")) == ["poisson_pinn"]
     assert list(listed(capsys, "--tag", "convex", "--tag", "image", "--suite", "all")) == [
         "mnist_logreg", "fmnist_logreg",
     ]  # fmt: skip

@@ -85,14 +85,14 @@ def _check_characters(x: Tensor, window: int) -> Tensor:
     return x
 
 
-def _places(x: Tensor) -> Tensor:
+def places(x: Tensor) -> Tensor:
     """Return the places 0 to T - 1 of characters x (B, T)."""
     return torch.arange(x.shape[1], device=x.device)
 
 
 torch.fx.wrap("_attend")
 torch.fx.wrap("_check_characters")
-torch.fx.wrap("_places")
+torch.fx.wrap("places")
 
 
 class TransformerBlock(nn.Module):
@@ -203,6 +203,6 @@ class CharGPT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, T, vocab_size) of characters x (B, T)."""
         x = _check_characters(x, self.position.num_embeddings)
-        h = self.dropout(self.token(x) + self.position(_places(x)))  # (B, T, width)
+        h = self.dropout(self.token(x) + self.position(places(x)))  # (B, T, width)
         h = self.norm(self.blocks(h))
         return F.linear(h, self.token.weight)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from deepobs_models.building import Device, Factory, build_layer, reset_parameters
 from deepobs_models.checks import check_positive
 from deepobs_models.initializers import normal_
+from deepobs_models.networks.char_gpt import places
 
 
 def _check_tokens(x: Tensor, length: int) -> Tensor:
@@ -21,6 +22,7 @@ def _check_tokens(x: Tensor, length: int) -> Tensor:
 
 
 torch.fx.wrap("_check_tokens")
+torch.fx.wrap("places")
 
 
 class ModularTransformer(nn.Module):
@@ -92,7 +94,7 @@ class ModularTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, tokens) of what follows the tokens x (B, length)."""
         x = _check_tokens(x, self.position.num_embeddings)
-        h = self.token(x) + self.position.weight  # (B, T, width)
+        h = self.token(x) + self.position(places(x))  # (B, T, width)
         # The last position alone is read, so it alone is computed; it sees all others.
         last = h[:, -1]  # (B, width)
         query = self.query(last).unflatten(1, (self.heads, 1, -1))  # (B, H, 1, width / H)

@@ -19,7 +19,7 @@ from torch import nn
 from deepobs_data import Dataset, Recipe, Table, load_dataset, synthetic_like
 from deepobs_models import CharGPT
 from deepobs_problems.losses import sequence_accuracy, sequence_cross_entropy
-from deepobs_problems.problem import Defaults, Hardware, Problem, Reference
+from deepobs_problems.problem import Defaults, Hardware, Problem, Reference, matrices
 
 _EVALUATED = 111_360
 """Training characters that are evaluated: as many as nanoGPT's validation part has."""
@@ -90,6 +90,7 @@ def _gpt(
         model=model,
         loss=sequence_cross_entropy,
         metrics=MappingProxyType({"accuracy": sequence_accuracy}),
+        decayed=matrices,
         stock_loss=None,
         defaults=defaults,
         hardware=Hardware(evaluation_batch=256 if small else 64, evaluation_batch_cpu=16),

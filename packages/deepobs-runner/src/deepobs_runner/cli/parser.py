@@ -101,12 +101,13 @@ def add_import_code(parser: Parser) -> None:
 
 def setting_defaults() -> dict[str, Any]:
     """Return the options that belong to a run's identity, with their defaults."""
-    from deepobs_runner.config import CHOICES
+    from deepobs_runner.config import CHOICES, DEFAULT_PRECISION
 
     return {
-        "epochs": None, "steps": None, "batch_size": None, "schedule": "constant", "l2": None,
+        "epochs": None, "steps": None, "batch_size": None, "schedule": "default", "l2": None,
         "valid_size": 0, "clip_norm": None,
         **{name: allowed[0] for name, allowed in CHOICES.items()},
+        "precision": DEFAULT_PRECISION,
     }  # fmt: skip
 
 
@@ -118,10 +119,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add(group, "--epochs", "default: the problem's", int)
     add(group, "--steps", "stop after this many optimizer steps", int)
     add(group, "--batch-size", "default: the problem's", int)
-    add(group, "--schedule", "such as cosine:warmup=0.05")
+    add(group, "--schedule", "such as cosine:warmup=0.05; default: of the problem")
     add(group, "--l2", "regularization factor; default: the problem's", float)
     add(group, "--valid-size", "training examples held out", int)
-    add(group, "--clip-norm", "clip the gradient to this norm", float)
+    add(group, "--clip-norm", "clip the gradient to this norm; 0: not", float)
     for name, allowed in CHOICES.items():
         add(group, f"--{name.replace('_', '-')}", "default: %(default)s", choices=allowed)
     parser.set_defaults(**setting_defaults())

@@ -30,7 +30,7 @@ from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
-from deepobs_runner.runs.resolve import resolve, resolve_config
+from deepobs_runner.runs.resolve import reference_hyperparams, resolve, resolve_config
 from deepobs_runner.schedules import parse_schedule
 from deepobs_runner.text import count, duration
 
@@ -293,5 +293,12 @@ def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig])
         if config.hyperparams.get("lr") is not None
         and config.hyperparams["lr"] == official_learning_rate(config.problem, config.optimizer)
     }
-    for line in sorted(lines):
+    published = {
+        f"{config.problem} {config.optimizer}: what is not given is as published: "
+        + ", ".join(f"{name}={value}" for name, value in given.items())
+        for config in configs
+        if config.resolution is not None
+        and (given := reference_hyperparams(config.resolution.problem, config.optimizer))
+    }
+    for line in sorted(lines | published):
         console.print_line(line)

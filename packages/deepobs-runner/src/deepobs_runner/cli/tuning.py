@@ -20,7 +20,7 @@ from deepobs_runner.cli.runs import (
     parse_optimizers,
     warn_of_failures,
 )
-from deepobs_runner.config import RunConfig
+from deepobs_runner.config import DEFAULT_PRECISION, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.plans.estimate import predict, time_runs
@@ -110,10 +110,12 @@ def study_of(arguments: argparse.Namespace) -> Study:
         load_problem(problem)  # an unknown one is the first error
     candidates = parse_optimizers(arguments.optimizers)
     names = [name for name, _ in candidates]
+    known = setting_defaults()
+    given = {name: getattr(arguments, name) for name in known if name != "valid_size"}
     settings: dict[str, Any] = {
-        name: getattr(arguments, name)
-        for name, default in setting_defaults().items()
-        if getattr(arguments, name) != default and name != "valid_size"
+        name: value
+        for name, value in given.items()
+        if value != known[name] or (name == "precision" and value is not DEFAULT_PRECISION)
     }
     if "schedule" in settings:
         settings["schedule"] = parse_schedule(settings["schedule"])

@@ -207,7 +207,7 @@ def _regularizer(run: RunResult) -> str:
 
 def _clipping(run: RunResult) -> str:
     norm = run.config.clip_norm
-    return "no clipping" if norm is None else f"gradients clipped at norm {norm:g}"
+    return "no clipping" if not norm else f"gradients clipped at norm {norm:g}"
 
 
 def _processes(run: RunResult) -> str:

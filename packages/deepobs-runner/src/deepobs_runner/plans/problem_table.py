@@ -1,6 +1,6 @@
 """What a list of problems says about each, computed or read from a generated table.
 
-Building the 26 networks to count their parameters takes torch and seconds, so the rows of the
+Building all networks to count their parameters takes torch and seconds, so the rows of the
 catalog are shipped as `problems.json`, made by `tools/generate_problem_table.py`.
 """
 
@@ -47,6 +47,7 @@ def problem_row(problem: Problem) -> ProblemRow:
         "parameters": count_parameters(problem),
         "batch size": problem.defaults.batch_size,
         "epochs": problem.defaults.epochs,
+        "steps": problem.defaults.steps,
         "l2": problem.l2,
         "metrics": ["loss", *problem.metrics],
         "suites": [name for name, names in SUITES.items() if problem.name in names],

@@ -13,10 +13,10 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from deepobs_runner.config import Identity, RunConfig
+from deepobs_runner.config import DEFAULT_PRECISION, Identity, RunConfig
 from deepobs_runner.results.names import digits_to_tell, distinct_names
 from deepobs_runner.results.result import RunResult, provenance_of
-from deepobs_runner.schedules import SCHEDULES, Schedule, schedule_to_json
+from deepobs_runner.schedules import DEFAULT, SCHEDULES, Schedule, parse_schedule, schedule_to_json
 
 SETTINGS = (
     "schedule", "epochs", "steps", "batch_size", "l2", "l2_via", "clip_norm", "precision",
@@ -56,7 +56,7 @@ def label_setting(
     are named.
 
     Args:
-        config: resolved; fields that are None are left out.
+        config: resolved; what is left to the problem's defaults is left out.
         original: the result is one of the original DeepOBS, whose recipe is always `2019`.
         called: what the optimizer is called; empty: its name without module or file.
         without: hyperparameters that are named elsewhere.
@@ -80,7 +80,8 @@ def label_setting(
     defaults = _default_settings(config.problem)
     for name in SETTINGS:
         value = getattr(config, name)
-        if value is None or (original and name == "recipe"):
+        is_open = value is None or value is DEFAULT or value is DEFAULT_PRECISION
+        if is_open or (original and name == "recipe"):
             continue
         if name not in defaults or value != defaults[name]:
             words.append(f"{name}={show_schedule(value) if name == 'schedule' else show(value)}")
@@ -237,7 +238,7 @@ def _default_settings(problem: str) -> Mapping[str, Any]:
     known: dict[str, Any] = {}
     for field in fields(RunConfig):
         factory: Callable[[], Any] | Any = field.default_factory
-        if field.name in SETTINGS and field.name not in ("epochs", "batch_size", "l2"):
+        if field.name in SETTINGS and field.name not in ("epochs", "steps", "batch_size", "l2"):
             known[field.name] = field.default if factory is MISSING else factory()
     if ":" not in problem:
         from deepobs_problems import ProblemError, load_problem
@@ -246,6 +247,8 @@ def _default_settings(problem: str) -> Mapping[str, Any]:
             found = load_problem(problem)
         except (ProblemError, ImportError, AttributeError):  # of a package that is gone or broken
             return MappingProxyType(known)
-        known |= {"epochs": found.defaults.epochs, "batch_size": found.defaults.batch_size}
-        known["l2"] = found.l2
+        defaults = found.defaults
+        names = ("epochs", "steps", "batch_size", "clip_norm", "precision")
+        known |= {name: getattr(defaults, name) for name in names}
+        known |= {"schedule": parse_schedule(defaults.schedule), "l2": found.l2}
     return MappingProxyType(known)

@@ -12,6 +12,7 @@ import msgspec
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.schedules import Constant
 
 _FOLDER = files("deepobs_runner") / "baselines_2019"
 _SPLITS = {"train": "train_eval", "test": "test"}
@@ -85,8 +86,10 @@ def _to_result(line: Mapping[str, Any]) -> RunResult:
         problem=line["problem"],
         optimizer=line["optimizer"],
         hyperparams=line["hyperparameters"],
+        schedule=Constant(),
         seed=line["seed"],
         recipe="2019",
+        precision="fp32",
         batch_size=line["batch_size"],
         epochs=line["epochs"],
     )

@@ -118,6 +118,7 @@ def _to_result(data: Mapping[str, Any], run: _Run, path: Path) -> RunResult:
         schedule=_schedule(run),
         seed=data["random_seed"],
         recipe="2019",
+        precision="fp32",
         batch_size=data["batch_size"],
         epochs=data["num_epochs"],
         l2=data["weight_decay"],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.backend import Backend, make_backend
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.shared_draws import batch_dependence
-from deepobs_runner.config import Execution, RunConfig
+from deepobs_runner.config import DEFAULT_PRECISION, Execution, Precision, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.optimizers import (
     MakeOptimizer,
@@ -21,6 +21,7 @@ from deepobs_runner.optimizers import (
 )
 from deepobs_runner.optimizers.weight_decay import parameters_of, without_weight_decay
 from deepobs_runner.results.official import official_learning_rate
+from deepobs_runner.schedules import DEFAULT, parse_schedule
 from deepobs_runner.seeds import global_stream
 from deepobs_runner.trackers import check_trackers
 
@@ -107,8 +108,9 @@ class _Resolution:
 def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConfig:
     """Return the configuration with every default filled in, checked against what exists.
 
-    A learning rate that is not given is the tuned one of the official runs, if there is one for
-    this problem and optimizer.
+    Hyperparameters that are not given are those of the setting that the problem was published with,
+    if it has this optimizer; a learning rate is else the tuned one of the official runs, if there
+    is one for this problem and optimizer.
 
     Raises:
         UsageError, ProblemError: unknown problem, optimizer or hyperparameter, or no rate.
@@ -116,7 +118,7 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
     problem = load_problem(config.problem) if problem is None else problem
     hyperparams = resolve_hyperparams(
         config.optimizer,
-        config.hyperparams,
+        {**reference_hyperparams(problem, config.optimizer), **config.hyperparams},
         official_lr=official_learning_rate(problem.name, config.optimizer),
     )
     if config.l2_via == "optimizer":
@@ -138,17 +140,36 @@ def fill_defaults(
         hyperparams: of the optimizer, see `optimizers.resolve_hyperparams`.
         optimizer_source: changes when a user's optimizer is edited.
     """
-    epochs = config.epochs
-    if epochs is None and config.steps is None:
-        epochs = problem.defaults.epochs
+    defaults = problem.defaults
+    ends = (config.epochs, config.steps)
+    epochs, steps = (defaults.epochs, defaults.steps) if ends == (None, None) else ends
+    schedule, precision, clip_norm = config.schedule, config.precision, config.clip_norm
+    if precision is DEFAULT_PRECISION:
+        precision = cast(Precision, defaults.precision)
+    if clip_norm is None:
+        clip_norm = defaults.clip_norm
+    elif clip_norm == 0 and defaults.clip_norm is None:
+        clip_norm = None  # the same run as one that says nothing
     return replace(
         config,
         hyperparams=dict(hyperparams),
-        batch_size=config.batch_size or problem.defaults.batch_size,
+        schedule=parse_schedule(defaults.schedule) if schedule is DEFAULT else schedule,
+        batch_size=config.batch_size or defaults.batch_size,
         epochs=epochs,
+        steps=steps,
+        clip_norm=clip_norm,
+        precision=precision,
         l2=problem.l2 if config.l2 is None else float(config.l2),
         fingerprint="-".join(filter(None, (problem.fingerprint, optimizer_source))),
     )
+
+
+def reference_hyperparams(problem: Problem, optimizer: str) -> Mapping[str, Any]:
+    """Return the hyperparameters that a problem was published with, for an optimizer."""
+    reference = problem.defaults.reference
+    if reference is None or reference.optimizer != optimizer:
+        return {}
+    return reference.hyperparams
 
 
 def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup) -> RunConfig:

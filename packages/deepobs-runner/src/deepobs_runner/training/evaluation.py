@@ -113,7 +113,8 @@ class Evaluator:
                 dtype=self._backend.dtype,
                 l2=self._config.l2,
             )
-        return group.weighted_mean(values, len(mine.rows))
+        # A root of a mean is no mean of roots.
+        return self._problem.with_roots(group.weighted_mean(values, len(mine.rows)))
 
     @contextmanager
     def recalibrated(self, model: nn.Module) -> Iterator[None]:

@@ -91,14 +91,16 @@ def train(
         epoch += 1
 
 
-def build_model(problem: Problem, config: RunConfig, device: torch.device) -> nn.Module:
+def build_model(
+    problem: Problem, config: RunConfig, device: torch.device, dataset: Dataset
+) -> nn.Module:
     """Return the model, initialised from the run's `init` stream: the same on every device.
 
     Raises:
         UsageError: it has complex weights.
     """
     with global_stream(config.seed, "init"):
-        model = problem.model()
+        model = problem.build_model(dataset)
     if any(tensor.is_complex() for tensor in (*model.parameters(), *model.buffers())):
         raise UsageError(
             f"The model of {problem.name} has complex weights or buffers, which {config.precision} "
@@ -127,7 +129,7 @@ class _Run:
         dataset = dataset.to(backend.device)
         self.data = TrainingData(problem, dataset, config, backend)
         self.steps = 0
-        self.model = build_model(problem, config, backend.device)
+        self.model = build_model(problem, config, backend.device, dataset)
         backend.group.broadcast_model(self.model)
         if config.l2 and not list(problem.decayed(self.model)):
             raise UsageError(

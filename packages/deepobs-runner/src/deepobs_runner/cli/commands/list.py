@@ -89,7 +89,10 @@ def problem_table(rows: Sequence[ProblemRow]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=0, caption=f"{len(rows)} problems")
+    caption = f"{len(rows)} problems"
+    if any(row["steps"] for row in rows):
+        caption += "; * optimizer steps"
+    table = Table(box=box.SIMPLE_HEAD, padding=0, caption=caption)
     columns = {
         "problem": "problem", "parameters": "parameters", "batch size": "batch",
         "epochs": "epochs", "l2": "L2", "suites": "suites",
@@ -97,7 +100,11 @@ def problem_table(rows: Sequence[ProblemRow]) -> Table:
     for key, title in columns.items():
         table.add_column(title, justify="right" if key in RIGHT else "left", no_wrap=True)
     for row in rows:
-        shown = {**row, "suites": [name for name in row["suites"] if name != "all"]}
+        # `offline` has all of `synthetic`; both would not fit beside each other.
+        suites = [name for name in row["suites"] if name not in ("all", "synthetic")]
+        shown = {**row, "suites": suites}
+        if row["steps"] is not None:
+            shown["epochs"] = f"{row['steps']:,}*"
         table.add_row(*(_cell(shown[key]) for key in columns))
     return table
 

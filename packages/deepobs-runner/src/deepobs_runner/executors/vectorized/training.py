@@ -94,7 +94,7 @@ class StackedRuns:
     def _build(self) -> None:
         """Build weights and optimizer as the separate runs would."""
         config, problem = self.config, self.problem
-        models = [build_model(problem, row[0], self.device) for row in self.grid]
+        models = [build_model(problem, row[0], self.device, self.dataset) for row in self.grid]
         decayed = {id(p) for p in problem.decayed(models[0])} if config.l2 else set()
         if config.l2 and not decayed:
             raise CannotStackError(f"{problem.name} has no weights to regularize.")
@@ -133,7 +133,7 @@ class StackedRuns:
                 f"The network of {self.problem.name}: {first_line(error)}"
             ) from None
         for seed in {0, len(self.grid) - 1}:
-            model = build_model(self.problem, self.grid[seed][0], self.device)
+            model = build_model(self.problem, self.grid[seed][0], self.device, self.dataset)
             own = Batch(batch.x[seed], batch.y[seed])
             objective, _ = self.problem.objective(model, own, l2=self.model.l2)
             trained = [p for p in model.parameters() if p.requires_grad]
@@ -252,7 +252,7 @@ class StackedRuns:
             self._factor = rate_factor(self.config, self.steps, self.steps_per_epoch)
             values, gradients = self.model.gradients(batch)
             objectives.append(values)
-            if self.config.clip_norm is not None:
+            if self.config.clip_norm:
                 gradients = self.model.clip(gradients, self.config.clip_norm)
             lap("forward_backward")
             if self.steps == last:
@@ -277,6 +277,7 @@ class StackedRuns:
                     sums[name] = sums[name] + total if name in sums else total
             penalties = self.model.penalties().double()
         means = {name: total / len(orders[0].rows) for name, total in sums.items()}
+        means |= {name: means[of].sqrt() for name, of in self.problem.roots.items()}
         means = {"loss": means["loss"], "objective": means["loss"] + penalties, **means}
         return {name: mean.tolist() for name, mean in means.items()}
 
@@ -290,7 +291,7 @@ class StackedRuns:
         self, state: _State, config: RunConfig, make: MakeOptimizer, seed: int, setting: int
     ) -> Checkpoint:
         """Return the checkpoint of one run, which can be resumed separately."""
-        model = build_model(self.problem, config, self.device)
+        model = build_model(self.problem, config, self.device, self.dataset)
         trained = [p for p in model.parameters() if p.requires_grad]
         with torch.no_grad():
             for parameter, stack in zip(trained, state.optimizer.stacks, strict=True):
