@@ -354,3 +354,47 @@ def test_telemetry_of_the_last_step(problem, configure):
     head = models[0][4].weight
     ratio = 0.1 * head.grad.norm() / (head.detach() + 0.1 * head.grad).norm()
     assert measured["update_ratio"]["head"] == pytest.approx(ratio.item(), rel=1e-3)
+
+
+class LazyAverage(torch.optim.SGD):
+    """Evaluates at an average that its first step creates."""
+
+    def step(self, closure):
+        loss = super().step(closure)
+        for p in self.param_groups[0]["params"]:
+            self.state[p].setdefault("average", p.detach().clone()).lerp_(p.detach(), 0.1)
+        return loss
+
+    def _swap(self):
+        for p in self.param_groups[0]["params"]:
+            p.data, self.state[p]["average"] = self.state[p]["average"], p.data
+
+    eval = _swap
+
+
+class Strict(LazyAverage):
+    """Counts its calls of eval."""
+
+    calls = 0
+
+    def eval(self):
+        Strict.calls += 1
+
+
+def combined(model):
+    return CombinedOptimizer([LazyAverage(model.parameters(), lr=0.1)])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda m: LazyAverage(m.parameters(), lr=0.1),
+        combined,
+        lambda m: Strict(m.parameters(), 0.1),
+    ],
+)
+def test_eval_is_not_called_before_the_first_step(make, problem, configure):
+    Strict.calls = 0
+    make_first = records(problem, make, configure(epochs=0))
+    assert [record.epoch for record in make_first] == [0]
+    assert Strict.calls == 0

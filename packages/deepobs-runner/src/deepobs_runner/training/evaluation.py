@@ -17,7 +17,7 @@ from deepobs_runner.backend.distributed import SINGLE_PROCESS
 from deepobs_runner.backend.gradient import copy_buffers, put_back_buffers
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.optimizers import set_mode
+from deepobs_runner.optimizers import CombinedOptimizer, set_mode
 from deepobs_runner.training.data import Order, training_order, whole_batches
 
 RECALIBRATION_BATCHES = 50
@@ -53,19 +53,23 @@ class Evaluator:
             elif split is not None:
                 self.passes[name] = (split, self._order_of(split))
 
-    def metrics(self, model: nn.Module, optimizer: Any) -> dict[str, dict[str, float]]:
+    def metrics(
+        self, model: nn.Module, optimizer: Any, *, stepped: bool = True
+    ) -> dict[str, dict[str, float]]:
         """Return the metrics of `train_eval`, `valid` (if rows are held out) and `test`.
 
-        They are those at the weights that the optimizer wants to be judged by.
+        They are those at the weights that the optimizer wants to be judged by. Before its first
+        step it has no others, and its `eval` may lack the state that a step makes (`stepped`).
         """
-        exchanged = set_mode(optimizer, training=False)
+        exchanged = set_mode(optimizer, training=False) if stepped else _has_modes(optimizer)
         recalibrates = exchanged or getattr(optimizer, "recalibrate_batch_norm", False)
         with self.recalibrated(model) if recalibrates else nullcontext():
             # Splits that are the same rows are evaluated once.
             distinct = {id(order): (split, order) for split, order in self.passes.values()}
             found = {key: self._evaluate(model, *rows) for key, rows in distinct.items()}
         metrics = {name: dict(found[id(order)]) for name, (_, order) in self.passes.items()}
-        set_mode(optimizer, training=True)
+        if stepped:
+            set_mode(optimizer, training=True)
         return metrics
 
     def _order_of(self, split: Split) -> Order:
@@ -156,6 +160,13 @@ class Evaluator:
                 _, state = self._problem.forward(
                     model, prepare(self._problem, batch, self._backend.dtype), state
                 )
+
+
+def _has_modes(optimizer: Any) -> bool:
+    """Whether an optimizer, or one of several, evaluates at other weights than it trains."""
+    if isinstance(optimizer, CombinedOptimizer):
+        return any(map(_has_modes, optimizer.optimizers))
+    return callable(getattr(optimizer, "eval", None))
 
 
 def first_order(dataset: Dataset, config: RunConfig, batch_size: int) -> Order:

@@ -161,7 +161,7 @@ class _Run:
         """Train the epoch (none for 0), then evaluate."""
         try:
             objectives, telemetry = self._train(epoch) if epoch else (np.zeros(0), {})
-            metrics = self.evaluator.metrics(self.model, self.optimizer)
+            metrics = self.evaluator.metrics(self.model, self.optimizer, stepped=self.steps > 0)
         except Exception as error:
             if not self.keeps_graph and lacks_graph(error):
                 raise UsageError(
