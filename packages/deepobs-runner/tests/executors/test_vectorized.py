@@ -31,8 +31,8 @@ from deepobs_runner.executors.vectorized.optimizer import (
     agrees_with_torch,
 )
 from deepobs_runner.executors.vectorized.run import run_vectorized
+from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning
 from deepobs_runner.results.clocks import training_seconds
-from deepobs_runner.runs.resolve import DoubleDecayWarning
 from deepobs_runner.schedules import Cosine
 
 OPTIONS = {
