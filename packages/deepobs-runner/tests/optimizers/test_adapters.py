@@ -85,7 +85,7 @@ def objectives(result):
 
 
 @pytest.mark.filterwarnings("ignore:Using backward")
-@pytest.mark.filterwarnings("ignore::deepobs_runner.runs.resolve.DoubleDecayWarning")
+@pytest.mark.filterwarnings("ignore::deepobs_runner.optimizers.weight_decay.DoubleDecayWarning")
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_each_runs_by_its_bare_name(name, cnn, tmp_path):
     config = configure(cnn, name)
@@ -95,7 +95,7 @@ def test_each_runs_by_its_bare_name(name, cnn, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Using backward")
-@pytest.mark.filterwarnings("ignore::deepobs_runner.runs.resolve.DoubleDecayWarning")
+@pytest.mark.filterwarnings("ignore::deepobs_runner.optimizers.weight_decay.DoubleDecayWarning")
 @pytest.mark.parametrize("name", ["Lion", "Muon", "NorMuon", "SOAP", "ScheduleFreeAdamW", "Sophia"])
 def test_each_goes_on_from_a_checkpoint(name, cnn, tmp_path):
     config = configure(cnn, name, schedule=Cosine())
