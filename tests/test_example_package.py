@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from deepobs_problems import CATALOG
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "resnet-gn"
 
 CODE = """
@@ -83,4 +85,4 @@ def test_the_example_is_discovered_and_passes_its_checks(install, tmp_path):
     assert Path(found["file"]).is_relative_to(target)
     assert len(found["source"]) == 64
     assert "Did you mean 'cifar10_resnet_gn'" in found["nearest"]
-    assert "for all 27" in found["nearest"]
+    assert f"for all {len(CATALOG) + 1}" in found["nearest"]

@@ -1,4 +1,4 @@
-"""Each of the 26 problems trains two steps and evaluates through the command; no download."""
+"""Each problem trains two steps and evaluates through the command; no download."""
 
 import json
 import math

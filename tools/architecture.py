@@ -18,7 +18,8 @@ PACKAGES = ("deepobs_data", "deepobs_models", "deepobs_problems", "deepobs_runne
 RUNNER_STAGES = (
     {"errors"},
     {"seeds", "schedules", "text", "extensions"},
-    {"config", "optimizers"},
+    {"config"},
+    {"optimizers"},
     {"results", "backend"},
     {"analysis", "trackers", "training"},
     {"comparison", "runs"},
