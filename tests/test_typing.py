@@ -88,6 +88,9 @@ def examples():
 @needs_mypy
 def test_the_examples_of_the_readmes_have_types(tmp_path):
     for name, block in examples():
+        used = re.findall(r"(?m)^(?:import|from) (\w+)", block)
+        if not all(map(find_spec, used)):  # lightning and backpack, where they are not installed
+            continue
         (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
     paths = sorted(tmp_path.glob("*.py"))
     assert paths

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import Formatter
     from numpy.typing import ArrayLike
 
 LOG_RATIO = 8.0
@@ -86,26 +85,16 @@ def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     """Make an axis logarithmic."""
     from matplotlib.ticker import NullLocator
 
+    from deepobs_runner.figures.log_numbers import LogNumbers
+
     if which == "x":
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(_log_numbers())
+        axes.xaxis.set_major_formatter(LogNumbers())
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(_log_numbers())
-        axes.yaxis.set_minor_formatter(_log_numbers(minor_thresholds=(1.5, 0.5)))
-
-
-def _log_numbers(**options: Any) -> Formatter:
-    """Return what writes 0.01, 1 and 300 as they are, and powers of ten where they are shorter."""
-    from matplotlib.ticker import LogFormatterMathtext
-
-    class LogNumbers(LogFormatterMathtext):
-        def __call__(self, x: float, pos: Any = None) -> str:
-            text = str(super().__call__(x, pos))
-            return f"{x:g}" if text and 1e-3 <= abs(x) < 1e4 else text
-
-    return LogNumbers(**options)
+        axes.yaxis.set_major_formatter(LogNumbers())
+        axes.yaxis.set_minor_formatter(LogNumbers(minor_thresholds=(1.5, 0.5)))
 
 
 def use_plain_log_ticks(
