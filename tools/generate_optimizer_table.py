@@ -1,115 +1,199 @@
-"""Write docs/optimizers.md: what each optimizer does and how far it came on two problems.
+"""Write docs/optimizers.md: the bare names, and every optimizer class of four libraries run twice.
 
-Needs `pip install schedulefree pytorch-optimizer`. Run it from the repository root:
+Needs `pip install schedulefree pytorch-optimizer heavyball`. Run it from the repository root:
 `python tools/generate_optimizer_table.py DATA_DIR`, with the folder of the Fashion-MNIST files.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from deepobs_runner import Execution, RunConfig, resolve_config, run
+from deepobs_runner import Execution, RunConfig, run
+from deepobs_runner.checks.library import optimizers_of
 from deepobs_runner.checks.optimizer import check_optimizer
-from deepobs_runner.errors import UsageError
-from deepobs_runner.optimizers import known_optimizers
+from deepobs_runner.optimizers import ADAPTERS, known_optimizers, resolve_hyperparams
+from deepobs_runner.text import first_line
+from deepobs_runner.tuning.priors import PRIORS
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = "examples/optimizers.py:"
-THIRD_PARTY = [
-    "schedulefree:SGDScheduleFree",
-    "schedulefree:AdamWScheduleFree",
-    "pytorch_optimizer:SOAP",
-    f"{EXAMPLES}sam",
-    f"{EXAMPLES}adahessian",
-    f"{EXAMPLES}muon",
-]
-# Learning rates on two_d_branin and fmnist_logreg; not tuned, only sensible.
-RATES = {"Adadelta": (1.0, 1.0), "Momentum": (1e-3, 1e-3), "SGD": (0.01, 0.1)}
-RATES |= {"ASGD": (0.01, 0.1), "LBFGS": (0.1, 0.1), "SGDScheduleFree": (0.01, 0.5)}
-DEFAULT_RATES = (0.1, 1e-3)
-
+LIBRARIES = {
+    "torch": "torch.optim",
+    "pytorch-optimizer": "pytorch_optimizer",
+    "schedulefree": "schedulefree",
+    "heavyball": "heavyball",
+}
+ONE_ARGUMENT: Mapping[str, Mapping[str, Any]] = {
+    "pytorch_optimizer:BSAM": {"num_data": 1000},
+    "pytorch_optimizer:Ranger21": {"num_iterations": 100},
+}
+"""What a class needs beside its defaults."""
+GRAPHS = ("pytorch_optimizer:AdaHessian", "pytorch_optimizer:SophiaH")
+"""Those that need --create-graph."""
+RUNS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "quadratic_deep": ({"epochs": 2}, "objective"),
+    "fmnist_logreg": ({"steps": 100}, "accuracy"),
+}
 HEAD = """# Optimizers
 
 Any class of `torch.optim` runs by its name, and any `package.module:factory` or
 `path/to/file.py:factory`. The factory gets the parameter groups, or the model if its first
-argument is called `model`; it returns an optimizer, a list of optimizers that share one gradient,
-or anything with `step(closure)`, `param_groups` and the state-dict methods.
+argument is called `model`. It returns an optimizer, several optimizers that share one gradient (a
+list, a mapping or a generator), or anything with `step(closure)`, `param_groups` and the state-dict
+methods.
 
 * An optimizer with `train()` and `eval()` is evaluated at its evaluation weights, with batch-norm
   statistics estimated anew for them from 50 training batches.
 * `recalibrate_batch_norm = True`, an attribute, asks for new statistics alone.
-* `create_graph = True`, an attribute, makes the closure keep the graph of the gradient.
+* `create_graph = True`, an attribute, makes the closure keep the graph of the gradient, as
+  `--create-graph` does.
+* Hyperparameters have the types of the annotations, or of the defaults. `inf` and `nan` are stored
+  as text.
 
-`deepobs check my_package.optim:MyOptimizer lr=0.1` runs the conformance suite behind the middle
-columns. The last ones are runs of `tools/generate_optimizer_table.py`, which wrote this page with
-torch {torch}: the objective of `two_d_branin` after one epoch (it starts at {start:.1f}) and the
-test accuracy of `fmnist_logreg` after {steps} steps on the real images. The learning rates were not
-tuned: the runs show that an optimizer works, not how good it is.
+`deepobs check my_package.optim:MyOptimizer lr=0.1` runs the conformance suite,
+`deepobs check --all my_package.optim` on every class of a module.
 
-| optimizer | closure calls per step | state bytes per parameter | evaluates at | findings \
-| lr | branin | lr | fmnist_logreg |
-| --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |
+## Bare names
+
+`pip install "deepobs-runner[optimizers]"` installs what they need. Those marked *matrices* get the
+hidden matrices alone, convolution kernels flattened; AdamW trains embeddings, the head, norms and
+biases at its own `adamw_lr` (default 0.001). Schedules apply to both rates. How to add a name is in
+[How to add …](howto/extend.md).
+
+| name | class | gets | search space of `deepobs tune` | reference |
+| --- | --- | --- | --- | --- |
 """
-STEPS = 100
+CLASSES = """
+## Every class of four libraries
+
+{versions}. Every class with a learning rate ran at its defaults, learning rate included, for 2
+epochs of `quadratic_deep` and 100 steps of `fmnist_logreg` on the real images: {ran} of {all}
+({share:.1%}) ended both runs, {more} of them with one argument that the table names. The numbers
+are the objective of the first (it starts at {start:.1f}) and the test accuracy of the second. They
+show that an optimizer runs, not how good it is: nothing was tuned. Findings are the checks of
+`deepobs check` that say no. heavyball ran without its compilation.
+
+| optimizer | lr | argument | quadratic_deep | fmnist_logreg | findings, or why it does not run |
+| --- | ---: | --- | ---: | ---: | --- |
+"""
 
 
-def row(name: str, folder: Path, data: Path) -> str:
-    """Return a line of the table."""
-    label = name.rpartition(":")[2]
-    rates = RATES.get(label, DEFAULT_RATES)
-    config = RunConfig(problem="two_d_branin", optimizer=name, hyperparams={"lr": rates[0]})
-    hyperparams = resolve_config(config).hyperparams
-    found = {f.name: f for f in check_optimizer(name, hyperparams)}
-    wrong = "; ".join(f"{f.name}: {f.message}" for f in found.values() if f.state == "no")
-    branin = ending("two_d_branin", name, rates[0], folder, data, epochs=1)
-    logreg = ending("fmnist_logreg", name, rates[1], folder, data, steps=STEPS)
-    cells = [
-        f"`{name}`",
-        found["closure"].message.split()[0],
-        found["memory"].message.split()[0],
-        "other weights" if "other weights" in found["modes"].message else "its weights",
-        wrong or "none",
-        f"{rates[0]:g}",
-        f"{branin['objective']:.3f}",
-        f"{rates[1]:g}",
-        f"{logreg['accuracy']:.1%}",
+@dataclass
+class Row:
+    """A class and what its runs ended with.
+
+    Attributes:
+        name: as on the command line.
+        hyperparams: the learning rate, and the argument it needs.
+        endings: by problem; fewer if a run failed.
+        note: findings, or why a run failed.
+    """
+
+    name: str
+    hyperparams: Mapping[str, Any]
+    endings: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def argument(self) -> str:
+        """The one argument beside the defaults."""
+        given = [f"{key}={value}" for key, value in self.hyperparams.items() if key != "lr"]
+        return "--create-graph" if self.name in GRAPHS else "".join(given)
+
+    @property
+    def ran(self) -> bool:
+        """Whether both runs ended."""
+        return len(self.endings) == len(RUNS)
+
+    def line(self) -> str:
+        """Return the row in Markdown."""
+        quadratic, logreg = (self.endings.get(problem) for problem in RUNS)
+        cells = [
+            f"`{self.name}`",
+            f"{self.hyperparams['lr']:g}",
+            f"`{self.argument}`" if self.argument else "",
+            "-" if quadratic is None else f"{quadratic:.1f}",
+            "-" if logreg is None else f"{logreg:.1%}",
+            self.note.replace("|", "\\|"),
+        ]
+        return f"| {' | '.join(cells)} |\n"
+
+
+def rows_of(location: str) -> list[Row]:
+    """Return a row for each class of a library, not run yet."""
+    rows = []
+    for optimizer in optimizers_of(location):
+        name = optimizer.name
+        bare = name.rpartition(":")[2]
+        known = location == "torch.optim" and bare in known_optimizers()
+        adapter = ADAPTERS.get(bare)
+        same = adapter is not None and adapter.source == name
+        # The Muons of pytorch-optimizer need groups that say use_muon, which adapters make.
+        label = bare if known or (same and adapter is not None and adapter.group) else name
+        rows.append(Row(label, {**optimizer.hyperparams, **ONE_ARGUMENT.get(name, {})}))
+    return rows
+
+
+def fill(row: Row, folder: Path, data: Path) -> None:
+    """Run a class on both problems and check it."""
+    graph = row.name in GRAPHS
+    execution = Execution(device="cpu", out=folder, data_dir=data, create_graph=graph)
+    try:
+        for problem, (length, metric) in RUNS.items():
+            config = RunConfig(
+                problem=problem, optimizer=row.name, hyperparams=row.hyperparams, **length
+            )
+            result = run(config, execution)
+            row.endings[problem] = result.records[-1]["metrics"]["test"][metric]
+        resolved = resolve_hyperparams(row.name, row.hyperparams)
+        findings = check_optimizer(row.name, resolved, create_graph=graph)
+        row.note = ", ".join(f.name for f in findings if f.state == "no")
+    except Exception as error:  # whatever a library raises is the reason
+        row.note = f"{type(error).__name__}: {first_line(error)}"
+
+
+def bare_names() -> list[str]:
+    """Return the lines of the table of bare names."""
+    return [
+        f"| `{name}` | `{adapter.source}` | {'matrices' if adapter.matrices else 'all'} "
+        f"| `{PRIORS[name]}` | {adapter.reference} |\n"
+        for name, adapter in ADAPTERS.items()
     ]
-    return f"| {' | '.join(cells)} |\n"
-
-
-def ending(
-    problem: str, name: str, lr: float, folder: Path, data: Path, **length: int
-) -> dict[str, float]:
-    """Return the metrics on the test split at the end of a run."""
-    config = RunConfig(problem=problem, optimizer=name, hyperparams={"lr": lr}, **length)
-    result = run(config, Execution(device="cpu", out=folder, data_dir=data))
-    return dict(result.records[-1]["metrics"]["test"])
 
 
 def main() -> None:
     """Write the page."""
     warnings.simplefilter("ignore")
-    os.chdir(ROOT)
+    import heavyball.utils
+
+    heavyball.utils.compile_mode = None
     data = Path(sys.argv[1])
+    rows = [row for location in LIBRARIES.values() for row in rows_of(location)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         start = run(
-            RunConfig(problem="two_d_branin", optimizer="SGD", hyperparams={"lr": 1.0}, epochs=0),
+            RunConfig(problem="quadratic_deep", optimizer="SGD", hyperparams={"lr": 1}, epochs=0),
             Execution(device="cpu", out=folder),
         ).series("test", "objective")[0]
-        release = torch.__version__.partition("+")[0]
-        lines = [HEAD.format(torch=release, start=start, steps=STEPS)]
-        for name in [*known_optimizers(), *THIRD_PARTY]:
-            try:
-                lines.append(row(name, folder, data))
-            except UsageError as error:
-                lines.append(f"| `{name}` | {'- | ' * 3}{error} {'| - ' * 4}|\n")
+        for row in rows:
+            fill(row, folder, data)
+            print(row.line(), end="", flush=True)
+    ran = [row for row in rows if row.ran]
+    classes = CLASSES.format(
+        versions=", ".join(f"{name} {version(name).partition('+')[0]}" for name in LIBRARIES),
+        ran=len(ran),
+        all=len(rows),
+        share=len(ran) / len(rows),
+        more=sum(bool(row.argument) for row in ran),
+        start=start,
+    )
+    lines = [HEAD, *bare_names(), classes, *(row.line() for row in rows)]
     (ROOT / "docs" / "optimizers.md").write_text("".join(lines), encoding="utf-8")
 
 
