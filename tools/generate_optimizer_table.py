@@ -1,7 +1,8 @@
 """Write docs/optimizers.md: the bare names, and every optimizer class of four libraries run twice.
 
 Needs `pip install schedulefree pytorch-optimizer heavyball`. Run it from the repository root:
-`python tools/generate_optimizer_table.py DATA_DIR`, with the folder of the Fashion-MNIST files.
+`python tools/generate_optimizer_table.py DATA_DIR [OUT]`, with the folder of the Fashion-MNIST files;
+finished runs in OUT are not repeated.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner import Execution, RunConfig, run
+from deepobs_runner import Execution, RunConfig, resolve_config, run
 from deepobs_runner.checks.library import optimizers_of
 from deepobs_runner.checks.optimizer import check_optimizer
 from deepobs_runner.optimizers import ADAPTERS, known_optimizers, resolve_hyperparams
+from deepobs_runner.results.result import result_path
+from deepobs_runner.results.store import load_result
 from deepobs_runner.text import first_line
 from deepobs_runner.tuning.priors import PRIORS
 
@@ -31,11 +34,21 @@ LIBRARIES = {
 }
 ONE_ARGUMENT: Mapping[str, Mapping[str, Any]] = {
     "pytorch_optimizer:BSAM": {"num_data": 1000},
+    "pytorch_optimizer:Kron": {"memory_save_mode": "one_diag"},  # else seconds per step
     "pytorch_optimizer:Ranger21": {"num_iterations": 100},
 }
 """What a class needs beside its defaults."""
 GRAPHS = ("pytorch_optimizer:AdaHessian", "pytorch_optimizer:SophiaH")
 """Those that need --create-graph."""
+REASONS: Mapping[str, str] = {
+    "pytorch_optimizer:AdaLOMO": "steps inside its own backward pass (`fused_backward`)",
+    "pytorch_optimizer:LOMO": "steps inside its own backward pass (`fused_backward`)",
+    "pytorch_optimizer:DeMo": "needs a process group of torch.distributed",
+    "pytorch_optimizer:DistributedMuon": "needs a process group, and groups with `use_muon`",
+    "pytorch_optimizer:Muon": "needs groups with `use_muon`; `Muon` is torch's",
+    "pytorch_optimizer:SpectralSphere": "takes two-dimensional parameters only",
+}
+"""What the exception of a class that does not run does not say."""
 RUNS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "quadratic_deep": ({"epochs": 2}, "objective"),
     "fmnist_logreg": ({"steps": 100}, "accuracy"),
@@ -149,13 +162,16 @@ def fill(row: Row, folder: Path, data: Path) -> None:
             config = RunConfig(
                 problem=problem, optimizer=row.name, hyperparams=row.hyperparams, **length
             )
-            result = run(config, execution)
+            path = result_path(resolve_config(config), folder)
+            result = load_result(path) if path.exists() else run(config, execution)
+            if result.status != "done":
+                raise RuntimeError(result.error or result.status)
             row.endings[problem] = result.records[-1]["metrics"]["test"][metric]
         resolved = resolve_hyperparams(row.name, row.hyperparams)
         findings = check_optimizer(row.name, resolved, create_graph=graph)
         row.note = ", ".join(f.name for f in findings if f.state == "no")
     except Exception as error:  # whatever a library raises is the reason
-        row.note = f"{type(error).__name__}: {first_line(error)}"
+        row.note = REASONS.get(row.name, f"{type(error).__name__}: {first_line(error)}")
 
 
 def bare_names() -> list[str]:
@@ -176,7 +192,7 @@ def main() -> None:
     data = Path(sys.argv[1])
     rows = [row for location in LIBRARIES.values() for row in rows_of(location)]
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+        folder = Path(*sys.argv[2:3] or [temporary])
         start = run(
             RunConfig(problem="quadratic_deep", optimizer="SGD", hyperparams={"lr": 1}, epochs=0),
             Execution(device="cpu", out=folder),

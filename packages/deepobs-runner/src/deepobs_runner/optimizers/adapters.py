@@ -188,6 +188,7 @@ def _schedulefree(name: str) -> Adapter:
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType({
     "AdaBelief": _pytorch_optimizer("AdaBelief", "Zhuang et al., 2020"),
+    "AdaGO": _muon("AdaGO", "Zhang et al., 2025"),
     "AdaHessian": _pytorch_optimizer("AdaHessian", "Yao et al., 2021", create_graph=True),
     "AdaMuon": _muon("AdaMuon", "Si et al., 2025"),
     "AdEMAMix": _pytorch_optimizer("AdEMAMix", "Pagliardini et al., 2024"),
@@ -202,6 +203,7 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType({
     "Lion": _pytorch_optimizer("Lion", "Chen et al., 2023"),
     "MARS": _pytorch_optimizer("MARS", "Yuan et al., 2024"),
     "Muon": Adapter(source="torch.optim:Muon", matrices=True, reference="Jordan et al., 2024"),
+    "MuonClip": _muon("MuonClip", "Kimi Team, Kimi K2, 2025"),
     "NorMuon": _muon("NorMuon", "Li et al., 2025"),
     "Prodigy": _pytorch_optimizer("Prodigy", "Mishchenko and Defazio, 2023"),
     "SOAP": _pytorch_optimizer("SOAP", "Vyas et al., 2024", matrices=True),

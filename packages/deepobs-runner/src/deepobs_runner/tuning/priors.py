@@ -37,7 +37,9 @@ PRIORS: Mapping[str, Space] = MappingProxyType(
         # Our own, around the rates that the authors use; AdamW's own rate is tuned, too.
         "Kron": _MATRICES,
         "Muon": _MATRICES,
+        "AdaGO": _MATRICES,
         "AdaMuon": _MATRICES,
+        "MuonClip": _MATRICES,
         "NorMuon": _MATRICES,
         "SOAP": _MATRICES,
         "Shampoo": Space({"lr": _RATE, "adamw_lr": _RATE_OF_ADAMW}),
