@@ -13,6 +13,7 @@ from deepobs_problems import (
     NO_METRICS,
     Hardware,
     Problem,
+    ProblemError,
     evaluate,
     evaluation_order,
     load_problem,
@@ -210,3 +211,27 @@ def test_batches_are_larger_where_no_cache_is_to_be_kept(toy):
         sizes.clear()
         evaluate(watched, toy.model(), toy.data().test, device=device)
         assert sizes == [7, 7, 7, 7, 2]
+
+
+def spread(output, batch):  # targets (B,) beside outputs (B, 3)
+    return output.sum(dim=1, keepdim=True) - batch.y
+
+
+OTHER_SHAPES = {
+    "targets broadcast": (spread, r"shape \(30, 30\) for 30 examples \(output \(30, 3\), targets"),
+    "one value per class": (lambda output, batch: output, r"shape \(30, 3\)"),
+    "a column": (lambda output, batch: output[:, :1], r"shape \(30, 1\)"),
+    "a mean": (lambda output, batch: output.mean(), r"shape \(\)"),
+    "a number": (lambda output, batch: float(output.mean()), "float"),
+    "too few": (lambda output, batch: output[1:, 0], r"shape \(29,\)"),
+}
+
+
+@pytest.mark.parametrize("as_metric", [False, True], ids=["loss", "metric"])
+@pytest.mark.parametrize(("function", "got"), OTHER_SHAPES.values(), ids=OTHER_SHAPES)
+def test_what_is_not_one_value_per_example_is_refused(toy, function, got, as_metric):
+    wrong = {"metrics": {"spread": function}} if as_metric else {"loss": function}
+    with pytest.raises(ProblemError, match=f"of toy returned {got}") as error:
+        evaluate(replace(toy, **wrong), toy.model(), toy.data().test)
+    assert "must return shape (30,)" in str(error.value)
+    assert f"The {'spread' if as_metric else 'loss'} of" in str(error.value)

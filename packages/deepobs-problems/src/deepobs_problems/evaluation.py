@@ -47,6 +47,7 @@ def evaluate(
 
     Raises:
         ValueError: if there is no example to evaluate.
+        ProblemError: loss or a metric does not return one value per example.
     """
     on = _device_of(model) if device is None else torch.device(device)  # a name works, too
     size = batch_size or problem.hardware.evaluation_batch_on(on)
@@ -64,9 +65,8 @@ def evaluate(
         for raw in split.batches(order, size, draws=draws, device=device):
             batch = prepare(problem, raw, dtype)
             output, state = problem.forward(model, batch, state)
-            columns["loss"].append(problem.loss(output, batch))
-            for name, metric in problem.metrics.items():
-                columns[name].append(metric(output, batch))
+            for name, values in problem.measures(output, batch).items():
+                columns[name].append(values)
         penalty = float(problem.regularizer(model, l2))
     means = {name: torch.cat(parts).cpu().double().mean().item() for name, parts in columns.items()}
     means = problem.with_roots(means)

@@ -218,10 +218,44 @@ class Problem:
         return model
 
     def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:
-        """Return the loss of each example, `(B,)`, and the model's new state."""
+        """Return the loss of each example, `(B,)`, and the model's new state.
+
+        Raises:
+            ProblemError: the loss is of another shape.
+        """
         output, state = self.forward(model, batch, state)
-        loss = self.training_loss if model.training else None
-        return (loss or self.loss)(output, batch), state
+        name = "training_loss" if model.training and self.training_loss is not None else "loss"
+        return self._per_example(name, getattr(self, name), output, batch), state
+
+    def measures(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """Return what evaluation reports of each example: `loss` and the metrics, each `(B,)`.
+
+        Raises:
+            ProblemError: one of them is of another shape.
+        """
+        functions = {"loss": self.loss, **self.metrics}
+        return {n: self._per_example(n, f, output, batch) for n, f in functions.items()}
+
+    def _per_example(self, name: str, function: PerExample, output: Any, batch: Batch) -> Tensor:
+        """Return one value per example, since a mean over anything else is another number.
+
+        Targets `(B,)` beside outputs `(B, 1)`, for one, broadcast to `(B, B)`.
+        """
+        values = function(output, batch)
+        rows = len(batch.y)
+        if isinstance(values, Tensor) and values.shape == (rows,):
+            return values
+        got = (
+            f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        )
+        shapes = {"output": output, "targets": batch.y}
+        given = [f"{k} {tuple(v.shape)}" for k, v in shapes.items() if isinstance(v, Tensor)]
+        raise ProblemError(
+            f"The {name} of {self.name} returned {got} for {rows} examples ({', '.join(given)}); "
+            f"it must return shape ({rows},), one value per example. Give output and targets the "
+            "same shape, do not average over the batch (reduction='none'), and average over all "
+            "other axes: values.flatten(1).mean(1)."
+        )
 
     def with_roots(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return the means with the roots of those that have one."""

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from deepobs_data import Dataset, Table
-from deepobs_problems import load_problem
+from deepobs_problems import ProblemError, load_problem
 from deepobs_runner import Execution, RunConfig, load_result, resolve_config, run, train
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import FailedRunError, UsageError
 from deepobs_runner.results.clocks import CLOCKS
 from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.recorder import record_to_json
@@ -247,6 +247,30 @@ def test_complex_weights_are_refused(kind, precision, problem, configure):
     problem = replace(problem, model=lambda: Complex(kind), l2=0.0)
     with pytest.raises(UsageError, match="complex weights"):
         next(train(problem, lambda model: None, config=configure(precision=precision)))
+
+
+@pytest.mark.parametrize("stage", ["loss", "training_loss"])
+@pytest.mark.parametrize(
+    ("loss", "shape"),
+    {
+        "targets broadcast": (lambda output, batch: output[:, :1] - batch.y, "(16, 16)"),
+        "one value per class": (lambda output, batch: output, "(16, 3)"),
+        "a mean": (lambda output, batch: output.mean(), "()"),
+    }.values(),
+    ids=["targets broadcast", "one value per class", "a mean"],
+)
+def test_a_loss_that_is_not_one_value_per_example_trains_nothing(
+    problem, configure, execution, stage, loss, shape
+):
+    problem = replace(problem, **{stage: loss})
+    evaluated_first = stage == "loss"  # 20 examples at once, before the first batch of 16
+    with pytest.raises(ProblemError if evaluated_first else FailedRunError) as error:
+        run(configure(), execution, problem=problem)
+    message = str(error.value)
+    assert message.startswith(f"The {stage} of blobs returned shape")
+    assert (shape.replace("16", "20") if evaluated_first else shape) in message
+    stored = list(execution.out.glob("*.json"))
+    assert [load_result(path).status for path in stored] == ([] if evaluated_first else ["failed"])
 
 
 def test_absent_stand_in(problem, configure):

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from deepobs_problems import Problem
+from deepobs_problems import Problem, ProblemError
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.backend.memory import explain_out_of_memory, is_out_of_memory
@@ -123,7 +123,8 @@ def _explain(error: BaseException, result: RunResult, device: torch.device) -> s
     """Return why training failed if a message says it; None if only the traceback does."""
     if is_out_of_memory(error):
         return explain_out_of_memory(error, result.config, device)
-    return str(error) if isinstance(error, UsageError) and result.records else None
+    refused = isinstance(error, (UsageError, ProblemError))
+    return str(error) if refused and result.records else None
 
 
 def _look_for(

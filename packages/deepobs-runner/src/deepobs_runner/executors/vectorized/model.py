@@ -72,15 +72,18 @@ class StackedModel:
             value: Tensor = problem.objective(self.model, Batch(x, y), l2=l2)[0]
             return value
 
-        def mean_loss(x: Tensor, y: Tensor) -> Tensor:
-            losses: Tensor = problem.losses(self.model, Batch(x, y))[0]
-            return losses.mean(dim=-1)
-
         def measures(x: Tensor, y: Tensor) -> dict[str, Tensor]:
             batch = Batch(x, y)
             output, _ = problem.forward(self.model, batch, None)
-            metrics = {name: metric(output, batch) for name, metric in problem.metrics.items()}
-            return {"loss": problem.loss(output, batch), **metrics}
+            return problem.measures(output, batch)
+
+        # Where runs broadcast, the output is the loss: (S, L, B).
+        def mean_output(x: Tensor, y: Tensor) -> Tensor:
+            output: Tensor = self.model(x)
+            return output.mean(dim=-1)
+
+        def outputs(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+            return {"loss": self.model(x)}
 
         def penalty() -> Tensor:
             value = problem.regularizer(self.model, evaluated_l2)  # a number where there is none
@@ -88,8 +91,8 @@ class StackedModel:
 
         self._penalty = self._over_runs(penalty, 0)
         if _broadcasts(problem, self.model) and not l2:
-            self._objective = self._at_once(mean_loss)
-            self._measures = self._at_once(measures)
+            self._objective = self._at_once(mean_output)
+            self._measures = self._at_once(outputs)
         else:
             self._objective = self._over_runs(objective, 2)
             self._measures = self._over_runs(measures, 2)
