@@ -7,11 +7,16 @@ another, and a resumed run needs no generator state.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+TORCH_GLOBALS = threading.RLock()
+"""Held by the thread that has changed torch's global generators or switches, which all threads of a
+process share: runs in several threads take turns, and get the numbers that each gets alone."""
 
 
 def seed_of(*address: int | str) -> int:
@@ -33,7 +38,8 @@ def generator(*address: int | str) -> torch.Generator:
 def global_stream(*address: int | str, device: torch.device | None = None) -> Iterator[None]:
     """Let torch's global generators draw from the stream; leave them as they were found.
 
-    For what takes no generator: layer constructors and dropout.
+    For what takes no generator: layer constructors and dropout. Other threads wait for their
+    streams until this one is left.
 
     Args:
         address: of the stream.
@@ -42,7 +48,10 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
     seed = seed_of(*address)
     on_cpu = device is None or device.type == "cpu"
     kind = "cuda" if device is None or on_cpu else device.type
-    with torch.random.fork_rng(devices=[] if on_cpu else [device], device_type=kind):
+    with (
+        TORCH_GLOBALS,
+        torch.random.fork_rng(devices=[] if on_cpu else [device], device_type=kind),
+    ):
         # Not torch.manual_seed: it would reseed every accelerator there is.
         torch.default_generator.manual_seed(seed)
         if device is not None and device.type == "cuda":

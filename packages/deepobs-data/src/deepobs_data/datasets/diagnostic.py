@@ -99,8 +99,10 @@ def attention_teacher(
 
 @cache
 def _teacher() -> nn.MultiheadAttention:
-    with torch.random.fork_rng(devices=[]):
-        teacher = nn.MultiheadAttention(_WIDTH, 1, batch_first=True)
+    # Without its own initialisation, which draws from the generator that all threads share.
+    teacher: nn.MultiheadAttention = nn.utils.skip_init(
+        nn.MultiheadAttention, _WIDTH, 1, batch_first=True
+    )
     generator = torch.Generator().manual_seed(1729)
     with torch.no_grad():
         for parameter in teacher.parameters():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deepobs_runner.config import Precision
+from deepobs_runner.seeds import TORCH_GLOBALS
 
 FIRST_SCALE = 2.0**16
 GROWTH = 2.0
@@ -30,33 +31,43 @@ def autocast_dtype(precision: Precision) -> torch.dtype | None:
 
 @contextmanager
 def numerics(precision: Precision, deterministic: bool) -> Iterator[None]:
-    """Set torch's global arithmetic switches, and put them back."""
+    """Set torch's global arithmetic switches, and put them back.
+
+    They are those of the process, so other threads wait until they are put back.
+    """
+    with TORCH_GLOBALS, _switches_kept():
+        memory: Any = torch.utils.deterministic
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            # Nothing here reads what it did not write, and filling takes its time.
+            memory.fill_uninitialized_memory = False
+        asked_for = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(deterministic or asked_for, warn_only=True)
+        torch.set_default_dtype(torch.float32)  # of models and data, cast later if need be
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.benchmark = not deterministic
+        yield
+
+
+@contextmanager
+def _switches_kept() -> Iterator[None]:
+    """Put back torch's global arithmetic switches as they were found."""
     cudnn = torch.backends.cudnn
     memory: Any = torch.utils.deterministic
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.get_float32_matmul_precision(),
-        cudnn.allow_tf32,
-        cudnn.benchmark,
-        memory.fill_uninitialized_memory,
-    )
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic or before[0], warn_only=True)
-    if deterministic:  # nothing here reads what it did not write, and filling takes its time
-        memory.fill_uninitialized_memory = False
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    cudnn.allow_tf32 = precision == "tf32"
-    cudnn.benchmark = not deterministic
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = memory.fill_uninitialized_memory
+    dtype, matmul = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+    allow_tf32, benchmark = cudnn.allow_tf32, cudnn.benchmark
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.set_float32_matmul_precision(before[2])
-        cudnn.allow_tf32 = before[3]
-        cudnn.benchmark = before[4]
-        memory.fill_uninitialized_memory = before[5]
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        memory.fill_uninitialized_memory = fill
+        torch.set_default_dtype(dtype)
+        torch.set_float32_matmul_precision(matmul)
+        cudnn.allow_tf32, cudnn.benchmark = allow_tf32, benchmark
 
 
 class SkippedStep(Exception):
