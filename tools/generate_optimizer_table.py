@@ -1,8 +1,8 @@
 """Write docs/optimizers.md: the bare names, and every optimizer class of four libraries run twice.
 
 Needs `pip install schedulefree pytorch-optimizer heavyball`. Run it from the repository root:
-`python tools/generate_optimizer_table.py DATA_DIR [OUT]`, with the folder of the Fashion-MNIST files;
-finished runs in OUT are not repeated.
+`python tools/generate_optimizer_table.py DATA_DIR [OUT]`, with the folder of the Fashion-MNIST
+files; finished runs in OUT are not repeated.
 """
 
 from __future__ import annotations
