@@ -100,7 +100,7 @@ def attention_teacher(
 @cache
 def _teacher() -> nn.MultiheadAttention:
     # Without its own initialisation, which draws from the generator that all threads share.
-    teacher: nn.MultiheadAttention = nn.utils.skip_init(
+    teacher: nn.MultiheadAttention = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.MultiheadAttention, _WIDTH, 1, batch_first=True
     )
     generator = torch.Generator().manual_seed(1729)
