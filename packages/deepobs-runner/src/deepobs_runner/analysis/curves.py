@@ -1,4 +1,4 @@
-"""Curves over the seeds of a setting: mean, median, quantiles and a bootstrap band."""
+"""Curves over the seeds of a setting: mean, median, quantiles and a band."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 from deepobs_runner.analysis.bootstrap import (
-    LEAST_SEEDS,
+    LEAST_FOR_MEDIANS,
     check_level,
     check_resamples,
     quantiles,
@@ -33,8 +34,8 @@ class Band:
         median: a run without a finite value is worse than every other; so are the quartiles.
         lower_quartile: of the values.
         upper_quartile: of the values.
-        low: lower end of the bootstrap band, pointwise; NaN for fewer than three runs, or
-            where none was asked for.
+        low: lower end of the band, pointwise; NaN where there are too few runs for it, or where
+            none was asked for.
         high: its upper end.
         center: what the band is about, `mean` or `median`.
         level: of the band.
@@ -74,16 +75,17 @@ def curve_band(
 ) -> Band | None:
     """Return the curve of a metric over runs, None if they do not have it.
 
-    The band is the percentile bootstrap interval over runs at every epoch (Efron and Tibshirani,
-    "An Introduction to the Bootstrap", 1993, chapter 13): it covers the curve at one epoch, not
-    all epochs at once. Whole runs are resampled, the same ones at every epoch.
+    The band covers the curve at one epoch, not at all epochs at once. That of the mean is Student's
+    interval, from two runs on. That of the median is the percentile bootstrap interval over runs,
+    from five on (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13); whole
+    runs are resampled, the same ones at every epoch.
 
     Args:
         runs: of one setting, one a seed; they may differ in length.
         metric: what to draw.
         center: statistic the band is about.
         level: of the band.
-        resamples: bootstrap samples; None: no band, `low` and `high` are NaN.
+        resamples: bootstrap samples of the median; None: no band, `low` and `high` are NaN.
         seed: of the bootstrap.
 
     Raises:
@@ -98,22 +100,23 @@ def curve_band(
     if not np.isfinite(table).any():
         return None
     present = ~np.isnan(table)
-    mean = _means(np.ones((1, len(table)), dtype=int), table)[0]
+    mean = _means(table)
+    std = _std(table, mean)
     lower, median, upper = quantiles(table, [0.25, 0.5, 0.75])
-    if resamples is None or len(table) < LEAST_SEEDS:
-        low = high = np.full(len(epochs), np.nan)
-    else:
+    runs_there = present.sum(axis=0)
+    low = high = np.full(len(epochs), np.nan)
+    if resamples is not None and center == "mean":
+        low, high = _student_band(mean, std, runs_there, level)
+    elif resamples is not None and len(table) >= LEAST_FOR_MEDIANS:
         counts = resample_counts(len(table), resamples, seed)
-        drawn = _means(counts, table) if center == "mean" else _medians(counts, table)
-        low, high = quantiles(drawn, [(1 - level) / 2, (1 + level) / 2])
-        few = present.sum(axis=0) < LEAST_SEEDS
-        low, high = np.where(few, np.nan, low), np.where(few, np.nan, high)
+        ends = quantiles(_medians(counts, table), [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.where(runs_there < LEAST_FOR_MEDIANS, np.nan, ends)
     return Band(
         metric=metric,
         epochs=epochs,
-        runs=present.sum(axis=0),
+        runs=runs_there,
         mean=mean,
-        std=_std(table, mean),
+        std=std,
         median=median,
         lower_quartile=lower,
         upper_quartile=upper,
@@ -146,14 +149,20 @@ def values_by_epoch(runs: Sequence[RunResult], metric: Metric) -> tuple[np.ndarr
     return epochs, table
 
 
-def _means(counts: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return the mean of each bootstrap sample, `(resamples, E)`; NaN where one is infinite."""
-    finite = np.isfinite(table)
-    weights = counts @ (~np.isnan(table)).astype(float)
+def _means(table: np.ndarray) -> np.ndarray:
+    """Return the mean of each column, `(E,)`; NaN where a value is infinite or there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = (counts @ np.where(finite, table, 0.0)) / weights
-    means[:, np.isinf(table).any(axis=0)] = np.nan
-    return np.asarray(means)
+        means = np.nansum(table, axis=0) / np.sum(~np.isnan(table), axis=0)
+    return np.where(np.isfinite(means), means, np.nan)
+
+
+def _student_band(
+    mean: np.ndarray, std: np.ndarray, runs: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Student's interval of each mean, `(E,)`; NaN for fewer than two runs."""
+    freedom = np.maximum(runs - 1, 1)
+    reach = stats.t.ppf((1 + level) / 2, freedom) * std / np.sqrt(np.maximum(runs, 1))
+    return mean - reach, mean + reach
 
 
 def _std(table: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ Everything takes the settings that `analysis.tuned_settings` returns, or ordinar
 returns frozen dataclasses with `rows()`. docs/statistics.md says what each number means.
 """
 
+from deepobs_runner.analysis.t_tests import student, welch
+from deepobs_runner.comparison.estimate import Estimate, holm
 from deepobs_runner.comparison.fairness import (
     Agreement,
     Difference,
@@ -12,11 +14,14 @@ from deepobs_runner.comparison.fairness import (
     differences,
     foreign_targets,
 )
-from deepobs_runner.comparison.paired import Paired, compare_paired
+from deepobs_runner.comparison.final_values import final_difference
+from deepobs_runner.comparison.overall import GeometricMean, geometric_mean, improvement
 from deepobs_runner.comparison.pairs import choose_pairs
+from deepobs_runner.comparison.problem_comparison import ProblemComparison, compare_on_problem
 from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
-from deepobs_runner.comparison.rank_tests import hodges_lehmann, holm, signed_rank_p
-from deepobs_runner.comparison.speedup import ProblemSpeedup, Speedup, speedup
+from deepobs_runner.comparison.rank_tests import rank_shift
+from deepobs_runner.comparison.ranks import MeanRank, Ranks, mean_ranks
+from deepobs_runner.comparison.speedup import speedup_of
 from deepobs_runner.comparison.targets import (
     CONVERGENCE,
     Target,
@@ -32,20 +37,22 @@ from deepobs_runner.comparison.time_to_target import (
     survival_median,
     times_to_target,
 )
-from deepobs_runner.comparison.verdict import Verdict, judge, judge_settings
+from deepobs_runner.comparison.verdict import Verdict, correct, judge, judge_settings
 from deepobs_runner.config import Unit
 
 __all__ = [
     "CONVERGENCE",
     "Agreement",
     "Difference",
+    "Estimate",
     "ForeignTarget",
-    "Paired",
-    "ProblemSpeedup",
+    "GeometricMean",
+    "MeanRank",
+    "ProblemComparison",
     "Profile",
     "Profiles",
+    "Ranks",
     "Speed",
-    "Speedup",
     "Target",
     "Times",
     "Unit",
@@ -53,20 +60,26 @@ __all__ = [
     "agreement",
     "choose_pairs",
     "comparable_times",
-    "compare_paired",
+    "compare_on_problem",
     "convergence_target",
+    "correct",
     "differences",
+    "final_difference",
     "foreign_targets",
-    "hodges_lehmann",
+    "geometric_mean",
     "holm",
+    "improvement",
     "judge",
     "judge_settings",
+    "mean_ranks",
     "performance_profiles",
     "published_speed",
-    "signed_rank_p",
-    "speedup",
+    "rank_shift",
+    "speedup_of",
+    "student",
     "survival_median",
     "target_among",
     "target_of",
     "times_to_target",
+    "welch",
 ]

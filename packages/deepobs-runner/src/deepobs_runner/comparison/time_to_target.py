@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepobs_runner.analysis.bootstrap import LEAST_SEEDS, interval, resample_counts
+from deepobs_runner.analysis.bootstrap import LEAST_FOR_MEDIANS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Numbers, Row, counted, is_diverged
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.config import UNITS, Unit
@@ -37,6 +37,10 @@ FLAT = 1e-9
 """How close to one half a survival curve is one half: it is a product of rounded fractions."""
 
 
+HELD = 5
+"""Evaluations of which the majority must meet a target that counts as reached."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Times:
     """When the runs of a setting reach a target.
@@ -48,6 +52,7 @@ class Times:
         seeds: of the runs, `(n,)`.
         times: when a run reached the target; otherwise how long it is known not to have, `(n,)`.
         reached: which of the two, `(n,)`.
+        grid: distance to the evaluation before, up to which a time is known, `(n,)`.
         lost: runs that diverged without reaching it, so never will, `(n,)`.
         unknown: runs left out: they do not count, or lack the metric or the unit.
     """
@@ -58,6 +63,7 @@ class Times:
     seeds: tuple[int, ...]
     times: np.ndarray
     reached: np.ndarray
+    grid: np.ndarray
     lost: np.ndarray
     unknown: int
 
@@ -80,21 +86,27 @@ class Times:
         """Kaplan-Meier median; inf if fewer than half reach the target, NaN without runs."""
         return survival_median(self.times, self.reached)
 
-    def replicates(self, resamples: int, seed: int, *words: str) -> np.ndarray:
-        """Return the median of bootstrap samples of the runs, `(resamples,)`.
+    @property
+    def geometric_mean(self) -> float:
+        """Geometric mean time; inf if a run does not reach the target, NaN without runs."""
+        if not len(self.times) or not self.reached.all():
+            return math.inf if len(self.times) else math.nan
+        with np.errstate(divide="ignore"):
+            return float(np.exp(np.log(self.times).mean()))
 
-        Seed and words are those of `resampling.generator`.
-        """
-        counts = resample_counts(len(self.times), resamples, seed, *words)
-        return resampled_medians(self.times, self.reached, counts)
+    @property
+    def reached_of(self) -> tuple[int, int]:
+        """Number of runs that reach the target, and of all runs."""
+        return int(self.reached.sum()), len(self.times)
 
     def median_interval(
         self, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
     ) -> tuple[float, float]:
-        """Return the percentile bootstrap interval of the median; NaN for fewer than three runs."""
-        if len(self.times) < LEAST_SEEDS:
+        """Return the percentile bootstrap interval of the median; NaN for fewer than five runs."""
+        if len(self.times) < LEAST_FOR_MEDIANS:
             return math.nan, math.nan
-        return interval(self.replicates(resamples, seed), level)
+        counts = resample_counts(len(self.times), resamples, seed)
+        return interval(resampled_medians(self.times, self.reached, counts), level)
 
     def rows(self) -> list[Row]:
         """Return a row for every run; `time` of one that is censored is a lower bound."""
@@ -154,10 +166,14 @@ def _column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | Non
 
 
 def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epochs") -> Times:
-    """Return when each run reaches a target for the first time.
+    """Return when each run reaches a target and keeps it.
 
-    A run that ends without reaching it is censored at its end: it would have taken longer. One that
-    diverged never will, so it is censored at the end of the longest run.
+    That is the first evaluation that meets the target and from which the majority of `HELD`
+    evaluations, it and the next, meet it; near the end, of those that are left. A single lucky
+    evaluation on a noisy curve is no arrival.
+
+    A run that ends without reaching the target is censored at its end: it would have taken longer.
+    One that diverged never will, so it is censored at the end of the longest run.
 
     Args:
         runs: of one setting, one a seed; see `metrics.counted`.
@@ -175,16 +191,16 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     for run, entry in zip(used, found, strict=True):
         values = run.series(target.metric.split, target.metric.name)
         if entry is not None and (np.isfinite(values).any() or is_diverged(run)):
-            kept.append((run, entry[0], target.reached(values)))
+            arrived = holds(target.reached(values), ended=not is_diverged(run))
+            kept.append((run, entry[0], arrived))
     longest = max((float(at[-1]) for _, at, _ in kept), default=0.0)
-    times, reached, lost = [], [], []
-    for run, at, hits in kept:
-        reached.append(bool(hits.any()))
-        lost.append(is_diverged(run) and not hits.any())
-        if hits.any():
-            times.append(float(at[hits.argmax()]))
-        else:
-            times.append(longest if lost[-1] else float(at[-1]))
+    times, reached, grid, lost = [], [], [], []
+    for run, at, arrived in kept:
+        first = int(arrived.argmax()) if arrived.any() else len(at) - 1
+        reached.append(bool(arrived.any()))
+        lost.append(is_diverged(run) and not reached[-1])
+        times.append(longest if lost[-1] else float(at[first]))
+        grid.append(float(at[first] - at[first - 1]) if first else 0.0)
     return Times(
         target=target,
         unit=unit,
@@ -192,9 +208,28 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
         seeds=tuple(run.config.seed for run, _, _ in kept),
         times=np.array(times),
         reached=np.array(reached, dtype=bool),
+        grid=np.array(grid),
         lost=np.array(lost, dtype=bool),
         unknown=len(runs) - len(kept),
     )
+
+
+def holds(hits: np.ndarray, *, ended: bool = True) -> np.ndarray:
+    """Return which evaluations meet a target that the majority of the next ones meet, too, `(E,)`.
+
+    >>> holds(np.array([True, False, False, False, True, False, True])).tolist()
+    [False, False, False, False, True, False, True]
+
+    Args:
+        hits: which evaluations meet the target, `(E,)`.
+        ended: whether the run came to its end, so that near it those that are left decide; after a
+            divergence no evaluation would have met the target.
+    """
+    total = np.concatenate([[0], np.cumsum(hits)])
+    first = np.arange(len(hits))
+    last = np.minimum(first + HELD, len(hits))
+    asked = last - first if ended else np.full(len(hits), HELD)
+    return np.asarray(hits & (2 * (total[last] - total[first]) > asked))
 
 
 def comparable_times(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Unpack
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from deepobs_runner.analysis.tuned import optimizers_of, tuned_settings
+from deepobs_runner.analysis.bootstrap import check_level
+from deepobs_runner.analysis.tuned import find, optimizers_of, tuned_settings
+from deepobs_runner.comparison.estimate import Estimate, holm
 from deepobs_runner.comparison.fairness import (
     Agreement,
     Difference,
@@ -15,9 +19,10 @@ from deepobs_runner.comparison.fairness import (
     differences,
     foreign_targets,
 )
-from deepobs_runner.comparison.paired import Paired, compare_paired
-from deepobs_runner.comparison.speedup import Options, Speedup, speedup
+from deepobs_runner.comparison.overall import GeometricMean, geometric_mean, improvement
+from deepobs_runner.comparison.problem_comparison import ProblemComparison, compare_on_problem
 from deepobs_runner.comparison.targets import Target, target_among
+from deepobs_runner.config import Unit
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 
@@ -27,39 +32,84 @@ class Verdict:
     """What the results say about two optimizers.
 
     Attributes:
-        speed: how many times as fast the optimizer reaches the targets.
-        paired: how much better it ends, by problem; empty where they share no problem.
+        optimizer: label.
+        reference: label of what it is compared with.
+        unit: in which time is counted.
+        level: of the intervals.
+        problems: the comparison on each problem on which one of them has runs.
+        improvement: probability that a run of the optimizer is the faster one, over all problems;
+            0.5 if both are equal; None with times on fewer than two problems.
+        mean: geometric mean speedup; None where a mean says nothing, see `geometric_mean`.
         differences: in what else the two differ.
         foreign: whose targets were set by runs of another recipe or other data.
         agreement: what is equal between the two, and what is not known of both.
         known: labels of all optimizers among the results.
     """
 
-    speed: Speedup
-    paired: tuple[Paired, ...]
+    optimizer: str
+    reference: str
+    unit: Unit
+    level: float
+    problems: tuple[ProblemComparison, ...]
+    improvement: Estimate | None
+    mean: GeometricMean | None
     differences: tuple[Difference, ...]
     foreign: tuple[ForeignTarget, ...]
     agreement: Agreement
     known: tuple[str, ...]
 
+    @property
+    def speedup_counts(self) -> Mapping[str, int]:
+        """On how many problems the speedup has which status."""
+        return Counter(line.speedup_status for line in self.problems)
+
+    @property
+    def final_counts(self) -> Mapping[str, int]:
+        """On how many problems the difference of final values has which status."""
+        return Counter(line.final_status for line in self.problems)
+
+    @property
+    def geometric_mean(self) -> Estimate | None:
+        """Geometric mean speedup with its interval over seeds."""
+        return None if self.mean is None else self.mean.seeds
+
+    @property
+    def over_problems(self) -> tuple[float, float] | None:
+        """Interval of the geometric mean speedup over problems."""
+        return None if self.mean is None else self.mean.problems
+
+    @property
+    def leave_one_out(self) -> tuple[float, float] | None:
+        """Least and greatest geometric mean speedup without one of the problems."""
+        return None if self.mean is None else self.mean.leave_one_out
+
 
 def judge(
-    results: Iterable[RunResult], optimizer: str, reference: str, **options: Unpack[Options]
+    results: Iterable[RunResult],
+    optimizer: str,
+    reference: str,
+    *,
+    unit: Unit = "epochs",
+    level: float = 0.95,
 ) -> Verdict:
     """Return the verdict on two optimizers at their tuned settings.
+
+    Its p-values are corrected for all tests of this verdict. Where several verdicts are read
+    together, correct them together with `correct`.
 
     Args:
         results: of any problems and optimizers, official ones among them or not.
         optimizer: its label, see `Setting.optimizer`.
         reference: label of what it is compared with.
-        options: unit, level, resamples, seed and wanted, see `speedup`.
+        unit: in which time is counted.
+        level: of the intervals.
 
     Raises:
-        UsageError: as `speedup`.
+        UsageError: a level outside (0, 1), no such unit.
     """
     problems = tuned_settings(results)
     targets = {problem: target_among(problem, tuned) for problem, tuned in problems.items()}
-    return judge_settings(problems, targets, optimizer, reference, **options)
+    return judge_settings(problems, targets, optimizer, reference, unit=unit, level=level)
 
 
 def judge_settings(
@@ -67,16 +117,85 @@ def judge_settings(
     targets: Mapping[str, Target | None],
     optimizer: str,
     reference: str,
-    **options: Unpack[Options],
+    *,
+    unit: Unit = "epochs",
+    level: float = 0.95,
+    other_targets: Mapping[str, Mapping[str, Target | None]] = MappingProxyType({}),
 ) -> Verdict:
-    """Return the verdict of `judge` where tuned settings and targets are known, by problem."""
-    speed = speedup(problems, targets, optimizer, reference, **options)
+    """Return the verdict of `judge` where tuned settings and targets are known, by problem.
+
+    `other_targets` holds easier and harder targets of a problem, by their names.
+    """
+    check_level(level)
     pair = [optimizer, reference]
-    return Verdict(
-        speed=speed,
-        paired=tuple(compare_paired(problems, optimizer, reference, level=speed.level)),
+    lines = tuple(
+        compare_on_problem(
+            problem,
+            listed,
+            targets.get(problem),
+            optimizer,
+            reference,
+            unit=unit,
+            level=level,
+            other_targets=other_targets.get(problem, {}),
+        )
+        for problem, listed in problems.items()
+        if any(find(listed, label) for label in pair)
+    )
+    verdict = Verdict(
+        optimizer=optimizer,
+        reference=reference,
+        unit=unit,
+        level=level,
+        problems=lines,
+        improvement=improvement(lines, level),
+        mean=None,
         differences=tuple(differences(problems, pair)),
         foreign=tuple(foreign_targets(problems, targets, pair)),
         agreement=agreement(problems, pair),
         known=tuple(optimizers_of(problems)),
     )
+    return correct([verdict])[0]
+
+
+def correct(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Return verdicts whose p-values are corrected by `holm` for all tests of all of them.
+
+    These are the speedup and the difference of final values of every line, and the probability of
+    improvement and the geometric mean of every verdict. A mean is refused where lines are decided
+    for different sides, so it is made after a first correction without the means.
+    """
+    lines = _correct([replace(verdict, mean=None) for verdict in verdicts])
+    means = [replace(v, mean=geometric_mean(v.problems, v.level)) for v in lines]
+    return tuple(_correct(means))
+
+
+def _correct(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    every = [estimate for verdict in verdicts for estimate in _estimates(verdict)]
+    tested = [e for e in every if e is not None and not math.isnan(e.p)]
+    corrected = iter(holm([e.p for e in tested]).tolist())
+
+    def next_of(estimate: Estimate | None) -> Estimate | None:
+        """Return an estimate with its corrected p-value, in the order of `_estimates`."""
+        if estimate is None or math.isnan(estimate.p):
+            return estimate
+        return replace(estimate, p_corrected=next(corrected))
+
+    found = []
+    for verdict in verdicts:
+        lines = tuple(
+            replace(line, speedup=next_of(line.speedup), final=next_of(line.final))
+            for line in verdict.problems
+        )
+        better = next_of(verdict.improvement)
+        seeds = next_of(verdict.geometric_mean)
+        mean = None
+        if verdict.mean is not None and seeds is not None:
+            mean = verdict.mean._replace(seeds=seeds)
+        found.append(replace(verdict, problems=lines, improvement=better, mean=mean))
+    return found
+
+
+def _estimates(verdict: Verdict) -> list[Estimate | None]:
+    lines = [e for line in verdict.problems for e in (line.speedup, line.final)]
+    return [*lines, verdict.improvement, verdict.geometric_mean]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Spread = Literal["interval", "std"]
-"""What a band shows: the bootstrap interval of the center, or the standard deviation."""
+"""What a band shows: the interval of the center, or the standard deviation."""
 
 SPLITS = {"train_eval": "Training", "valid": "Validation", "test": "Test"}
 MARKERS = 7
@@ -116,8 +116,8 @@ def legend_title(curves: Sequence[Curve], spread: Spread) -> str:
         text = (
             "mean ± standard deviation over seeds"
             if spread == "std"
-            else f"{center} over seeds, {percent(band.level)} bootstrap interval where there are "
-            "three"
+            else f"{center} over seeds, {percent(band.level)} interval where there are "
+            f"{'two' if center == 'mean' else 'five'}"
         )
     elif max(int(curve.band.runs.max()) for curve in curves) < 2:
         return "one seed: no band"

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from deepobs_runner.analysis import choose, first_epochs, optimizers_of
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import (
+    Ranks,
     Target,
     Unit,
     Verdict,
     choose_pairs,
+    correct,
     judge_settings,
+    mean_ranks,
     target_among,
 )
 from deepobs_runner.config import Identity, without_folder
@@ -39,7 +42,8 @@ class ReportData:
         every: all settings with a record, among which those were chosen.
         own_keys: of the settings the report is about, see `Setting.key`.
         targets: by problem; None where there is none.
-        verdicts: of each pair that is compared.
+        verdicts: of each pair that is compared; p-values are corrected over all of them.
+        ranks: mean ranks of all optimizers that are compared; None for fewer than three.
         unit: in which time is counted.
         level: of all intervals.
         epochs: after which results are compared; None: at the end of each run.
@@ -55,6 +59,7 @@ class ReportData:
     own_keys: frozenset[tuple[str, str, str]]
     targets: Mapping[str, Target | None]
     verdicts: tuple[Verdict, ...]
+    ranks: Ranks | None
     unit: Unit
     level: float
     epochs: int | None
@@ -164,6 +169,8 @@ def gather_data(
         )
     )
     targets = {name: target_among(name, found, epochs=epochs) for name, found in problems.items()}
+    pairs = choose_pairs(problems, ours, references)
+    compared = [label for label in optimizers_of(problems) if any(label in p for p in pairs)]
     return ReportData(
         own=tuple(own),
         baselines=tuple(kept),
@@ -172,10 +179,13 @@ def gather_data(
         every=tuple(every),
         own_keys=own_keys,
         targets=targets,
-        verdicts=tuple(
-            judge_settings(problems, targets, one, other, unit=unit, level=level)
-            for one, other in choose_pairs(problems, ours, references)
+        verdicts=correct(
+            [
+                judge_settings(problems, targets, one, other, unit=unit, level=level)
+                for one, other in pairs
+            ]
         ),
+        ranks=mean_ranks(problems, targets, compared, unit=unit, level=level),
         unit=unit,
         level=level,
         epochs=epochs,

@@ -64,7 +64,7 @@ def latex_curves(problem: str, settings: Sequence[Setting], *, level: float = 0.
     """Return a PGFPlots picture of the curves of a problem, with the numbers in it.
 
     Drawn is the median over seeds of the metric the problem is judged by, with a bootstrap band
-    where there are at least three; nothing if no setting has a finite value.
+    where there are at least five; nothing if no setting has a finite value.
     """
     metric = metric_of([run for setting in settings for run in setting.runs])
     plots = [] if metric is None else _plots(settings, metric, level)

@@ -205,24 +205,27 @@ def _how_it_is_compared(data: ReportData) -> Iterator[str]:
     yield (
         "For each optimizer the setting with the most seeds stands, among equals the one with the "
         "best median final value. Final values are means over seeds with their standard deviation "
-        f"(ddof 1) and a {data.percent} bias-corrected and accelerated bootstrap interval "
-        "[@efron1987]."
+        f"(ddof 1) and Student's {data.percent} interval [@student1908]."
     )
     if targets:
         sources = list(dict.fromkeys(target.source for target in targets))
         yield (
-            f"Speed is the number of {unit} until the test metric first reaches a target, which is "
-            f"the {join(sources)}; runs that do not reach it are right-censored, and the median is "
-            "that of Kaplan and Meier [@kaplan1958]."
+            f"Time to target is the number of {unit} until the test metric meets a target and the "
+            f"majority of the next evaluations does, too; the target is the {join(sources)}. Runs "
+            "that do not reach it are right-censored, and the median is that of Kaplan and Meier "
+            "[@kaplan1958]."
         )
     if data.verdicts:
         yield (
-            "Speed-ups are ratios of these medians, summarized over problems by the geometric mean "
-            f"[@fleming1986], with {data.percent} percentile intervals of a bootstrap over seeds "
-            "that is stratified by problem and optimizer [@agarwal2021]. Final values are compared "
-            f"{_tests_of(data)} and the Hodges-Lehmann estimate [@hodges1963]; p-values are "
-            "corrected over problems [@holm1979]. Closeness to the fastest is shown by "
-            "performance profiles [@dolan2002]."
+            f"Speedups are ratios of geometric mean times with {data.percent} intervals of Welch's "
+            "t on log times [@welch1947]; where runs do not reach the target, they are rank-sum "
+            "shifts of log times [@hodges1963] [@bauer1972] that hold whatever the censored runs "
+            "would have done. Final values are compared by Welch's t, by the paired t from six "
+            "common seeds on, and by the rank-sum shift where runs diverged. All p-values of the "
+            "report are corrected together [@holm1979], and only these decide a claim; intervals "
+            "are not corrected. Over problems, the probability of being faster comes from the "
+            "rank-sum test stratified by problem [@elteren1960]. Closeness to the fastest is shown "
+            "by performance profiles [@dolan2002]."
         )
     if any(setting.tried > 1 for setting in data.tuned):
         yield (
@@ -230,16 +233,7 @@ def _how_it_is_compared(data: ReportData) -> Iterator[str]:
             "[@tang2020]."
         )
     yield (
-        f"Curves are medians over seeds with {data.percent} percentile bootstrap bands, pointwise "
-        "[@efron1993]; shares of diverged seeds have Wilson intervals [@wilson1927]."
+        f"Curves are medians over seeds with {data.percent} percentile bootstrap bands from five "
+        "seeds on, pointwise [@efron1993]; shares of diverged seeds have Wilson intervals "
+        "[@wilson1927]."
     )
-
-
-def _tests_of(data: ReportData) -> str:
-    """Return the tests by which final values are compared: by seed, or without pairs."""
-    kinds = {paired.by_seed for verdict in data.verdicts for paired in verdict.paired}
-    tests = {
-        True: "over the seeds both have by the exact signed-rank test [@wilcoxon1945]",
-        False: "across programs, where a seed pairs nothing, by the rank-sum test [@wilcoxon1945]",
-    }
-    return ", ".join(tests[kind] for kind in sorted(kinds or {True}, reverse=True))

@@ -17,11 +17,11 @@ from deepobs_runner.report.tables import TABLES
 from deepobs_runner.text import count, file_names, join
 
 OF_A_PROBLEM = (
-    "final", "times", "speedup", "paired", "sensitivity", "tuning", "trials", "seeds",
+    "final", "times", "speedup", "difference", "sensitivity", "tuning", "trials", "seeds",
 )  # fmt: skip
 """Tables of which each problem shows its own rows."""
 
-OVER_PROBLEMS = ("speedup", "profiles", "divergence", "cost")
+OVER_PROBLEMS = ("speedup", "ranks", "profiles", "divergence", "cost")
 """Tables shown once, over all problems; those of other packages follow."""
 
 
@@ -112,8 +112,8 @@ def _of_problem(table: Table, problem: str) -> Table:
 
 def _lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
     """Return what the verdicts say about one problem."""
-    lines = (verdict_lines(verdict).get(problem) for verdict in verdicts)
-    return [line[0].upper() + line[1:] for line in lines if line]
+    found = ((verdict, verdict_lines(verdict).get(problem)) for verdict in verdicts)
+    return [f"{v.optimizer} vs. {v.reference}: {line}" for v, line in found if line]
 
 
 def title_of(data: ReportData) -> str:
@@ -126,7 +126,7 @@ def title_of(data: ReportData) -> str:
         return join(labels) if len(labels) <= 4 else f"{len(labels)} optimizers"
     sides = []
     for chosen in ("optimizer", "reference"):
-        names = list(dict.fromkeys(getattr(v.speed, chosen) for v in data.verdicts))
+        names = list(dict.fromkeys(getattr(v, chosen) for v in data.verdicts))
         sides.append(join(names) if len(names) <= 4 else f"{len(names)} optimizers")
     return " against ".join(sides)
 

@@ -1,21 +1,24 @@
-"""Verdicts and fairness in words: every sentence is made of numbers that the comparison found."""
+"""Sentences on verdicts and fairness, made of the numbers of the comparison."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
+from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.analysis.first_epochs import Reading
 from deepobs_runner.comparison import (
     Difference,
+    Estimate,
     ForeignTarget,
-    Paired,
-    ProblemSpeedup,
-    Speedup,
+    ProblemComparison,
     Verdict,
 )
+from deepobs_runner.comparison.estimate import Bound
 from deepobs_runner.comparison.fairness import differences_from_official, has_stand_in_data
+from deepobs_runner.comparison.final_values import PAIRED
 from deepobs_runner.results.official import official_problems
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import count, join
@@ -51,20 +54,18 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
 
 
 def verdict_text(verdict: Verdict) -> str:
-    """Return all that a verdict says: overall, problem by problem, and what is unequal."""
-    lines = verdict_lines(verdict)
-    named = [f"{problem}: {line}" for problem, line in lines.items()]
-    return "\n".join([overall_sentence(verdict), *named, *caveats(verdict)])
+    """Return a verdict as text: overall, problem by problem, and the fairness caveats."""
+    lines = [overall_sentence(verdict)]
+    if len(verdict.problems) > 1:
+        lines += [f"{problem}: {line}" for problem, line in verdict_lines(verdict).items()]
+    return "\n".join([*lines, *caveats(verdict)])
 
 
 def verdict_lines(verdict: Verdict) -> dict[str, str]:
-    """Return what a verdict says about each problem."""
-    paired = {entry.problem: entry for entry in verdict.paired}
+    """Return the sentences on each problem."""
     return {
-        line.problem: (
-            f"{speed_sentence(line)} {paired_sentence(paired.get(line.problem))}".rstrip()
-        )
-        for line in verdict.speed.problems
+        line.problem: f"{speedup_sentence(line)} {final_sentence(line)}".rstrip()
+        for line in verdict.problems
     }
 
 
@@ -113,150 +114,220 @@ def foreign_sentence(foreign: ForeignTarget) -> str:
     return f"The runs of {where} {FOREIGN[foreign.reason]}."
 
 
+COUNTED = (
+    "faster", "slower", "better", "worse", "inconclusive", "not reached", "too short", "one run",
+    "not recorded", "untrained", "no target", "no runs",
+)  # fmt: skip
+"""Statuses in the order in which they are counted."""
+
+
 def overall_sentence(verdict: Verdict) -> str:
-    """Return the verdict over all problems: the geometric mean, where it holds, what is missing."""
-    speed = verdict.speed
-    missing = [name for name in (speed.optimizer, speed.reference) if name not in verdict.known]
+    """Return the verdict over all problems: counts, then what can be said of all together.
+
+    On one problem it is the sentence on that problem.
+    """
+    missing = [name for name in (verdict.optimizer, verdict.reference) if name not in verdict.known]
     if missing:
-        there = f"there are results of {join(verdict.known)}"
-        return (
-            f"No verdict: no run of {join(missing)} has a record; "
-            f"{there if verdict.known else 'there are no results'}."
-        )
-    used, total = len(speed.used), len(speed.problems)
-    problems = count(total, "problem")
-    if used:
-        text = (
-            f"{speed.optimizer} reaches the target {ratio_number(speed.ratio)} times as fast as "
-            f"{speed.reference} {ratio_bracket(speed.low, speed.high)} on {used} of {problems}"
-        )
-    else:
-        text = (
-            f"No verdict on the speed of {speed.optimizer} against {speed.reference}: none of "
-            f"{problems} has a speed-up with an interval"
-        )
-    if used and not (speed.low > 1 or speed.high < 1):
-        text += ", which leaves open which is faster"
-    text += "".join(f"; {words}" for words in _left_out(speed))
-    needs = [line.more_seeds for line in speed.problems if line.more_seeds]
-    if needs:
-        amount = str(needs[0]) if min(needs) == max(needs) else f"{min(needs)} to {max(needs)}"
-        verb = "needs" if len(needs) == 1 else "need"
-        text += f"; {len(needs)} {verb} {count(amount, 'more seed')}"
-    return text + "."
-
-
-def _left_out(speed: Speedup) -> list[str]:
-    """Return what became of the problems that are not in the mean."""
-    groups: dict[str, list[str]] = {}
-    for line in speed.problems:
-        medians = [times.median for times in (line.times, line.reference_times) if times]
-        if not line.excluded:
-            continue
-        if len(medians) < 2 or not any(map(math.isinf, medians)):
-            words = "{} cannot be judged"
-        elif line.too_short:
-            other = line.reached_by[0]
-            words = f"on {{}} the runs of {line.too_short} end before {other} reaches it"
-        elif line.reached_by:
-            words = f"on {{}} only {line.reached_by[0]} reaches it in half of its runs"
-        else:
-            words = "on {} neither reaches it in half of its runs"
-        groups.setdefault(words, []).append(line.problem)
-    return [words.format(join(names)) for words, names in groups.items()]
-
-
-def speed_sentence(line: ProblemSpeedup) -> str:
-    """Return the verdict on the speed on one problem."""
-    if line.excluded:
-        text = f"no speed-up of {line.optimizer} over {line.reference}: {exclusion(line)}"
-        if line.more_seeds:
-            text += f"; {line.more_seeds} more {'is' if line.more_seeds == 1 else 'are'} needed"
-        return text + "."
-    if line.times is None or line.reference_times is None:
-        return "no runs."
-    counted = line.times.counted.replace("_", " ")
-    if line.times.counted != line.unit:
-        counted += f", as {line.unit.replace('_', ' ')} are not recorded"
-    text = (
-        f"{line.optimizer} reaches the target ({line.target}) {ratio_number(line.ratio)} times "
-        f"as fast as {line.reference} {ratio_bracket(line.low, line.high)} "
-        f"(after {number(line.times.median)} and {number(line.reference_times.median)} {counted})"
-    )
-    censored = [
-        f"{int((~times.reached).sum())} of {len(times.times)} runs of {label} do not reach it"
-        for times, label in (
-            (line.times, line.optimizer),
-            (line.reference_times, line.reference),
-        )
-        if not times.reached.all()
+        known = f" Results: {join(verdict.known)}." if verdict.known else ""
+        has = "has" if len(missing) == 1 else "have"
+        return f"No verdict: {join(missing)} {has} no evaluated run.{known}"
+    head = f"{verdict.optimizer} vs. {verdict.reference}, {count(len(verdict.problems), 'problem')}"
+    if len(verdict.problems) == 1:
+        (line,) = verdict_lines(verdict).values()
+        return f"{head}. {line}"
+    parts = [
+        f"{head}. Time to target: {counts_text(verdict.speedup_counts)}",
+        f"Final value: {counts_text(verdict.final_counts)}",
     ]
-    if censored:
-        text += "; " + ", ".join(censored)
-    if not line.decided:
-        text += "; this leaves open which is faster"
-        if line.more_seeds is None:
-            text += ", and how many more seeds it takes cannot be said"
-        elif line.more_seeds:
-            text += f", {count(line.more_seeds, 'more seed')} would narrow it"
-    return text + "."
+    if verdict.improvement is not None:
+        found = verdict.improvement
+        parts.append(f"Probability of being faster: {number(found.value)} {_bracket(found)}")
+    if verdict.mean is not None:
+        parts.append(mean_text(verdict))
+    return ". ".join(parts) + "."
 
 
-def exclusion(line: ProblemSpeedup) -> str:
-    """Return why a problem has no speed-up, or none with an interval; nothing if it has one."""
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Return how many problems have which status.
+
+    >>> counts_text({"inconclusive": 3, "faster": 2})
+    'faster 2, inconclusive 3'
+    """
+    return ", ".join(f"{status} {counts[status]}" for status in COUNTED if counts.get(status))
+
+
+def mean_text(verdict: Verdict) -> str:
+    """Return the geometric mean speedup with its intervals; nothing if there is none."""
+    mean = verdict.mean
+    if mean is None:
+        return ""
+    seeds, problems, without = (
+        range_text(ratio_number(low), ratio_number(high))
+        for low, high in ((mean.seeds.low, mean.seeds.high), mean.problems, mean.leave_one_out)
+    )
+    return (
+        f"Geometric mean speedup: {ratio_number(mean.seeds.value)}× on {len(mean.used)} of "
+        f"{count(len(verdict.problems), 'problem')} ({percent(verdict.level)} CI {seeds} over "
+        f"seeds, {problems} over problems; {without} without any one problem)"
+    )
+
+
+def speedup_sentence(line: ProblemComparison) -> str:
+    """Return the sentence on the time to the target of one problem."""
+    estimate, status = line.speedup, line.speedup_status
+    if estimate is None or status in ("too short", "not reached"):
+        text = f"No speedup estimate: {exclusion(line)}"
+    elif status in ("faster", "slower"):
+        turned = estimate if status == "faster" else inverse(estimate)
+        text = f"{_capital(ratio_text(turned))} {status} {_bracket(turned, ratio_number)}"
+    else:
+        text = f"{_undecided(estimate, 1.0)}: {ratio_text(estimate)}"
+        text += " from one run on a side" if status == "one run" else ""
+        text += f" {_bracket(estimate, ratio_number)}" if estimate.has_interval else ""
+    details = "; ".join(_times_of(line))
+    return f"{text}; {details}." if details else f"{text}."
+
+
+def ratio_text(estimate: Estimate) -> str:
+    """Return a speedup, or the bound of it that is known.
+
+    >>> estimate = Estimate(value=1.8, low=1.2, high=math.inf, level=0.95, p=0.01,
+    ...                     p_corrected=0.01, method="", bound="at least")
+    >>> ratio_text(estimate)
+    'at least 1.80×'
+    """
+    return f"{estimate.bound} {ratio_number(estimate.value)}×".lstrip()
+
+
+def inverse(estimate: Estimate) -> Estimate:
+    """Return the ratio seen from the other side: a speedup of 0.5 as "2× slower"."""
+    turned: Mapping[Bound, Bound] = {"": "", "at least": "at most", "at most": "at least"}
+
+    def one_over(value: float) -> float:
+        return math.inf if value == 0 else 1 / value
+
+    return replace(
+        estimate,
+        value=one_over(estimate.value),
+        low=one_over(estimate.high),
+        high=one_over(estimate.low),
+        bound=turned[estimate.bound],
+    )
+
+
+def _undecided(estimate: Estimate, equal: float) -> str:
+    """Return that no test decides; and whether one would if it were the only one."""
+    if estimate.low > equal or estimate.high < equal:
+        return "Inconclusive after correction for multiple tests"
+    return "Inconclusive"
+
+
+def _times_of(line: ProblemComparison) -> list[str]:
+    """Return the times of both sides, or how many of their runs reach the target."""
+    if line.times is None or line.reference_times is None or line.target is None:
+        return []
+    sides = (line.times, line.reference_times)
+    if not all(len(times.times) for times in sides) or line.undecided == "untrained":
+        return []
+    (k, n), (other_k, other_n) = line.reached, line.reference_reached
+    if k == n and other_k == other_n:
+        counted = line.times.counted.replace("_", " ")
+        first, second = (number(times.geometric_mean) for times in sides)
+        note = "" if line.times.counted == line.unit else f" ({line.unit} are not recorded)"
+        return [f"{first} vs. {second} {counted} to {line.target}{note.replace('_', ' ')}"]
+    p = f" (Fisher's exact {p_text(line.reached_p)})"
+    p = "" if line.reached_p == 1 else p
+    return [f"{line.target} reached by {k} of {n} vs. {other_k} of {count(other_n, 'run')}{p}"]
+
+
+def exclusion(line: ProblemComparison) -> str:
+    """Return why a problem has no speedup; nothing if it has one."""
     sides = ((line.optimizer, line.times), (line.reference, line.reference_times))
-    if line.excluded == "no runs":
-        return f"there are no runs of {next(label for label, times in sides if times is None)}"
-    if line.excluded == "not recorded":
+    status = line.speedup_status
+    if status == "no runs":
+        return f"no runs of {next(label for label, times in sides if times is None)}"
+    if status == "not recorded":
         label = next(label for label, times in sides if times is not None and not len(times.times))
         metric = "" if line.target is None else line.target.metric
-        return f"the runs of {label} do not say {metric} and {line.unit}"
-    if line.excluded == "too short":
+        return f"the runs of {label} do not record {metric} and {line.unit}"
+    if status == "too short":
         other = line.reference if line.too_short == line.optimizer else line.optimizer
         return f"the runs of {line.too_short} end before {other} reaches the target"
-    if line.excluded == "not reached":
-        slow = [
-            f"{label} in {times.reached.sum()} of {len(times.times)} runs"
-            for label, times in sides
-            if times is not None and math.isinf(times.median)
-        ]
-        return f"less than half of the runs reach the target: {', '.join(slow)}"
-    if line.excluded == "few seeds":
-        few = min(len(times.times) for _, times in sides if times is not None)
-        return f"{'one seed has' if few == 1 else 'two seeds have'} no interval"
-    others = {"no target": "it has no target", "untrained": "the target is reached before training"}
-    return others.get(line.excluded, "")
+    reasons = {
+        "not reached": "too few runs reach the target",
+        "no target": "the problem has no target",
+        "untrained": "the target is reached before training",
+    }
+    return reasons.get(status, "")
 
 
-def paired_sentence(paired: Paired | None) -> str:
-    """Return the verdict on the final value on one problem, nothing if it cannot be compared."""
-    if paired is None or paired.metric is None:
+def final_sentence(line: ProblemComparison) -> str:
+    """Return the sentence on the final value of one problem; nothing if none can be compared."""
+    estimate = line.final
+    if estimate is None or line.final_metric is None:
         return ""
-    if not all(paired.runs):
-        return "No seed in common." if paired.by_seed else ""
-    what = f"The {paired.kind} {paired.metric} of {paired.optimizer}"
-    if paired.by_seed:
-        total = len(paired.seeds)
-        where = f"over {count(total, 'common seed')}"
-        if paired.ties == total:
-            everywhere = "on the common seed" if total == 1 else f"on all {total} common seeds"
-            if paired.diverged == total:
-                return f"{paired.optimizer} and {paired.reference} both diverge {everywhere}."
-            some = f", and on {paired.diverged} of them both diverge" if paired.diverged else ""
-            return f"{what} is equal to that of {paired.reference} {everywhere}{some}."
+    what = f"Final {line.final_metric}"
+    diverged = _diverged(line)
+    if all(d == n for d, n in zip(line.diverged, line.final_runs, strict=True)):
+        return f"{what}: all runs of both diverge."
+    size = number(abs(estimate.value))
+    if line.final_status in ("better", "worse"):
+        turned = estimate if line.final_status == "better" else _negative(estimate)
+        text = f"{what}: {line.final_status}"
+        if math.isfinite(estimate.value):
+            text = f"{what}: {size} {line.final_status} {_bracket(turned)}"
     else:
-        one, other = paired.runs
-        if paired.diverged == one * other:
-            return f"All runs of {paired.optimizer} and {paired.reference} diverge."
-        where = f"over {count(one, 'run')} against {other}, not paired, as two programs made them"
-    low, high = paired.low, paired.high
-    if paired.gain < 0:
-        low, high = -high, -low
-    word = "better" if paired.gain > 0 else "worse" if paired.gain < 0 else "different"
-    text = f"{what} is {word} by {number(abs(paired.gain))} {bracket(low, high)} {where}"
-    if paired.p_least > 1 - paired.level:
-        return f"{text}: too few to tell it from chance."
-    return f"{text} (p = {p_number(paired.p_holm)})."
+        sign = "+" if estimate.value > 0 else "-" if estimate.value < 0 else ""
+        text = f"{what}: {_undecided(estimate, 0.0).lower()}, {sign}{size}"
+        text += f" {_bracket(estimate)}" if estimate.has_interval else ""
+    pairs = f"over {line.pairs} common seeds" if estimate.method == PAIRED else ""
+    one, other = line.final_runs
+    runs = pairs or f"{one} vs. {count(other, 'run')}"
+    return f"{text}, {runs}{diverged}."
+
+
+def _diverged(line: ProblemComparison) -> str:
+    if not any(line.diverged):
+        return ""
+    one, other = line.diverged
+    return f"; {one} vs. {other} diverged"
+
+
+def _negative(estimate: Estimate) -> Estimate:
+    return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
+
+
+def _bracket(estimate: Estimate, show: Callable[[float], str] | None = None) -> str:
+    """Return the interval and the corrected p-value of an estimate, in parentheses.
+
+    An end that is open is left out.
+    """
+    show = show or number
+    low, high = estimate.low, estimate.high
+    if not estimate.has_interval:
+        inner = "no interval"
+    elif not math.isfinite(high):
+        inner = f"{percent(estimate.level)} CI ≥ {show(low)}"
+    elif low in (0.0, -math.inf):
+        inner = f"{percent(estimate.level)} CI ≤ {show(high)}"
+    else:
+        inner = f"{percent(estimate.level)} CI {range_text(show(low), show(high))}"
+    if not math.isnan(estimate.p_corrected):
+        inner += f", {p_text(estimate.p_corrected)}"
+    return f"({inner})"
+
+
+def range_text(low: str, high: str) -> str:
+    """Return the range between two numbers.
+
+    >>> range_text("0.97", "1.33"), range_text("-0.2", "0.1")
+    ('0.97–1.33', '-0.2 to 0.1')
+    """
+    return f"{low} to {high}" if "-" in low + high else f"{low}\N{EN DASH}{high}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float) -> str:
@@ -293,23 +364,18 @@ def beside_one(text: str, value: float) -> str:
     return text
 
 
+def p_text(p: float) -> str:
+    """Return a p-value with its name.
+
+    >>> p_text(0.0123), p_text(1e-7)
+    ('p = 0.012', 'p < 0.0001')
+    """
+    return "p < 0.0001" if p < 1e-4 else f"p = {p_number(p)}"
+
+
 def p_number(p: float) -> str:
     """Return a p-value with two digits, never 0."""
-    return "below 0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-def bracket(low: float, high: float) -> str:
-    """Return an interval, or that there is none."""
-    if math.isnan(low) or math.isnan(high):
-        return "[no interval]"
-    return f"[{number(low)}, {number(high)}]"
-
-
-def ratio_bracket(low: float, high: float) -> str:
-    """Return an interval of a ratio, from whose ends it can be seen whether it holds 1."""
-    if math.isnan(low) or math.isnan(high):
-        return "[no interval]"
-    return f"[{ratio_number(low)}, {ratio_number(high)}]"
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[str]:

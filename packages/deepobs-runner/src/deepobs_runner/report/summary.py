@@ -163,7 +163,7 @@ def _numbers(shown: Sequence[Setting]) -> list[Column]:
 
 def _ends(heading: str, shown: Sequence[Setting], metric: Metric) -> Column:
     """Return mean and spread of a metric at the end of the runs that count."""
-    found = (summarize_end(setting.runs, metric, resamples=None) for setting in shown)
+    found = (summarize_end(setting.runs, metric) for setting in shown)
     texts = [NOTHING if end is None else spread_text(end.mean, end.std) for end in found]
     return Column(heading, texts)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepobs_runner.analysis import optimizers_of
-from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import Profile, Profiles, performance_profiles
 from deepobs_runner.comparison.profiles import LEAST_PROBLEMS, compared_labels
 from deepobs_runner.errors import UsageError
@@ -32,8 +31,8 @@ def profiles(material: Material) -> Iterator[Drawing]:
         None,
         "Performance profile",
         "Share of the problems on which an optimizer reaches the target within a factor of the "
-        "time of the fastest. The integral is 1 for one that is the fastest everywhere, and its "
-        f"interval a bootstrap over seeds.{without}",
+        "time of the fastest. The integral is 1 for one that is the fastest everywhere; it has "
+        f"no interval, as a profile depends on all optimizers in it.{without}",
         _plot,
         material,
         labels,
@@ -44,20 +43,18 @@ FIGURE = profiles
 
 
 def _plot(material: Material, labels: Sequence[str]) -> Figure:
-    found = performance_profiles(
-        material.tuned, material.targets, labels, unit=material.unit, level=material.level
-    )
+    found = performance_profiles(material.tuned, material.targets, labels, unit=material.unit)
     return plot_profile(found, material.looks)
 
 
 def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
-    """Return the profiles with their integrals and the intervals of these, if there are any.
+    """Return the profiles with their integrals.
 
     Dolan and Moré, "Benchmarking optimization software with performance profiles", Mathematical
     Programming 91 (2002).
 
     Raises:
-        UsageError: fewer than two problems count.
+        UsageError: fewer than five problems count.
     """
     if len(profiles.problems) < LEAST_PROBLEMS:
         why = "".join(f" {problem}: {reason}." for problem, reason in profiles.left_out.items())
@@ -66,8 +63,6 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look]) -> Figure:
             f"optimizer; here are {len(profiles.problems)}.{why}"
         )
     title = f"integral over log ratio up to {profiles.tau_max:g}"
-    if any(np.isfinite(profile.low) for profile in profiles.profiles):
-        title += f", {percent(profiles.level)} interval"
     labels = [name_with_integral(profile) for profile in profiles.profiles]
     with one_panel(
         labels,
@@ -103,8 +98,5 @@ def steps_of(profile: Profile, tau_max: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def name_with_integral(profile: Profile) -> str:
-    """Return the label of a profile with its integral, and the interval if there is one."""
-    text = f"{profile.label}: {profile.integral:.2f}"
-    if np.isfinite(profile.low):
-        text += f" [{profile.low:.2f}, {profile.high:.2f}]"
-    return text
+    """Return the label of a profile with its integral."""
+    return f"{profile.label}: {profile.integral:.2f}"

@@ -40,8 +40,9 @@ def speed(material: Material) -> Iterator[Drawing]:
             "speed",
             problem,
             f"Speed and final value on {problem}",
-            f"Median time to the target and mean final value, with {percent(material.level)} "
-            f"bootstrap intervals where there are three seeds.{goal}",
+            f"Median time to the target, with a {percent(material.level)} bootstrap interval from "
+            "five seeds on, and mean final value, with Student's interval from two seeds on."
+            f"{goal}",
             plot_speed,
             problem,
             listed,
@@ -85,7 +86,7 @@ def plot_speed(
     unit: Unit = "epochs",
     level: float = 0.95,
 ) -> Figure:
-    """Return the median time to the target against the final value, with bootstrap intervals.
+    """Return the median time to the target against the mean final value, with intervals.
 
     Optimizers of which fewer than half of the runs reach the target stand in a column on the right.
 

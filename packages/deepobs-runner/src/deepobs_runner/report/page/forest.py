@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from deepobs_runner.comparison import Estimate
 from deepobs_runner.report.page.markup import Markup, element
 
 WIDTH, HEIGHT = 240, 22
@@ -19,16 +20,22 @@ def reach_of(ratios: Iterable[float]) -> float:
     return min(max([LEAST, *logs]), MOST)
 
 
-def interval_picture(ratio: float, low: float, high: float, reach: float) -> Markup:
+def interval_picture(estimate: Estimate | None, reach: float) -> Markup:
     """Return a line from low to high with a dot at the ratio, over a mark at 1.
 
     An end beyond the scale is an arrow. What it shows stands beside it in words, so a screen
-    reader passes it over. A ratio that is NaN draws the mark alone.
+    reader passes it over. Without an estimate the mark is alone. Only an estimate whose corrected
+    p-value decides has the color of a claim.
     """
     middle = HEIGHT / 2
+    ratio, low, high = (math.nan,) * 3
+    kind = "open"
+    if estimate is not None:
+        ratio, low, high = estimate.value, estimate.low, estimate.high
+        if estimate.decided:
+            kind = "faster" if low > 1 else "slower"
     parts = [_line(_place(1.0, reach), 1, _place(1.0, reach), HEIGHT - 1, "one")]
     if not math.isnan(ratio):
-        kind = "faster" if low > 1 else "slower" if high < 1 else "open"
         if not (math.isnan(low) or math.isnan(high)):
             start, end = _place(low, reach), _place(high, reach)
             parts.append(_line(start, middle, end, middle, kind))

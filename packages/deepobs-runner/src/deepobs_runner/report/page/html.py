@@ -16,11 +16,11 @@ from deepobs_runner.report.page.forest import interval_picture, reach_of, scale_
 from deepobs_runner.report.page.markup import Content, Markup, element, render
 from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report, Section
-from deepobs_runner.report.sentences import caveats, overall_sentence, verdict_lines
+from deepobs_runner.report.sentences import caveats, mean_text, overall_sentence, verdict_lines
 from deepobs_runner.report.table import NOTHING, Column, Row, Table
 from deepobs_runner.text import count, join
 
-OPEN_TABLES = ("final", "times", "speedup", "paired", "profiles")
+OPEN_TABLES = ("final", "times", "speedup", "difference", "profiles")
 """Tables that are open; the others open with a click."""
 
 OPEN_ROWS = 40
@@ -100,8 +100,8 @@ def _part(name: str, title: str, *content: Content) -> Markup:
 
 def _verdicts(report: Report) -> Markup:
     """Return the verdicts in words, each with its intervals and what is unequal."""
-    lines = [line for verdict in report.verdicts for line in verdict.speed.problems]
-    reach = reach_of(value for line in lines for value in (line.ratio, line.low, line.high))
+    lines = [line.speedup for verdict in report.verdicts for line in verdict.problems]
+    reach = reach_of(value for e in lines if e is not None for value in (e.value, e.low, e.high))
     places = {section.problem: section.name for section in report.sections}
     cards: list[Content] = [_verdict(v, reach, places) for v in report.verdicts]
     if not cards:
@@ -113,7 +113,6 @@ def _verdicts(report: Report) -> Markup:
 
 
 def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Markup:
-    speed = verdict.speed
     sentences = verdict_lines(verdict)
     lines = [
         element(
@@ -124,23 +123,19 @@ def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Marku
                 href=f"#problem-{anchor(places.get(line.problem, line.problem))}",
                 class_="name",
             ),
-            interval_picture(line.ratio, line.low, line.high, reach),
+            interval_picture(line.speedup, reach),
             element(
                 "p",
                 unbroken(_capital(sentences[line.problem])),
             ),
         )
-        for line in speed.problems
+        for line in verdict.problems
     ]
     overall = element(
         "li",
         element("span", "All problems", class_="name"),
-        interval_picture(speed.ratio, speed.low, speed.high, reach),
-        element(
-            "p",
-            f"Geometric mean of {len(speed.used)} of {len(speed.problems)}. "
-            f"Right of the line: {speed.optimizer} is faster.",
-        ),
+        interval_picture(verdict.geometric_mean, reach),
+        element("p", f"Right of the line: {verdict.optimizer} is faster. {mean_text(verdict)}"),
         class_="mean",
     )
     scale = element(
@@ -149,7 +144,7 @@ def _verdict(verdict: Verdict, reach: float, places: Mapping[str, str]) -> Marku
     )  # fmt: skip
     return element(
         "article",
-        element("h3", f"{speed.optimizer} against {speed.reference}"),
+        element("h3", f"{verdict.optimizer} against {verdict.reference}"),
         element("p", unbroken(overall_sentence(verdict)), class_="overall"),
         _unequal(verdict),
         element("ol", lines, overall, scale, class_="lines"),

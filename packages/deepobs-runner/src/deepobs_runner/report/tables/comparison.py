@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from deepobs_runner.comparison import performance_profiles, times_to_target
-from deepobs_runner.comparison.profiles import compared_labels
+from deepobs_runner.comparison.final_values import PAIRED
+from deepobs_runner.comparison.profiles import LEAST_PROBLEMS, compared_labels
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.sentences import (
     beside_one,
@@ -13,6 +14,7 @@ from deepobs_runner.report.sentences import (
     exclusion,
     overall_sentence,
     p_number,
+    range_text,
     verdict_lines,
 )
 from deepobs_runner.report.table import (
@@ -24,6 +26,7 @@ from deepobs_runner.report.table import (
     Row,
     Table,
     interval,
+    interval_text,
     make_table,
     number,
     number_text,
@@ -35,7 +38,7 @@ def verdict_table(data: ReportData) -> Table:
     """Return every verdict in words, with what is unequal."""
     rows: list[Row] = []
     for verdict in data.verdicts:
-        pair = {"optimizer": verdict.speed.optimizer, "reference": verdict.speed.reference}
+        pair = {"optimizer": verdict.optimizer, "reference": verdict.reference}
         lines = verdict_lines(verdict).items()
         sentences = [("all", overall_sentence(verdict))]
         sentences += [(problem, f"{problem}: {line}") for problem, line in lines]
@@ -69,53 +72,77 @@ def times_table(data: ReportData) -> Table:
     ]  # fmt: skip
     caption = (
         f"Kaplan-Meier median of the {data.unit.replace('_', ' ')} to the target, with a "
-        f"{data.percent} bootstrap interval. ∞: less than half of the runs get there."
+        f"{data.percent} bootstrap interval from five runs on. ∞: less than half of the runs get "
+        "there."
     )
     return make_table("times", "Time to the target", caption, columns, rows)
 
 
 def speedup_table(data: ReportData) -> Table:
     """Return how many times as fast each optimizer reaches the targets as its reference."""
-    rows: list[Row] = []
-    for verdict in data.verdicts:
-        *lines, overall = verdict.speed.rows()
-        reasons = map(exclusion, verdict.speed.problems)
-        rows += [{**row, "excluded": why} for row, why in zip(lines, reasons, strict=True)]
-        rows.append(overall)
-    columns = [
-        PROBLEM, OPTIMIZER, AGAINST, number("Speed-up", "ratio", lambda row: _ratio(row["ratio"])),
-        number(f"{data.percent} interval", "low", lambda row: _ratios(row["low"], row["high"])),
-        number("More seeds", "more_seeds"), words("Why none", "excluded"),
-    ]  # fmt: skip
-    caption = (
-        "Ratio of the median times to the target, above 1 where the optimizer is faster than the "
-        f"one it is set against; {data.percent} bootstrap interval over seeds, stratified by "
-        "problem."
-    )
-    return make_table("speedup", "Speed-up", caption, columns, rows)
-
-
-def paired_table(data: ReportData) -> Table:
-    """Return the comparison of final values, over common seeds where these pair runs."""
     rows = [
-        {**row, "seed_numbers": list(paired.seeds)}
+        {**row, "excluded": exclusion(line)}
         for verdict in data.verdicts
-        for paired in verdict.paired
-        for row in paired.rows()
+        for line in verdict.problems
+        for row in line.rows()
     ]
     columns = [
-        PROBLEM, OPTIMIZER, AGAINST, METRIC, number("Seeds", "seeds", _seeds),
-        number("Wins", "wins", lambda row: str(row["wins"]) if row["by_seed"] else NOTHING),
-        number("Gain", "gain", lambda row: number_text(row["gain"], 3)),
-        interval(data.percent), number("p", "p_holm", _p),
+        PROBLEM, OPTIMIZER, AGAINST,
+        number("Speedup", "speedup_value", lambda row: _ratio(row, "speedup")),
+        number(f"{data.percent} CI", "speedup_low", lambda row: _ratios(row, "speedup")),
+        number("p", "speedup_p_corrected", lambda row: _p(row["speedup_p_corrected"])),
+        words("Status", "speedup_status"), number("Reached", "reached", _reached),
+        words("Reason", "excluded"),
     ]  # fmt: skip
     caption = (
-        "Hodges-Lehmann estimate of the gain (above 0: better than the reference), its interval, "
-        "and the p-value of the exact signed-rank test over common seeds, corrected over problems "
-        "(Holm). Between two programs a seed pairs nothing, and it is the rank-sum test of all "
-        "runs of the one against all of the other."
+        "Time of the reference over that of the optimizer, above 1 where the optimizer is faster; "
+        f"{data.percent} interval and p-value by Welch's t on log times, or the rank-sum shift of "
+        "these where runs do not reach the target. p is corrected for all tests of the report "
+        "(Holm), and the status rests on it; the interval is not corrected."
     )
-    return make_table("paired", "Final values compared", caption, columns, rows)
+    return make_table("speedup", "Speedup", caption, columns, rows)
+
+
+def difference_table(data: ReportData) -> Table:
+    """Return by how much better each optimizer ends than its reference."""
+    rows = [
+        row
+        for verdict in data.verdicts
+        for line in verdict.problems
+        for row in line.rows()
+        if line.final is not None
+    ]
+    columns = [
+        PROBLEM, OPTIMIZER, AGAINST, METRIC,
+        number("Difference", "final_value", lambda row: number_text(row["final_value"], 3)),
+        number(
+            f"{data.percent} CI", "final_low",
+            lambda row: interval_text(row["final_low"], row["final_high"]),
+        ),
+        number("p", "final_p_corrected", lambda row: _p(row["final_p_corrected"])),
+        words("Status", "final_status"), number("Runs", "final_runs", _runs),
+        words("Test", "final_method"),
+    ]  # fmt: skip
+    caption = (
+        "Difference of final values, above 0 where the optimizer is better than its reference. p "
+        "is corrected for all tests of the report (Holm), and the status rests on it; the interval "
+        "is not corrected."
+    )
+    return make_table("difference", "Final values compared", caption, columns, rows)
+
+
+def ranks_table(data: ReportData) -> Table:
+    """Return the mean rank of every optimizer that is compared."""
+    rows = [] if data.ranks is None else data.ranks.rows()
+    columns = [
+        OPTIMIZER, number("Mean rank", "rank", lambda row: f"{row['rank']:.2f}"),
+        interval(data.percent), number("Problems", "problems"),
+    ]  # fmt: skip
+    caption = (
+        "Mean over problems of the rank by time to target, 1 for the fastest; Student's "
+        f"{data.percent} interval over problems, from three problems on."
+    )
+    return make_table("ranks", "Mean ranks", caption, columns, rows)
 
 
 def profiles_table(data: ReportData) -> Table:
@@ -124,46 +151,57 @@ def profiles_table(data: ReportData) -> Table:
     caption = "There are no two optimizers to compare."
     labels = compared_labels(data.problems)
     if len(labels) > 1:
-        profiles = performance_profiles(
-            data.problems, data.targets, labels, unit=data.unit, level=data.level
-        )
+        profiles = performance_profiles(data.problems, data.targets, labels, unit=data.unit)
         rows = [
             {**row, "problems": len(profiles.problems)}
             for row in profiles.rows()
-            if not math.isnan(row["integral"])
+            if len(profiles.problems) >= LEAST_PROBLEMS
         ]
         caption = (
             "Mean over problems of how close an optimizer is to the fastest, on a logarithmic "
-            f"scale: 1 if it is the fastest everywhere, 0 if it takes {profiles.tau_max:g} times "
-            "as long or never reaches the target. It depends on who else is compared."
+            f"scale, from {LEAST_PROBLEMS} problems on: 1 if it is the fastest everywhere, 0 if it "
+            f"takes {profiles.tau_max:g} times as long or never reaches the target. It depends on "
+            "who else is compared."
         )
         for name, reason in profiles.left_out.items():
             caption += f" {name} does not count: {reason}."
     columns = [
         words("Optimizer", "label"),
         number("Integral", "integral", lambda row: f"{row['integral']:.2f}"),
-        interval(data.percent), number("Problems", "problems"),
+        number("Problems", "problems"),
     ]  # fmt: skip
     return make_table("profiles", "Performance profiles", caption, columns, rows)
 
 
-def _seeds(row: Row) -> str:
-    """Return the common seeds, or the runs of each side where a seed pairs nothing."""
-    if row["by_seed"]:
-        return str(row["seeds"])
-    return f"{row['optimizer_runs']} against {row['reference_runs']}"
+def _p(p: float | None) -> str:
+    return NOTHING if p is None or math.isnan(p) else p_number(p)
 
 
-def _p(row: Row) -> str:
-    compared = row["optimizer_runs"] and row["reference_runs"]
-    return p_number(row["p_holm"]) if compared else NOTHING
-
-
-def _ratio(ratio: float) -> str:
-    return NOTHING if math.isnan(ratio) else beside_one(f"{ratio:.2f}", ratio)
-
-
-def _ratios(low: float, high: float) -> str:
-    if math.isnan(low) or math.isnan(high):
+def _reached(row: Row) -> str:
+    """Return how many runs of both sides reach the target."""
+    if row["runs"] is None or row["reference_runs"] is None:
         return NOTHING
-    return f"[{_ratio(low)}, {'∞' if math.isinf(high) else _ratio(high)}]"
+    sides = ("", "reference_")
+    return " vs. ".join(f"{row[f'{side}reached']}/{row[f'{side}runs']}" for side in sides)
+
+
+def _runs(row: Row) -> str:
+    """Return how many runs of both sides are compared, or how many pairs."""
+    if row["final_method"] == PAIRED:
+        return f"{row['pairs']} pairs"
+    return f"{row['final_runs']} vs. {row['reference_final_runs']}"
+
+
+def _ratio(row: Row, name: str) -> str:
+    value, bound = row[f"{name}_value"], row[f"{name}_bound"]
+    if value is None:
+        return NOTHING
+    return f"{bound} {beside_one(f'{value:.2f}', value)}".lstrip()
+
+
+def _ratios(row: Row, name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if low is None or math.isnan(low) or (low == 0 and math.isinf(high)):
+        return NOTHING
+    last = "∞" if math.isinf(high) else beside_one(f"{high:.2f}", high)
+    return range_text(beside_one(f"{low:.2f}", low), last)

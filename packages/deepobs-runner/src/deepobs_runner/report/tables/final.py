@@ -65,7 +65,7 @@ def final_table(data: ReportData) -> Table:
     ]  # fmt: skip
     caption = (
         "Mean ± standard deviation (ddof 1) over seeds at the end of the runs, at the setting that "
-        f"stands for each optimizer; {data.percent} BCa bootstrap interval of the mean of the "
+        f"stands for each optimizer; Student's {data.percent} interval of the mean of the "
         "metric the problem is judged by. Objective is the loss plus the L2 term."
     )
     return make_table("final", "Final values", caption, columns, rows)
@@ -151,18 +151,21 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
         "status": describe_statuses(runs),
     }
     for name, metric in METRICS.items():
-        end = summarize_end(ended, metric, resamples=None)
+        end = summarize_end(ended, metric)
         row[f"final_{name}"] = None if end is None else end.mean
         row[f"final_{name}_std"] = None if end is None else end.std
         row[f"final_{name}_median"] = None if end is None else end.median
     judged = metric_of(ended)
     row["metric"] = None if judged is None else str(judged)
-    row |= dict.fromkeys(("low", "high", "best", "best_std"))
+    row |= dict.fromkeys(("low", "high", "interquartile_mean", "best", "best_std"))
     if judged is not None and level is not None:
         end = summarize_end(ended, judged, level=level)
-        best = summarize_end(ended, judged, "best", resamples=None)
+        best = summarize_end(ended, judged, "best")
         if end is not None and best is not None:
-            row |= {"low": end.low, "high": end.high, "best": best.mean, "best_std": best.std}
+            row |= {
+                "low": end.low, "high": end.high, "interquartile_mean": end.interquartile_mean,
+                "best": best.mean, "best_std": best.std,
+            }  # fmt: skip
     return row
 
 

@@ -1,0 +1,70 @@
+"""Student's and Welch's t, for any number of samples at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Contrast(NamedTuple):
+    """Means or differences of means, `(...)` each.
+
+    Attributes:
+        value: the mean, or the difference.
+        error: its standard error.
+        freedom: degrees of freedom of the error; inf if the error is known.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    freedom: np.ndarray
+
+    def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values that the two-sided t-test does not reject."""
+        reach = stats.t.ppf((1 + level) / 2, self.freedom) * self.error
+        return self.value - reach, self.value + reach
+
+    def p(self) -> np.ndarray:
+        """Return the two-sided p-value of 0; without any spread 0, or 1 if the value is 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.abs(self.value) / self.error
+        p = 2 * stats.t.sf(ratio, self.freedom)
+        return np.where(self.error > 0, p, np.where(self.value == 0, 1.0, 0.0))
+
+
+def student(values: np.ndarray) -> Contrast:
+    """Return the mean along the last axis, `(..., n)` to `(...)`; of at least two values.
+
+    "Student" (W. S. Gosset), "The probable error of a mean", Biometrika 6 (1908). Of differences
+    by seed it is the paired t-test.
+    """
+    n = values.shape[-1]
+    error = values.std(axis=-1, ddof=1) / np.sqrt(n)
+    return Contrast(values.mean(axis=-1), error, np.full(error.shape, n - 1.0))
+
+
+def welch(
+    first: np.ndarray, second: np.ndarray, known_variance: np.ndarray | float = 0.0
+) -> Contrast:
+    """Return mean `first` - mean `second` along the last axis, `(..., n)` and `(..., m)`.
+
+    Welch, "The generalization of 'Student's' problem when several different population variances
+    are involved", Biometrika 34 (1947): the spreads need not be equal. At least two values each.
+
+    Args:
+        first: minuend.
+        second: subtrahend.
+        known_variance: of the difference, in addition to that which the samples show, `(...)`; it
+            is known, so it adds degrees of freedom (Satterthwaite, Biometrics Bulletin 2, 1946).
+    """
+    n, m = first.shape[-1], second.shape[-1]
+    one = first.var(axis=-1, ddof=1) / n
+    other = second.var(axis=-1, ddof=1) / m
+    variance = one + other + known_variance
+    estimated = one**2 / (n - 1) + other**2 / (m - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(estimated > 0, variance**2 / estimated, np.inf)
+    value = first.mean(axis=-1) - second.mean(axis=-1)
+    return Contrast(value, np.sqrt(variance), freedom)
