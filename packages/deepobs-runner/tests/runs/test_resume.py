@@ -191,6 +191,32 @@ def test_patience_looks_at_the_validation_split(problem, configure, execution):
     assert len(objectives) - 1 - int(np.argmin(objectives)) == 3
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e38])
+def test_an_infinite_validation_loss_is_no_improvement_and_no_failure(
+    problem, configure, execution, value
+):
+    """1e38 is finite itself, its square is not; training goes on with finite numbers."""
+
+    def data(root=None, *, valid_size=0, recipe="standard"):
+        valid = Table(torch.full((valid_size, 8), value), torch.zeros(valid_size).long())
+        return replace(problem.data(root), valid=valid)
+
+    linear = replace(
+        problem,
+        data=data,
+        model=lambda: torch.nn.Linear(8, 1),
+        loss=lambda output, batch: output.square().squeeze(1),
+        metrics={},
+        l2=0.0,
+    )
+    config = configure(epochs=9, valid_size=8, l2=0.0)
+    result = run(config, replace(execution, patience=2), problem=linear)
+    assert (result.status, len(result.records) - 1) == ("stopped", 2)
+    assert result.error == "no lower objective on valid for 2 epochs"
+    assert all(r["metrics"]["valid"]["objective"] is None for r in result.records)
+    assert np.isfinite(result.series("train_eval", "objective")).all()
+
+
 def test_a_stopped_run_is_not_finished_for_who_sets_no_limit(problem, configure, execution):
     stopped = run(configure(), replace(execution, time_limit=1e-9), problem=problem)
     assert stopped.status == "stopped"

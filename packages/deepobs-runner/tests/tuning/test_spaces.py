@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from runner_builders import OUT_OF_TIME, run_of
 
 from deepobs_runner import UsageError, official_results
 from deepobs_runner.analysis.metrics import Metric
@@ -305,6 +306,27 @@ def trial(number, value, *, metric=LOSS, status="done", first=10.0):
         value=value,
         first=first,
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "merit"),
+    {
+        "done": ({}, -1.0),
+        "stopped early": ({"status": "stopped", "error": "no lower objective on valid"}, -1.0),
+        "cut by a time limit": ({"status": "stopped", "error": OUT_OF_TIME}, None),
+        "pruned": ({"status": "stopped", "error": "pruned: Hyperband ended it"}, None),
+        "failed": ({"status": "failed"}, None),
+        "running": ({"status": "running"}, None),
+        "diverged": ({"status": "diverged"}, None),
+    }.values(),
+)
+def test_only_what_counts_can_win(settings, merit):
+    about = {"problem": "p", "optimizer": "SGD", "number": 0, "point": {}}
+    made = trial_of(run_of((3.0, 1.0), **settings), "test", about)
+    assert made.merit == merit
+    assert made.was_cut == (settings.get("error") == OUT_OF_TIME)
+    worse = trial(1, 2.0)
+    assert best_of([made, worse]) == ([worse] if merit is None else [made])
 
 
 def test_lost_trials_never_win_and_the_first_of_equals_does():

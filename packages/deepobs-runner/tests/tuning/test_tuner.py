@@ -13,6 +13,7 @@ import pytest
 from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
+from deepobs_runner.cli.tuning import sentences
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.files import write_bytes
@@ -109,6 +110,20 @@ def test_every_trial_is_an_ordinary_result_and_a_line_of_the_ledger(execution):
     (cost,) = tuning_cost(execution.out)
     assert (cost.trials, cost.budget, cost.epochs, cost.steps) == (4, 4, 4, 20)
     assert cost.seconds == pytest.approx(sum(line["seconds"] for line in lines))
+
+
+def test_a_trial_that_a_time_limit_cut_cannot_win(execution):
+    study = small(execution, settings={"epochs": 2})
+    (tuned,) = carried_out(study, replace(execution, time_limit=1e-9))
+    assert {trial.status for trial in tuned.trials} <= {"stopped", "diverged"}
+    assert tuned.winner is None
+    cut = sum(trial.status == "stopped" for trial in tuned.trials)
+    assert cut > 0
+    said = " ".join(sentences([tuned], study))
+    assert f"a time limit cut {cut} trials, which cannot win" in said
+    (tuned,) = carried_out(study, replace(execution, resume=True))
+    assert tuned.winner.status == "done"
+    assert "time limit" not in " ".join(sentences([tuned], study))
 
 
 def test_a_study_that_was_interrupted_goes_on(execution):

@@ -236,7 +236,10 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
     """Return the table of chosen configurations, their values and what they cost."""
     study = ledger.study
     costs = {(c.problem, c.optimizer): c for c in cost_of(study, ledger.folder)}
-    table = Table(caption="lost: diverged, pruned or failed; epochs and time: of all trials")
+    table = Table(
+        caption="lost: diverged, pruned, failed, or cut by a time limit; "
+        "epochs and time: of all trials"
+    )
     table.add_column("problem", overflow="fold")
     table.add_column("optimizer", overflow="fold")
     table.add_column("chosen", overflow="fold")
@@ -285,6 +288,11 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
         if failed:
             reasons = "; ".join(dict.fromkeys(trial.message or trial.status for trial in failed))
             lines.append(f"{name}: {count(len(failed), 'trial')} failed: {reasons}")
+        if cut := sum(trial.was_cut for trial in t.trials):
+            lines.append(
+                f"{name}: a time limit cut {count(cut, 'trial')}, which cannot win. Give the same "
+                "command with --resume and a longer --time-limit."
+            )
         if missing := without_result(t):
             lines.append(
                 f"{name}: {count(len(missing), 'trial')} left no result and had no part in the "

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import gc
 import glob
+import itertools
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +23,7 @@ import msgspec
 import numpy as np
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.results.files import write_atomically, write_bytes
 from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
 from deepobs_runner.results.result import (
@@ -82,21 +84,77 @@ def load_result(path: Path) -> RunResult:
     Raises:
         UsageError: the file is no result, or of a schema this version does not know.
     """
+    if path.exists() and not path.is_file():  # to read a named pipe would take for ever
+        raise UsageError(f"{path} is not a DeepOBS result: it is not a file.")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} is not a DeepOBS result: {error}.") from None
+        raise UsageError(f"{path} is not a DeepOBS result: {error.strerror or error}.") from None
     return replace(read_result(content, path), path=path)
 
 
 def stored_result(config: RunConfig, folder: Path) -> RunResult | None:
-    """Read the result of a resolved configuration, None if the folder has none.
+    """Read the result of a resolved configuration with its records.
+
+    None if the folder has none, or one that cannot be used: its run is made again, and sets the
+    file aside, see `set_damaged_aside`.
+    """
+    with suppress(UsageError):
+        return _whole_result(config, folder)
+    return None
+
+
+class DamagedResultWarning(UserWarning):
+    """A result file cannot be used, is kept under another name, and its run made again."""
+
+
+def set_damaged_aside(config: RunConfig, folder: Path) -> None:
+    """Rename the result file of a configuration if it cannot be used; to be called under its lock.
+
+    It is damaged, unreadable, of a newer version, or no file. Its step objectives go with it. The
+    new name ends in `.damaged`, so nothing reads it as a result; a warning says it.
 
     Raises:
-        UsageError: a file in its place is no result.
+        UsageError: it cannot be renamed.
     """
     path = result_path(config, folder)
-    return load_result(path) if path.exists() else None
+    try:
+        _whole_result(config, folder)
+    except UsageError as error:
+        try:
+            kept = _set_aside(path)
+            if steps_path(path).exists():
+                _set_aside(steps_path(path))
+        except OSError as refused:
+            raise cannot_write(path, refused, f"It must be moved away: {error}") from None
+        warnings.warn(
+            f"{error} The file is kept as {kept.name}, and the run is made again.",
+            DamagedResultWarning,
+            stacklevel=2,
+        )
+
+
+def _whole_result(config: RunConfig, folder: Path) -> RunResult | None:
+    """Read the result of a configuration and its records; None if there is none.
+
+    Raises:
+        UsageError: the file is no result, or that of another run; or a record is damaged.
+    """
+    path = result_path(config, folder)
+    if not path.exists():
+        return None
+    result = load_result(path)
+    len(result.records)  # parses them
+    if result.config.id != config.id:
+        raise UsageError(f"{path} holds another run: {result.config.id}.")
+    return result
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a file to one that ends in `.damaged`, or `.damaged-2` and so on; return it."""
+    names = (f"{path.name}.damaged{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    kept = next(free for name in names if not (free := path.with_name(name)).exists())
+    return path.rename(kept)
 
 
 def read_result(content: bytes, path: Path) -> RunResult:

@@ -164,8 +164,8 @@ def survey(
         force: run all of them.
         retry_failed: run failed ones again.
 
-    Raises:
-        UsageError: a result file is damaged.
+    Returns:
+        A run with a damaged result is to be made, see `stored_result`.
     """
     finished, failed, todo = [], [], []
     for config in configs:

@@ -23,8 +23,8 @@ from deepobs_runner.errors import (
 )
 from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
 from deepobs_runner.results.files import check_writable
-from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.store import remove_leftovers, stored_result
+from deepobs_runner.results.result import RunResult, result_path
+from deepobs_runner.results.store import remove_leftovers, set_damaged_aside, stored_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.recorder import SECONDS_BETWEEN_SAVES, OnRecord, Recorder
@@ -131,14 +131,24 @@ def _look_for(
     config: RunConfig, execution: Execution, force: bool
 ) -> RunResult | Checkpoint | None:
     """Return the finished result of a run, or the checkpoint to resume; None for a new run."""
-    remove_leftovers(config, execution.out)
-    finished = None if force else finished_result(config, execution)
+    finished = tidy(config, execution, force)
     if finished is not None:
         return finished
     checkpoint = None if force else _checkpoint_of(config, execution)
     if checkpoint is None:  # one of an earlier run does not fit the records to come
         checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
     return checkpoint
+
+
+def tidy(config: RunConfig, execution: Execution, force: bool) -> RunResult | None:
+    """Tidy up after an earlier run of a configuration, under its lock.
+
+    Returns:
+        Its finished result, unless the run is to be repeated.
+    """
+    remove_leftovers(config, execution.out)
+    set_damaged_aside(config, execution.out)
+    return None if force else finished_result(config, execution)
 
 
 def finished_result(config: RunConfig, execution: Execution) -> RunResult | None:
@@ -161,6 +171,7 @@ def can_skip(result: RunResult, execution: Execution) -> bool:
 
 def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:
     path = checkpoint_path(execution.out, config.id)
-    if not execution.resume or not path.exists():
+    continues = path.exists() and result_path(config, execution.out).exists()
+    if not execution.resume or not continues:
         return None
     return load_checkpoint(path, config.id)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deepobs_runner.analysis.metrics import Metric, final_value, metric_of
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.analysis.metrics import Metric, final_value, is_counted, metric_of
+from deepobs_runner.results.result import TIME_LIMIT, RunResult
 from deepobs_runner.text import last_line
 
 PRUNED = "pruned: "
@@ -30,7 +30,7 @@ class Trial:
         point: the values that were tried.
         status: of the run, or `pruned`, `refused`, `locked`, `killed`.
         metric: that decides, such as `valid accuracy`; None without a record.
-        value: the final value, None if it diverged or failed.
+        value: the final value; None if it diverged, failed or does not count (`is_counted`).
         first: the value before training.
         epochs: that were trained.
         steps: that were taken.
@@ -59,6 +59,11 @@ class Trial:
             return None
         return self.metric.sign * self.value
 
+    @property
+    def was_cut(self) -> bool:
+        """Whether a time limit ended the run, so that its value does not count."""
+        return self.status == "stopped" and TIME_LIMIT in self.message.lower()
+
     def to_json(self) -> dict[str, Any]:
         """Return the trial as a line of the ledger holds it."""
         return {**vars(self), "metric": None if self.metric is None else str(self.metric)}
@@ -81,7 +86,7 @@ def trial_of(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
         status="pruned" if pruned else result.status,
         metric=metric,
         value=_finite(final_value(result, metric))
-        if metric is not None and result.status in COMPETING
+        if metric is not None and is_counted(result) and not pruned
         else None,
         first=None if metric is None else _finite(result.series(split, metric.name)[0]),
         epochs=last.get("epoch", 0),

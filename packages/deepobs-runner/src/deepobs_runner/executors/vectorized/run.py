@@ -17,7 +17,7 @@ from itertools import count
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig, Vectorize
-from deepobs_runner.errors import RunLockedError
+from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.executors.vectorized.batching import (
     grids_of,
     obstacle,
@@ -30,14 +30,13 @@ from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
 from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.store import remove_leftovers
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, reported
 from deepobs_runner.runs.recorder import Recorder
 from deepobs_runner.runs.resolve import optimizer_of
-from deepobs_runner.runs.run import finished_result
+from deepobs_runner.runs.run import tidy
 from deepobs_runner.training.record import Record
 
 SECONDS_BETWEEN_SAVES = 30.0
@@ -99,8 +98,10 @@ def _enter(
         locks.enter_context(run_lock(config, execution.out))
     except RunLockedError as error:
         return Outcome(config=config, status="locked", message=str(error))
-    remove_leftovers(config, execution.out)
-    finished = None if force else finished_result(config, execution)
+    try:
+        finished = tidy(config, execution, force)
+    except UsageError as error:
+        return Outcome(config=config, status="refused", message=str(error))
     if finished is not None:
         return Outcome(config=config, status=finished.status)
     checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
