@@ -119,12 +119,16 @@ def test_a_schedule_of_the_right_length_is_read():
     assert first_epochs([run], 2) == ([run], [])
 
 
-def test_the_target_is_what_official_adam_has_by_then():
+def test_the_target_is_what_official_adam_reaches_in_the_first_epochs():
     runs = [run for run in official_results("fmnist_2c2d") if run.config.optimizer == "Adam"]
-    values = [run.series("test", "accuracy")[10] for run in runs]
     target = target_of("fmnist_2c2d", epochs=10)
-    assert target.value == np.median(values)
-    assert target.source == "median value of tuned official Adam after 10 epochs, 10 seeds"
+    best = np.array([run.series("test", "accuracy")[1:8] for run in runs]).max(axis=1)
+    last = np.array([run.series("test", "accuracy")[10] for run in runs])
+    assert np.median(best) - 0.01 < target.value <= np.median(best)
+    assert target.value < np.median(last)
+    assert target.source == (
+        "value that half of the runs of official Adam reach in 75 % of 10 epochs (10 seeds)"
+    )
     assert target_of("fmnist_2c2d", epochs=100) == target_of("fmnist_2c2d")
 
 

@@ -153,13 +153,16 @@ def test_the_tuned_setting_is_the_repeated_one(tuned):
 
 
 def test_targets(tuned):
-    """The official value, but what tuned Adam reaches in the median for the VAEs."""
+    """The official value; for the VAEs what half of Adam's runs reach in 75 % of the epochs."""
     assert set(tuned) == set(CONVERGENCE)
     for problem in set(tuned) - {"mnist_vae", "fmnist_vae"}:
         assert target_of(problem) == convergence_target(problem)
-    finals = [run.series("test", "objective")[-1] for run in of(tuned, "mnist_vae", "Adam").runs]
-    assert target_of("mnist_vae").value == pytest.approx(np.median(finals))
-    assert "official Adam" in target_of("mnist_vae").source
+    values = [
+        run.series("test", "objective")[:38].min() for run in of(tuned, "mnist_vae", "Adam").runs
+    ]
+    target = target_of("mnist_vae")
+    assert target.value == pytest.approx(np.median(values), rel=2e-3)
+    assert "official tuned Adam" in target.source
     assert convergence_target("fmnist_logreg") is None
 
 
@@ -173,9 +176,9 @@ def test_steps_of_official_runs(tuned):
     assert times_to_target(runs, target_of("fmnist_2c2d"), "seconds").unknown == 10
 
 
-def test_half_of_adams_runs_reach_its_median(tuned):
+def test_half_of_adams_runs_reach_the_target_in_three_quarters_of_the_epochs(tuned):
     times = times_to_target(of(tuned, "mnist_vae", "Adam").runs, target_of("mnist_vae"))
-    assert times.reached.sum() == 5
+    assert (times.times[times.reached] <= 0.75 * 50).sum() >= 5
     assert np.isfinite(times.median)
 
 

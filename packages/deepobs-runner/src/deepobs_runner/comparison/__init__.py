@@ -25,9 +25,12 @@ from deepobs_runner.comparison.speedup import speedup_of
 from deepobs_runner.comparison.targets import (
     CONVERGENCE,
     Target,
+    Targets,
     convergence_target,
+    stored_targets,
     target_among,
     target_of,
+    targets_of,
 )
 from deepobs_runner.comparison.time_to_target import (
     Speed,
@@ -54,6 +57,7 @@ __all__ = [
     "Ranks",
     "Speed",
     "Target",
+    "Targets",
     "Times",
     "Unit",
     "Verdict",
@@ -76,10 +80,12 @@ __all__ = [
     "published_speed",
     "rank_shift",
     "speedup_of",
+    "stored_targets",
     "student",
     "survival_median",
     "target_among",
     "target_of",
+    "targets_of",
     "times_to_target",
     "welch",
 ]

@@ -116,6 +116,11 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
     return list(chosen.values())
 
 
+def shipped_folders() -> list[Path]:
+    """Return the folders of the baselines of this package: the official ones, then its sets."""
+    return [Path(str(files("deepobs_runner") / "baselines_2019")), *_shipped()]
+
+
 def _shipped() -> list[Path]:
     """Return the folders of the sets that come with this package."""
     folder = Path(str(files("deepobs_runner") / SHIPPED))

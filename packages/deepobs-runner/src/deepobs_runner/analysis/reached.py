@@ -1,0 +1,66 @@
+"""The hardest value that runs reach, and keep, within a part of their length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deepobs_runner.analysis.bootstrap import quantiles
+from deepobs_runner.analysis.metrics import Metric, is_counted
+from deepobs_runner.results.result import RunResult
+
+WINDOW = 5
+"""Evaluations of which the majority meets a target that is reached: one, and the next four."""
+
+
+def kept_values(values: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return the hardest target that each evaluation reaches, `(n,)`.
+
+    An evaluation reaches a target that it meets, and that the majority of it and the next four
+    meets; near the end: the majority of those left. A value that is not finite meets none.
+
+    >>> accuracy = Metric("test", "accuracy", higher_is_better=True)
+    >>> kept_values(np.array([0.1, 0.9, 0.5, 0.6, 0.7, 0.8]), accuracy).tolist()
+    [0.1, 0.7, 0.5, 0.6, 0.7, 0.8]
+    """
+    merits = np.where(np.isfinite(values), metric.sign * values, -np.inf)
+    kept = np.empty_like(merits)
+    for i in range(len(merits)):
+        window = merits[i : i + WINDOW]
+        kept[i] = min(merits[i], np.sort(window)[(len(window) - 1) // 2])
+    return metric.sign * kept
+
+
+def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
+    """Return the hardest target that a run reaches at some evaluation within so many epochs.
+
+    The value before training does not count, and the first evaluation after it always does, so that
+    a run of one epoch reaches something. A run that diverged counts with what it reached before.
+
+    Returns:
+        What is worse than any number if nothing is reached.
+    """
+    ends = run.epochs()
+    trained = ends > 0
+    if not trained.any():
+        return metric.worst
+    allowed = trained & (ends <= max(epochs, float(ends[trained][0])))
+    values = kept_values(run.series(metric.split, metric.name), metric)
+    return float(metric.sign * (metric.sign * values[allowed]).max())
+
+
+def median_reached(runs: Sequence[RunResult], metric: Metric, share: float, epochs: float) -> float:
+    """Return the value that half of the runs reach within a share of so many epochs.
+
+    Args:
+        runs: of one setting, one a seed; those that do not count are ignored.
+        metric: of the value.
+        share: of the epochs, above 0 and at most 1.
+        epochs: that the runs were planned for; a share of them is allowed.
+
+    Returns:
+        What is worse than any number if less than half reach anything, or no run counts.
+    """
+    reached = [reached_within(run, metric, share * epochs) for run in runs if is_counted(run)]
+    return float(quantiles(np.array(reached), [0.5])[0]) if reached else metric.worst
