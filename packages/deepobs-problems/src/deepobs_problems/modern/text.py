@@ -24,6 +24,9 @@ from deepobs_problems.problem import Defaults, Hardware, Problem, Reference, mat
 _EVALUATED = 111_360
 """Training characters that are evaluated: as many as nanoGPT's validation part has."""
 
+_IMITATED = 2**15
+"""Training characters of generated text, whatever the window."""
+
 
 def characters(
     name: str,
@@ -60,7 +63,12 @@ def characters_like(
 ) -> Dataset:
     """Return generated text in the form of `characters`."""
     data = synthetic_like(
-        name, valid_size=valid_size, recipe=recipe, seq_length=window, order="shuffled"
+        name,
+        _IMITATED // window,
+        valid_size=valid_size,
+        recipe=recipe,
+        seq_length=window,
+        order="shuffled",
     )
     return _evaluated(replace(data, epochs_per_pass=parts), window)
 
