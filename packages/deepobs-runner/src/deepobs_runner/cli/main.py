@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from deepobs_runner.cli.commands import COMMANDS
+from deepobs_runner.cli.encoding import let_streams_substitute
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0: done. 1: a run failed. 2: invalid request. 130: interrupted.
     """
+    let_streams_substitute()
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(words[0] if words else None)
     arguments = parser.parse_args(words)

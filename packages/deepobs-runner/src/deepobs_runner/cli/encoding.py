@@ -1,0 +1,55 @@
+"""Output where the terminal or pipe cannot take every character, such as ASCII or Windows-1252."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from types import MappingProxyType
+
+NAME = "deepobs.substitute"
+
+SUBSTITUTES = MappingProxyType(
+    {
+        **dict.fromkeys("│┃║╎┆", "|"),
+        **dict.fromkeys("─━═╌┄╶╴–—−", "-"),  # noqa: RUF001
+        **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇╞╪╡", "+"),
+        **dict.fromkeys("█▇▆▅▄▃▂▁▌▐░▒▓", "#"),
+        "±": "+/-",
+        "×": "x",
+        "≥": ">=",
+        "≤": "<=",
+        "≈": "~",
+        "…": "...",
+        "→": "->",
+        "∞": "inf",
+        "·": ".",
+        "•": "*",
+    }
+)
+"""What stands for characters of tables, figures and sentences."""
+
+
+def substitute(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for the characters that an encoding lacks, and where to go on.
+
+    Braille dots, of figures in the terminal, become dots; an unknown character a question mark.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(map(_substitute_of, lacking)), error.end
+
+
+def _substitute_of(character: str) -> str:
+    if "\u2800" <= character <= "\u28ff":
+        return " " if character == "\u2800" else "."
+    return SUBSTITUTES.get(character, "?")
+
+
+def let_streams_substitute() -> None:
+    """Let standard output and error write substitutes where their encoding lacks a character."""
+    codecs.register_error(NAME, substitute)
+    for stream in (sys.stdout, sys.stderr):
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        if hasattr(stream, "reconfigure") and not encoding.lower().startswith("utf"):
+            stream.reconfigure(errors=NAME)
