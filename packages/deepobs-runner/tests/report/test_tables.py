@@ -13,6 +13,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.report.summary import summary_table
+from deepobs_runner.report.tables import TABLES
 from deepobs_runner.report.tables.final import settings_table
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Cosine
@@ -112,6 +113,52 @@ def test_ends_of_runs_that_something_else_cut_off_do_not_count():
     problems = settings_by_problem(runs, baselines=[])
     assert "2 of 5" in shown(problems)
     assert any("3 of 5 runs of SGD lr=0.1 did not end by themselves" in n for n in notes(problems))
+
+
+ENDS = {
+    ("SGD", 0.1): (9.0, 5.0, 3.0, 2.0),
+    ("SGD", 0.01): (9.0, 8.0, 7.0, 6.0),
+    ("SGD", 1.0): (9.0, 7.0, 5.0, 4.0),
+    ("Adam", 0.1): (9.0, 4.0, 2.0, 1.0),
+    ("Adam", 0.01): (9.0, 6.0, 4.0, 3.0),
+    ("Momentum", 0.1): (9.0, 4.5, 2.5, 1.5),
+}
+"""Objectives of two or more settings, of which those with lr 0.1 have five seeds."""
+
+STATISTICS = (
+    *("speedup", "difference", "ranks"),
+    *("sensitivity", "rates", "tuning", "divergence", "seeds"),
+)
+
+
+@pytest.fixture(scope="module")
+def with_further_runs():
+    """Return a function that makes report data of runs, and of some stopped far below."""
+
+    def make(**ending):
+        runs = [
+            run_of([v + 0.01 * seed for v in values], seed, optimizer=optimizer, lr=lr)
+            for (optimizer, lr), values in ENDS.items()
+            for seed in (range(5) if lr == 0.1 else (0,))
+        ]
+        further = [
+            run_of((9.0, -100.0), seed, optimizer=optimizer, lr=lr, status="stopped", **ending)
+            for optimizer in ("SGD", "Adam")
+            for lr, seed in ((0.01, 8), (0.1, 8), (0.1, 9), (0.03, 0), (0.3, 0))
+        ]
+        return gather_data([*runs, *further] if ending else runs, references=["SGD"])
+
+    return make
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_runs_that_a_time_limit_cut_change_no_statistic(with_further_runs, name):
+    table = TABLES.load(name)
+    expected = table(with_further_runs()).rows
+    assert expected
+    assert repr(table(with_further_runs(error=OUT_OF_TIME)).rows) == repr(expected)
+    early = table(with_further_runs(error="no lower objective on valid for 2 epochs")).rows
+    assert repr(early) != repr(expected)  # what these reached counts
 
 
 def test_a_diverged_run_counts():
