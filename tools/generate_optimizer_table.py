@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deepobs_runner import Execution, RunConfig, resolve_config, run
+from deepobs_problems import load_problem
+from deepobs_runner import Execution, RunConfig, run
 from deepobs_runner.checks.library import optimizers_of
 from deepobs_runner.checks.optimizer import check_optimizer
 from deepobs_runner.optimizers import ADAPTERS, known_optimizers, resolve_hyperparams
-from deepobs_runner.results.result import result_path
-from deepobs_runner.results.store import load_result
 from deepobs_runner.text import first_line
 from deepobs_runner.tuning.priors import PRIORS
 
@@ -53,6 +53,16 @@ RUNS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "quadratic_deep": ({"epochs": 2}, "objective"),
     "fmnist_logreg": ({"steps": 100}, "accuracy"),
 }
+COMPARED: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "Adam": ({"lr": 1e-3}, "the default of torch"),
+    "Muon": ({"lr": 0.02}, "Keller Jordan's; AdamW at 0.001"),
+    "SOAP": ({"lr": 3e-3, "max_precondition_dim": 1024}, "the authors'; AdamW at 0.001"),
+    "Lion": ({"lr": 1e-4}, "a tenth of Adam's, as the authors advise"),
+    "ScheduleFreeAdamW": ({"lr": 2.5e-3}, "the default of schedulefree"),
+}
+"""What trains a network for two epochs, and why at this rate."""
+SHORT, LONG = 10, 30
+"""Steps of two runs; the difference of their times is that of the steps between."""
 HEAD = """# Optimizers
 
 Any class of `torch.optim` runs by its name, and any `package.module:factory` or
@@ -81,6 +91,18 @@ biases at its own `adamw_lr` (default 0.001). Schedules apply to both rates. How
 
 | name | class | gets | search space of `deepobs tune` | reference |
 | --- | --- | --- | --- | --- |
+"""
+TWO_EPOCHS = """
+## Two epochs of a network
+
+`fmnist_2c2d` ({parameters:,} parameters) on the real images, batches of 128, constant rates, seed
+42, {steps} steps. One run each: this shows what a name costs and that it learns at a rate its
+authors use, not which is best. State is what the optimizer keeps beside the weights. A step is
+forward and backward pass and the optimizer's own work, in processor time of one thread of a
+{processor}, {versions}.
+
+| optimizer | rate and its source | test accuracy | state | of it per parameter | step | of Adam's |
+| --- | --- | ---: | ---: | ---: | ---: | ---: |
 """
 CLASSES = """
 ## Every class of four libraries
@@ -162,8 +184,7 @@ def fill(row: Row, folder: Path, data: Path) -> None:
             config = RunConfig(
                 problem=problem, optimizer=row.name, hyperparams=row.hyperparams, **length
             )
-            path = result_path(resolve_config(config), folder)
-            result = load_result(path) if path.exists() else run(config, execution)
+            result = run(config, execution)
             if result.status != "done":
                 raise RuntimeError(result.error or result.status)
             row.endings[problem] = result.records[-1]["metrics"]["test"][metric]
@@ -172,6 +193,53 @@ def fill(row: Row, folder: Path, data: Path) -> None:
         row.note = ", ".join(f.name for f in findings if f.state == "no")
     except Exception as error:  # whatever a library raises is the reason
         row.note = REASONS.get(row.name, f"{type(error).__name__}: {first_line(error)}")
+
+
+def two_epochs(folder: Path, data: Path) -> list[str]:
+    """Return the section on two epochs of a network."""
+    problem = load_problem("fmnist_2c2d")
+    parameters = sum(p.numel() for p in problem.model().parameters())
+    lines, of_adam = [], 0.0
+    for name, (hyperparams, source) in COMPARED.items():
+        config = RunConfig(problem=problem.name, optimizer=name, hyperparams=hyperparams, epochs=2)
+        result = run(config, Execution(device="cpu", out=folder, data_dir=data))
+        last = result.records[-1]
+        state = last["counters"]["optimizer_state_bytes"]
+        seconds = seconds_per_step(config, folder)
+        of_adam = of_adam or seconds
+        given = " ".join(f"{key}={value:g}" for key, value in hyperparams.items())
+        lines.append(
+            f"| `{name}` | `{given}` ({source}) | {last['metrics']['test']['accuracy']:.1%} "
+            f"| {state / 2**20:.1f} MiB | {state / parameters:.1f} bytes | {1000 * seconds:.0f} ms "
+            f"| {seconds / of_adam:.1f}× |\n"
+        )
+        print(lines[-1], end="", flush=True)
+    head = TWO_EPOCHS.format(
+        parameters=parameters,
+        steps=last["steps"],
+        processor=result.environment["processor"],
+        versions=versions(),
+    )
+    return [head, *lines]
+
+
+def seconds_per_step(config: RunConfig, folder: Path) -> float:
+    """Return the processor time of a step on generated data, without setup and evaluation."""
+    execution = Execution(device="cpu", out=folder / "short")
+
+    def seconds(steps: int) -> float:
+        short = replace(config, epochs=None, steps=steps, data="synthetic")
+        began = time.process_time()
+        run(short, execution, force=True)
+        return time.process_time() - began
+
+    seconds(SHORT)  # what is done once in a process
+    return (seconds(LONG) - seconds(SHORT)) / (LONG - SHORT)
+
+
+def versions() -> str:
+    """Return the libraries with their versions."""
+    return ", ".join(f"{name} {version(name).partition('+')[0]}" for name in LIBRARIES)
 
 
 def bare_names() -> list[str]:
@@ -200,16 +268,17 @@ def main() -> None:
         for row in rows:
             fill(row, folder, data)
             print(row.line(), end="", flush=True)
+        compared = two_epochs(folder, data)
     ran = [row for row in rows if row.ran]
     classes = CLASSES.format(
-        versions=", ".join(f"{name} {version(name).partition('+')[0]}" for name in LIBRARIES),
+        versions=versions(),
         ran=len(ran),
         all=len(rows),
         share=len(ran) / len(rows),
         more=sum(bool(row.argument) for row in ran),
         start=start,
     )
-    lines = [HEAD, *bare_names(), classes, *(row.line() for row in rows)]
+    lines = [HEAD, *bare_names(), *compared, classes, *(row.line() for row in rows)]
     (ROOT / "docs" / "optimizers.md").write_text("".join(lines), encoding="utf-8")
 
 
