@@ -64,6 +64,8 @@ RUN = (
     "deepobs list",
     "deepobs baselines list",
     "deepobs baselines show official --problem quadratic_deep",
+    "deepobs plan-seeds quadratic_deep cifar10_3c3d --baselines official --ratio 1.2 --seeds 3"
+    " --seeds 10",
     "deepobs check examples/custom_optimizer.py:Lion lr=0.01",
     "deepobs run two_d_branin examples/custom_optimizer.py:Lion lr=0.01 --epochs 3",
     "deepobs run quadratic_deep SGD lr=0.01 momentum=0.9 nesterov=true"

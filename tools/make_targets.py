@@ -1,12 +1,12 @@
-"""Make the targets of the shipped baselines: `targets.json` beside the official runs and each set.
+"""Make the targets of the shipped baselines, and their table in docs/targets.md.
 
     python tools/make_targets.py                          # those of the official runs
     python tools/make_targets.py --set tuned-2026 --runs RUNS --data-dir DATA
 
+They lie in `targets.json` beside the official runs and each set, and docs/targets.md explains them.
 The official targets come from the shipped runs. For the problems of a set without an official
 value, tuned Adam is run with the seeds 142 to 151, which take part in no comparison; results that
-are in RUNS are used again. docs/statistics.md
-says what the targets are.
+are in RUNS are used again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from deepobs_runner.analysis.reached import kept_values, median_reached
 from deepobs_runner.comparison.targets import (
     CONVERGENCE,
     FILE,
+    OFFICIAL_SOURCE,
     TOO_EASY,
     Target,
     Targets,
@@ -36,7 +37,12 @@ from deepobs_runner.comparison.targets import (
 )
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.executors.local import run_all
-from deepobs_runner.results.baselines import baseline_results, baseline_sets, problems_of
+from deepobs_runner.results.baselines import (
+    baseline_results,
+    baseline_sets,
+    problems_of,
+    shipped_folders,
+)
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult, result_path
@@ -45,6 +51,8 @@ from deepobs_runner.results.store import load_result
 OPTIMIZER = "Adam"
 SEEDS = range(142, 152)
 SHIPPED = Path(str(files("deepobs_runner")))
+PAGE = Path(__file__).parents[1] / "docs" / "targets.md"
+START, END = "<!-- made by tools/make_targets.py -->", "<!-- end -->"
 DIGITS = 10
 """Of a value: more than the records of the official runs have."""
 FASTER = 2 / 3
@@ -65,8 +73,31 @@ def main(words: Sequence[str] | None = None) -> int:
         path = SHIPPED / "baseline_sets" / arguments.set / FILE
         content = targets_of_set(arguments.set, arguments.runs, arguments.data_dir)
     path.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"wrote {path}")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    PAGE.write_text(before + START + table() + END + rest.partition(END)[2], encoding="utf-8")
+    print(f"wrote {path} and {PAGE}")
     return 0
+
+
+def table() -> str:
+    """Return the targets of all files as the table of docs/targets.md."""
+    lines = [
+        "| problem | epochs | metric | easier | target | harder | from |",
+        "| --- | ---: | --- | ---: | ---: | ---: | --- |",
+    ]
+    for folder in shipped_folders():
+        if not (folder / FILE).exists():
+            continue
+        for problem, found in json.loads((folder / FILE).read_text())["targets"].items():
+            values = [
+                f"{found[place]['value']:.6g}" if place in found else "\N{EN DASH}"
+                for place in ("easier", "main", "harder")
+            ]
+            published = found["main"]["source"] == OFFICIAL_SOURCE
+            origin = "published value" if published else f"{folder.name}, 75 %"
+            cells = [f"`{problem}`", str(found["epochs"]), found["metric"], *values, origin]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(["", "", *lines, "", ""])
 
 
 def official_targets() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from deepobs_runner.analysis.metrics import (
     metric_of,
     summarize_end,
 )
-from deepobs_runner.analysis.sample_size import seeds_for_mean, seeds_for_ratio
+from deepobs_runner.analysis.power import detectable, seeds_for_power, welch_power
 from deepobs_runner.analysis.sensitivity import (
     Sensitivity,
     Window,
@@ -41,6 +41,7 @@ __all__ = [
     "candidates",
     "choose",
     "curve_band",
+    "detectable",
     "divergence_rate",
     "expected_best",
     "final_value",
@@ -50,9 +51,9 @@ __all__ = [
     "metric_of",
     "near_best",
     "optimizers_of",
-    "seeds_for_mean",
-    "seeds_for_ratio",
+    "seeds_for_power",
     "sensitivity_of",
     "summarize_end",
     "tuned_settings",
+    "welch_power",
 ]

@@ -17,7 +17,7 @@ from deepobs_runner.report.tables import TABLES
 from deepobs_runner.text import count, file_names, join
 
 OF_A_PROBLEM = (
-    "final", "times", "speedup", "difference", "sensitivity", "tuning", "trials", "seeds",
+    "final", "times", "speedup", "difference", "sensitivity", "tuning", "trials",
 )  # fmt: skip
 """Tables of which each problem shows its own rows."""
 

@@ -31,8 +31,8 @@ COMMANDS: Extensions[Command] = Extensions(
     "deepobs_runner.cli.commands",
     lambda command: isinstance(command, Command),
     first=(
-        "list", "run", "bench", "tune", "report", "table", "plot", "baselines", "check",
-        "calibrate", "doctor",
+        "list", "run", "bench", "tune", "report", "table", "plot", "baselines",
+        "plan-seeds", "check", "calibrate", "doctor",
     ),
 )  # fmt: skip
 """By name, in the order of the help; each module defines its `COMMAND`."""

@@ -29,7 +29,6 @@ TABLES: Extensions[Callable[[ReportData], Table]] = Extensions(
         "divergence": "tuning",
         "cost": "cost",
         "trials": "cost",
-        "seeds": "tuning",
         "settings": "final",
         "runs": "final",
         "environment": "environment",

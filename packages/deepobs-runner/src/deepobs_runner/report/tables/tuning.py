@@ -1,4 +1,4 @@
-"""Tables of what tuning takes: sensitivity, best of k trials, diverged runs, seeds still needed."""
+"""Tables of what tuning takes: sensitivity, best of k trials, diverged runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from deepobs_runner.analysis import (
     Sensitivity,
     divergence_rate,
     expected_best,
-    final_value,
     metric_of,
     near_best,
-    seeds_for_mean,
     sensitivity_of,
 )
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
@@ -36,9 +34,6 @@ from deepobs_runner.results.settings import Setting, trials_of
 
 TRIALS = (1, 2, 4, 8, 16, 32)
 """Numbers of trials that the table of tuning shows, where there are so many."""
-
-WIDTH = 0.01
-"""Half width of the interval of a mean that seeds are counted for, as a share of the mean."""
 
 PERCENT = 5.0
 """How much worse than the best a learning rate of the window may be."""
@@ -150,35 +145,6 @@ def divergence_table(data: ReportData) -> Table:
         f"Wilson's {data.percent} interval is of these seeds: a grid of settings is no sample."
     )
     return make_table("divergence", "Diverged runs", caption, columns, rows)
-
-
-def seeds_table(data: ReportData) -> Table:
-    """Return how many seeds the intervals of the final values still need."""
-    rows: list[Row] = []
-    for setting in data.tuned:
-        metric = metric_of(setting.runs)
-        if metric is None:
-            continue
-        values = np.array([final_value(r, metric) for r in setting.runs if is_counted(r)])
-        mean = float(values.mean()) if len(values) else float("nan")
-        wanted = abs(mean) * WIDTH
-        needed = seeds_for_mean(values, wanted, level=data.level) if wanted > 0 else None
-        rows.append({
-            "problem": setting.problem, "optimizer": setting.optimizer, "metric": str(metric),
-            "seeds": len(values), "mean": mean,
-            "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-            "needed": needed, "more": None if needed is None else max(0, needed - len(values)),
-        })  # fmt: skip
-    columns = [
-        PROBLEM, OPTIMIZER, METRIC, number("Seeds", "seeds"), number("Mean", "mean"),
-        number("Standard deviation", "std", lambda row: number_text(row["std"], 2)),
-        number("Needed", "needed"), number("More", "more"),
-    ]  # fmt: skip
-    caption = (
-        f"Seeds in all until Student's {data.percent} interval of the mean final value reaches "
-        f"{100 * WIDTH:g} % of the mean to either side."
-    )
-    return make_table("seeds", "Seeds needed", caption, columns, rows)
 
 
 def _window(row: Row) -> str:

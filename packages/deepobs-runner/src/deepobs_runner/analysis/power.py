@@ -1,0 +1,190 @@
+"""Power of a comparison: how likely Welch's t-test finds a difference with some seeds.
+
+As in Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 2. The usual
+noncentral t distribution takes the degrees of freedom for known; Welch's follow from the samples,
+which matters for few seeds: with two, the test is half as powerful. So the power is integrated over
+what the samples may show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy import special, stats
+
+from deepobs_runner.analysis.bootstrap import check_level
+from deepobs_runner.errors import UsageError
+
+MOST_SEEDS = 10_000
+"""Seeds of an optimizer beyond which no number is given."""
+
+POINTS = 32
+"""Of Gauss-Legendre quadrature, for the variance of each sample."""
+
+
+def welch_power(
+    difference: float,
+    deviation: float,
+    seeds: int,
+    *,
+    other_deviation: float | None = None,
+    other_seeds: int | None = None,
+    known_variance: float = 0.0,
+    level: float = 0.95,
+) -> float:
+    """Return the probability that Welch's two-sided t-test finds a difference of means.
+
+    The values of both sides are normal. Given the variances of the samples, the probability is that
+    of a normal distribution; it is integrated over their chi-squared distributions.
+
+    >>> round(welch_power(1.0, 1.0, 17), 3)
+    0.807
+
+    Args:
+        difference: of the true means.
+        deviation: standard deviation over the seeds of one side.
+        seeds: of one side, at least 2.
+        other_deviation: of the other side; None: the same.
+        other_seeds: of the other side; None: as many.
+        known_variance: of the difference, which does not fall with the number of seeds, such as
+            that of times which are known up to an epoch.
+        level: of the interval; the test rejects at 1 - level.
+
+    Raises:
+        UsageError: fewer than two seeds, a negative deviation, a level outside (0, 1).
+    """
+    check_level(level)
+    sides = (
+        (deviation, seeds),
+        (
+            deviation if other_deviation is None else other_deviation,
+            seeds if other_seeds is None else other_seeds,
+        ),
+    )
+    if min(number for _, number in sides) < 2:
+        raise UsageError("A test takes at least two seeds of each optimizer.")
+    if not all(spread >= 0 for spread, _ in sides):
+        raise UsageError(f"deviation is {deviation!r}; it must be a number >= 0.")
+    (one, n), (other, m) = ((spread**2 / number, number) for spread, number in sides)
+    variance = one + other + known_variance
+    if variance == 0:
+        return 1.0 if difference else 0.0
+    first, second = one * _chi_squared(n - 1)[:, None], other * _chi_squared(m - 1)[None, :]
+    shown = first + second + known_variance  # (POINTS, POINTS): what samples may show
+    estimated = first**2 / (n - 1) + second**2 / (m - 1)
+    with np.errstate(divide="ignore"):
+        freedom = np.where(estimated > 0, shown**2 / np.maximum(estimated, 1e-300), np.inf)
+    critical = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(shown / variance)
+    shift = abs(difference) / math.sqrt(variance)
+    found = special.ndtr(shift - critical) + special.ndtr(-shift - critical)
+    weights = _nodes()[1]
+    return float(weights @ found @ weights)
+
+
+@lru_cache(maxsize=1)
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of Gauss-Legendre quadrature on (0, 1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(POINTS)
+    return (nodes + 1) / 2, weights / 2
+
+
+@lru_cache(maxsize=64)
+def _chi_squared(freedom: int) -> np.ndarray:
+    """Return the chi-squared distribution over its degrees of freedom at the nodes, `(POINTS,)`."""
+    return np.asarray(stats.chi2.ppf(_nodes()[0], freedom) / freedom)
+
+
+def seeds_for_power(
+    difference: float,
+    deviation: float,
+    *,
+    power: float = 0.8,
+    known_variance: float = 0.0,
+    level: float = 0.95,
+) -> int | None:
+    """Return the fewest seeds of each optimizer with which a difference is found that often.
+
+    >>> seeds_for_power(1.0, 1.0)
+    17
+
+    Args:
+        difference: of the true means.
+        deviation: standard deviation over seeds, the same for both.
+        power: wanted probability.
+        known_variance: as for `welch_power`.
+        level: of the interval.
+
+    Returns:
+        At least 2; None if 10,000 are too few.
+
+    Raises:
+        UsageError: a power outside (0, 1), and as `welch_power`.
+    """
+    _check_power(power)
+
+    def enough(seeds: int) -> bool:
+        found = welch_power(
+            difference, deviation, seeds, known_variance=known_variance, level=level
+        )
+        return found >= power
+
+    # The normal distribution with known spread: a few seeds too few, so the search begins there.
+    needed = stats.norm.isf((1 - level) / 2) + stats.norm.ppf(power)
+    known = difference**2 - needed**2 * known_variance
+    if known <= 0 or (begin := 2 * (needed * deviation) ** 2 / known) > MOST_SEEDS:
+        return None
+    return _first(enough, max(2, math.floor(begin)))
+
+
+def _first(holds: Callable[[int], bool], begin: int) -> int | None:
+    """Return the smallest number from `begin` on for which something holds, which then holds on."""
+    low, high = begin - 1, begin
+    while not holds(high):
+        low, high = high, high + max(1, high - low) * 2
+        if high > MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def detectable(
+    deviation: float,
+    seeds: int,
+    *,
+    power: float = 0.8,
+    known_variance: float = 0.0,
+    level: float = 0.95,
+) -> float:
+    """Return the smallest difference of means that some seeds find that often.
+
+    >>> round(detectable(1.0, 17), 2)
+    0.99
+
+    Raises:
+        UsageError: a power outside (0, 1), and as `welch_power`.
+    """
+    _check_power(power)
+
+    def found(difference: float) -> float:
+        return welch_power(difference, deviation, seeds, known_variance=known_variance, level=level)
+
+    scale = math.sqrt(2 * deviation**2 / seeds + known_variance)
+    if scale == 0:
+        return 0.0
+    low, high = 0.0, scale
+    while found(high) < power:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if found(middle) >= power else (middle, high)
+    return high
+
+
+def _check_power(power: float) -> None:
+    if not 0 < power < 1:
+        raise UsageError(f"power is {power!r}; it must lie between 0 and 1, such as 0.8.")

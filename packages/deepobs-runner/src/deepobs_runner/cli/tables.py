@@ -1,0 +1,68 @@
+"""Tables on the command line: where they go, and in which format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepobs_runner.cli.parser import Parser, add
+from deepobs_runner.errors import UsageError, cannot_write
+from deepobs_runner.report import TABLE_FORMATS
+
+if TYPE_CHECKING:
+    from deepobs_runner.cli.console import PatientConsole
+    from deepobs_runner.report.table import Table
+
+
+def add_table_output(parser: Parser) -> None:
+    """Add the format of a table, and where it goes."""
+    add(parser, "--format", "", choices=TABLE_FORMATS, default="terminal")
+    add(parser, "--out", "file to write; its suffix may say the format", Path)
+
+
+def is_for_people(arguments: argparse.Namespace) -> bool:
+    """Whether a table goes to the terminal, rather than to a file or a program."""
+    return bool(arguments.format == "terminal" and arguments.out is None)
+
+
+def output_table(console: PatientConsole, table: Table, arguments: argparse.Namespace) -> None:
+    """Print a table, or write it to a file.
+
+    Raises:
+        UsageError: the name of the file says no format, or it cannot be written.
+    """
+    from deepobs_runner.report.latex import latex_table
+    from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
+    from deepobs_runner.results.files import write_bytes
+
+    if is_for_people(arguments):
+        console.print(terminal_table(table))
+        return
+    kind = arguments.format if arguments.format != "terminal" else _format_of(arguments.out)
+    writers = {
+        "csv": csv_table, "latex": latex_table, "markdown": markdown_table, "json": json_table,
+    }  # fmt: skip
+    text = writers[kind](table)
+    if arguments.out is None:
+        print(text, end="")
+        return
+    try:
+        write_bytes(arguments.out, text.encode())
+    except OSError as error:
+        raise cannot_write(arguments.out, error) from None
+    console.print_line(f"wrote {arguments.out}")
+
+
+def _format_of(path: Path) -> str:
+    """Return the format that a file's name asks for.
+
+    Raises:
+        UsageError: none.
+    """
+    formats = {suffix: name for name, suffix in TABLE_FORMATS.items() if suffix}
+    if path.suffix not in formats:
+        raise UsageError(
+            f"{path.name!r} says no format. End it with {', '.join(formats)}, or give --format."
+        )
+    return formats[path.suffix]
