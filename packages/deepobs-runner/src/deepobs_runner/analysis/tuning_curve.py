@@ -21,12 +21,18 @@ class TuningCurve:
         metric: of which these are values.
         expected: mean of the best of k.
         std: its standard deviation over draws of the k trials.
+        lower_quartile: of the best of k over draws: a quarter of them is lower.
+        median: of the best of k.
+        upper_quartile: of the best of k.
         untrained: trials that diverged or ended worse than they began, and count as untrained.
     """
 
     metric: Metric
     expected: np.ndarray
     std: np.ndarray
+    lower_quartile: np.ndarray
+    median: np.ndarray
+    upper_quartile: np.ndarray
     untrained: int
 
     def rows(self) -> list[Row]:
@@ -83,12 +89,23 @@ def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve |
     chances = np.array([best_of(n, k) for k in range(1, n + 1)])  # (k, n)
     mean = chances @ ascending
     variance = chances @ (ascending - ascending.mean()) ** 2 - (mean - ascending.mean()) ** 2
+    quartiles = (_quantiles(ascending, chances, level) for level in (0.25, 0.5, 0.75))
+    low, median, high = sorted((metric.sign * q for q in quartiles), key=lambda q: float(q.sum()))
     return TuningCurve(
         metric=metric,
         expected=metric.sign * mean,
         std=np.sqrt(np.maximum(variance, 0.0)),
+        lower_quartile=low,
+        median=median,
+        upper_quartile=high,
         untrained=untrained,
     )
+
+
+def _quantiles(ascending: np.ndarray, chances: np.ndarray, level: float) -> np.ndarray:
+    """Return the smallest value that is at least as good with this chance, for every k, `(k,)`."""
+    below = np.cumsum(chances, axis=1)  # (k, n)
+    return ascending[np.argmax(below >= level - 1e-12, axis=1)]
 
 
 def best_of(n: int, k: int) -> np.ndarray:

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepobs_runner.figures.gallery import drawings
     from deepobs_runner.figures.kinds import FIGURES
+    from deepobs_runner.figures.kinds.batch_size import plot_batch_size
     from deepobs_runner.figures.kinds.comparison import plot_comparison
     from deepobs_runner.figures.kinds.curves import plot_curves
+    from deepobs_runner.figures.kinds.forest import plot_forest
+    from deepobs_runner.figures.kinds.heatmap import plot_heatmap
     from deepobs_runner.figures.kinds.profile import plot_profile
+    from deepobs_runner.figures.kinds.ranks import plot_ranks
     from deepobs_runner.figures.kinds.sensitivity import plot_sensitivity
     from deepobs_runner.figures.kinds.speed import plot_speed
     from deepobs_runner.figures.kinds.trajectory import plot_trajectory
     from deepobs_runner.figures.kinds.tuning import plot_tuning
+    from deepobs_runner.figures.kinds.weight_decay import plot_weight_decay
     from deepobs_runner.figures.material import Drawing, Material
     from deepobs_runner.figures.saving import FORMATS, save, save_pages, to_svg
-    from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, palette_of
+    from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, Paper, palette_of
 
 __all__ = [
     "COLUMN",
@@ -31,15 +36,21 @@ __all__ = [
     "Look",
     "Material",
     "Palette",
+    "Paper",
     "drawings",
     "palette_of",
+    "plot_batch_size",
     "plot_comparison",
     "plot_curves",
+    "plot_forest",
+    "plot_heatmap",
     "plot_profile",
+    "plot_ranks",
     "plot_sensitivity",
     "plot_speed",
     "plot_trajectory",
     "plot_tuning",
+    "plot_weight_decay",
     "save",
     "save_pages",
     "to_svg",
@@ -51,7 +62,7 @@ if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `
         "drawings": "gallery",
         **dict.fromkeys(("Drawing", "Material"), "material"),
         **dict.fromkeys(("FORMATS", "save", "save_pages", "to_svg"), "saving"),
-        **dict.fromkeys(("COLUMN", "PAGE", "Look", "Palette", "palette_of"), "style"),
+        **dict.fromkeys(("COLUMN", "PAGE", "Look", "Palette", "Paper", "palette_of"), "style"),
     }
 
     def __getattr__(name: str) -> Any:

@@ -1,13 +1,14 @@
-"""Parts of every figure: axes, their labels, scales and ticks, marks, and the legend below."""
+"""Parts of every figure: axes, scales and ticks, marks, direct labels, and the legend below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from deepobs_runner.figures.style import COLUMN, SMALL, paper_style
+import numpy as np
+
+from deepobs_runner.figures.style import SMALL, Paper, text_color
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -23,6 +24,15 @@ LOG_RATIO = 8.0
 HANDLE = 3.2
 """Length of the sample of a line in a legend, in font sizes."""
 
+LONGEST_LABEL = 24
+"""Letters of a label that still stands beside its line."""
+
+MOST_LABELS = 9
+"""Lines of a panel that still have their labels beside them."""
+
+NUMBER = "0.35"
+"""Grey of numbers and remarks within a panel."""
+
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, in inches, whose parts make room for each other."""
@@ -33,37 +43,32 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=engine)
 
 
-@contextmanager
-def one_panel(
-    names: Sequence[str], note: str, height: float, **labels: str
-) -> Iterator[tuple[Figure, Axes, list[Artist]]]:
-    """Yield a figure as wide as a column, its axes, and a list for what its legend shows.
+def style_axes(
+    axes: Axes,
+    paper: Paper,
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    grid: Literal["both", "x", "y", ""] = "both",
+) -> Axes:
+    """Give axes their labels, and what all axes have in common.
 
-    The legend has these names, in the order of the list, and the note as its title; the panel's
-    height is in inches.
-    """
-    with paper_style():
-        legend = legend_below(names, COLUMN, note)
-        figure = new_figure(COLUMN, height + legend.height)
-        handles: list[Artist] = []
-        yield figure, label_axes(figure.add_subplot(), **labels), handles
-        legend.draw(figure, handles)
-
-
-def label_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> Axes:
-    """Give axes their labels and the look of all axes.
-
-    Ticks are made when a figure is drawn, so what they look like is not left to the settings.
+    Ticks are made when a figure is drawn, so their font and size are not left to the settings.
     """
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#000000", alpha=0.12, linewidth=0.5)
+    axes.grid(False)
+    if grid:
+        axes.grid(axis=grid, color="#000000", alpha=0.10, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", labelsize=SMALL, width=0.6, length=2.5, pad=2)
+    axes.tick_params(
+        which="both", labelsize=SMALL, width=0.6, length=2.5, pad=2, labelfontfamily=paper.fonts
+    )
     axes.tick_params(which="minor", length=1.5, width=0.4)
     axes.set_xlabel(xlabel, labelpad=2)
     axes.set_ylabel(ylabel, labelpad=3)
     if title:
-        axes.set_title(title, pad=4)
+        axes.set_title(title, pad=4, loc="left", fontweight="bold")
     return axes
 
 
@@ -94,27 +99,73 @@ def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     else:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(LogNumbers())
-        axes.yaxis.set_minor_formatter(LogNumbers(minor_thresholds=(1.5, 0.5)))
+        axes.yaxis.set_minor_formatter(LogNumbers(minor_thresholds=(1.2, 0.5)))
 
 
-def use_plain_log_ticks(
-    axis: Axis, steps: Sequence[float] = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-) -> None:
-    """Label a logarithmic axis of one decade or less at these steps."""
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+def use_gap_scale(axes: Axes, gaps: np.ndarray, margin: float = 0.08) -> None:
+    """Make the vertical axis logarithmic for gaps to the best, `(n,)`, of which some may be 0.
 
-    axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_locator(NullLocator())
+    With a 0 the axis is linear from there to the power of ten below the smallest gap, so that the
+    best has a place and the label 0.
+    """
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    from deepobs_runner.figures.log_numbers import Numbers
+
+    positive = gaps[np.isfinite(gaps) & (gaps > 0)]
+    if not len(positive):
+        return
+    low, high = float(positive.min()), float(positive.max())
+    if not (gaps == 0).any():
+        use_log_scale(axes)
+        factor = max((high / low) ** margin, 1.2)
+        axes.set_ylim(low / factor, high * factor)
+        return
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    axes.set_yscale("symlog", linthresh=10.0**first, linscale=0.5)
+    powers = list(range(first, last + 1))
+    step = -(-len(powers) // 7)  # at most seven labels
+    axes.yaxis.set_major_locator(FixedLocator([0.0, *(10.0**p for p in powers[::step])]))
+    axes.yaxis.set_major_formatter(Numbers())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(-0.25 * 10.0**first, high * max((high / low) ** margin, 1.3))
 
 
-def use_ticks(axis: Axis, numbers: Sequence[float]) -> None:
+def use_ticks(axis: Axis, numbers: Sequence[float], suffix: str = "") -> None:
     """Label an axis at these numbers alone."""
-    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    from deepobs_runner.figures.log_numbers import Numbers
 
     axis.set_major_locator(FixedLocator([float(number) for number in numbers]))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter(Numbers(suffix))
     axis.set_minor_locator(NullLocator())
+
+
+def use_ratio_ticks(axis: Axis, low: float, high: float) -> None:
+    """Label a logarithmic axis of ratios at powers of two: ½×, 1×, 2×; of far ends at fewer."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    from deepobs_runner.figures.log_numbers import Ratios
+
+    first, last = int(np.ceil(np.log2(low) - 1e-9)), int(np.floor(np.log2(high) + 1e-9))
+    step = max(1, -(-(last - first) // 6))
+    powers = [p for p in range(first, last + 1) if p % step == 0]
+    axis.set_major_locator(FixedLocator([2.0**p for p in powers]))
+    axis.set_major_formatter(Ratios())
+    axis.set_minor_locator(NullLocator())
+
+
+def name_rows(axes: Axes, names: Sequence[str], colors: Sequence[str] | None = None) -> None:
+    """Name the rows 0, 1, … of a panel, from top to bottom, at its left."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    for index, label in enumerate(axes.get_yticklabels()):
+        label.set_parse_math(False)  # ticks are made anew when their number changes
+        if colors is not None:
+            label.set_color(text_color(colors[index]))
 
 
 def mark(
@@ -135,31 +186,115 @@ def mark(
     return line
 
 
+def fit_beside(labels: Sequence[str]) -> bool:
+    """Whether labels can stand beside their lines instead of in a legend."""
+    return len(labels) <= MOST_LABELS and all(
+        len(line) <= LONGEST_LABEL for label in labels for line in label.splitlines()
+    )
+
+
+class End(NamedTuple):
+    """Where a line ends, in the units of its axes, and what it is called."""
+
+    x: float
+    y: float
+    label: str
+    color: str
+
+
+def label_ends(axes: Axes, ends: Sequence[End], height: float) -> None:
+    """Write the names of lines at the right edge, each at the height where its line ends.
+
+    Names that would overlap are moved apart, and a thin line leads to each that is moved. The
+    height of the panel is in inches, as it is not laid out yet.
+    """
+    axes.get_ylim()  # settles the scale
+    points = height * 72
+    transform: Any = axes.transData - axes.transAxes
+    places = transform.transform([(end.x, end.y) for end in ends])  # (n, 2): shares of the panel
+    shares = np.clip(np.nan_to_num(places[:, 1]), 0.0, 1.0)
+    lines = [end.label.count("\n") + 1 for end in ends]
+    moved = spread(shares * points, [1.15 * SMALL * n for n in lines])
+    for end, place, y, at in zip(ends, places, shares, moved, strict=True):
+        x = float(np.clip(place[0], 0.0, 1.0))
+        axes.annotate(
+            end.label,
+            (x, y),
+            xycoords="axes fraction",
+            xytext=(1.05, at / points),
+            textcoords="axes fraction",
+            color=text_color(end.color),
+            fontsize=SMALL,
+            va="center",
+            linespacing=1.0,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-", "color": end.color, "linewidth": 0.5, "shrinkA": 1.0,
+                "shrinkB": 1.0, "relpos": (0.0, 0.5),
+                "linestyle": "-" if x > 0.95 else ":",  # across the panel it is no curve
+            },
+        )  # fmt: skip
+
+
+def spread(places: ArrayLike, heights: ArrayLike) -> np.ndarray:
+    """Return places moved apart until things of these heights do not overlap, `(n,)`.
+
+    Neighbours that would overlap share the middle of where they were.
+
+    >>> spread([0.0, 10.0, 11.0], [4.0, 4.0, 4.0]).tolist()
+    [0.0, 8.5, 12.5]
+    """
+    wanted, sizes = np.asarray(places, dtype=float), np.asarray(heights, dtype=float)
+    order = np.argsort(wanted, kind="stable")
+    groups: list[list[int]] = []
+    for index in order:
+        groups.append([int(index)])
+        while len(groups) > 1 and _top(groups[-2], wanted, sizes) > _bottom(
+            groups[-1], wanted, sizes
+        ):
+            last = groups.pop()
+            groups[-1] += last
+    moved = wanted.copy()
+    for group in groups:
+        at = _bottom(group, wanted, sizes)
+        for index in group:
+            moved[index] = at + sizes[index] / 2
+            at += sizes[index]
+    return moved
+
+
+def _bottom(group: Sequence[int], wanted: np.ndarray, sizes: np.ndarray) -> float:
+    """Return the lower edge of things on top of each other around the mean of their places."""
+    return float(wanted[group].mean() - sizes[group].sum() / 2)
+
+
+def _top(group: Sequence[int], wanted: np.ndarray, sizes: np.ndarray) -> float:
+    return _bottom(group, wanted, sizes) + float(sizes[group].sum())
+
+
 class Legend(NamedTuple):
     """A legend below the panels: what it takes, and what fits."""
 
     labels: list[str]
     columns: int
-    title: str
     height: float
 
     def draw(self, figure: Figure, handles: Sequence[Artist]) -> None:
         """Put it below everything else."""
-        legend = figure.legend(
-            handles,
-            self.labels,
-            loc="outside lower center",
-            ncols=self.columns,
-            title=self.title or None,
-            frameon=False,
-            handlelength=HANDLE,  # shows the dashes
-            columnspacing=1.2,
-            borderaxespad=0.2,
-        )
-        legend.get_title().set_multialignment("center")
+        if handles:
+            figure.legend(
+                handles,
+                self.labels,
+                loc="outside lower center",
+                ncols=self.columns,
+                frameon=False,
+                handlelength=HANDLE,  # shows the dashes
+                columnspacing=1.2,
+                borderaxespad=0.2,
+            )
 
 
-def legend_below(labels: Sequence[str], width: float, title: str = "") -> Legend:
+def legend_below(labels: Sequence[str], width: float) -> Legend:
     """Return the legend of a figure of a width in inches, with long labels wrapped."""
     letter = 0.6 * SMALL / 72  # inches, rather too wide
     sample = (HANDLE + 2.5) * SMALL / 72
@@ -167,9 +302,14 @@ def legend_below(labels: Sequence[str], width: float, title: str = "") -> Legend
     columns = max(1, min(len(labels), 4, int(width / (longest * letter + sample))))
     fits = int((width / columns - sample) / letter)
     wrapped = [fill(label, max(fits, 10)) for label in labels]
-    if title:
-        title = fill(title, int(width / letter))
     rows = [wrapped[i::columns] for i in range(columns)]
     lines = max((sum(text.count("\n") + 1.3 for text in column) for column in rows), default=0)
-    height = (lines + 1.2 * (title.count("\n") + 1 if title else 0)) * SMALL * 1.2 / 72
-    return Legend(wrapped, columns, title, height)
+    return Legend(wrapped, columns, lines * SMALL * 1.2 / 72)
+
+
+def legend_unless(
+    beside: bool, labels: Sequence[str], handles: Mapping[str, Artist], width: float
+) -> tuple[Legend, list[Artist]]:
+    """Return the legend of a figure, an empty one where labels stand beside their lines."""
+    shown = [] if beside else [label for label in labels if label in handles]
+    return legend_below(shown, width), [handles[label] for label in shown]

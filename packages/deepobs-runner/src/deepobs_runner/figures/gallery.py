@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import cache, partial
 from itertools import chain
 
-from deepobs_runner.analysis import tuned_settings
+from deepobs_runner.analysis import optimizers_of, tuned_settings
 from deepobs_runner.backend.worker_pool import InlineExecutor
-from deepobs_runner.comparison import Target, Unit, target_among
+from deepobs_runner.comparison import (
+    Ranks,
+    Target,
+    Unit,
+    Verdict,
+    choose_pairs,
+    correct,
+    judge_settings,
+    mean_ranks,
+    target_among,
+)
 from deepobs_runner.figures.kinds import FIGURES
+from deepobs_runner.figures.lines import Scale, check_scale
 from deepobs_runner.figures.material import Drawing, Material
-from deepobs_runner.figures.style import looks_of_settings, palette_of
+from deepobs_runner.figures.style import PLAIN, Paper, looks_of_settings, palette_of
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
@@ -24,9 +36,13 @@ def drawings(
     *,
     results: Mapping[str, Sequence[RunResult]] | None = None,
     targets: Mapping[str, Target | None] | None = None,
+    verdicts: Callable[[], Sequence[Verdict]] | None = None,
+    ranks: Callable[[], Ranks | None] | None = None,
     metric: str | None = None,
     unit: Unit = "epochs",
     level: float = 0.95,
+    scale: Scale = "gap",
+    paper: Paper = PLAIN,
     import_code: bool = False,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
@@ -42,10 +58,15 @@ def drawings(
         results: by problem, those of settings that are not shown too, for what was tried; None:
             those of the settings, and where official ones are among these every official run.
         targets: by problem; None: see `comparison.target_among`.
+        verdicts: returns those of the pairs that are compared, when a figure asks for them; None:
+            see `comparison.choose_pairs`.
+        ranks: returns the mean ranks, likewise.
         metric: of the curves, the sensitivity and the tuning, such as `accuracy`; None: what is
             usual for each.
         unit: of the time to the target.
         level: of all intervals.
+        scale: of curves: `gap`, `log` or `linear`, see `plot_curves`.
+        paper: width and font of all figures.
         import_code: for trajectories, import optimizers of files and packages that results name;
             not for results of unknown origin.
         executor: trains for trajectories; None: this process.
@@ -53,24 +74,30 @@ def drawings(
     Raises:
         UsageError: no such kind.
     """
+    check_scale(scale)
     chosen = [FIGURES.load(kind) for kind in (FIGURES.names() if kinds is None else kinds)]
     if results is None:
         results = {problem: _results(problem, listed) for problem, listed in settings.items()}
     tuned = tuned_settings(run for problem in settings for run in results[problem])
     if targets is None:
         targets = {problem: target_among(problem, listed) for problem, listed in tuned.items()}
+    pairs = cache(partial(_pairs, tuned))
     palette = palette_of(s.config.optimizer_id.name for listed in settings.values() for s in listed)
     material = Material(
         settings=settings,
         tuned=tuned,
         results=results,
         targets=targets,
+        verdicts=verdicts or cache(lambda: _verdicts(tuned, targets, pairs(), unit, level)),
+        ranks=ranks or cache(lambda: _ranks(tuned, targets, pairs(), unit, level)),
         palette=palette,
         looks=looks_of_settings(tuned, palette),
         files=file_names(settings),
         metric=metric,
         unit=unit,
         level=level,
+        scale=scale,
+        paper=paper,
         import_code=import_code,
         executor=executor or InlineExecutor(),
     )
@@ -83,3 +110,29 @@ def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
     own = [run for setting in settings if not setting.official for run in setting.runs]
     official = any(setting.official for setting in settings)
     return own + (official_results(problem, tuned=False) if official else [])
+
+
+Tuned = Mapping[str, Sequence[Setting]]
+Pairs = Sequence[tuple[str, str]]
+
+
+def _pairs(tuned: Tuned) -> Pairs:
+    """Return who is compared: results of yours with the references, without any all of them."""
+    every = optimizers_of(tuned)
+    own = {s.optimizer for listed in tuned.values() for s in listed if not s.baseline}
+    return choose_pairs(tuned, [label for label in every if label in own] or every)
+
+
+def _verdicts(
+    tuned: Tuned, targets: Mapping[str, Target | None], pairs: Pairs, unit: Unit, level: float
+) -> Sequence[Verdict]:
+    """Return the verdicts of the pairs, corrected for all their tests."""
+    return correct([judge_settings(tuned, targets, *p, unit=unit, level=level) for p in pairs])
+
+
+def _ranks(
+    tuned: Tuned, targets: Mapping[str, Target | None], pairs: Pairs, unit: Unit, level: float
+) -> Ranks | None:
+    """Return the mean ranks of all that are compared."""
+    labels = [label for label in optimizers_of(tuned) if any(label in pair for pair in pairs)]
+    return mean_ranks(tuned, targets, labels, unit=unit, level=level)

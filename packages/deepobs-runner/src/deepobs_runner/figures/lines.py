@@ -4,45 +4,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from deepobs_runner.analysis import Band, Metric
-from deepobs_runner.analysis.bootstrap import percent
-from deepobs_runner.figures.axes import mark, set_limits
-from deepobs_runner.figures.style import Look
+from deepobs_runner.analysis import Band, Metric, curve_band
+from deepobs_runner.analysis.curves import values_by_epoch
+from deepobs_runner.comparison import Target
+from deepobs_runner.errors import UsageError
+from deepobs_runner.figures.axes import End, label_ends, mark, set_limits, use_log_scale
+from deepobs_runner.figures.style import SMALL, Look
+from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-Spread = Literal["interval", "std"]
-"""What a band shows: the interval of the center, or the standard deviation."""
+Scale = Literal["gap", "log", "linear"]
+"""Vertical axis of curves: distance to the best value on a logarithmic axis, or values."""
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 SPLITS = {"train_eval": "Training", "valid": "Validation", "test": "Test"}
-MARKERS = 7
+MARKERS = 5
 """Markers along a line, about."""
 
+LEAST_BAND = 5
+"""Seeds from which on a band is drawn; the runs of fewer are thin lines."""
+
 UNSEEN = 0.1
-"""Share of the epochs, at the beginning, that does not decide which values are shown.
+"""Share of the epochs, at the beginning, that does not decide which values a linear axis shows.
 
 Of the longest curve; of one that ends within it, of its own, lest it be hidden whole.
 """
 
-BEYOND = (
-    "The first tenth of the epochs, unless a run ends there, and what is worse than untrained may "
-    "lie beyond the edge;"
-)
-"""What curves may leave out, see `view_of`, for a caption."""
+DEEPEST = 0.02
+"""Share of the values of a curve that may lie below the lower edge of a gap axis.
+
+At its best evaluation the gap of a noisy curve is close to 0, which says nothing.
+"""
+
+ROOM = 1.35
+"""Factor of a logarithmic axis beyond what is shown."""
 
 
 class Curve(NamedTuple):
-    """A band over the epochs, how it looks, and what it is called."""
+    """A setting over the epochs, how it looks, and what it is called.
+
+    Attributes:
+        band: center and interval over seeds.
+        runs: each run at the epochs of the band, `(n, E)`; not finite where it diverged.
+        look: of its lines.
+        label: beside its line or in the legend.
+    """
 
     band: Band
+    runs: np.ndarray
     look: Look
     label: str
+
+    @property
+    def has_band(self) -> bool:
+        """Whether it is drawn with its interval."""
+        enough = int(self.band.runs.max()) >= LEAST_BAND
+        return enough and not self.look.thin and bool(np.isfinite(self.band.low).any())
 
 
 def metric_at(split: str, name: str) -> Metric:
@@ -59,90 +84,216 @@ def metric_title(metric: Metric) -> str:
     return f"{SPLITS.get(metric.split, metric.split)} {metric.name}"
 
 
+def gap_title(metric: Metric) -> str:
+    """Return what the distance of a metric to its best value is called.
+
+    >>> gap_title(metric_at("test", "objective")), gap_title(metric_at("test", "accuracy"))
+    ('Test objective − best', 'Best − test accuracy')
+    """
+    title = metric_title(metric)
+    if metric.higher_is_better:
+        return f"Best − {title[0].lower()}{title[1:]}"
+    return f"{title} − best"
+
+
+def gaps_of(values: np.ndarray, best: float, metric: Metric) -> np.ndarray:
+    """Return how much worse than the best values are, elementwise: above 0 is worse."""
+    return metric.sign * (best - values)
+
+
+def curve_of(
+    setting: Setting,
+    metric: Metric,
+    look: Look,
+    label: str,
+    *,
+    center: Literal["mean", "median"] = "median",
+    level: float = 0.95,
+) -> Curve | None:
+    """Return the curve of a setting, None if its runs do not have the metric."""
+    few = len(setting.runs) < LEAST_BAND or look.thin
+    resamples = None if few else 1000
+    band = curve_band(setting.runs, metric, center=center, level=level, resamples=resamples)
+    if band is None:
+        return None
+    return Curve(band, values_by_epoch(setting.runs, metric)[1], look, label)
+
+
 def center_of(band: Band) -> np.ndarray:
     """Return what the line of a band shows, `(E,)`; NaN where it is not finite."""
     center = band.mean if band.center == "mean" else band.median
     return np.where(np.isfinite(center), center, np.nan)
 
 
-def edges_of(band: Band, spread: Spread) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper edge of a band, `(E,)` each; NaN where there is none."""
-    if spread == "interval":
-        low, high = band.low, band.high
-        return np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)
-    return band.mean - band.std, band.mean + band.std
+def best_of(curves: Sequence[Curve]) -> float:
+    """Return the best value of any run at any evaluation."""
+    values = np.concatenate([curve.runs.ravel() for curve in curves])
+    values = values[np.isfinite(values)]
+    return float(values.max() if curves[0].band.metric.higher_is_better else values.min())
 
 
-def draw_lines(axes: Axes, curves: Sequence[Curve], spread: Spread) -> list[Line2D]:
-    """Draw curves with their bands, choose the scale, and return the lines.
+def check_scale(scale: str) -> None:
+    """Raise a UsageError unless a vertical axis has this name."""
+    if scale not in SCALES:
+        raise UsageError(f"scale is {scale!r}; allowed: {', '.join(SCALES)}.")
 
-    A pale one has no band. A cross is where a line ends early: from there on its center is not
-    finite, because runs diverged.
+
+def draw_lines(
+    axes: Axes, curves: Sequence[Curve], *, scale: Scale = "gap", target: Target | None = None
+) -> list[Line2D]:
+    """Draw curves of one metric, choose the ends of the axes, and return the center lines.
+
+    A curve of five seeds or more has the band of its interval; the runs of one with fewer are thin
+    lines. Baselines behind results of yours have neither. A cross is where a line ends early: from
+    there on its center is not finite, because runs diverged. The target is a dashed line, if it is
+    one of this metric.
+
+    Raises:
+        UsageError: no such scale.
     """
+    check_scale(scale)
+    metric = curves[0].band.metric
+    best = best_of(curves)
+    gap = scale == "gap" and _has_gaps(curves, best)
+
+    def shown(values: np.ndarray) -> np.ndarray:
+        """Return values as the axis shows them; NaN where they are not finite."""
+        found = gaps_of(values, best, metric) if gap else values
+        return np.where(np.isfinite(found), found, np.nan)
+
     lines = []
-    for index, (band, look, label) in enumerate(curves):
-        center = center_of(band)
-        step = max(1, len(center) // MARKERS)
+    for index, curve in enumerate(curves):
+        band, look = curve.band, curve.look
+        step = max(1, len(band.epochs) // MARKERS)
         (line,) = axes.plot(
             band.epochs,
-            center,
-            **look.options(pale=0.3) | ({"marker": ""} if look.pale else {}),
+            shown(center_of(band)),
+            **look.options() | ({"marker": ""} if look.thin else {}),
             markevery=(index * step // len(curves), step),
-            zorder=2.0 if look.pale else 3.0,
-            label=label,
+            zorder=2.0 if look.thin else 3.0,
+            label=curve.label,
         )
         lines.append(line)
-        if has_band(curves[index], spread):
-            low, high = edges_of(band, spread)
+        if curve.has_band:
             axes.fill_between(
-                band.epochs, low, high, color=look.ink.color, alpha=0.2, linewidth=0, zorder=1.5
-            )
-    set_view(axes, [curve.band for curve in curves])
+                band.epochs, shown(band.low), shown(band.high),
+                color=look.color, alpha=0.2, linewidth=0, zorder=1.5,
+            )  # fmt: skip
+        elif len(curve.runs) > 1 and not look.thin:
+            axes.plot(
+                band.epochs, shown(curve.runs).T,
+                color=look.color, linewidth=0.5, alpha=0.55, zorder=2.5, label="_run",
+            )  # fmt: skip
+    bar = None if target is None or target.metric != metric else target.value
+    _set_view(axes, curves, best if gap else None, scale, bar)
     for curve in curves:
-        _mark_end(axes, curve)
+        _mark_end(axes, curve, shown(center_of(curve.band)))
     return lines
 
 
-def has_band(curve: Curve, spread: Spread) -> bool:
-    """Whether a curve is drawn with its spread."""
-    return not curve.look.pale and bool(np.isfinite(edges_of(curve.band, spread)[0]).any())
+def value_title(axes: Axes, metric: Metric) -> str:
+    """Return what the vertical axis of drawn curves shows, for its label."""
+    return gap_title(metric) if getattr(axes, "shows_gap", False) else metric_title(metric)
 
 
-def legend_title(curves: Sequence[Curve], spread: Spread) -> str:
-    """Return what lines and bands mean, the title of their legend."""
-    band = curves[0].band
-    center = "mean" if spread == "std" else band.center
-    if any(has_band(curve, spread) for curve in curves):
-        text = (
-            "mean ± standard deviation over seeds"
-            if spread == "std"
-            else f"{center} over seeds, {percent(band.level)} interval where there are "
-            f"{'two' if center == 'mean' else 'five'}"
-        )
-    elif max(int(curve.band.runs.max()) for curve in curves) < 2:
-        return "one seed: no band"
-    else:
-        text = f"{center} over seeds, no band"
-    return (
-        f"{text}; pale: baselines, {center} alone"
-        if any(curve.look.pale for curve in curves)
-        else text
-    )
+def ends_of(axes: Axes, lines: Sequence[Line2D]) -> list[End]:
+    """Return where lines end, those that have a finite value."""
+    ends = []
+    for line in lines:
+        x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+        finite = np.flatnonzero(np.isfinite(y) & (y > 0 if axes.get_yscale() == "log" else True))
+        if len(finite):
+            at = finite[-1]
+            ends.append(End(x[at], y[at], str(line.get_label()), str(line.get_color())))
+    return ends
 
 
-def set_view(axes: Axes, bands: Sequence[Band]) -> None:
-    """Set the scale and the ends of both axes to what is worth showing.
+def name_lines(axes: Axes, lines: Sequence[Line2D], height: float) -> None:
+    """Write the name of each line at its end; the panel is about so many inches high."""
+    label_ends(axes, ends_of(axes, lines), height)
 
-    The lines alone choose the scale, so that it does not depend on what their bands show. A mean
-    less its deviation can be negative; on a logarithmic axis such a band reaches the lower edge.
+
+def _has_gaps(curves: Sequence[Curve], best: float) -> bool:
+    """Whether a center is worse than the best at an evaluation, so that there is a gap to show."""
+    metric = curves[0].band.metric
+    centers = np.concatenate([center_of(curve.band) for curve in curves])
+    gaps = gaps_of(centers, best, metric)
+    return bool((gaps[np.isfinite(gaps)] > 0).any())
+
+
+def _set_view(
+    axes: Axes, curves: Sequence[Curve], best: float | None, scale: Scale, target: float | None
+) -> None:
+    """Set the scale and the ends of both axes to what is worth showing, and draw the target.
+
+    The centers alone decide, so that the view does not depend on their intervals.
     """
     from matplotlib.ticker import MaxNLocator
 
+    bands = [curve.band for curve in curves]
+    metric = bands[0].metric
     last = max(float(band.epochs[-1]) for band in bands)
     axes.set_xlim(0, last or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=last >= 1, steps=[1, 2, 2.5, 5, 10]))
-    if (view := view_of(bands)) is not None:
-        set_limits(axes, *view, 0.05, log=not bands[0].metric.higher_is_better)
+    axes.shows_gap = best is not None  # type: ignore[attr-defined]
+    if best is not None:
+        view = _gap_view(bands, best)
+        bar = None if target is None else float(gaps_of(np.array(target), best, metric))
+        if bar is not None and bar > 0:
+            view = min(view[0], bar / ROOM), max(view[1], bar * ROOM)
+        use_log_scale(axes)
+        axes.set_ylim(*view)
+    else:
+        bar = target
+        if (found := view_of(bands)) is None:
+            return
+        low, high = found
+        if bar is not None:
+            low, high = min(low, bar), max(high, bar)
+        set_limits(axes, low, high, 0.05, log=scale != "linear" and not metric.higher_is_better)
+    if bar is not None:
+        draw_target(axes, bar)
+
+
+def draw_target(axes: Axes, value: float) -> None:
+    """Draw the target as a dashed line across the panel; say so where it is beyond its edge."""
+    low, high = axes.get_ylim()
+    text = {"fontsize": SMALL, "color": "black", "ha": "right", "zorder": 5.0}
+    if low <= value <= high:
+        axes.axhline(
+            value, color="black", linewidth=0.8, linestyle=(0, (4.0, 2.0)), zorder=2.8,
+            label="_target",
+        )  # fmt: skip
+        axes.annotate(
+            "target", (1.0, value), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+            textcoords="offset points", va="bottom", **text,
+        )  # fmt: skip
+    elif value < low:  # also a gap below 0: better than every run
+        axes.annotate(
+            "target ↓", (1.0, 0.0), xycoords="axes fraction", xytext=(-2, 2),
+            textcoords="offset points", va="bottom", **text,
+        )  # fmt: skip
+
+
+def _gap_view(bands: Sequence[Band], best: float) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis of gaps.
+
+    They hold every center and its end, but not the deepest of its values, see `DEEPEST`, and of a
+    loss nothing worse than untrained.
+    """
+    metric = bands[0].metric
+    found, untrained = [], []
+    for band in bands:
+        gaps = gaps_of(center_of(band), best, metric)
+        positive = np.isfinite(gaps) & (gaps > 0)
+        if positive.any():
+            lowest = min(np.quantile(gaps[positive], DEEPEST), gaps[positive][-1])
+            found.append((lowest, gaps[positive].max()))
+        untrained += gaps[positive & (band.epochs == 0)].tolist()
+    low, high = min(low for low, _ in found), max(high for _, high in found)
+    if untrained:
+        high = max(min(high, max(untrained)), low)
+    return float(low) / ROOM, float(high) * ROOM
 
 
 def view_of(bands: Sequence[Band]) -> tuple[float, float] | None:
@@ -179,14 +330,13 @@ def _decide(band: Band, first: float) -> np.ndarray:
     return decide
 
 
-def _mark_end(axes: Axes, curve: Curve) -> None:
+def _mark_end(axes: Axes, curve: Curve, center: np.ndarray) -> None:
     """Put a cross where a curve stops being finite, or at the edge where it was seen last."""
-    center = center_of(curve.band)
     lost = np.flatnonzero(~np.isfinite(center))
     if not len(lost) or lost[0] == 0:
         return
     at = lost[0] - 1
     low, high = axes.get_ylim()
     value = min(max(center[at], low), high)
-    color = curve.look.ink.color
+    color = curve.look.color
     mark(axes, [curve.band.epochs[at]], [value], color, "x", markersize=5.0, label="_diverged")

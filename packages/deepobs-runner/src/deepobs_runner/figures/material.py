@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec
 
 from deepobs_runner.analysis import Metric
-from deepobs_runner.comparison import Target, Unit
+from deepobs_runner.comparison import Ranks, Target, Unit, Verdict
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import metric_at
-from deepobs_runner.figures.style import Look, Palette
+from deepobs_runner.figures.lines import Scale, metric_at
+from deepobs_runner.figures.style import Look, Palette, Paper
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 
@@ -51,12 +51,16 @@ class Material:
         tuned: by problem, see `analysis.tuned_settings`.
         results: by problem: all runs, also those of settings that are not shown.
         targets: by problem.
+        verdicts: makes them, or returns those that are known; figures that need none do not wait.
+        ranks: makes the mean ranks, in the same manner; None for fewer than three optimizers.
         palette: the ink of each optimizer in all figures.
         looks: of the optimizers, by label.
         files: a name for the files of each problem.
         metric: name of the metric that was asked for.
         unit: of the time to the target.
         level: of all intervals.
+        scale: of the vertical axis of curves.
+        paper: width and font of all figures.
         import_code: whether code that results name may be imported.
         executor: for what takes seconds and can begin before other figures are drawn.
     """
@@ -65,12 +69,16 @@ class Material:
     tuned: Mapping[str, Sequence[Setting]]
     results: Mapping[str, Sequence[RunResult]]
     targets: Mapping[str, Target | None]
+    verdicts: Callable[[], Sequence[Verdict]]
+    ranks: Callable[[], Ranks | None]
     palette: Palette
     looks: Mapping[str, Look]
     files: Mapping[str, str]
     metric: str | None
     unit: Unit
     level: float
+    scale: Scale
+    paper: Paper
     import_code: bool
     executor: Executor
 
@@ -80,10 +88,10 @@ class Material:
         return None if self.metric is None else metric_at("test", self.metric)
 
     @property
-    def but_for_pale(self) -> str:
-        """Words that exclude baselines from having a band, if there are pale ones."""
-        pale = any(look.pale for look in self.looks.values())
-        return ", but for pale baselines" if pale else ""
+    def thin_text(self) -> str:
+        """What thin dashed lines are, for a caption; empty without any."""
+        thin = any(look.thin for look in self.looks.values())
+        return " Baselines are thin dashed lines without a band." if thin else ""
 
     def draw(
         self,

@@ -1,12 +1,13 @@
-"""What all figures have in common: sizes, fonts, and the colour and marker of each optimizer."""
+"""What all figures have in common: sizes, fonts, and colour, marker and line of each optimizer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from deepobs_runner.results.settings import Setting
 
@@ -16,49 +17,93 @@ COLUMN = 3.3
 PAGE = 6.9
 """Width of a page of a two-column paper, in inches."""
 
+WIDTHS: Mapping[str, float] = MappingProxyType({"column": COLUMN, "page": PAGE})
+"""Widths by name, in inches."""
+
 SMALL = 7.0
-"""Points of tick labels and legends; everything else has 8."""
+"""Points of tick labels, direct labels and legends; everything else has 8."""
+
+SANS = ("DejaVu Sans",)
+SERIF = ("STIXGeneral", "DejaVu Serif")
+"""Fonts that come with matplotlib, so they are everywhere; the second has what the first lacks."""
 
 STYLE: Mapping[str, Any] = MappingProxyType(
     {
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so it is everywhere
         "font.size": 8.0,
         "axes.titlesize": 8.0,
         "axes.labelsize": 8.0,
-        "figure.titlesize": 9.0,
+        "figure.titlesize": 8.0,
         "legend.fontsize": SMALL,
         "legend.title_fontsize": SMALL,
         "axes.linewidth": 0.6,
+        "hatch.linewidth": 0.5,
         "lines.linewidth": 1.3,
         "lines.markersize": 3.6,
+        "text.parse_math": False,  # a "$" in a label is a dollar
+        "text.usetex": False,
         "pdf.fonttype": 42,  # text that can be searched
         "svg.fonttype": "path",  # the same on a machine without the font
         "svg.hashsalt": "deepobs",
     }
 )
 
-# Okabe and Ito's palette, told apart with every kind of colour vision; black is left for text, and
-# its yellow, too pale for a line on white, is replaced by Tol's wine and olive.
+# Blue, green and vermilion of Okabe and Ito's palette and Tol's wine, whose lightness differs where
+# a colour-blind reader sees no hue; black is left for text and for what belongs to no optimizer.
 FIXED_COLORS: Mapping[str, str] = MappingProxyType(
-    {"SGD": "#0072B2", "Momentum": "#009E73", "Adam": "#D55E00", "AdamW": "#CC79A7"}
+    {"SGD": "#0072B2", "Momentum": "#009E73", "Adam": "#D55E00", "AdamW": "#882255"}
 )
-FREE_COLORS = ("#E69F00", "#56B4E9", "#882255", "#999933", "#777777")
+FREE_COLORS = ("#E69F00", "#332288", "#56B4E9", "#5C3A00")
 FIXED_MARKERS: Mapping[str, str] = MappingProxyType(
     {"SGD": "o", "Momentum": "s", "Adam": "^", "AdamW": "D"}
 )
 FREE_MARKERS = ("v", "P", "X", "<", ">", "h", "p", "*")
 
+BETTER, WORSE, UNDECIDED = "#0072B2", "#B84700", "#6B6B6B"
+"""Colours of a difference that is decided in favour or against, and of one that is not."""
+
 LineStyle = str | tuple[float, tuple[float, ...]]
 LINES: tuple[LineStyle, ...] = ("-", (0, (4.0, 1.5)), (0, (1.0, 1.2)))
+BASELINE_LINES: tuple[LineStyle, ...] = (
+    (0, (4.0, 1.6)),
+    (0, (1.2, 1.2)),
+    (0, (6.0, 1.4, 1.2, 1.4)),
+    (0, (6.0, 1.4, 1.2, 1.4, 1.2, 1.4)),
+)
+"""Of baselines behind results of yours, one after another."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a figure is made for.
+
+    Attributes:
+        width: of a `column` or a `page` of a two-column paper, 3.3 and 6.9 inches; None: what
+            suits the figure.
+        serif: letters as in Times instead of a sans-serif.
+    """
+
+    width: Literal["column", "page"] | None = None
+    serif: bool = False
+
+    def inches(self, usual: float) -> float:
+        """Return the width of a figure that is usually so many inches wide."""
+        return usual if self.width is None else WIDTHS[self.width]
+
+    @property
+    def fonts(self) -> list[str]:
+        """Names of the font and of what stands in for its missing letters."""
+        return list(SERIF if self.serif else SANS)
+
+
+PLAIN = Paper()
 
 
 @contextmanager
-def paper_style() -> Iterator[None]:
+def paper_style(paper: Paper = PLAIN) -> Iterator[None]:
     """Set fonts and widths while a figure is made or saved, and leave the settings as they were."""
     from matplotlib import rc_context
 
-    settings: Any = dict(STYLE)
+    settings: Any = {**STYLE, "font.family": paper.fonts}
     with rc_context(settings):
         yield
 
@@ -76,22 +121,61 @@ class Look(NamedTuple):
     Attributes:
         ink: of its optimizer.
         line: tells the settings of an optimizer apart.
-        pale: broad and pale: a baseline behind results of yours.
+        thin: thin and dashed: a baseline behind results of yours.
     """
 
     ink: Ink
     line: LineStyle
-    pale: bool
+    thin: bool
 
-    def options(self, width: float | None = None, *, pale: float = 0.35) -> dict[str, Any]:
-        """Return the options of a line in matplotlib; a pale one has its own width and opacity."""
+    @property
+    def color(self) -> str:
+        """Of the line: that of the ink, darker for a thin one, which would look pale."""
+        return darker(self.ink.color, 0.8) if self.thin else self.ink.color
+
+    @property
+    def hollow(self) -> bool:
+        """Whether markers are hollow: of a baseline, or of a further setting of an optimizer."""
+        return self.thin or self.line != "-"
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of a line in matplotlib."""
         return {
-            "color": self.ink.color,
+            "color": self.color,
             "marker": self.ink.marker,
+            "markerfacecolor": "white" if self.hollow else self.color,
+            "markeredgewidth": 0.8,
             "linestyle": self.line,
-            "linewidth": 4.5 if self.pale else width,
-            "alpha": pale if self.pale else 1.0,
+            "linewidth": 0.9 if self.thin else 1.4,
         }
+
+
+def darker(color: str, share: float) -> str:
+    """Return a colour with this share of its red, green and blue.
+
+    >>> darker("#80FF00", 0.5)
+    '#408000'
+    """
+    return "#" + "".join(f"{round(int(color[i : i + 2], 16) * share):02x}" for i in (1, 3, 5))
+
+
+def text_color(color: str) -> str:
+    """Return a colour in which text reads on white: as dark as WCAG's contrast of 4.5 takes.
+
+    >>> text_color("#0072B2"), text_color("#56B4E9")
+    ('#0072B2', '#3c7ea3')
+    """
+    share = 1.0
+    while contrast(darker(color, share)) < 4.5:
+        share -= 0.02
+    return color if share == 1.0 else darker(color, share)
+
+
+def contrast(color: str) -> float:
+    """Return the contrast of a colour with white, 1 to 21: WCAG 2.2, "relative luminance"."""
+    parts = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
 
 
 class Subject(NamedTuple):
@@ -123,27 +207,31 @@ def palette_of(optimizers: Iterable[str]) -> Palette:
     return MappingProxyType(inks)
 
 
-def line_style(number: int) -> LineStyle:
-    """Return the line style of a number: solid, dashed, dotted, then a dash and ever more dots."""
-    if number < len(LINES):
-        return LINES[number]
-    return (0, (5.0, 1.5, *(1.0, 1.5) * (number - len(LINES) + 1)))
+def line_style(number: int, lines: Sequence[LineStyle] = LINES) -> LineStyle:
+    """Return the line style of a number: one of the list, then a dash and ever more dots."""
+    if number < len(lines):
+        return lines[number]
+    return (0, (5.0, 1.5, *(1.0, 1.5) * (number - len(lines) + 3)))
 
 
 def looks_of(subjects: Sequence[Subject], palette: Palette | None = None) -> list[Look]:
     """Return how each line of a figure is drawn; no two of yours, and no two baselines, are alike.
 
     The first line of an optimizer is solid, further ones keep its ink and change the line. Where
-    there are results of yours, the baselines are pale. The palette is that of all figures shown
-    together.
+    there are results of yours, the baselines are thin, and each is dashed in another pattern. The
+    palette is that of all figures shown together.
     """
     palette = palette or palette_of(subject.optimizer for subject in subjects)
     mixed = len({subject.baseline for subject in subjects}) > 1
     looks: list[Look] = []
     for subject in subjects:
-        pale = subject.baseline and mixed
-        candidates = (Look(palette[subject.optimizer], line_style(i), pale) for i in count())
-        looks.append(next(look for look in candidates if look not in looks))
+        ink, thin = palette[subject.optimizer], subject.baseline and mixed
+        if thin:
+            line = line_style(sum(look.thin for look in looks), BASELINE_LINES)
+            looks.append(Look(ink, line, thin))
+        else:
+            candidates = (Look(ink, line_style(i), thin) for i in count())
+            looks.append(next(look for look in candidates if look not in looks))
     return looks
 
 

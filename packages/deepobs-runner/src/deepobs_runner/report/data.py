@@ -107,6 +107,8 @@ class ReportData:
             kinds,
             results=results,
             targets=self.targets,
+            verdicts=lambda: self.verdicts,
+            ranks=lambda: self.ranks,
             metric=metric,
             unit=self.unit,
             level=self.level,

@@ -14,6 +14,19 @@ FIGURES: Extensions[Callable[[Material], Iterator[Drawing]]] = Extensions(
     "figure",
     "deepobs_runner.figures.kinds",
     callable,
-    first=("comparison", "profile", "curves", "speed", "sensitivity", "tuning", "trajectory"),
+    first=(
+        "forest",
+        "heatmap",
+        "ranks",
+        "comparison",
+        "profile",
+        "curves",
+        "speed",
+        "sensitivity",
+        "tuning",
+        "trajectory",
+        "batch-size",
+        "weight-decay",
+    ),
 )
 """Functions from the material of a report to drawings, in the order of a report."""

@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from deepobs_runner.analysis import Metric, choose, curve_band, is_diverged
+from deepobs_runner.analysis import Metric, choose, is_diverged
 from deepobs_runner.analysis.bootstrap import percent
+from deepobs_runner.comparison import Target
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import label_axes, legend_below, new_figure
+from deepobs_runner.figures.axes import fit_beside, legend_unless, new_figure, style_axes
 from deepobs_runner.figures.lines import (
-    BEYOND,
+    LEAST_BAND,
     Curve,
+    Scale,
+    check_scale,
+    curve_of,
     draw_lines,
-    legend_title,
     metric_at,
-    metric_title,
+    name_lines,
+    value_title,
 )
 from deepobs_runner.figures.material import Drawing, Material
-from deepobs_runner.figures.style import COLUMN, PAGE, Look, Palette, Subject, looks_of, paper_style
-from deepobs_runner.results.result import YOURS
+from deepobs_runner.figures.style import (
+    COLUMN,
+    PAGE,
+    PLAIN,
+    Look,
+    Palette,
+    Paper,
+    Subject,
+    looks_of,
+    paper_style,
+)
 from deepobs_runner.results.settings import PANELS, Setting
 from deepobs_runner.text import count
 
@@ -30,6 +43,14 @@ if TYPE_CHECKING:
 MOST_LINES = 8
 """Settings of yours, or of baselines, that are all drawn; of more, the best of each optimizer."""
 
+HEIGHT = 1.75
+"""Of a panel with its labels, in inches."""
+
+LINES_AND_BANDS = (
+    "Lines are medians over seeds. A band is the {level} bootstrap interval of the median at each "
+    f"epoch, from {LEAST_BAND} seeds on; the runs of fewer seeds are thin lines."
+)
+
 
 def curves(material: Material) -> Iterator[Drawing]:
     """Yield the curves of every problem."""
@@ -38,8 +59,8 @@ def curves(material: Material) -> Iterator[Drawing]:
             "curves",
             problem,
             f"Training curves on {problem}",
-            f"Median over seeds; the band is its {percent(material.level)} bootstrap interval at "
-            f"each epoch, where there are three seeds{material.but_for_pale}. {BEYOND} a cross "
+            f"{scale_text(material.scale)} "
+            f"{LINES_AND_BANDS.format(level=percent(material.level))}{material.thin_text} A cross "
             "is where half of the runs had diverged.",
             plot_curves,
             problem,
@@ -47,10 +68,20 @@ def curves(material: Material) -> Iterator[Drawing]:
             metric=material.metric,
             level=material.level,
             palette=material.palette,
+            target=material.targets.get(problem),
+            scale=material.scale,
+            paper=material.paper,
         )
 
 
 FIGURE = curves
+
+
+def scale_text(scale: Scale) -> str:
+    """Return what the vertical axis of curves shows, for a caption."""
+    if scale == "gap":
+        return "Distance to the best value of any run shown, on a logarithmic axis."
+    return "Values after each epoch; the first tenth of the epochs may lie beyond the edge."
 
 
 def plot_curves(
@@ -61,41 +92,60 @@ def plot_curves(
     center: Literal["mean", "median"] = "median",
     level: float = 0.95,
     palette: Palette | None = None,
+    target: Target | None = None,
+    scale: Scale = "gap",
+    paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the training curves of a problem, with a bootstrap band over seeds.
+    """Return the training curves of a problem: median over seeds, with a bootstrap band.
 
-    Baselines lie behind yours, broad and pale, without a band.
+    A setting of fewer than five seeds has a thin line for each run instead of a band. Baselines
+    behind results of yours are thin dashed lines. Of more than eight settings of yours, or of
+    baselines, those are drawn that stand for their optimizers, see `analysis.choose`.
 
-    Of more than eight settings of yours, or of baselines, those are drawn that stand for their
-    optimizers, see `analysis.choose`. Without a metric, such as `accuracy`, there are panels of the
-    objective and of the accuracy.
+    Args:
+        problem: its name, the title.
+        settings: of the problem.
+        metric: such as `accuracy`, in training and test; None: objective and accuracy.
+        center: statistic over seeds.
+        level: of the bands.
+        palette: of all figures that are shown together.
+        target: drawn in the panel of its metric.
+        scale: `gap`: distance to the best value of any run, logarithmic; `log`: values, logarithmic
+            where a loss spans a factor of eight; `linear`: values.
+        paper: width and font; the usual width is that of a page for several panels.
 
     Raises:
-        UsageError: there is no finite number to draw.
+        UsageError: there is no finite number to draw, or no such scale.
     """
+    check_scale(scale)
     shown = leading(settings)
     looks = looks_of([Subject(s.config.optimizer_id.name, s.baseline) for s in shown], palette)
-    found = {m: _curves(shown, looks, m, center, level) for m in metrics_of(metric)}
+    names = labels_of(shown)
+    found = {m: _curves(shown, looks, names, m, center, level) for m in metrics_of(metric)}
     panels = {m: drawn for m, drawn in found.items() if drawn}
     if not panels:
         raise UsageError(f"{problem}: no run has a finite {metric or 'objective or accuracy'}.")
-    columns = min(2, len(panels))
+    width = paper.inches(PAGE if len(panels) > 1 else COLUMN)
+    columns = min(2, len(panels)) if width > COLUMN else 1
     rows = -(-len(panels) // columns)
-    width = PAGE if columns > 1 else COLUMN
-    there = {entry.label for drawn in panels.values() for entry in drawn}
-    labels = [name for name in map(legend_entry, shown) if name in there]
-    with paper_style():
-        every = [entry for drawn in panels.values() for entry in drawn]
-        legend = legend_below(labels, width, legend_title(every, "interval"))
-        figure = new_figure(width, 1.9 * rows + 0.3 + legend.height)
-        figure.suptitle(problem)
+    beside = fit_beside(names)
+    with paper_style(paper):
+        figure = new_figure(width, 1.0)
         handles: dict[str, Artist] = {}
         for index, (panel, drawn) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(rows, columns, index)
-            label_axes(axes, xlabel="Epoch", title=metric_title(panel))
-            lines = draw_lines(axes, drawn, "interval")
+            last = index > len(panels) - columns
+            style_axes(
+                axes, paper, xlabel="Epoch" if last else "", title="" if index > 1 else problem
+            )
+            lines = draw_lines(axes, drawn, scale=scale, target=target)
+            axes.set_ylabel(value_title(axes, panel), labelpad=3)
             handles |= zip((entry.label for entry in drawn), lines, strict=True)
-        legend.draw(figure, [handles[label] for label in labels])
+            if (beside and index % columns == 0) or index == len(panels):
+                name_lines(axes, lines, HEIGHT - 0.45)
+        legend, samples = legend_unless(beside, names, handles, width)
+        figure.set_size_inches(width, HEIGHT * rows + 0.15 + legend.height)
+        legend.draw(figure, samples)
     return figure
 
 
@@ -117,27 +167,35 @@ def leading(settings: Sequence[Setting]) -> list[Setting]:
     return kept
 
 
-def legend_entry(setting: Setting) -> str:
-    """Return what a setting is called in a legend: label, seeds, diverged ones, and source."""
-    seeds = len(setting.runs)
-    diverged = sum(map(is_diverged, setting.runs))
-    words = count(seeds, "seed")
-    if diverged:
-        words += ", diverged" if seeds == 1 else f", {diverged} diverged"
-    source = "official 2019" if setting.official else setting.source
-    return f"{setting.label} ({words})" + ("" if setting.source == YOURS else f", {source}")
+def labels_of(settings: Sequence[Setting]) -> list[str]:
+    """Return what settings are called beside their lines: the optimizer, and what is needed.
+
+    That is the whole setting where an optimizer has several, the number of seeds where it is not
+    the same for all, and how many runs diverged.
+    """
+    optimizers = [setting.optimizer for setting in settings]
+    seeds = {len(setting.runs) for setting in settings}
+    labels = []
+    for setting in settings:
+        alone = optimizers.count(setting.optimizer) == 1
+        label = setting.optimizer if alone else setting.label
+        diverged = sum(map(is_diverged, setting.runs))
+        remarks = [count(len(setting.runs), "seed")] if len(seeds) > 1 else []
+        remarks += [f"{diverged} diverged"] if diverged else []
+        labels.append("\n".join([label, *([", ".join(remarks)] if remarks else [])]))
+    return labels
 
 
 def _curves(
     settings: Sequence[Setting],
     looks: Sequence[Look],
+    labels: Sequence[str],
     metric: Metric,
     center: Literal["mean", "median"],
     level: float,
 ) -> list[Curve]:
-    found = []
-    for setting, look in zip(settings, looks, strict=True):
-        band = curve_band(setting.runs, metric, center=center, level=level)
-        if band is not None:
-            found.append(Curve(band, look, legend_entry(setting)))
-    return found
+    found = (
+        curve_of(setting, metric, look, label, center=center, level=level)
+        for setting, look, label in zip(settings, looks, labels, strict=True)
+    )
+    return [curve for curve in found if curve is not None]

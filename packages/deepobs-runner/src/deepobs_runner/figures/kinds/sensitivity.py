@@ -20,27 +20,41 @@ from deepobs_runner.analysis import (
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import (
-    label_axes,
-    legend_below,
+    fit_beside,
+    legend_unless,
     mark,
     new_figure,
-    set_limits,
+    style_axes,
+    use_gap_scale,
     use_log_scale,
 )
-from deepobs_runner.figures.lines import metric_title
+from deepobs_runner.figures.lines import gaps_of, metric_title
 from deepobs_runner.figures.material import Drawing, Material
-from deepobs_runner.figures.style import COLUMN, Look, Subject, looks_of, paper_style
+from deepobs_runner.figures.style import (
+    COLUMN,
+    PLAIN,
+    SMALL,
+    Look,
+    Paper,
+    Subject,
+    looks_of,
+    paper_style,
+    text_color,
+)
 from deepobs_runner.results.labels import RATES
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 LEAST_RATES = 3
 """Learning rates that make a curve."""
+
+HEIGHT = 1.7
+"""Of the upper panel, in inches."""
 
 
 def sensitivity(material: Material) -> Iterator[Drawing]:
@@ -51,15 +65,16 @@ def sensitivity(material: Material) -> Iterator[Drawing]:
             "sensitivity",
             problem,
             f"Learning rates on {problem}",
-            "Final value at each learning rate, for the seed that all rates have, else the median "
-            "over seeds. A ring is the best rate, a bar spans the rates around it that are at most "
-            "5 % worse, a cross is a rate of which a run diverged or whose value is beyond the "
-            "panel.",
+            "Distance of the final value at each learning rate to the best final value, for the "
+            "seed that all rates have, else the median over seeds. A ring is the best rate of an "
+            "optimizer, a bar below spans the rates around it that are at most 5 % worse, a cross "
+            "at the upper edge is a rate of which a run diverged.",
             plot_sensitivity,
             problem,
             grids,
             metric=material.test_metric,
             looks=material.looks,
+            paper=material.paper,
         )
 
 
@@ -73,11 +88,12 @@ def plot_sensitivity(
     metric: Metric | None = None,
     percent: float = 5.0,
     looks: Mapping[str, Look] | None = None,
+    paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the final value over the learning rates, on a logarithmic axis.
+    """Return the gap of the final value to the best over the learning rates, both logarithmic.
 
-    The best rate is ringed. Rates of which a run diverged, or whose value is beyond the panel, are
-    marked at its edge. A bar below spans the rates that are worse than the best by some percent at
+    The best rate is ringed. Rates of which a run diverged are crosses at the upper edge, and no
+    line leads to them. A bar below spans the rates that are worse than the best by some percent at
     most. The grids are runs of each optimizer at different learning rates, by label; without a
     metric, it is the one by which the problem is judged.
 
@@ -95,27 +111,51 @@ def plot_sensitivity(
         subjects = [Subject(grids[label][0].config.optimizer_id.name, False) for label in curves]
         looks = dict(zip(curves, looks_of(subjects), strict=True))
     windows = {label: near_best(curve, percent) for label, curve in curves.items()}
-    with paper_style():
-        names = [f"{label}{_width_of(windows[label])}" for label in curves]
-        title = f"ring: best; bar: within {percent:g} % of it; x: diverged, or beyond the panel"
-        legend = legend_below(names, COLUMN, title)
-        strip = 0.1 * (len(curves) + 1)
-        figure = new_figure(COLUMN, 2.6 + strip + legend.height)
-        parts = figure.add_gridspec(2, 1, height_ratios=[1.8, strip])
+    width, beside = paper.inches(COLUMN), fit_beside(list(curves))
+    best = _best(list(curves.values()))
+    strip = 0.12 * len(curves) + 0.05
+    with paper_style(paper):
+        figure = new_figure(width, 1.0)
+        parts = figure.add_gridspec(2, 1, height_ratios=[HEIGHT, strip])
         axes = figure.add_subplot(parts[0])
         below = figure.add_subplot(parts[1], sharex=axes)
-        label_axes(axes, ylabel=f"Final {metric_title(metric).lower()}", title=problem)
-        label_axes(below, xlabel="Learning rate")
+        style_axes(axes, paper, ylabel=_gap_name(metric), title=problem)
+        style_axes(below, paper, xlabel="Learning rate", grid="x")
         use_log_scale(axes, "x")
-        _set_view(axes, list(curves.values()))
-        handles: list[Artist] = [
-            _draw(axes, curve, looks[label], names[row], row)
+        gaps = {label: gaps_of(curve.medians, best, metric) for label, curve in curves.items()}
+        use_gap_scale(axes, np.concatenate(list(gaps.values())), 0.1)
+        lines = [
+            _draw(axes, curve, gaps[label], looks[label], label, row)
             for row, (label, curve) in enumerate(curves.items())
         ]
         _draw_windows(below, windows, looks)
         axes.tick_params(labelbottom=False)
-        legend.draw(figure, handles)
+        if beside:
+            _name_windows(below, curves, looks)
+        legend, samples = legend_unless(
+            beside, list(curves), dict(zip(curves, lines, strict=True)), width
+        )
+        figure.set_size_inches(width, HEIGHT + 0.6 + strip + legend.height)
+        legend.draw(figure, samples)
     return figure
+
+
+def _gap_name(metric: Metric) -> str:
+    """Return what the vertical axis is called.
+
+    >>> _gap_name(Metric("test", "accuracy", higher_is_better=True))
+    'Best − final test accuracy'
+    """
+    title = metric_title(metric).lower()
+    return f"Best − final {title}" if metric.higher_is_better else f"Final {title} − best"
+
+
+def _best(curves: Iterable[Sensitivity]) -> float:
+    """Return the best final value of all optimizers."""
+    curves = list(curves)
+    values = np.concatenate([curve.medians for curve in curves])
+    values = values[np.isfinite(values)]
+    return float(values.max() if curves[0].metric.higher_is_better else values.min())
 
 
 def grid_of(setting: Setting, results: Iterable[RunResult]) -> list[RunResult]:
@@ -141,51 +181,26 @@ def sensitivities(
     }
 
 
-def _width_of(window: Window | None) -> str:
-    """Return the width of a window in words: the grid says it to within its own steps."""
-    if window is None:
-        return ""
-    if np.isinf(window.decades_at_most):
-        return f" (≥ {window.decades:.1f} decades)"
-    return f" ({window.decades:.1f} to {window.decades_at_most:.1f} decades)"
+def _draw(
+    axes: Axes, curve: Sensitivity, gaps: np.ndarray, look: Look, name: str, row: int
+) -> Line2D:
+    """Draw one curve with its best rate, and the rates that diverged; return the line.
 
-
-def _set_view(axes: Axes, curves: Sequence[Sensitivity]) -> None:
-    """Show what is good: of a loss, up to twenty times as far from the best as the median."""
-    values = np.concatenate([curve.medians for curve in curves])
-    values = values[np.isfinite(values)]
-    low, high = float(values.min()), float(values.max())
-    if not curves[0].metric.higher_is_better:
-        high = min(high, low + 20 * (float(np.median(values)) - low)) if len(values) > 2 else high
-        high = max(high, low + 1e-9)
-    set_limits(axes, low, high, 0.06, log=not curves[0].metric.higher_is_better)
-
-
-def _draw(axes: Axes, curve: Sensitivity, look: Look, name: str, row: int) -> Artist:
-    """Draw one curve with its best rate and what has no place in the panel; return the line.
-
-    The row is that of its crosses, counted from the edge where the worst values are.
+    The row is that of its crosses, counted from the upper edge.
     """
-    color = look.ink.color
-    finite = np.where(np.isfinite(curve.medians), curve.medians, np.nan)
-    (line,) = axes.plot(
-        curve.rates, finite,
-        color=color,
-        linestyle=look.line,
-        marker=look.ink.marker, markersize=2.8, linewidth=1.1,
-        label=name,
-    )  # fmt: skip
-    beyond = (curve.diverged > 0) | ~(finite <= axes.get_ylim()[1])
-    height = 0.03 + 0.04 * row if curve.metric.higher_is_better else 0.97 - 0.04 * row
+    failed = (curve.diverged > 0) | ~np.isfinite(gaps)
+    drawn = np.where(failed, np.nan, gaps)
+    options = look.options() | {"markersize": 3.0, "linewidth": 1.0 if look.thin else 1.2}
+    (line,) = axes.plot(curve.rates, drawn, **options, label=name)
     axes.plot(
-        curve.rates[beyond], np.full(beyond.sum(), height),
-        color=color, linestyle="none", marker="x", markersize=3.4, label="_beyond",
+        curve.rates[failed], np.full(failed.sum(), 0.97 - 0.045 * row),
+        color=look.color, linestyle="none", marker="x", markersize=3.2, label="_beyond",
         transform=axes.get_xaxis_transform(),
     )  # fmt: skip
     best = curve.best
     if best is not None:
-        spot = [curve.rates[best]], [finite[best]]
-        mark(axes, *spot, color, "o", markersize=8.0, fillstyle="none", label="_best")
+        mark(axes, [curve.rates[best]], [gaps[best]], look.color, "o", markersize=7.5,
+             fillstyle="none", markeredgewidth=0.9, label="_best")  # fmt: skip
     return line
 
 
@@ -197,9 +212,19 @@ def _draw_windows(
     axes.spines["left"].set_visible(False)
     for row, (label, window) in enumerate(windows.items()):
         if window is not None:
-            color = looks[label].ink.color
+            color = looks[label].color
             axes.plot(
-                [window.low, window.high], [row, row], color=color, linewidth=4.0, label="_window"
+                [window.low, window.high], [row, row], color=color, linewidth=2.5, label="_window"
             )
             ends = [window.low, window.high], [row, row]
-            mark(axes, *ends, color, "o", markersize=4.0, label="_ends")
+            mark(axes, *ends, color, looks[label].ink.marker, markersize=4.0, label="_ends")
+
+
+def _name_windows(axes: Axes, curves: Mapping[str, Sensitivity], looks: Mapping[str, Look]) -> None:
+    """Write the name of each optimizer at the right of its bar."""
+    for row, label in enumerate(curves):
+        axes.annotate(
+            label, (1.0, row), xycoords=("axes fraction", "data"), xytext=(5, 0),
+            textcoords="offset points", fontsize=SMALL, va="center",
+            color=text_color(looks[label].color), annotation_clip=False,
+        )  # fmt: skip

@@ -22,16 +22,24 @@ from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.config import Execution
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import mark, one_panel
+from deepobs_runner.figures.axes import NUMBER, mark, new_figure, style_axes
 from deepobs_runner.figures.material import Drawing, Material
-from deepobs_runner.figures.style import SMALL, Look
+from deepobs_runner.figures.style import (
+    COLUMN,
+    PAGE,
+    PLAIN,
+    SMALL,
+    Look,
+    Paper,
+    paper_style,
+    text_color,
+)
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult, provenance_of
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.runs.resolve import optimizer_of
 from deepobs_runner.training.loop import train
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -61,8 +69,8 @@ GRID = 200
 LEVELS = 12
 """Contours."""
 
-MOST_OPTIMIZERS = 5
-"""More over the same contours cannot be told apart."""
+MOST_OPTIMIZERS = 3
+"""Panels side by side; each has the path of one optimizer."""
 
 MOST_STEPS = 10_000
 """Of all trajectories of one figure, which take some seconds; of longer runs the beginning."""
@@ -143,13 +151,15 @@ def _drawing(
         "trajectory",
         problem,
         f"Trajectories on {problem}",
-        "The parameters after every step of the run with the lowest seed, over contours of the "
-        "function without noise. A ring is the start, stars are minima, a marker is the last step "
-        "shown, hollow where the run goes on; a cross is where a way leaves the picture for good.",
+        "The parameters after every step of the run with the lowest seed, coloured by the step, "
+        "over contours of the function without noise. A ring is the start, stars are minima, a "
+        "dot is the last step shown, hollow where the run goes on; a cross is where a trajectory "
+        "leaves the panel for good.",
         plot_trajectory,
         problem,
         followed,
         material.looks,
+        paper=material.paper,
     )
     notes = _notes(found, len(material.tuned[problem]))
     return replace(drawing, caption=" ".join([drawing.caption, *notes]))
@@ -256,40 +266,76 @@ def surface(problem: Problem, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def plot_trajectory(
-    problem: str, trajectories: Mapping[str, Trajectory], looks: Mapping[str, Look]
+    problem: str,
+    trajectories: Mapping[str, Trajectory],
+    looks: Mapping[str, Look],
+    *,
+    paper: Paper = PLAIN,
 ) -> Figure:
-    """Return trajectories over the contours of the noise-free function.
+    """Return trajectories over the contours of the noise-free function, a panel for each.
 
-    The contours are equally spaced in the logarithm of the distance from the minimum. Stars are
-    minima, a ring is the start, and the marker of an optimizer is the last step that is shown,
-    hollow where its run goes on; a cross is where it leaves the picture, if it does not come back.
+    The colour of a path is the number of the step, on a logarithmic scale. The contours are equally
+    spaced in the logarithm of the distance from the minimum. Stars are minima, a ring is the start,
+    and a dot is the last step that is shown, hollow where the run goes on; a cross is where a path
+    leaves the panel, if it does not come back.
 
     Raises:
-        UsageError: another problem, or nothing to draw.
+        UsageError: another problem, nothing to draw, or more than three.
     """
     if problem not in AREAS or not trajectories:
         raise UsageError(f"{problem}: there is no trajectory to draw.")
-    names = {label: f"{label}: {way}" for label, way in trajectories.items()}
-    note = "value without noise after the last step shown"
-    if not all(way.complete for way in trajectories.values()):
-        note += "; hollow: the run goes on"
-    labels = {"xlabel": "u", "ylabel": "v", "title": problem}
-    with one_panel(list(names.values()), note, 2.9, **labels) as (figure, axes, handles):
-        axes.grid(False)
-        axes.set(xlim=AREAS[problem][0], ylim=AREAS[problem][1])
-        _draw_contours(axes, problem)
-        for label, way in trajectories.items():
-            handles.append(_draw_path(axes, way, looks[label], names[label]))
-        start = next(iter(trajectories.values())).points[0]
-        mark(axes, start[:1], start[1:], "black", "o", markersize=6.0, fillstyle="none",
-             label="_start")  # fmt: skip
-        axes.annotate(
-            "start", start, xytext=(5, 4), textcoords="offset points", fontsize=SMALL, zorder=5.0
+    if len(trajectories) > MOST_OPTIMIZERS:
+        raise UsageError(
+            f"A figure has room for {MOST_OPTIMIZERS} trajectories, not {len(trajectories)}."
         )
-        u, v = np.array(MINIMA[problem]).T
-        mark(axes, u, v, "black", "*", markersize=9.0, markeredgewidth=0.5,
-             markeredgecolor="white", label="_minima", zorder=2.5)  # fmt: skip
+    count = len(trajectories)
+    width = paper.inches(COLUMN if count == 1 else PAGE)
+    columns = 1 if width == COLUMN else MOST_OPTIMIZERS
+    most = max(way.steps for way in trajectories.values())
+    with paper_style(paper):
+        height = 2.45 if columns > 1 or count == 1 else 2.3 * count
+        figure = new_figure(width, height)
+        found = figure.subplots(-(-count // columns), min(count, columns), squeeze=False)
+        for index, (axes, (label, way)) in enumerate(
+            zip(found.flat, trajectories.items(), strict=True)
+        ):
+            lowest = columns > 1 or index == count - 1
+            style_axes(axes, paper, xlabel="u" if lowest else "", grid="")
+            axes.set_ylabel("v" if index % columns == 0 else "", labelpad=1)
+            axes.set_title(label, loc="left", pad=13, fontweight="bold",
+                           color=text_color(looks[label].ink.color))  # fmt: skip
+            axes.set(xlim=AREAS[problem][0], ylim=AREAS[problem][1])
+            axes.annotate(
+                str(way), (0, 1), xycoords="axes fraction", xytext=(0, 3),
+                textcoords="offset points", fontsize=SMALL, color=NUMBER,
+            )  # fmt: skip
+            _draw_contours(axes, problem)
+            colored = _draw_path(axes, way, label, most)
+            start = way.points[0]
+            mark(axes, start[:1], start[1:], "black", "o", markersize=5.0, fillstyle="none",
+                 label="_start")  # fmt: skip
+            if index == 0:
+                axes.annotate(
+                    "start", start, xytext=(5, 3), textcoords="offset points", fontsize=SMALL,
+                    zorder=5.0,
+                )  # fmt: skip
+            u, v = np.array(MINIMA[problem]).T
+            mark(axes, u, v, "black", "*", markersize=7.5, markeredgewidth=0.5,
+                 markeredgecolor="white", label="_minima", zorder=4.5)  # fmt: skip
+        _add_bar(figure, list(found.flat), colored, paper)
     return figure
+
+
+def _add_bar(figure: Figure, panels: Sequence[Axes], colored: Any, paper: Paper) -> None:
+    """Add the colours of the steps at the right of the panels."""
+    from deepobs_runner.figures.log_numbers import LogNumbers
+
+    bar = figure.colorbar(colored, ax=panels, aspect=30, pad=0.02, fraction=0.06)
+    bar.ax.set_ylabel("step", labelpad=2)
+    bar.ax.yaxis.set_major_formatter(LogNumbers())
+    bar.ax.tick_params(labelsize=SMALL, length=2.0, width=0.6, pad=2, labelfontfamily=paper.fonts)
+    bar.ax.minorticks_off()
+    bar.outline.set_visible(False)
 
 
 def _draw_contours(axes: Axes, problem: str) -> None:
@@ -304,22 +350,34 @@ def _draw_contours(axes: Axes, problem: str) -> None:
     axes.contour(u, v, above, levels, colors="0.6", linewidths=0.4, zorder=0.4)
 
 
-def _draw_path(axes: Axes, trajectory: Trajectory, look: Look, name: str) -> Artist:
-    """Draw a trajectory and its end; return a line as it should stand in the legend."""
-    color = look.ink.color
+def _draw_path(axes: Axes, trajectory: Trajectory, label: str, most: int) -> Any:
+    """Draw a trajectory, coloured by the step up to the most of all, and its end.
+
+    Returns:
+        The coloured pieces, for the bar of colours.
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import LogNorm
+
     finite = np.isfinite(trajectory.points).all(axis=1)
     points = trajectory.points[: int(np.argmin(finite)) if not finite.all() else None]
-    (line,) = axes.plot(
-        *points.T,
-        color=color, linestyle=look.line, linewidth=1.0, marker=look.ink.marker,
-        markevery=[len(points) - 1], markersize=5.0, zorder=3.0, label=name,
-        markeredgecolor="white" if trajectory.complete else color,
-        markerfacecolor=color if trajectory.complete else "white",
+    pieces = np.stack([points[:-1], points[1:]], axis=1)  # (steps, 2, 2)
+    colored = LineCollection(
+        list(pieces), cmap="plasma", norm=LogNorm(1, max(most, 2)), linewidths=1.3, zorder=3.0,
+        capstyle="round",
     )  # fmt: skip
+    colored.set_array(np.arange(1, len(pieces) + 1))
+    axes.add_collection(colored, autolim=False)
+    # For readers of the figure as text, and as a halo that keeps the path apart from the contours.
+    axes.plot(*points.T, color="white", linewidth=2.2, zorder=2.5, label=label)
+    mark(axes, points[-1:, 0], points[-1:, 1], "black", "o", markersize=4.0, zorder=4.2,
+         markeredgecolor="black", markerfacecolor="black" if trajectory.complete else "white",
+         label="_last")  # fmt: skip
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
     inside = ((points >= low) & (points <= high)).all(axis=1)
     if not inside[-1]:
+        axes.lines[-1].set_visible(False)
         last = np.clip(points[int(np.flatnonzero(inside)[-1]) + 1], low, high)
-        mark(axes, last[:1], last[1:], color, "x", markersize=6.0, markeredgewidth=1.4,
+        mark(axes, last[:1], last[1:], "black", "x", markersize=5.5, markeredgewidth=1.2,
              label="_left")  # fmt: skip
-    return line
+    return colored
