@@ -6,18 +6,19 @@ import xml.etree.ElementTree as ElementTree
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from runner_builders import SPLITS, run_of
+from matplotlib.collections import LineCollection
+from runner_builders import BAR, SPLITS, run_of, two_optimizers
 
 from deepobs_problems import load_problem
 from deepobs_runner import Execution, RunConfig, UsageError, run
 from deepobs_runner.analysis import (
     curve_band,
-    expected_best,
     near_best,
     sensitivity_of,
     tuned_settings,
@@ -47,6 +48,7 @@ from deepobs_runner.results.official import official_results
 from deepobs_runner.results.settings import settings_of
 
 make = partial(run_of, splits=SPLITS)
+TRAINING = ("train_eval", "objective")
 
 
 def lines_of(axes):
@@ -54,45 +56,104 @@ def lines_of(axes):
     return {line.get_color(): line for line in axes.lines if not line.get_label().startswith("_")}
 
 
+def marks_of(axes, label):
+    """Return the lines of a panel with a label such as `_diverged`."""
+    return [line for line in axes.lines if line.get_label() == label]
+
+
+def texts_of(axes):
+    """Return all that is written within and beside a panel."""
+    return [text.get_text() for text in axes.texts]
+
+
+def gap(values, best, sign=-1):
+    """Return how much worse than the best values are."""
+    return sign * (best - np.asarray(values, dtype=float))
+
+
 @pytest.mark.parametrize(("problem", "panels"), [("quadratic_deep", 2), ("fmnist_2c2d", 4)])
 def test_the_curves_are_the_numbers_of_the_analysis(problem, panels):
     settings = settings_of(official_results(problem))
-    figure = plot_curves(problem, settings, center="median")
+    figure = plot_curves(problem, settings, target=target_of(problem))
     assert len(figure.axes) == panels
     axes = figure.axes[0]
-    assert axes.get_title() == "Training objective"
+    assert axes.get_ylabel() == "Training objective − best"
+    assert {axes.get_yscale() for axes in figure.axes} == {"log"}
     lines = lines_of(axes)
+    objective = metric_at("train_eval", "objective")
+    best = min(run.series(*TRAINING).min() for setting in settings for run in setting.runs)
     for setting in settings:
-        band = curve_band(setting.runs, metric_at("train_eval", "objective"), center="median")
+        band = curve_band(setting.runs, objective, center="median")
         line = lines[FIXED_COLORS[setting.optimizer]]
         np.testing.assert_array_equal(line.get_xdata(), band.epochs)
-        np.testing.assert_array_equal(line.get_ydata(), band.median)
-    assert "median over seeds" in figure.legends[0].get_title().get_text()
-    assert "(10 seeds), official 2019" in figure.legends[0].get_texts()[0].get_text()
+        np.testing.assert_allclose(line.get_ydata(), gap(band.median, best))
+    named = {text for axes in figure.axes for text in texts_of(axes)}
+    assert {"SGD", "Momentum", "Adam", "target"} <= named
+    assert not figure.legends
+    judged = [axes for axes in figure.axes if marks_of(axes, "_target")]
+    assert len(judged) == 1
+    assert judged[0].get_ylabel() == (
+        "Test objective − best" if panels == 2 else "Best − test accuracy"
+    )
 
 
-def test_the_comparison_shows_mean_and_deviation_of_every_problem():
+@pytest.mark.parametrize(
+    ("scale", "yscale", "label"),
+    [("gap", "log", "Test objective − best"), ("log", "log", "Test objective"),
+     ("linear", "linear", "Test objective")],
+)  # fmt: skip
+def test_a_scale_is_what_its_name_says(scale, yscale, label):
+    settings = settings_of(make([900.0, 30.0, 1.0], seed=seed) for seed in range(2))
+    axes = plot_curves("p", settings, scale=scale).axes[1]
+    assert (axes.get_yscale(), axes.get_ylabel()) == (yscale, label)
+    with pytest.raises(UsageError, match="scale is 'square'; allowed: gap, log, linear"):
+        plot_curves("p", settings, scale="square")
+
+
+def test_the_comparison_shows_the_statistic_of_the_curves():
     names = ["quadratic_deep", "fmnist_2c2d"]
     found = tuned_settings(run for name in names for run in official_results(name))
-    figure = plot_comparison(found)
-    assert len(figure.axes) == 8  # four rows, two of them empty for the quadratic
-    assert [axes.get_title() for axes in figure.axes[:2]] == names
+    figure = plot_comparison(found, targets={name: target_of(name) for name in names})
+    assert [axes.get_title("left") for axes in figure.axes if axes.get_title("left")] == names
+    judged = {axes.get_ylabel(): axes for axes in figure.axes}["Best − test accuracy"]
+    accuracy = metric_at("test", "accuracy")
+    best = max(run.series("test", "accuracy").max() for s in found["fmnist_2c2d"] for run in s.runs)
     for setting in found["fmnist_2c2d"]:
-        values = np.array([run.series("test", "accuracy") for run in setting.runs])
-        line = lines_of(figure.axes[5])[FIXED_COLORS[setting.optimizer]]
-        np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
-        low = (values.mean(axis=0) - values.std(axis=0, ddof=1)).min()
-        corners = np.concatenate(
-            [c.get_paths()[0].vertices[:, 1] for c in figure.axes[5].collections]
-        )
-        assert np.isclose(corners, low).any()
+        band = curve_band(setting.runs, accuracy, center="median")
+        line = lines_of(judged)[FIXED_COLORS[setting.optimizer]]
+        np.testing.assert_allclose(line.get_ydata(), gap(band.median, best, sign=1))
+    assert len(figure.axes) == 4  # two for each problem: none is empty
+    assert len(marks_of(judged, "_target")) == 1
     with pytest.raises(UsageError, match="1 to 4 problems, not 5"):
         plot_comparison({str(i): () for i in range(5)})
 
 
+def test_no_band_reaches_below_what_a_logarithmic_axis_can_show():
+    runs = [make([10.0, 10.0 - seed, 0.1], seed=seed) for seed in range(6)]
+    for figure in (plot_curves("p", settings_of(runs)), plot_comparison(tuned_settings(runs))):
+        for axes in figure.axes:
+            bands = [path.vertices for band in axes.collections for path in band.get_paths()]
+            assert bands
+            assert axes.get_yscale() == "log"
+            assert all((corners[:, 1] >= 0).all() for corners in bands)
+
+
+def test_a_problem_without_accuracy_has_no_panel_for_it():
+    runs = [make([3.0, 1.0], problem="p"), make([3.0, 1.0], problem="q", accuracy=[0.1, 0.9])]
+    labels = [axes.get_ylabel() for axes in plot_comparison(tuned_settings(runs)).axes]
+    assert labels == [
+        "Test objective", "Training objective", "Test accuracy", "Training objective"
+    ] or len(labels) == 4  # fmt: skip
+
+
 def test_every_line_has_a_look_of_its_own():
     optimizers = ["Mine", "SGD", *(f"other.py:{letter}" for letter in "ABCDEFGH")]
-    subjects = [Subject(name, False) for _ in range(9) for name in optimizers]
+    subjects = [
+        Subject(name, baseline)
+        for baseline in (False, True)
+        for _ in range(5)
+        for name in optimizers
+    ]
     looks = looks_of(subjects)
     assert len(set(looks)) == len(looks)
     for name in optimizers:
@@ -104,15 +165,30 @@ def test_every_line_has_a_look_of_its_own():
 
 def test_known_optimizers_look_the_same_everywhere():
     alone = looks_of([Subject("Adam", False)])[0]
-    assert (alone.ink.color, alone.line, alone.pale) == (FIXED_COLORS["Adam"], "-", False)
+    assert (alone.ink.color, alone.line, alone.thin) == (FIXED_COLORS["Adam"], "-", False)
     mine = Subject("Mine", False)
     among = looks_of([mine, Subject("SGD", False), Subject("Adam", False), Subject("Adam", True)])
     assert among[2] == alone
-    assert among[3] == alone._replace(pale=True)
+    assert among[3].ink == alone.ink
+    assert among[3].thin
+    assert among[3].line != "-"
     palette = palette_of(["Yours", "Mine"])
     assert (
         looks_of([mine], palette)[0].ink == looks_of([Subject("Adam", True), mine], palette)[1].ink
     )
+
+
+def test_baselines_are_thin_dark_and_dashed_each_in_its_own_pattern():
+    own = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in (1, 2)]
+    theirs = [baseline(make([3.0, 2.0], optimizer=o)) for o in ("SGD", "Momentum", "Adam")]
+    axes = plot_curves("p", settings_of([*own, *theirs])).axes[0]
+    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+    (mine,) = [line for line in lines if line.get_linestyle() == "-"]
+    thin = [line for line in lines if line is not mine]
+    assert {line.get_alpha() for line in thin} == {None}
+    assert max(line.get_linewidth() for line in thin) < mine.get_linewidth()
+    assert len({str(line._unscaled_dash_pattern) for line in thin}) == 3
+    assert len(marks_of(axes, "_run")) == 2  # of yours alone
 
 
 def test_the_lines_drawn_differ_as_those_of_the_legend():
@@ -124,15 +200,18 @@ def test_the_lines_drawn_differ_as_those_of_the_legend():
 
     drawn = looks(figure.axes[0].lines)
     assert len(set(drawn)) == 5
-    assert looks(figure.legends[0].get_lines()) == drawn
+    assert len(set(texts_of(figure.axes[0]) or texts_of(figure.axes[1]))) == 5
 
 
-def test_bands_where_there_are_seeds():
-    settings = settings_of(official_results("quadratic_deep"))
-    assert all(len(axes.collections) == 3 for axes in plot_curves("q", settings).axes)
-    single = plot_curves("q", settings_of(official_results("quadratic_deep")[:1]))
-    assert all(not axes.collections for axes in single.axes)
-    assert single.legends[0].get_title().get_text() == "one seed: no band"
+def test_bands_from_five_seeds_on_else_a_line_for_each():
+    def panel(seeds):
+        runs = [make([3.0, 2.0 + 0.1 * seed, 1.0 + 0.1 * seed], seed=seed) for seed in range(seeds)]
+        return plot_curves("p", settings_of(runs)).axes[0]
+
+    for seeds, bands, lines in ((1, 0, 0), (2, 0, 2), (4, 0, 4), (5, 1, 0), (10, 1, 0)):
+        axes = panel(seeds)
+        assert len(axes.collections) == bands, seeds
+        assert len(marks_of(axes, "_run")) == lines, seeds
 
 
 def test_a_run_that_explodes_does_not_decide_what_is_shown():
@@ -140,63 +219,51 @@ def test_a_run_that_explodes_does_not_decide_what_is_shown():
     wild = make([4.0, 1e30, None], optimizer="Adam", status="diverged")
     axes = plot_curves("p", settings_of([tame, wild])).axes[0]
     assert axes.get_ylim()[1] < 5
+    assert "Adam\n1 diverged" in texts_of(plot_curves("p", settings_of([tame, wild])).axes[1])
     crosses = [line for line in axes.lines if line.get_label() == "_diverged"]
     assert [line.get_color() for line in crosses] == [FIXED_COLORS["Adam"]]
     assert crosses[0].get_ydata()[0] <= axes.get_ylim()[1]
     assert not np.isfinite(lines_of(axes)[FIXED_COLORS["Adam"]].get_ydata()[2])
 
 
-def legend_title(figure):
-    return " ".join(figure.legends[0].get_title().get_text().split())
-
-
 def baseline(result):
     return replace(result, environment={"baselines": "theirs"})
 
 
-def test_a_run_that_ends_early_is_not_hidden():
+@pytest.mark.parametrize("scale", ["gap", "log", "linear"])
+def test_a_run_that_ends_early_is_not_hidden(scale):
     long = [baseline(make([9.0, *[1.0] * 100], optimizer="Adam", seed=seed)) for seed in (1, 2)]
     short = [make([9.0, 7.0, 6.0]), make([9.0, 8.0, 5.0], seed=2)]
     for figure in (
-        plot_curves("p", settings_of([*short, *long])),
-        plot_comparison(tuned_settings([*short, *long])),
+        plot_curves("p", settings_of([*short, *long]), scale=scale),
+        plot_comparison(tuned_settings([*short, *long]), scale=scale),
     ):
         low, high = figure.axes[0].get_ylim()
         shown = lines_of(figure.axes[0])[FIXED_COLORS["SGD"]].get_ydata()[1:]
         assert (low < shown).all()
         assert (shown < high).all()
-    lost = make([9.0, 8.0, float("inf")], status="diverged")  # nothing to make room for
-    assert plot_curves("p", settings_of([lost, *long])).axes[0].get_ylim()[1] < 2
+
+
+def test_the_loss_of_a_lost_run_makes_no_room_on_a_linear_axis():
+    long = [baseline(make([9.0, *[1.0] * 100], optimizer="Adam", seed=seed)) for seed in (1, 2)]
+    lost = make([9.0, 8.0, float("inf")], status="diverged")
+    figure = plot_curves("p", settings_of([lost, *long]), scale="linear")
+    assert figure.axes[0].get_ylim()[1] < 2
 
 
 def test_both_figures_of_curves_have_the_same_scale():
-    # A mean of 5.05 with a deviation of 7: the band reaches below 0.
     runs = [make([10.0, 10.0, 0.1], seed=1), make([10.0, 0.1, 0.1], seed=2)]
     curves, comparison = plot_curves("p", settings_of(runs)), plot_comparison(tuned_settings(runs))
     assert {axes.get_yscale() for axes in (*curves.axes, *comparison.axes)} == {"log"}
 
 
-def test_a_legend_promises_bands_to_lines_that_have_one():
-    def titles(*runs):
-        curves = plot_curves("p", settings_of(runs), level=0.8)
-        return legend_title(curves), legend_title(plot_comparison(tuned_settings(runs)))
-
+def test_a_caption_speaks_of_thin_lines_only_where_there_are_some():
     own = [make([3.0, 2.0 + 0.1 * seed], seed=seed) for seed in (1, 2, 3)]
     theirs = [baseline(make([3.0, 2.0], optimizer="Adam", seed=seed)) for seed in (1, 2, 3)]
-    assert titles(*own) == (
-        "median over seeds, 80 % bootstrap interval where there are three",
-        "mean ± standard deviation over seeds",
-    )
-    assert titles(*own, *theirs) == (
-        "median over seeds, 80 % bootstrap interval where there are three; pale: baselines, "
-        "median alone",
-        "mean ± standard deviation over seeds; pale: baselines, mean alone",
-    )
-    assert titles(own[0], *theirs) == (
-        "median over seeds, no band; pale: baselines, median alone",
-        "mean over seeds, no band; pale: baselines, mean alone",
-    )
-    assert titles(own[0]) == ("one seed: no band",) * 2
+    for runs, said in ((own, False), (theirs, False), ([*own, *theirs], True)):
+        for drawing in drawings({"p": settings_of(runs)}, ["curves", "comparison"], level=0.8):
+            assert ("Baselines are thin dashed lines" in drawing.caption) == said
+            assert "80 % bootstrap interval of the median" in drawing.caption
 
 
 def test_every_figure_knows_the_level():
@@ -204,16 +271,24 @@ def test_every_figure_knows_the_level():
         problem: settings_of(official_results(problem, tuned=True))
         for problem in ("quadratic_deep", "fmnist_2c2d")
     }
-    bars = {}
+    kinds = ["forest", "ranks", "comparison", "curves", "speed"]
+    shapes = {}
     for level in (0.95, 0.8):
-        for drawing in drawings(settings, ["curves", "speed", "profile"], level=level):
-            words = f"{drawing.caption} {legend_title(drawing.figure)}"
-            assert set(re.findall(r"\d+ %", words)) == {f"{100 * level:.0f} %"}
-            shapes = [c for axes in drawing.figure.axes for c in axes.collections]
-            ends = [path.vertices for shape in shapes for path in shape.get_paths()]
-            labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
-            bars[drawing.name, level] = str(ends) + str(labels)
-    assert all(bars[name, 0.95] != bars[name, 0.8] for name, _ in bars)
+        for drawing in drawings(settings, kinds, level=level):
+            if drawing.figure is None:
+                assert drawing.kind == "ranks"
+                continue
+            assert set(re.findall(r"\d+ %", drawing.caption)) == {f"{100 * level:.0f} %"}
+            axes = drawing.figure.axes
+            bands = [p.vertices for a in axes for c in a.collections for p in c.get_paths()]
+            bars = [line.get_xydata() for a in axes for line in marks_of(a, "_interval")]
+            shapes[drawing.name, level] = str(bands) + str(bars)
+    drawn = {name for name, _ in shapes if not name.startswith("ranks")}
+    assert drawn == {
+        "forest", "comparison",
+        *(f"{kind}-{problem}" for kind in ("curves", "speed") for problem in settings),
+    }  # fmt: skip
+    assert all(shapes[name, 0.95] != shapes[name, 0.8] for name in drawn)
 
 
 def test_of_many_settings_those_are_drawn_that_stand_for_their_optimizers():
@@ -223,8 +298,15 @@ def test_of_many_settings_those_are_drawn_that_stand_for_their_optimizers():
         for name in ("SGD", "Adam")
     ]
     figure = plot_curves("p", settings_of(runs))
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["SGD lr=0.1 (1 seed)", "Adam lr=0.1 (1 seed)"]
+    named = [line.get_label() for line in lines_of(figure.axes[0]).values()]
+    assert named == ["SGD", "Adam"]
+
+
+def test_settings_of_one_optimizer_are_told_apart_by_what_they_are():
+    runs = [make([3.0, 2.0 + n], lr=0.1 + n, seed=s) for n in range(2) for s in range(1 + n)]
+    axes = plot_curves("p", settings_of(runs)).axes[0]
+    named = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+    assert named == ["SGD lr=0.1\n1 seed", "SGD lr=1.1\n2 seeds"]
 
 
 BAD = {
@@ -299,21 +381,26 @@ def by_optimizer(runs):
 def test_the_sensitivity_is_that_of_the_analysis_and_marks_what_diverged():
     grids = by_optimizer(official_results("quadratic_deep", tuned=False))
     axes, windows = plot_sensitivity("quadratic_deep", grids).axes
+    assert axes.get_ylabel() == "Final test objective − best"
+    assert axes.get_yscale() == "symlog"  # the best has a place at 0
     objective = metric_at("test", "objective")
-    for optimizer, runs in grids.items():
+    found = {name: sensitivity_of(runs, objective) for name, runs in grids.items()}
+    best = min(np.nanmin(curve.medians) for curve in found.values())
+    for optimizer, curve in found.items():
         color = FIXED_COLORS[optimizer]
-        curve = sensitivity_of(runs, objective)
         drawn = lines_of(axes)[color]
         np.testing.assert_array_equal(drawn.get_xdata(), curve.rates)
-        finite = np.isfinite(curve.medians)
-        np.testing.assert_array_equal(drawn.get_ydata()[finite], curve.medians[finite])
+        failed = curve.diverged > 0
+        assert np.isnan(drawn.get_ydata()[failed]).all()  # no line leads to it
+        np.testing.assert_allclose(drawn.get_ydata()[~failed], gap(curve.medians, best)[~failed])
         marks = {m.get_label(): m for m in axes.lines if m.get_color() == color}
-        assert set(curve.rates[curve.diverged > 0]) <= set(marks["_beyond"].get_xdata())
+        assert set(marks["_beyond"].get_xdata()) == set(curve.rates[failed])
         assert list(marks["_best"].get_xdata()) == [curve.rates[curve.best]]
         window = near_best(curve, 5)
         bars = [bar for bar in windows.lines if bar.get_color() == color]
         assert list(bars[0].get_xdata()) == [window.low, window.high]
-    assert sensitivity_of(grids["SGD"], objective).diverged.sum() > 5
+    assert set(texts_of(windows)) == set(grids)
+    assert found["SGD"].diverged.sum() > 5
 
 
 def test_the_rates_of_another_momentum_are_no_part_of_the_grid():
@@ -330,60 +417,111 @@ def test_the_rates_of_another_momentum_are_no_part_of_the_grid():
     assert {r.config.hyperparams["momentum"] for r in grid} == {0.0}
 
 
-def test_profiles_are_those_of_the_analysis():
-    names = ["quadratic_deep", "fmnist_2c2d"]
-    found = tuned_settings(run for name in names for run in official_results(name))
-    targets = {name: target_of(name) for name in names}
-    profiles = performance_profiles(found, targets, ["SGD", "Adam"], resamples=50)
+def profiles_of(problems):
+    """Return profiles of SGD and of Adam, which takes as long on even problems, else twice."""
+    runs = []
+    for n in range(problems):
+        slow = 4 if n % 2 else 2
+        runs += two_optimizers([2, 2], [slow, slow], problem=f"p{n}")
+    found = tuned_settings(runs)
+    targets = {name: replace(BAR, problem=name) for name in found}
+    return performance_profiles(found, targets, ["SGD", "Adam"], tau_max=8.0), found
+
+
+def test_profiles_are_those_of_the_analysis_and_ties_are_apart():
+    profiles, found = profiles_of(6)
     figure = plot_profile(profiles, looks_of_settings(found))
-    lines = lines_of(figure.axes[0])
-    for profile in profiles.profiles:
-        line = lines[FIXED_COLORS[profile.label]]
+    axes = figure.axes[0]
+    assert axes.get_xlim() == (1.0, 8.0)
+    lines = [lines_of(axes)[FIXED_COLORS[name]] for name in ("SGD", "Adam")]
+    for profile, line in zip(profiles.profiles, lines, strict=True):
         for tau, share in zip(profile.taus, profile.shares, strict=True):
-            assert line.get_ydata()[np.flatnonzero(line.get_xdata() == tau)[0]] == share
-    text = figure.legends[0].get_texts()[1].get_text()
-    adam = profiles.profiles[1]
-    assert text == f"Adam: {adam.integral:.2f} [{adam.low:.2f}, {adam.high:.2f}]"
+            at = np.flatnonzero(line.get_xdata() == tau)[0]
+            assert line.get_ydata()[at] == pytest.approx(share, abs=0.02)
+        assert line.get_label() == f"{profile.label} {profile.integral:.2f}"
+    ends = [line.get_ydata()[-1] for line in lines]
+    assert ends[0] != ends[1]  # both reach all problems
+
+
+def test_a_profile_takes_five_problems():
+    profiles, found = profiles_of(4)
+    with pytest.raises(UsageError, match=r"takes 5 problems .* here are 4"):
+        plot_profile(profiles, looks_of_settings(found))
 
 
 def test_a_profile_leaves_out_who_has_too_few_problems():
-    runs = [make([2.0, 1.0], optimizer=name, problem=p) for name in ("SGD", "Adam") for p in "pqr"]
+    runs = [
+        make([2.0, 1.0], optimizer=name, problem=p) for name in ("SGD", "Adam") for p in "pqrstu"
+    ]
     found = tuned_settings([*runs, make([2.0, 1.0], optimizer="Mine", problem="p")])
     assert compared_labels(found) == ["SGD", "Adam"]
     assert compared_labels({"p": found["p"]}) == ["SGD", "Adam", "Mine"]
 
 
-def test_who_does_not_reach_the_target_stands_at_the_border():
+def test_the_rows_of_speed_are_sorted_and_who_does_not_arrive_has_an_arrow():
     metric = metric_at("test", "objective")
     target = Target(problem="p", metric=metric, value=1.5, source="a test")
-    runs = [make([3.0, 1.0 + s / 10, 1.0], seed=s) for s in range(3)]
-    runs += [make([3.0, 2.5, 2.0], optimizer="Adam", seed=s) for s in range(3)]
+    runs = [make([3.0, 2.5, 2.0], optimizer="Adam", seed=s) for s in range(3)]
     runs += [make([3.0, None], optimizer="AdamW", seed=s, status="diverged") for s in range(3)]
+    runs += [make([3.0, 1.0 + s / 10, 1.0], seed=s) for s in range(3)]
     listed = tuned_settings(runs)["p"]
-    figure = plot_speed("p", listed, target, looks_of_settings({"p": listed}))
-    axes = figure.axes[0]
-    spots = {c.get_label(): c[0].get_xydata()[0] for c in axes.containers}
-    assert list(spots["SGD"]) == [1.0, 1.0]
-    assert spots["Adam"][0] > 1.08
-    assert "AdamW (3 of 3 diverged: not shown)" in spots
-    assert "not reached" in [text.get_text() for text in axes.texts]
+    looks = looks_of_settings({"p": listed})
+    times, values = plot_speed("p", listed, target, looks).axes
+    assert [label.get_text() for label in times.get_yticklabels()] == ["SGD", "Adam", "AdamW"]
+    spot = lines_of(times)[FIXED_COLORS["SGD"]]
+    assert list(spot.get_xydata()[0]) == [1.0, 0]
+    bounds = {line.get_color(): line.get_xydata()[0].tolist() for line in marks_of(times, "_bound")}
+    assert bounds[FIXED_COLORS["Adam"]] == [2.0, 1]
+    assert texts_of(times).count("0 of 3 reach it") == 2
+    assert "3 of 3 diverged" in texts_of(values)
     never = replace(target, value=0.1)
     with pytest.raises(UsageError, match="p: no optimizer reaches the target, test objective"):
-        plot_speed("p", listed, never, looks_of_settings({"p": listed}))
-    bare = [replace(r, records=[{**c, "clocks": {}} for c in r.records]) for r in runs[:3]]
+        plot_speed("p", listed, never, looks)
+    bare = [replace(r, records=[{**c, "clocks": {}} for c in r.records]) for r in runs[6:]]
     bare = tuned_settings(bare)["p"]
     with pytest.raises(UsageError, match="do not say the seconds"):
         plot_speed("p", bare, target, looks_of_settings({"p": bare}), unit="seconds")
 
 
-def test_the_expected_best_is_that_of_the_analysis():
+def test_an_optimizer_of_yours_and_of_a_baseline_set_do_not_look_alike():
+    metric = metric_at("test", "objective")
+    target = Target(problem="p", metric=metric, value=1.5, source="a test")
+    runs = [make([3.0, 1.0], optimizer="AdamW", seed=s) for s in range(3)]
+    runs += [
+        replace(make([3.0, 1.0], optimizer=name, seed=s), environment={"baselines": source})
+        for name, source in (("AdamW", "theirs"), ("AdamW", "others"), ("SGD", "theirs"))
+        for s in range(3)
+    ]
+    listed = tuned_settings(runs)["p"]
+    looks = looks_of_settings({"p": listed})
+    times, _ = plot_speed("p", listed, target, looks).axes
+    rows = [label.get_text() for label in times.get_yticklabels()]
+    assert len(set(rows)) == 4
+    dots = [line for line in times.lines if not line.get_label().startswith("_")]
+    seen = {
+        line.get_label(): (line.get_color(), line.get_marker(), line.get_markerfacecolor())
+        for line in dots
+    }
+    assert set(seen) == set(rows)
+    assert seen["AdamW (yours)"] != seen["AdamW (theirs)"]
+    assert len(set(looks.values())) == 4
+
+
+def test_tuning_shows_the_quartiles_of_the_best_of_k():
     trials = {"SGD": [make([3.0, value], lr=value) for value in (2.0, 1.0, 0.5, 4.0)]}
     figure = plot_tuning("p", trials, {"SGD": looks_of([Subject("SGD", False)])[0]})
-    curve = expected_best(trials["SGD"], metric_at("test", "objective"))
-    line = lines_of(figure.axes[0])[FIXED_COLORS["SGD"]]
+    axes = figure.axes[0]
+    values = np.array([2.0, 1.0, 0.5, 3.0])  # the last failed: untrained
+    line = lines_of(axes)[FIXED_COLORS["SGD"]]
     assert list(line.get_xdata()) == [1, 2, 3, 4]
-    np.testing.assert_array_equal(line.get_ydata(), curve.expected)
-    assert figure.legends[0].get_texts()[0].get_text() == "SGD (4 trials, 1 failed)"
+    best = [[values[list(c)].min() for c in combinations(range(4), k)] for k in (1, 2, 3, 4)]
+    drawn = [line, *marks_of(axes, "_quartile")]
+    for quartile, shown in zip((0.5, 0.25, 0.75), drawn, strict=True):
+        expected = np.quantile(best[0], quartile, method="inverted_cdf") - 0.5
+        tail = [np.quantile(-np.array(b), 1 - quartile, method="inverted_cdf") for b in best]
+        assert shown.get_ydata()[0] in (expected, -tail[0] - 0.5)
+        np.testing.assert_allclose(shown.get_ydata(), -np.array(tail) - 0.5)
+    assert texts_of(axes) == ["SGD\n4 trials, 1 failed"]
 
 
 @pytest.fixture(scope="module")
@@ -427,13 +565,16 @@ def test_minima_are_minima(problem):
 def test_a_trajectory_is_drawn_over_contours(followed):
     drawing = next(drawings({"two_d_branin": settings_of(followed[0])}, ["trajectory"]))
     axes = drawing.figure.axes[0]
-    lines = lines_of(axes)
-    np.testing.assert_array_equal(
-        lines[FIXED_COLORS["SGD"]].get_xydata(), follow(followed[0][0]).points
-    )
-    marks = {line.get_label(): line for line in axes.lines}
-    assert marks["_left"].get_color() == FIXED_COLORS["Adam"]
-    np.testing.assert_allclose(marks["_minima"].get_xydata(), MINIMA["two_d_branin"])
+    panels = {axes.get_title("left"): axes for axes in drawing.figure.axes[:2]}
+    assert set(panels) == {"SGD", "Adam"}  # small multiples: one path each
+    learns = follow(followed[0][0]).points
+    colored = [c for c in panels["SGD"].collections if isinstance(c, LineCollection)]
+    pieces = next(c for c in colored if len(c.get_segments()) == len(learns) - 1)
+    np.testing.assert_array_equal(np.array(pieces.get_segments())[:, 1], learns[1:])
+    np.testing.assert_array_equal(pieces.get_array(), np.arange(1, len(learns)))  # by time
+    assert not marks_of(panels["SGD"], "_left")
+    assert len(marks_of(panels["Adam"], "_left")) == 1
+    np.testing.assert_allclose(marks_of(axes, "_minima")[0].get_xydata(), MINIMA["two_d_branin"])
 
 
 @pytest.mark.parametrize(
@@ -492,10 +633,11 @@ def test_a_way_that_is_not_followed_to_its_end_says_so(followed):
     whole, part = follow(followed[0][0]), replace(follow(followed[0][0]), complete=False)
     for way, said, hollow in ((whole, "after 20 steps", 0), (part, "after the first 20 steps", 1)):
         figure = plot_trajectory("two_d_branin", {"SGD": way}, looks)
-        line = lines_of(figure.axes[0])[FIXED_COLORS["SGD"]]
-        assert line.get_label().endswith(said)
-        assert (line.get_markerfacecolor() == "white") == hollow
-        assert ("hollow" in legend_title(figure)) == hollow
+        axes = figure.axes[0]
+        assert any(text.endswith(said) for text in texts_of(axes))
+        assert (marks_of(axes, "_last")[0].get_markerfacecolor() == "white") == hollow
+    with pytest.raises(UsageError, match="room for 3 trajectories, not 4"):
+        plot_trajectory("two_d_branin", dict.fromkeys("abcd", whole), looks)
 
 
 def test_of_many_optimizers_yours_are_followed_first_then_the_best():
@@ -513,8 +655,8 @@ def test_of_many_optimizers_yours_are_followed_first_then_the_best():
     others = [ended(name, 1.0, baselines="theirs") for name in ("SGD", "Momentum", "Adagrad")]
     runs = [*others, ended("Adam", 3.0), ended("AdamW", 2.0), ended("Rprop", None)]
     drawings({"two_d_branin": settings_of(runs)}, ["trajectory"], executor=Asked())
-    assert [name for name, _ in asked] == ["AdamW", "Adam", "Rprop", "SGD", "Momentum"]
-    assert {steps for _, steps in asked} == {MOST_STEPS // 5}
+    assert [name for name, _ in asked] == ["AdamW", "Adam", "Rprop"]
+    assert {steps for _, steps in asked} == {MOST_STEPS // 3}
 
 
 def test_the_command_writes_files_or_text(followed, tmp_path, capsys):
@@ -526,10 +668,11 @@ def test_the_command_writes_files_or_text(followed, tmp_path, capsys):
     assert main(words) == 0
     text = capsys.readouterr().out
     assert "Training objective" in text
-    assert "B SGD lr=0.01 steps=20 (1 seed)" in text
-    assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r"[A-Z] SGD", text)
+    assert "Distance to the best value of any run shown" in text
+    assert max(map(len, text.splitlines()[:-2])) <= 80
     assert main([*words[:2], "profile"]) == 1
-    assert "takes 2 problems" in capsys.readouterr().err
+    assert "takes 5 problems" in capsys.readouterr().err
     assert main([*words, "--problem", "two_d_brannin"]) == 2
     assert "Did you mean 'two_d_branin'?" in capsys.readouterr().err
     assert main([*words, "--metric", "objektive"]) == 2

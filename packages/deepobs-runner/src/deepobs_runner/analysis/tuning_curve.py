@@ -105,7 +105,7 @@ def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve |
 def _quantiles(ascending: np.ndarray, chances: np.ndarray, level: float) -> np.ndarray:
     """Return the smallest value that is at least as good with this chance, for every k, `(k,)`."""
     below = np.cumsum(chances, axis=1)  # (k, n)
-    return ascending[np.argmax(below >= level - 1e-12, axis=1)]
+    return np.asarray(ascending[np.argmax(below >= level - 1e-12, axis=1)])
 
 
 def best_of(n: int, k: int) -> np.ndarray:

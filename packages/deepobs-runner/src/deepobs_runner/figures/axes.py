@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.text import Text
     from numpy.typing import ArrayLike
 
 LOG_RATIO = 8.0
@@ -158,14 +159,25 @@ def use_ratio_ticks(axis: Axis, low: float, high: float) -> None:
 
 def name_rows(axes: Axes, names: Sequence[str], colors: Sequence[str] | None = None) -> None:
     """Name the rows 0, 1, … of a panel, from top to bottom, at its left."""
-    axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    for index, label in enumerate(axes.get_yticklabels()):
-        label.set_parse_math(False)  # ticks are made anew when their number changes
-        if colors is not None:
-            label.set_color(text_color(colors[index]))
+    labels = name_ticks(axes.yaxis, range(len(names)), names)
+    for label, color in zip(labels, colors or (), strict=False):
+        label.set_color(text_color(color))
+
+
+def name_ticks(axis: Axis, places: Iterable[float], names: Sequence[str]) -> list[Text]:
+    """Write names at places along an axis, as they are, with a "$" too; return what is written."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    axis.set_major_locator(FixedLocator(list(places)))
+    axis.set_major_formatter(FixedFormatter(list(names)))
+    axis.set_minor_locator(NullLocator())
+    labels = list(axis.get_ticklabels())
+    for label in labels:
+        label.set_parse_math(False)
+    return labels
 
 
 def mark(

@@ -21,13 +21,16 @@ from deepobs_runner.comparison import (
     target_among,
 )
 from deepobs_runner.figures.kinds import FIGURES
-from deepobs_runner.figures.lines import Scale, check_scale
+from deepobs_runner.figures.lines import check_scale
 from deepobs_runner.figures.material import Drawing, Material
-from deepobs_runner.figures.style import PLAIN, Paper, looks_of_settings, palette_of
+from deepobs_runner.figures.style import PLAIN, Paper, Scale, looks_of_settings, palette_of
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import file_names
+
+STUDIES = frozenset({"batch-size", "weight-decay"})
+"""Kinds that take runs made for them: without any they are not missed, unless they are asked for."""
 
 
 def drawings(
@@ -48,7 +51,8 @@ def drawings(
 ) -> Iterator[Drawing]:
     """Return every figure of some settings, drawn when it is asked for.
 
-    A figure that cannot be drawn is yielded without one, with the reason as its caption. Runs on
+    A figure that cannot be drawn is yielded without one, with the reason as its caption, but for
+    studies of batch sizes and weight decays that nobody asked for. Runs on
     functions of two parameters are trained once more for their trajectories, which takes seconds
     and begins at once.
 
@@ -102,7 +106,10 @@ def drawings(
         executor=executor or InlineExecutor(),
     )
     # All are called before the first is drawn, so that what runs elsewhere has begun.
-    return chain.from_iterable([figure(material) for figure in chosen])
+    found = chain.from_iterable([figure(material) for figure in chosen])
+    if kinds is None:
+        return (d for d in found if d.figure is not None or d.kind not in STUDIES)
+    return found
 
 
 def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:

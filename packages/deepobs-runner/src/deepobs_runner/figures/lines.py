@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,17 +13,12 @@ from deepobs_runner.analysis.curves import values_by_epoch
 from deepobs_runner.comparison import Target
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import End, label_ends, mark, set_limits, use_log_scale
-from deepobs_runner.figures.style import SMALL, Look
+from deepobs_runner.figures.style import SCALES, SMALL, Look, Scale
 from deepobs_runner.results.settings import Setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
-
-Scale = Literal["gap", "log", "linear"]
-"""Vertical axis of curves: distance to the best value on a logarithmic axis, or values."""
-
-SCALES: tuple[Scale, ...] = get_args(Scale)
 
 SPLITS = {"train_eval": "Training", "valid": "Validation", "test": "Test"}
 MARKERS = 5
@@ -258,7 +253,7 @@ def _set_view(
 def draw_target(axes: Axes, value: float) -> None:
     """Draw the target as a dashed line across the panel; say so where it is beyond its edge."""
     low, high = axes.get_ylim()
-    text = {"fontsize": SMALL, "color": "black", "ha": "right", "zorder": 5.0}
+    text: dict[str, Any] = {"fontsize": SMALL, "color": "black", "ha": "right", "zorder": 5.0}
     if low <= value <= high:
         axes.axhline(
             value, color="black", linewidth=0.8, linestyle=(0, (4.0, 2.0)), zorder=2.8,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ParamSpec
 from deepobs_runner.analysis import Metric
 from deepobs_runner.comparison import Ranks, Target, Unit, Verdict
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.lines import Scale, metric_at
-from deepobs_runner.figures.style import Look, Palette, Paper
+from deepobs_runner.figures.lines import metric_at
+from deepobs_runner.figures.style import Look, Palette, Paper, Scale
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 

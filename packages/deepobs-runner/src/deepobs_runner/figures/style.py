@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from deepobs_runner.results.settings import Setting
+if TYPE_CHECKING:
+    from deepobs_runner.results.settings import Setting
+
 
 COLUMN = 3.3
 """Width of a column of a two-column paper, in inches."""
@@ -19,6 +21,11 @@ PAGE = 6.9
 
 WIDTHS: Mapping[str, float] = MappingProxyType({"column": COLUMN, "page": PAGE})
 """Widths by name, in inches."""
+
+Scale = Literal["gap", "log", "linear"]
+"""Vertical axis of curves: distance to the best value on a logarithmic axis, or values."""
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 SMALL = 7.0
 """Points of tick labels, direct labels and legends; everything else has 8."""
@@ -200,7 +207,10 @@ def palette_of(optimizers: Iterable[str]) -> Palette:
     """
     free = [name for name in dict.fromkeys(optimizers) if name not in FIXED_COLORS]
     inks = {
-        name: Ink(FREE_COLORS[i % len(FREE_COLORS)], FREE_MARKERS[i % len(FREE_MARKERS)])
+        name: Ink(
+            FREE_COLORS[i % len(FREE_COLORS)],
+            FREE_MARKERS[(i + i // len(FREE_MARKERS)) % len(FREE_MARKERS)],
+        )
         for i, name in enumerate(free)
     }
     inks |= {name: Ink(color, FIXED_MARKERS[name]) for name, color in FIXED_COLORS.items()}

@@ -21,7 +21,8 @@ from deepobs_runner.comparison import (
 )
 from deepobs_runner.config import Identity, without_folder
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures import Drawing, drawings
+from deepobs_runner.figures import Drawing, Paper, drawings
+from deepobs_runner.figures.style import Scale
 from deepobs_runner.report.sentences import reading_sentence
 from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of
@@ -95,6 +96,8 @@ class ReportData:
         kinds: Sequence[str] | None = None,
         *,
         metric: str | None = None,
+        scale: Scale = "gap",
+        paper: Paper | None = None,
         import_code: bool = False,
         executor: Executor | None = None,
     ) -> Iterator[Drawing]:
@@ -112,6 +115,8 @@ class ReportData:
             metric=metric,
             unit=self.unit,
             level=self.level,
+            scale=scale,
+            paper=paper or Paper(),
             import_code=import_code,
             executor=executor,
         )

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import (
     add,
-    add_comparison,
     add_flag,
     add_import_code,
     add_list,
+    add_references,
     add_results,
 )
 from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.kinds import FIGURES
+from deepobs_runner.figures.style import SCALES, WIDTHS, Paper
 
 if TYPE_CHECKING:
     from deepobs_runner.figures import Drawing
@@ -37,8 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(parser, "--metric", "such as accuracy, of curves, sensitivity and tuning")
     add(parser, "--out FILE", "a .pdf, .png or .svg; default: print it as text", Path)
     add_flag(parser, "--terminal", "text as well as the file")
+    add(parser, "--width", "3.3 or 6.9 inches; default: what suits the figure", choices=WIDTHS)
+    add_flag(parser, "--serif", "letters as in Times")
+    add(
+        parser,
+        "--scale",
+        "of curves: distance to the best on a log axis, or values; default: %(default)s",
+        choices=SCALES,
+        default=SCALES[0],
+    )
     add_import_code(parser)
-    add_comparison(parser)
+    add_references(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -63,7 +73,11 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.metric is not None:
             _check_metric(data, arguments.metric)
         found = data.drawings(
-            [arguments.figure], metric=arguments.metric, import_code=arguments.import_code
+            [arguments.figure],
+            metric=arguments.metric,
+            scale=arguments.scale,
+            paper=Paper(arguments.width, arguments.serif),
+            import_code=arguments.import_code,
         )
         drawn = list(_with_figure(found))
         if not drawn:
@@ -75,6 +89,8 @@ def execute(arguments: argparse.Namespace) -> int:
             for drawing in drawn:
                 if drawing.figure is not None:
                     console.print(to_text(drawing.figure, width=width), soft_wrap=True)
+        for caption in dict.fromkeys(drawing.caption for drawing in drawn):
+            console.print_line(caption)
     return 0
 
 

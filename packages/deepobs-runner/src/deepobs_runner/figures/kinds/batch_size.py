@@ -51,8 +51,9 @@ def batch_size(material: Material) -> Iterator[Drawing]:
             problem,
             f"Batch sizes on {problem}",
             "Median steps to the target at the setting that is the fastest at each batch size, "
-            f"with {percent(material.level)} intervals. The dotted line halves the steps where the "
-            f"batch doubles; an arrow is a batch size at which no setting reaches the target.{goal}",
+            f"with {percent(material.level)} intervals. The dotted line halves the steps where "
+            "the batch doubles; a hollow triangle is a batch size at which no setting reaches the "
+            f"target.{goal}",
             plot_batch_size,
             problem,
             runs,

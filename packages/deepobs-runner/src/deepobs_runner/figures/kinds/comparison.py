@@ -14,7 +14,6 @@ from deepobs_runner.figures.axes import fit_beside, legend_unless, new_figure, s
 from deepobs_runner.figures.kinds.curves import LINES_AND_BANDS, scale_text
 from deepobs_runner.figures.lines import (
     Curve,
-    Scale,
     check_scale,
     curve_of,
     draw_lines,
@@ -30,6 +29,7 @@ from deepobs_runner.figures.style import (
     SMALL,
     Look,
     Paper,
+    Scale,
     looks_of_settings,
     paper_style,
 )

@@ -13,7 +13,6 @@ from deepobs_runner.figures.axes import fit_beside, legend_unless, new_figure, s
 from deepobs_runner.figures.lines import (
     LEAST_BAND,
     Curve,
-    Scale,
     check_scale,
     curve_of,
     draw_lines,
@@ -29,6 +28,7 @@ from deepobs_runner.figures.style import (
     Look,
     Palette,
     Paper,
+    Scale,
     Subject,
     looks_of,
     paper_style,

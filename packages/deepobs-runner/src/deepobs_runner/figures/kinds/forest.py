@@ -229,7 +229,10 @@ def _draw_estimate(
         ends = max(low, left), min(high, right)
         axes.plot(ends, (row, row), color=color, linewidth=1.5, label="_interval", zorder=2.0,
                   solid_capstyle="butt")  # fmt: skip
-        for end, inside, sign in ((left, low >= left, "<"), (right, high <= right, ">")):
+        for end, inside, sign in (
+            (left * 1.05, low >= left, "<"),
+            (right / 1.05, high <= right, ">"),
+        ):
             if not inside:
                 axes.plot([end], [row], linestyle="none", marker=sign, markersize=4.5, color=color,
                           clip_on=False, label="_bound")  # fmt: skip

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepobs_runner.comparison import ProblemComparison, Ranks, Verdict
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import NUMBER, new_figure, style_axes
+from deepobs_runner.figures.axes import NUMBER, name_ticks, new_figure, style_axes
 from deepobs_runner.figures.kinds.forest import text_of
 from deepobs_runner.figures.material import Drawing, Material
-from deepobs_runner.figures.style import BETTER, PAGE, PLAIN, SMALL, WORSE, Paper, paper_style
+from deepobs_runner.figures.style import (
+    BETTER,
+    COLUMN,
+    PAGE,
+    PLAIN,
+    SMALL,
+    WORSE,
+    Paper,
+    paper_style,
+)
 from deepobs_runner.text import file_names
 
 if TYPE_CHECKING:
@@ -27,14 +37,16 @@ LEAST = 2
 ROW, FURTHEST = 0.26, 4.0
 """Height of a row in inches; the ratio from which on the colour is the same."""
 
-SHORT = {
-    "not reached": "neither",
-    "no target": "no target",
-    "no runs": "no runs",
-    "not recorded": "–",
-    "untrained": "–",
-    "too short": "too short",
-}
+SHORT: Mapping[str, str] = MappingProxyType(
+    {
+        "not reached": "neither",
+        "no target": "no target",
+        "no runs": "no runs",
+        "not recorded": "–",
+        "untrained": "–",
+        "too short": "too short",
+    }
+)
 """What stands in a cell without a speedup."""
 
 
@@ -75,8 +87,8 @@ def plot_heatmap(
     Args:
         verdicts: of at least two optimizers against the same reference.
         ranks: mean ranks at the right, see `comparison.mean_ranks`.
-        paper: width and font; the usual width is that of a page. In a column the numbers need
-            about six problems at most.
+        paper: width and font; the usual width is that of a page. In a column the problems are the
+            rows.
 
     Raises:
         UsageError: fewer than two optimizers, or several references.
@@ -98,16 +110,23 @@ def plot_heatmap(
     table = {v.optimizer: {line.problem: line for line in v.problems} for v in verdicts}
     width = paper.inches(PAGE)
     with paper_style(paper):
-        figure = new_figure(width, ROW * len(names) + 1.15)
+        flipped = width == COLUMN  # more rows than columns fit
+        rows, columns = (problems, names) if flipped else (names, problems)
+        figure = new_figure(width, (0.2 if flipped else ROW) * len(rows) + 1.15)
         axes = style_axes(figure.add_subplot(), paper, grid="")
-        for row, name in enumerate(names):
-            for column, problem in enumerate(problems):
-                if name == reference:
-                    _cell(axes, row, column, 0.0, "1×", hatched=False)
-                else:
-                    _draw(axes, row, column, table[name].get(problem))
-        _label(axes, names, problems, reference, mean_rank)
-        _add_bar(figure, axes, reference, verdicts[0].unit, paper)
+        axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+        for row, column in np.ndindex(len(rows), len(columns)):
+            name, problem = rows[row], columns[column]
+            if flipped:
+                name, problem = problem, name
+            if name == reference:
+                _cell(axes, row, column, 0.0, "1×", hatched=False)
+            else:
+                _draw(axes, row, column, table[name].get(problem))
+        _label(axes, rows, columns, reference)
+        if mean_rank:
+            _write_ranks(axes, names, mean_rank, flipped=flipped)
+        _add_bar(figure, axes, verdicts[0].unit, paper)
     return figure
 
 
@@ -127,7 +146,7 @@ def _cell(
     """Draw a cell: coloured by a logarithm, or empty, with its text."""
     from matplotlib.patches import Rectangle
 
-    color = "#F4F4F4" if value is None else _color(value)
+    color = (0.96, 0.96, 0.96) if value is None else _color(value)
     box = Rectangle(
         (column, row), 1, 1, facecolor=color, edgecolor="white", linewidth=1.2,
         label="_empty" if value is None else "_cell",
@@ -144,9 +163,9 @@ def _cell(
                 linewidth=0.0,
                 hatch="/////",
                 label="_hatch",
-            )  # fmt: skip
+            )
         )
-    light = value is None or sum(color[:3]) / 3 > 0.55
+    light = value is None or sum(color) / 3 > 0.55
     axes.text(
         column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=SMALL,
         color=NUMBER if value is None else "black" if light else "white",
@@ -163,44 +182,46 @@ def _scale() -> tuple[Any, Any]:
     return colors, Normalize(-reach, reach, clip=True)
 
 
-def _color(value: float) -> tuple[float, ...]:
+def _color(value: float) -> tuple[float, float, float]:
     colors, norm = _scale()
-    return tuple(float(part) for part in colors(float(norm(value))))
+    red, green, blue, _ = colors(float(norm(value)))
+    return float(red), float(green), float(blue)
 
 
-def _label(
-    axes: Axes,
-    names: Sequence[str],
-    problems: Sequence[str],
-    reference: str,
-    mean_rank: dict[str, float],
-) -> None:
-    """Name rows and columns, and write the mean ranks."""
-    axes.set(xlim=(0, len(problems)), ylim=(len(names), 0))
-    axes.set_yticks(np.arange(len(names)) + 0.5, list(names))
-    axes.set_xticks(
-        np.arange(len(problems)) + 0.5, list(problems), rotation=30, ha="right",
-        rotation_mode="anchor",
-    )  # fmt: skip
-    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        label.set_parse_math(False)
+def _label(axes: Axes, rows: Sequence[str], columns: Sequence[str], reference: str) -> None:
+    """Name rows and columns; the reference is grey."""
+    below = name_ticks(axes.xaxis, np.arange(len(columns)) + 0.5, columns)
+    for label in below:
+        label.set(rotation=30, ha="right", rotation_mode="anchor")
+    for label in [*below, *name_ticks(axes.yaxis, np.arange(len(rows)) + 0.5, rows)]:
         if label.get_text() == reference:
             label.set_color(NUMBER)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    if not mean_rank:
-        return
-    head = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": SMALL}
-    axes.annotate("rank", (1, 1), xytext=(13, 3), ha="center", color=NUMBER, **head)
-    for row, name in enumerate(names):
+
+
+def _write_ranks(
+    axes: Axes, names: Sequence[str], mean_rank: dict[str, float], *, flipped: bool
+) -> None:
+    """Write the mean ranks at the right of their rows, or above their columns."""
+    for index, name in enumerate(names):
         if name in mean_rank:
+            share = (index + 0.5) / len(names)
             axes.annotate(
-                f"{mean_rank[name]:.1f}", (1, 1 - (row + 0.5) / len(names)), xytext=(13, 0),
-                ha="center", va="center", **head,
+                f"{mean_rank[name]:.1f}",
+                (share, 1) if flipped else (1, 1 - share),
+                xytext=(0, 4) if flipped else (13, 0),
+                va="bottom" if flipped else "center",
+                xycoords="axes fraction", textcoords="offset points", fontsize=SMALL, ha="center",
             )  # fmt: skip
+    axes.annotate(
+        "rank", (0, 1) if flipped else (1, 1), xytext=(-4, 4) if flipped else (13, 3),
+        ha="right" if flipped else "center", va="bottom", xycoords="axes fraction",
+        textcoords="offset points", fontsize=SMALL, color=NUMBER,
+    )  # fmt: skip
 
 
-def _add_bar(figure: Figure, axes: Axes, reference: str, unit: str, paper: Paper) -> None:
+def _add_bar(figure: Figure, axes: Axes, unit: str, paper: Paper) -> None:
     """Add the colours of the ratios at the right."""
     from matplotlib.cm import ScalarMappable
 

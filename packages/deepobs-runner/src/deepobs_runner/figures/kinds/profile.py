@@ -48,9 +48,9 @@ def profiles(material: Material) -> Iterator[Drawing]:
         None,
         "Performance profile",
         "Share of the problems on which an optimizer reaches the target within a factor of the "
-        "time of the fastest. The number is the mean of the line over the logarithm of the factor: "
-        f"1 for one that is the fastest everywhere. It has no interval, as a profile depends on all "
-        f"optimizers in it.{without}",
+        "time of the fastest. The number is the mean of the line over the logarithm of the "
+        "factor: 1 for one that is the fastest everywhere. It has no interval, as a profile "
+        f"depends on all optimizers in it.{without}",
         _plot,
         material,
         labels,

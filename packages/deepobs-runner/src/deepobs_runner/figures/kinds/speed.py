@@ -227,10 +227,10 @@ def _draw_values(
         if math.isnan(spot.value):
             _remark(axes, row, low - room, spot.note)
         elif not low - room <= spot.value <= high + room:
-            right = spot.value > high
-            at, text = (high + room, f"{spot.value:.3g} →") if right else (low - room, f"← {spot.value:.3g}")  # fmt: skip
+            above = spot.value > high
+            text = f"{spot.value:.3g} →" if above else f"← {spot.value:.3g}"
             text = f"{spot.note}, {text}" if spot.note else text
-            _remark(axes, row, at, text, left=right)
+            _remark(axes, row, high + room if above else low - room, text, left=above)
         else:
             _dot(axes, row, spot.value, spot.values, looks[spot.label], spot.label)
             if spot.note:

@@ -310,7 +310,7 @@ def plot_trajectory(
                 textcoords="offset points", fontsize=SMALL, color=NUMBER,
             )  # fmt: skip
             _draw_contours(axes, problem)
-            colored = _draw_path(axes, way, label, most)
+            colored = _draw_path(axes, way, label, looks[label].ink.color, most)
             start = way.points[0]
             mark(axes, start[:1], start[1:], "black", "o", markersize=5.0, fillstyle="none",
                  label="_start")  # fmt: skip
@@ -350,7 +350,7 @@ def _draw_contours(axes: Axes, problem: str) -> None:
     axes.contour(u, v, above, levels, colors="0.6", linewidths=0.4, zorder=0.4)
 
 
-def _draw_path(axes: Axes, trajectory: Trajectory, label: str, most: int) -> Any:
+def _draw_path(axes: Axes, trajectory: Trajectory, label: str, color: str, most: int) -> Any:
     """Draw a trajectory, coloured by the step up to the most of all, and its end.
 
     Returns:
@@ -368,8 +368,8 @@ def _draw_path(axes: Axes, trajectory: Trajectory, label: str, most: int) -> Any
     )  # fmt: skip
     colored.set_array(np.arange(1, len(pieces) + 1))
     axes.add_collection(colored, autolim=False)
-    # For readers of the figure as text, and as a halo that keeps the path apart from the contours.
-    axes.plot(*points.T, color="white", linewidth=2.2, zorder=2.5, label=label)
+    axes.plot(*points.T, color="white", linewidth=2.2, zorder=2.5, label="_halo")
+    axes.plot(*points.T, color=color, linewidth=0.0, label=label)  # for the figure as text
     mark(axes, points[-1:, 0], points[-1:, 1], "black", "o", markersize=4.0, zorder=4.2,
          markeredgecolor="black", markerfacecolor="black" if trajectory.complete else "white",
          label="_last")  # fmt: skip

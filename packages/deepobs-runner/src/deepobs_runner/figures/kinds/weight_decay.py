@@ -11,7 +11,7 @@ import numpy as np
 from deepobs_runner.analysis import Metric, candidates, metric_of, sensitivity_of
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.axes import new_figure, style_axes
+from deepobs_runner.figures.axes import name_ticks, new_figure, style_axes
 from deepobs_runner.figures.lines import gaps_of, metric_title
 from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import COLUMN, PAGE, PLAIN, SMALL, Paper, paper_style
@@ -184,12 +184,10 @@ def _draw(axes: Axes, grid: Grid, gaps: np.ndarray, norm: Any) -> Any:
     shown = np.where(np.isfinite(gaps), np.maximum(gaps, norm.vmin), np.nan)
     image = axes.pcolormesh(shown, cmap="cividis", norm=norm, edgecolors="white", linewidth=0.6)
     image.set_rasterized(False)
-    rates, decays = range(len(grid.rates)), range(len(grid.decays))
     step = -(-len(grid.rates) // 5)
-    axes.set_xticks(
-        [r + 0.5 for r in rates][::step], [number_text(x) for x in _short(grid.rates)][::step]
-    )
-    axes.set_yticks([d + 0.5 for d in decays], [number_text(x) for x in _short(grid.decays)])
+    for axis, values, every in ((axes.xaxis, grid.rates, step), (axes.yaxis, grid.decays, 1)):
+        names = [number_text(value) for value in _short(values)]
+        name_ticks(axis, (np.arange(len(names)) + 0.5)[::every], names[::every])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     rows, columns = np.nonzero(grid.diverged)
