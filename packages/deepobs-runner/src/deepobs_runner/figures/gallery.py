@@ -30,7 +30,7 @@ from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import file_names
 
 STUDIES = frozenset({"batch-size", "weight-decay"})
-"""Kinds that take runs made for them: without any they are not missed, unless they are asked for."""
+"""Kinds that take runs made for them; without any they are missed only where they are asked for."""
 
 
 def drawings(

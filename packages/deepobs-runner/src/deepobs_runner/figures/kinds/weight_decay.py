@@ -135,10 +135,10 @@ def grid_of(runs: Sequence[RunResult], metric: Metric) -> Grid:
 
     Of runs that also differ in something else those are taken that share it with most others.
     """
-    families: dict[RunConfig, list[RunResult]] = {}
+    families: dict[str, list[RunResult]] = {}
     for run in runs:
         if DECAY in run.config.hyperparams:
-            families.setdefault(_without_both(run.config), []).append(run)
+            families.setdefault(_family(run.config), []).append(run)
     family = max(families.values(), key=len, default=[])
     curves = {
         decay: sensitivity_of([r for r in family if _decay(r) == decay], metric)
@@ -158,9 +158,10 @@ def _decay(run: RunResult) -> float:
     return float(run.config.hyperparams[DECAY])
 
 
-def _without_both(config: RunConfig) -> RunConfig:
+def _family(config: RunConfig) -> str:
+    """Return what runs have in common that differ in rate, weight decay and seed alone."""
     kept = {n: v for n, v in config.hyperparams.items() if n not in RATES and n != DECAY}
-    return replace(config, hyperparams=kept, seed=0)
+    return replace(config, hyperparams=kept, seed=0).id
 
 
 def _norm(gaps: np.ndarray) -> Any:
