@@ -11,7 +11,7 @@ NAME = "deepobs.substitute"
 SUBSTITUTES = MappingProxyType(
     {
         **dict.fromkeys("│┃║╎┆", "|"),
-        **dict.fromkeys("─━═╌┄╶╴–—−", "-"),  # noqa: RUF001
+        **dict.fromkeys("─━═╌┄╶╴–—−", "-"),
         **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇╞╪╡", "+"),
         **dict.fromkeys("█▇▆▅▄▃▂▁▌▐░▒▓", "#"),
         "±": "+/-",
