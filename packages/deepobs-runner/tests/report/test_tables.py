@@ -127,7 +127,7 @@ ENDS = {
 
 STATISTICS = (
     *("speedup", "difference", "ranks"),
-    *("sensitivity", "rates", "tuning", "divergence", "seeds"),
+    *("sensitivity", "rates", "tuning", "divergence"),
 )
 
 
@@ -270,3 +270,25 @@ def test_the_range_of_epochs_in_the_csv(tmp_path):
     assert (row["epochs"], row["steps"]) == ("1 to 2", "7 to 14")
     assert row["status"] == "1 done, 1 stopped early"
     assert len(settings_of(load_results(folder))) == 1
+
+
+def falling(rate, seed, optimizer):
+    """Return a run whose objective falls by a rate in every one of 20 epochs."""
+    values = [max(30.0 - rate * i, 0.1 * seed) for i in range(21)]
+    return run_of(values, seed, optimizer=optimizer, epochs=20)
+
+
+def test_speedups_are_shown_at_an_easier_and_a_harder_target_too():
+    runs = [falling(1.0 + 0.01 * seed, seed, "Adam") for seed in range(3)]
+    runs += [falling(2.0 + 0.01 * seed, seed, "AdamW") for seed in range(3)]
+    table = TABLES.load("speedup")(gather_data(runs))
+    (row,) = table.rows
+    assert row["optimizer"] == "AdamW"
+    for name in ("", "easier_", "harder_"):
+        assert row[f"{name}speedup_value"] == pytest.approx(2.0, rel=0.1)
+    assert {"Easier target", "Harder target"} <= {column.title for column in table.columns}
+    short = [
+        run_of([3.0, 1.0], seed, optimizer=name) for name in ("Adam", "SGD") for seed in (1, 2)
+    ]
+    table = TABLES.load("speedup")(gather_data(short))
+    assert "Easier target" not in {column.title for column in table.columns}

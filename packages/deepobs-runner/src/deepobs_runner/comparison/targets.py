@@ -110,6 +110,12 @@ class Targets(NamedTuple):
     main: Target | None
     harder: Target | None
 
+    @property
+    def others(self) -> dict[str, Target]:
+        """Those beside the main one, by name; none that is no different from it."""
+        named = {"easier": self.easier, "harder": self.harder}
+        return {name: target for name, target in named.items() if target is not None}
+
 
 NO_TARGETS = Targets(None, None, None)
 

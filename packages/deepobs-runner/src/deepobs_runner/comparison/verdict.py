@@ -21,7 +21,7 @@ from deepobs_runner.comparison.fairness import (
 )
 from deepobs_runner.comparison.overall import GeometricMean, geometric_mean, improvement
 from deepobs_runner.comparison.problem_comparison import ProblemComparison, compare_on_problem
-from deepobs_runner.comparison.targets import Target, target_among
+from deepobs_runner.comparison.targets import Target, targets_of
 from deepobs_runner.config import Unit
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
@@ -108,8 +108,16 @@ def judge(
         UsageError: a level outside (0, 1), no such unit.
     """
     problems = tuned_settings(results)
-    targets = {problem: target_among(problem, tuned) for problem, tuned in problems.items()}
-    return judge_settings(problems, targets, optimizer, reference, unit=unit, level=level)
+    targets = {problem: targets_of(problem, tuned) for problem, tuned in problems.items()}
+    return judge_settings(
+        problems,
+        {problem: found.main for problem, found in targets.items()},
+        optimizer,
+        reference,
+        unit=unit,
+        level=level,
+        other_targets={problem: found.others for problem, found in targets.items()},
+    )
 
 
 def judge_settings(

@@ -17,7 +17,7 @@ from deepobs_runner.comparison import (
     correct,
     judge_settings,
     mean_ranks,
-    target_among,
+    targets_of,
 )
 from deepobs_runner.config import Identity, without_folder
 from deepobs_runner.errors import UsageError
@@ -175,7 +175,9 @@ def gather_data(
             s.optimizer for listed in problems.values() for s in listed if s.key in own_keys
         )
     )
-    targets = {name: target_among(name, found, epochs=epochs) for name, found in problems.items()}
+    found = {name: targets_of(name, listed, epochs=epochs) for name, listed in problems.items()}
+    targets = {name: each.main for name, each in found.items()}
+    others = {name: each.others for name, each in found.items()}
     pairs = choose_pairs(problems, ours, references)
     compared = [label for label in optimizers_of(problems) if any(label in p for p in pairs)]
     return ReportData(
@@ -188,7 +190,9 @@ def gather_data(
         targets=targets,
         verdicts=correct(
             [
-                judge_settings(problems, targets, one, other, unit=unit, level=level)
+                judge_settings(
+                    problems, targets, one, other, unit=unit, level=level, other_targets=others
+                )
                 for one, other in pairs
             ]
         ),
