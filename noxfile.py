@@ -62,6 +62,23 @@ MATRIX = [
     nox.param("3.13", "2.15.0", "0.29.2", id="py313-torch2.15", tags=["newest"]),
 ]
 
+# Every minor release of torch, for the two packages that other projects build on.
+RELEASES = [
+    nox.param(python, torch, id=f"py{python.replace('.', '')}-torch{torch.rpartition('.')[0]}")
+    for python, torch in [
+        ("3.11", "2.6.0"),
+        ("3.12", "2.7.1"),
+        ("3.13", "2.8.0"),
+        ("3.11", "2.9.1"),
+        ("3.12", "2.10.0"),
+        ("3.13", "2.11.0"),
+        ("3.11", "2.12.1"),
+        ("3.12", "2.13.0"),
+        ("3.13", "2.14.1"),
+        ("3.14", "2.15.0"),
+    ]
+]
+
 # What a package may bring beside its own declared workspace packages; nothing else may appear.
 TORCH_NEEDS = {
     "torch", "filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "setuptools",
@@ -141,6 +158,23 @@ def matrix(session: nox.Session, torch: str, vision: str) -> None:
     session.run("python", "-c", "import torch, torchvision; print(torch.__version__)")
     report = ROOT / "build" / "matrix" / f"py{session.python}-torch{torch}.xml"
     arguments = [f"--junitxml={report}", *(session.posargs or ["-n", "2", "packages"])]
+    session.run("pytest", *arguments, env=TEST_ENV)
+
+
+@nox.session(tags=["releases"])
+@nox.parametrize("python,torch", RELEASES)
+def releases(session: nox.Session, torch: str) -> None:
+    """Run the tests of networks and data, without extras, on one release of torch.
+
+    `nox -s releases` needs every Python and some 6 GB per release with CUDA: set
+    UV_TORCH_BACKEND=cpu where the CPU wheels can be reached. See `matrix` for the report.
+    """
+    light = ["deepobs-data", "deepobs-models"]
+    paths = [argument for name in light for argument in ("-e", f"packages/{name}")]
+    session.install(*paths, *group("test"), *pinned(session, f"torch=={torch}"))
+    report = ROOT / "build" / "matrix" / f"py{session.python}-torch{torch}-light.xml"
+    tests = [f"packages/{name}" for name in light]
+    arguments = [f"--junitxml={report}", *(session.posargs or ["-n", "2", *tests])]
     session.run("pytest", *arguments, env=TEST_ENV)
 
 
