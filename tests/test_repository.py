@@ -59,3 +59,25 @@ def test_edges_are_ranges_that_hold(package):
 def test_the_four_are_installed_by_requirements():
     lines = (ROOT / "requirements.txt").read_text().split()
     assert [line for line in lines if line != "-e"] == [f"packages/{p.name}" for p in PACKAGES]
+
+
+def workflows():
+    return sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", workflows(), ids=lambda path: path.stem)
+def test_workflows_may_read_only_and_pin_what_they_use(path):
+    text = path.read_text()
+    assert "\npermissions: { contents: read }\n" in text
+    used = re.findall(r"uses: (\S+)", text)
+    assert used
+    for action in used:
+        assert action.startswith("./") or re.search(r"@[0-9a-f]{40}$", action), action
+
+
+def test_the_workflow_for_others_tries_the_releases_of_our_own_session():
+    (default,) = re.findall(r"default: >-\n((?: +\S.*\n)+)", (workflows()[-1]).read_text())
+    offered = re.findall(r'"python": "([\d.]+)", "torch": "([\d.]+)"', default)
+    listed = (ROOT / "noxfile.py").read_text().split("RELEASES = [")[1].split("]\n]")[0]
+    assert offered == re.findall(r'\("([\d.]+)", "([\d.]+)"\)', listed)
+    assert len(offered) >= 10

@@ -61,6 +61,8 @@ def package_of(module: str) -> str:
 def cell(outcomes: Outcomes, package: str) -> str:
     """Return what is said of a package: passed, failed, skipped."""
     counts = Counter(how for (module, _), how in outcomes.items() if package_of(module) == package)
+    if not counts:
+        return "–"
     failed = f"**{counts['failed']} failed**, " if counts["failed"] else ""
     return f"{failed}{counts['passed']} ({counts['skipped']})"
 
@@ -74,10 +76,12 @@ def render(paths: list[Path]) -> str:
     for pair, made in sorted(reports.items()):
         made.sort(key=lambda report: report[0])
         together: Outcomes = {}
+        repeated: set[tuple[str, str]] = set()
         for _, outcomes in made:
+            repeated |= outcomes.keys() & together.keys()
             together |= outcomes
         versions = [".".join(map(str, numbers)) for numbers in pair]
-        again = "" if len(made) == 1 else f", {sum(len(o) for _, o in made[1:])} tests again"
+        again = f", {len(repeated)} tests again" if repeated else ""
         cells = [*versions, *(cell(together, package) for package in PACKAGES)]
         rows.append(f"| {' | '.join(cells)} | {made[-1][0][:10]}{again} |")
     header = f"| {' | '.join(HEADER)} |\n{'| --- ' * len(HEADER)}|"
@@ -87,10 +91,10 @@ def render(paths: list[Path]) -> str:
 HEADER = ["Python", "torch", *(f"`{package}`" for package in PACKAGES), "run on"]
 TEXT = """# Which Python and torch
 
-Python 3.11 or newer and torch 2.6 or newer. `nox -s matrix` runs the tests of the four packages on
-the oldest pair, the newest and two in between, on Linux without a GPU. Tests that passed, and in
-brackets those that were skipped: slow ones, and those that need a GPU. A pair of the matrix without
-a row was not run for this page.
+Python 3.11 or newer and torch 2.6 or newer. `nox -s releases` runs the tests of networks and data on
+every minor release of torch, `nox -s matrix` those of all four packages on some. The table lists every
+pair that was run for this page, on Linux without a GPU: tests that passed, and in brackets those that
+were skipped, which are slow, need a GPU or a package that is not installed. A dash: not run.
 
 {header}
 {rows}
