@@ -217,6 +217,18 @@ class Problem:
             self.prepare(model, dataset)
         return model
 
+    def model_without_memory(self) -> nn.Module:
+        """Return a model to be looked at, on torch's meta device: no memory, no random numbers.
+
+        One that cannot be built there is built for real, and leaves the global generator as it was.
+        """
+        try:
+            with torch.device("meta"):
+                return self.model()
+        except (RuntimeError, NotImplementedError, TypeError):
+            with torch.random.fork_rng(devices=[]):
+                return self.model()
+
     def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:
         """Return the loss of each example, `(B,)`, and the model's new state.
 

@@ -57,6 +57,19 @@ def test_each_difference_is_found_and_not_called_equal(settings, facet, values):
     assert same.unknown == ()
 
 
+def test_a_mixture_of_vectorized_runs_and_others_is_named():
+    runs = [run_of(), run_of(optimizer="Adam", seed=42), run_of(optimizer="Adam", seed=43)]
+    runs[1].environment["vectorized"] = 4
+    (found,) = (d for d in differences(tuned_settings(runs)) if d.facet == "vectorization")
+    assert dict(found.values) == {
+        "SGD": "trained one by one",
+        "Adam": "trained one by one and vectorized",
+    }
+    for run in runs:
+        run.environment["vectorized"] = 4
+    assert not [d for d in differences(tuned_settings(runs)) if d.facet == "vectorization"]
+
+
 def test_problems_that_differ_in_the_same_way_are_listed_together():
     runs = [run_of(lr=lr, problem=p) for lr in (0.1, 1.0) for p in "pq"]
     runs += [run_of(optimizer="Adam", problem=p) for p in "pqr"] + [run_of(problem="r")]

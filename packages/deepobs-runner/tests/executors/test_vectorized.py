@@ -12,7 +12,7 @@ from torch import nn
 
 from deepobs_data import Batch
 from deepobs_problems import load_problem
-from deepobs_runner import RunConfig, load_result, resolve_config, run, run_all
+from deepobs_runner import RunConfig, load_result, load_results, resolve_config, run, run_all
 from deepobs_runner.backend import distributed
 from deepobs_runner.cli import main
 from deepobs_runner.executors.vectorized import batching
@@ -397,6 +397,7 @@ def test_chosen_where_it_is_possible_and_pays(execution):
 def test_bench_trains_together_and_says_so(tmp_path, capsys):
     words = ["bench", "SGD", "lr=1e-3", "SGD", "lr=1e-2", "LBFGS", "lr=0.1"]
     options = ["--problem", "two_d_branin", "--seeds", "2", "--steps", "3", "--device", "cpu"]
+    options += ["--vectorize", "auto"]
     assert main([*words, *options, "--out", str(tmp_path)]) == 0
     assert "4 runs trained together" in capsys.readouterr().out
     stored = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
@@ -405,6 +406,19 @@ def test_bench_trains_together_and_says_so(tmp_path, capsys):
     assert len(stored) == 6
     assert main([*words, *options, "--out", str(tmp_path)]) == 0
     assert "6 of 6 runs are finished already" in capsys.readouterr().out
+
+
+def test_nothing_is_trained_together_unasked(tmp_path, capsys):
+    words = ["bench", "SGD", "lr=1e-3", "--problem", "two_d_branin", "--steps", "3"]
+    words += ["--device", "cpu", "--seeds"]
+    assert main([*words, "4", "--out", str(tmp_path / "four")]) == 0
+    assert "--vectorize auto trains 4 runs of these together" in capsys.readouterr().out
+    assert main([*words, "1", "--out", str(tmp_path / "one")]) == 0
+    assert "--vectorize" not in capsys.readouterr().out
+    (alone,) = load_results(tmp_path / "one")
+    among = next(r for r in load_results(tmp_path / "four") if r.config.seed == 42)
+    assert "vectorized" not in among.environment
+    assert [r["metrics"] for r in among.records] == [r["metrics"] for r in alone.records]
 
 
 def test_clocks_divide_the_time_of_all(execution):

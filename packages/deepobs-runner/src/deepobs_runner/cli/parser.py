@@ -192,10 +192,10 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
     add(
         group,
         "--vectorize",
-        "train runs of one small problem together: auto where it pays, on wherever it is possible "
-        "(docs/speed.md); default: %(default)s",
+        "train runs of one small problem together, with other rounding: auto where it pays, on "
+        "wherever it is possible (docs/speed.md); default: %(default)s",
         choices=VECTORIZE,
-        default="auto",
+        default="off",
     )
     add(group, "--cpus-per-run N", "ray, slurm: cores of a run; default: 1", int)
     add(group, "--gpus-per-run X", "ray, slurm: such as 1, on Ray also 0.5", float)

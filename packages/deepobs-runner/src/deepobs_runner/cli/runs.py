@@ -19,6 +19,7 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import ExecutorOptions, executor_of
 from deepobs_runner.executors.slurm import parse_slurm
+from deepobs_runner.executors.vectorized.batching import sets_of
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans.calibration import kept_timings, load_calibrations
 from deepobs_runner.plans.estimate import Timing, cost_kind, predict, time_runs
@@ -134,6 +135,8 @@ def make_runs(
         console.print_line(f"{finished} {are} finished already (--force repeats).")
     if execution.resume and found.todo:
         console.print_line(_what_is_resumed(found.todo, execution.out, force=arguments.force))
+    if options.local and options.vectorize == "off" and group.size == 1:
+        _print_vectorization_note(console, found.todo, execution)
     evaluations = sum(map(evaluations_of, found.todo))
     quiet = arguments.quiet or not group.is_rank_0 or not found.todo
     with report_progress(console, evaluations, quiet=quiet) as reporter:
@@ -145,6 +148,18 @@ def make_runs(
         return _print_failure(bad[0], execution.out)
     _summarize(console, configs, found, outcomes, execution.out)
     return 1 if bad or found.failed else 0
+
+
+def _print_vectorization_note(
+    console: PatientConsole, todo: Sequence[RunConfig], execution: Execution
+) -> None:
+    """Print how many runs could be trained together, which is never done unasked."""
+    together = sum(map(len, sets_of(todo, execution, "auto")))
+    if together:
+        console.print_line(
+            f"note: --vectorize auto trains {count(together, 'run')} of these together. That is "
+            "faster, but their last digits differ (docs/speed.md)."
+        )
 
 
 def _what_is_resumed(todo: Sequence[RunConfig], folder: Path, *, force: bool) -> str:
@@ -202,7 +217,7 @@ def _summarize(
     if together:
         console.print_line(
             f"note: {count(together, 'run')} trained together with others; the seconds of each are "
-            "its share (--vectorize off trains one by one)",
+            "its share",
         )
     tally = {"finished before": len(found.finished)}
     for outcome in outcomes:

@@ -83,8 +83,8 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
     """Return everything else that differs between optimizers on a problem.
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
-    size, data, rows held out, regularizer, schedule, clipping, processes, seeds, and the program
-    that made the runs.
+    size, data, rows held out, regularizer, schedule, clipping, processes, vectorization, seeds, and
+    the program that made the runs.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -215,6 +215,19 @@ def _processes(run: RunResult) -> str:
     return "1 process" if number == 1 else f"{number} processes"
 
 
+def _threads(run: RunResult) -> str:
+    """Sums over more threads are rounded otherwise."""
+    threads = run.environment.get("threads")
+    return count(threads, "thread") if isinstance(threads, int) else ""
+
+
+def _vectorization(run: RunResult) -> str:
+    """Runs that were trained together are rounded otherwise; official ones were not."""
+    if is_official(run):
+        return ""
+    return "vectorized" if "vectorized" in run.environment else "trained one by one"
+
+
 def _seeds(setting: Setting) -> str:
     """Return how many seeds there are, and which."""
     seeds = sorted({run.config.seed for run in setting.runs})
@@ -267,6 +280,7 @@ FACETS = (
     _of_runs("schedule", lambda run: show_schedule(run.config.schedule)),
     _of_runs("clipping", _clipping),
     _of_runs("number of processes", _processes),
+    _of_runs("vectorization", _vectorization, listed=False),
     Facet("seeds", _seeds),
     _of_runs("program", _program),
     Facet("choice", _chosen_by, listed=False),

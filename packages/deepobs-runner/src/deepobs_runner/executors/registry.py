@@ -111,8 +111,7 @@ class ExecutorOptions:
         defaults: dict[str, Any] = {**{f.name: f.default for f in fields(self)}, "slurm": {}}
         for option, default in defaults.items():
             value = getattr(self, option)
-            chosen = value != default and (option, value) != ("vectorize", "auto")
-            if option in ("name", *used) or not chosen:
+            if option in ("name", *used) or value == default:
                 continue
             users = [name for name in EXECUTORS.names() if option in EXECUTORS.load(name).options]
             raise UsageError(

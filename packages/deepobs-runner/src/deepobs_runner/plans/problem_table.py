@@ -56,16 +56,6 @@ def problem_row(problem: Problem) -> ProblemRow:
 
 
 def count_parameters(problem: Problem) -> int:
-    """Return how many numbers a model of the problem trains.
-
-    The model is built on torch's meta device, without memory or random numbers; a user's model
-    that cannot be built there is built for real.
-    """
-    import torch
-
-    try:
-        with torch.device("meta"):
-            model = problem.model()
-    except (RuntimeError, NotImplementedError, TypeError):
-        model = problem.model()
+    """Return how many numbers a model of the problem trains."""
+    model = problem.model_without_memory()
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -19,7 +19,6 @@ from deepobs_runner.executors.vectorized.optimizer import (
 )
 from deepobs_runner.executors.vectorized.training import Grid
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
-from deepobs_runner.seeds import global_stream
 
 PAYS_UP_TO = 10_000
 """Trainable parameters of a network up to which `auto` trains runs together. Of the catalog, these
@@ -96,8 +95,7 @@ def sets_of(
 def _size_of(config: RunConfig) -> _Size | None:
     """Return the size of a network; None if it cannot be built, which its own run will report."""
     try:
-        with global_stream(config.seed, "init"):
-            model = load_problem(config.problem).model()
+        model = load_problem(config.problem).model_without_memory()
     except Exception:  # whatever a user's network raises
         return None
     return _Size(
