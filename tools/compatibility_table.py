@@ -91,10 +91,11 @@ def render(paths: list[Path]) -> str:
 HEADER = ["Python", "torch", *(f"`{package}`" for package in PACKAGES), "run on"]
 TEXT = """# Which Python and torch
 
-Python 3.11 or newer and torch 2.6 or newer. `nox -s releases` runs the tests of networks and data on
-every minor release of torch, `nox -s matrix` those of all four packages on some. The table lists every
-pair that was run for this page, on Linux without a GPU: tests that passed, and in brackets those that
-were skipped, which are slow, need a GPU or a package that is not installed. A dash: not run.
+Python 3.11 or newer and torch 2.6 or newer. `nox -s releases` runs the tests of networks and data
+on every minor release of torch, `nox -s matrix` those of all four packages on some. The table lists
+every pair that was run for this page, on Linux without a GPU: tests that passed, and in brackets
+those that were skipped, which are slow, need a GPU or a package that is not installed. A dash: not
+run.
 
 {header}
 {rows}
