@@ -22,7 +22,7 @@ from deepobs_runner.comparison import (
     target_of,
     times_to_target,
 )
-from deepobs_runner.report.sentences import caveats, overall_sentence, verdict_lines, verdict_text
+from deepobs_runner.report.sentences import caveats, verdict_lines, verdict_text
 from deepobs_runner.results.official import (
     official_learning_rate,
     official_problems,
@@ -204,28 +204,46 @@ def test_tuning_reaches_the_best_rate(official):
 
 def test_verdict_on_adam(everything):
     verdict = judge(everything, "Adam", "SGD")
-    overall = overall_sentence(verdict)
-    assert overall.startswith("Adam reaches the target 1.")
-    assert "on 6 of 8 problems" in overall
-    assert "on fmnist_vae and mnist_vae only Adam reaches it" in overall
     assert len(verdict_lines(verdict)) == 8
-    assert verdict.speed.low < verdict.speed.ratio < verdict.speed.high
-    ratios = [line.ratio for line in verdict.speed.used]
-    assert verdict.speed.ratio == pytest.approx(np.exp(np.mean(np.log(ratios))))
+    for counts in (verdict.speedup_counts, verdict.final_counts):
+        assert sum(counts.values()) == 8
     assert caveats(verdict) == []  # they were made alike
     again = judge(everything, "Adam", "SGD")
     assert verdict_text(again) == verdict_text(verdict)
 
 
+def test_the_geometric_mean_is_that_of_its_problems(everything):
+    verdict = judge(everything, "Adam", "SGD")
+    lines = [line.speedup for line in verdict.problems if line.problem in verdict.mean.used]
+    values = [estimate.value for estimate in lines]
+    assert verdict.geometric_mean.value == pytest.approx(np.exp(np.mean(np.log(values))))
+    low, high = verdict.leave_one_out
+    assert low < verdict.geometric_mean.value < high
+
+
+def test_no_mean_over_contradictions(everything):
+    """Momentum is decided to be faster than SGD on some problems and slower on others."""
+    verdict = judge(everything, "Momentum", "SGD")
+    assert verdict.speedup_counts["faster"] >= 1
+    assert verdict.speedup_counts["slower"] >= 1
+    assert verdict.geometric_mean is None
+
+
 def test_the_reference_does_not_matter(everything):
     one, other = judge(everything, "Adam", "SGD"), judge(everything, "SGD", "Adam")
-    assert one.speed.ratio == pytest.approx(1 / other.speed.ratio)
-    assert one.speed.low == pytest.approx(1 / other.speed.high)
-    for here, there in zip(one.paired, other.paired, strict=True):
-        assert (here.gain, here.low, here.high) == pytest.approx(
-            (-there.gain, -there.high, -there.low)
+    assert one.geometric_mean.value == pytest.approx(1 / other.geometric_mean.value)
+    assert one.improvement.value == pytest.approx(1 - other.improvement.value)
+    turned = {"faster": "slower", "slower": "faster", "better": "worse", "worse": "better"}
+    for here, there in zip(one.problems, other.problems, strict=True):
+        assert here.final_status == turned.get(there.final_status, there.final_status)
+        assert here.speedup_status == turned.get(there.speedup_status, there.speedup_status)
+        assert (here.final.value, here.final.low, here.final.high) == pytest.approx(
+            (-there.final.value, -there.final.high, -there.final.low)
         )
-        assert here.p_holm == pytest.approx(there.p_holm)
+        assert here.final.p_corrected == pytest.approx(there.final.p_corrected)
+        if here.speedup is not None:
+            assert here.speedup.value == pytest.approx(1 / there.speedup.value)
+            assert here.speedup.p_corrected == pytest.approx(there.speedup.p_corrected)
 
 
 def test_profiles(tuned):
@@ -236,7 +254,7 @@ def test_profiles(tuned):
     fastest = np.min([profile.ratios for profile in profiles.profiles], axis=0)
     np.testing.assert_array_equal(fastest, 1.0)
     for profile in profiles.profiles:
-        assert 0 <= profile.low <= profile.integral <= profile.high <= 1
+        assert 0 <= profile.integral <= 1
     sgd = profiles.profiles[0]
     assert sgd.shares[-1] == 6 / 8  # it never gets to the targets of the VAEs
 

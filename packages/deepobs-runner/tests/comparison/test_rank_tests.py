@@ -1,4 +1,4 @@
-"""Rank tests and the intervals that invert them."""
+"""The rank-sum test and the interval of a shift."""
 
 import itertools
 import math
@@ -7,72 +7,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deepobs_runner.comparison import hodges_lehmann, holm, signed_rank_p
-from deepobs_runner.comparison.rank_tests import rank_sum_p, shift_of
+from deepobs_runner import UsageError
+from deepobs_runner.comparison import rank_shift
+from deepobs_runner.comparison.rank_tests import Tails, rank_sum_tails, shift_between
 
-
-def signed_rank_by_enumeration(differences):
-    kept = differences[differences != 0]
-    ranks = stats.rankdata(np.abs(kept))
-    sums = [np.dot(signs, ranks) for signs in itertools.product([0, 1], repeat=len(kept))]
-    observed = ranks[kept > 0].sum()
-    least = min(np.mean(np.array(sums) <= observed), np.mean(np.array(sums) >= observed))
-    return min(1.0, 2 * least)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_signed_rank_is_scipys(seed):
-    differences = np.random.default_rng(seed).normal(0.4, size=5 + seed)
-    theirs = stats.wilcoxon(differences, method="exact").pvalue
-    assert signed_rank_p(differences) == pytest.approx(theirs)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_signed_rank_with_ties_is_the_enumeration(seed):
-    differences = np.random.default_rng(seed).integers(-2, 4, size=8).astype(float)
-    assert signed_rank_p(differences) == pytest.approx(signed_rank_by_enumeration(differences))
-
-
-def test_signed_rank_at_its_limits():
-    assert signed_rank_p(np.array([])) == 1.0
-    assert signed_rank_p(np.zeros(4)) == 1.0
-    assert signed_rank_p(np.array([1.0, 2.0, np.inf])) == 0.25  # three seeds cannot say more
-    assert signed_rank_p(np.full(10, 0.1)) == pytest.approx(2 / 2**10)
-
-
-def test_hodges_lehmann_by_hand():
-    gain, low, high = hodges_lehmann(np.array([1.0, 2.0, 6.0]), 0.5)
-    assert gain == 2.75  # of 1, 1.5, 2, 3.5, 4, 6
-    assert (low, high) == (1.5, 4.0)  # P(W <= 1) is 1/4
-    assert hodges_lehmann(np.array([1.0, 2.0, 6.0]))[1:] == (-np.inf, np.inf)
-    assert math.isnan(hodges_lehmann(np.array([]))[0])
-    assert hodges_lehmann(np.array([np.inf] * 3 + [1.0] * 7))[2] == np.inf
-
-
-def test_hodges_lehmann_inverts_the_test():
-    differences = np.random.default_rng(2).normal(size=9)
-    _, low, high = hodges_lehmann(differences)
-    for shift in (low + 1e-9, 0.5 * (low + high), high - 1e-9):
-        assert signed_rank_p(differences - shift) > 0.05
-    for shift in (low - 1e-9, high + 1e-9):
-        assert signed_rank_p(differences - shift) <= 0.05
-
-
-def test_holm_by_hand():
-    assert holm([]) == []
-    assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
+NO_DIFFERENCE = Tails(0.5, 0.5)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_rank_sum_is_scipys(seed):
     rng = np.random.default_rng(seed)
-    first, second = rng.normal(size=4), rng.normal(0.5, size=7)
-    theirs = stats.mannwhitneyu(first, second, method="exact").pvalue
-    assert rank_sum_p(first, second) == pytest.approx(theirs)
-    many = rng.normal(size=40), rng.normal(0.3, size=41)
-    assert rank_sum_p(*many) == pytest.approx(stats.mannwhitneyu(*many).pvalue)
-    assert rank_sum_p(np.ones(40), np.ones(41)) == 1.0
+    for sizes, method in (((4, 7), "exact"), ((40, 41), "asymptotic")):
+        first, second = (rng.normal(0.3 * i, size=n) for i, n in enumerate(sizes))
+        for tail, alternative in zip(
+            rank_sum_tails(first, second), ("less", "greater"), strict=True
+        ):
+            theirs = stats.mannwhitneyu(first, second, alternative=alternative, method=method)
+            assert tail == pytest.approx(theirs.pvalue)
 
 
 def test_rank_sum_with_ties_is_the_enumeration():
@@ -80,24 +31,62 @@ def test_rank_sum_with_ties_is_the_enumeration():
     ranks = stats.rankdata(np.concatenate([first, second]))
     sums = np.array([sum(drawn) for drawn in itertools.combinations(ranks, 3)])
     tails = [np.mean(sums <= ranks[:3].sum()), np.mean(sums >= ranks[:3].sum())]
-    assert rank_sum_p(first, second) == pytest.approx(min(1.0, 2 * min(tails)))
-    assert rank_sum_p(first, np.zeros(0)) == 1.0
+    assert rank_sum_tails(first, second) == pytest.approx(tails)
+    assert rank_sum_tails(np.ones(40), np.ones(41)).p == 1.0
 
 
-@pytest.mark.parametrize("sizes", [(5, 8), (40, 45)])
-def test_the_interval_of_a_shift_inverts_the_rank_sum_test(sizes):
+@pytest.mark.parametrize("sizes", [(5, 8), (10, 10), (40, 45)])
+def test_the_interval_inverts_the_test(sizes):
     rng = np.random.default_rng(1)
     first, second = (rng.normal(size=size) for size in sizes)
-    gain, low, high = shift_of(first, second)
-    assert gain == np.median(np.subtract.outer(first, second))
-    slack = 0.0 if sum(sizes) < 60 else 0.05  # where the distribution is the normal one
-    for shift in (low + 1e-9 + slack, gain, high - 1e-9 - slack):
-        assert rank_sum_p(first - shift, second) > 0.05
-    for shift in (low - 1e-9 - slack, high + 1e-9 + slack):
-        assert rank_sum_p(first - shift, second) <= 0.05
+    shift = rank_shift(first, second)
+    assert shift.least == shift.most == np.median(np.subtract.outer(first, second))
+    for inside in (shift.low + 1e-9, shift.least, shift.high - 1e-9):
+        assert rank_sum_tails(first - inside, second).p > 0.05
+    for outside in (shift.low - 1e-9, shift.high + 1e-9):
+        assert rank_sum_tails(first - outside, second).p <= 0.05
 
 
-def test_an_interval_of_a_shift_takes_enough_runs():
-    assert shift_of(np.arange(3.0), np.arange(4.0))[1:] == (-np.inf, np.inf)
-    assert np.isfinite(shift_of(np.arange(3.0), np.arange(5.0))).all()
-    assert math.isnan(shift_of(np.zeros(0), np.zeros(3))[0])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_interval_and_p_agree(level):
+    """Also with ties, with diverged runs and where the runs are too few for any interval."""
+    rng = np.random.default_rng(2)
+    decided = 0
+    for _ in range(300):
+        n, m = rng.integers(2, 9, size=2)
+        first = rng.integers(0, 6, size=n).astype(float) + 2
+        second = rng.integers(0, 6, size=m).astype(float)
+        second[rng.random(m) < 0.3] = -np.inf
+        shift = rank_shift(first, second, level)
+        if shift.p <= 1 - level:
+            decided += 1
+            assert shift.low >= 0 or shift.high <= 0
+        else:
+            assert shift.low <= 0 <= shift.high
+    assert decided > 50
+
+
+def test_an_interval_takes_enough_runs():
+    assert rank_shift(np.arange(3.0), np.arange(4.0))[2:4] == (-np.inf, np.inf)
+    shift = rank_shift(np.arange(10.0, 13.0), np.arange(5.0))
+    assert (shift.low, shift.high) == (6.0, 12.0)
+    with pytest.raises(UsageError, match="level"):
+        rank_shift(np.arange(3.0), np.arange(4.0), 1.5)
+
+
+def test_censored_differences_widen_the_interval():
+    rng = np.random.default_rng(3)
+    differences = np.subtract.outer(rng.normal(2, size=8), rng.normal(size=8))
+    known = shift_between(differences, differences, NO_DIFFERENCE)
+    least = np.where(rng.random((8, 8)) < 0.2, -np.inf, differences)
+    most = np.where(rng.random((8, 8)) < 0.2, np.inf, differences)
+    wider = shift_between(least, most, NO_DIFFERENCE)
+    assert wider.low <= known.low <= known.high <= wider.high
+    assert wider.least <= known.least <= wider.most
+
+
+def test_two_diverged_runs_are_a_tie():
+    lost = np.array([-np.inf, -np.inf, 1.0])
+    shift = rank_shift(lost, lost)
+    assert (shift.least, shift.p) == (0.0, 1.0)
+    assert math.isinf(rank_shift(np.ones(3), lost).least)

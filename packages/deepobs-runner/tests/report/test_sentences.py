@@ -1,18 +1,17 @@
 """Verdicts and fairness in words."""
 
-import math
+import re
+from dataclasses import replace
 
 import pytest
-from runner_builders import BAR, OFFICIAL, reaching, run_of, two_optimizers
+from runner_builders import BAR, reaching, run_of, two_optimizers
 
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.comparison import (
-    compare_paired,
     differences,
     foreign_targets,
     judge,
     judge_settings,
-    speedup,
     target_of,
 )
 from deepobs_runner.comparison.fairness import FACETS
@@ -20,45 +19,130 @@ from deepobs_runner.report.sentences import (
     DIFFERENCES,
     difference_sentence,
     exclusion,
+    final_sentence,
     foreign_sentence,
     overall_sentence,
-    paired_sentence,
-    ratio_bracket,
+    speedup_sentence,
     verdict_lines,
     verdict_text,
 )
 
 
-def test_paired_in_words_from_the_other_side():
-    runs = [run_of([1.0 + 0.1 * s], s) for s in range(6)]
-    runs += [run_of([1.5 + 0.2 * s], s, optimizer="Adam") for s in range(6)]
-    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
-    assert paired.gain == pytest.approx(-0.75)
-    assert paired_sentence(paired) == (
-        "The final test objective of Adam is worse by 0.750 [0.500, 1.00] over 6 common seeds "
-        "(p = 0.031)."
+def sentences_of(runs, target=BAR, **options):
+    """Return both sentences on problem p."""
+    verdict = judge_settings(tuned_settings(runs), {"p": target}, "Adam", "SGD", **options)
+    (line,) = verdict.problems
+    return speedup_sentence(line), final_sentence(line)
+
+
+def ending(values, optimizer="SGD", environment=None):
+    return [
+        run_of(
+            [3.0, value], seed, optimizer=optimizer, environment=environment,
+            status="done" if value is not None else "diverged",
+        )
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+
+
+HARD = replace(BAR, value=-99.0)
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "words"),
+    [
+        (
+            [24, 26, 25, 24], [20, 21, 20, 22],
+            "1.19× faster (95 % CI 1.10–1.29, p = 0.00075); 20.7 vs. 24.7 epochs to test objective "
+            "1.",
+        ),
+        (
+            [20, 21, 20, 22], [24, 26, 25, 24],
+            "1.19× slower (95 % CI 1.10–1.29, p = 0.00075); 24.7 vs. 20.7 epochs to test objective "
+            "1.",
+        ),
+        (
+            [20, 30, 40], [24, 26, 31],
+            "Inconclusive: 1.07× (95 % CI 0.506–2.28, p = 1); 26.8 vs. 28.8 epochs to test "
+            "objective 1.",
+        ),
+        (
+            [None] * 6, [10, 10, 12, 11, 12, 10],
+            "At least 5.63× faster (95 % CI ≥ 4.92, p = 0.0022); test objective 1 reached by 6 of "
+            "6 vs. 0 of 6 runs (Fisher's exact p = 0.0022).",
+        ),
+        (
+            [10, 10, 12, 11, 12, 10], [None] * 6,
+            "At least 5.63× slower (95 % CI ≥ 4.92, p = 0.0022); test objective 1 reached by 0 of "
+            "6 vs. 6 of 6 runs (Fisher's exact p = 0.0022).",
+        ),
+        (
+            [None] * 10, [59] * 7 + [None] * 3,
+            "Faster by an unknown factor (p = 0.0031); test objective 1 reached by 7 of 10 vs. 0 "
+            "of 10 runs (Fisher's exact p = 0.0031).",
+        ),
+        (
+            [None] * 3, [None, 20, None],
+            "No speedup estimate: too few runs reach the target; test objective 1 reached by 1 of "
+            "3 vs. 0 of 3 runs.",
+        ),
+        ([10], [5], "Inconclusive: 2.00× from one run on a side; 5.00 vs. 10.0 epochs to test "
+         "objective 1."),
+    ],
+)  # fmt: skip
+def test_speedup_in_words(slow, fast, words):
+    assert sentences_of(two_optimizers(slow, fast))[0] == words
+
+
+def test_a_speedup_that_only_the_correction_leaves_undecided():
+    p = two_optimizers([24, 26, 25], [21, 23, 22])
+    others = [r for q in "qrs" for r in two_optimizers([3, 9], [4, 8], q)]
+    verdict = judge_settings(tuned_settings(p + others), dict.fromkeys("pqrs", BAR), "Adam", "SGD")
+    assert speedup_sentence(verdict.problems[0]).startswith(
+        "Inconclusive after correction for multiple tests: 1.14× (95 % CI 1.03–1.25, p = 0."
     )
 
 
-def test_equal_and_undecided_in_words():
-    runs = [run_of([3.0, 1.0], s, optimizer=o) for o in ("SGD", "Adam") for s in range(3)]
-    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
-    assert paired_sentence(paired) == (
-        "The final test objective of Adam is equal to that of SGD on all 3 common seeds."
-    )
-    (paired,) = compare_paired(tuned_settings([runs[0], runs[3]]), "Adam", "SGD")
-    assert paired_sentence(paired).endswith("is equal to that of SGD on the common seed.")
-    lost = [run_of([3.0, None], 0, optimizer=o, status="diverged") for o in ("SGD", "Adam")]
-    (paired,) = compare_paired(tuned_settings(lost), "Adam", "SGD")
-    assert paired_sentence(paired) == "Adam and SGD both diverge on the common seed."
-    (paired,) = compare_paired(tuned_settings([*lost, runs[1], runs[4]]), "Adam", "SGD")
-    assert paired_sentence(paired).endswith("on all 2 common seeds, and on 1 of them both diverge.")
-    theirs = run_of([3.0, None], 1, status="diverged", environment=OFFICIAL)
-    (paired,) = compare_paired(tuned_settings([lost[1], theirs]), "Adam", "SGD")
-    assert (paired.by_seed, paired.diverged) == (False, 1)
-    assert paired_sentence(paired) == "All runs of Adam and SGD diverge."
-    assert ratio_bracket(0.5, 1.0004) == "[0.500, 1.0004]"
-    assert ratio_bracket(1.0, math.inf) == "[1.00, ∞]"
+@pytest.mark.parametrize(
+    ("theirs", "ours", "words"),
+    [
+        (
+            [1.0, 1.1, 1.2], [0.5, 0.6, 0.7],
+            "Final test objective: 0.500 better (95 % CI 0.273–0.727, p = 0.0036), 3 vs. 3 runs.",
+        ),
+        (
+            [0.5, 0.6, 0.7], [1.0, 1.1, 1.2],
+            "Final test objective: 0.500 worse (95 % CI 0.273–0.727, p = 0.0036), 3 vs. 3 runs.",
+        ),
+        (
+            [1.0, 1.1, 1.2], [1.0, 1.1, 1.25],
+            "Final test objective: inconclusive, -0.0167 (95 % CI -0.280 to 0.246, p = 0.87), 3 "
+            "vs. 3 runs.",
+        ),
+        (
+            [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], [0.8, 0.9, 1.0, 1.1, 1.2, 1.31],
+            "Final test objective: 0.198 better (95 % CI 0.194–0.203, p < 0.0001), over 6 common "
+            "seeds.",
+        ),
+        (
+            [None] * 5, [1.0, 1.1, 1.2, 1.3, 1.4],
+            "Final test objective: better, 5 vs. 5 runs; 0 vs. 5 diverged.",
+        ),
+        (
+            [None, 1.0], [1.0, 1.0],
+            "Final test objective: inconclusive, 2 vs. 2 runs; 0 vs. 1 diverged.",
+        ),
+        ([None, None], [None], "Final test objective: all runs of both diverge."),
+        ([1.0], [0.5], "Final test objective: inconclusive, +0.500, 1 vs. 1 run."),
+    ],
+)  # fmt: skip
+def test_final_values_in_words(theirs, ours, words):
+    assert sentences_of([*ending(theirs), *ending(ours, "Adam")], HARD)[1] == words
+
+
+def test_without_a_common_metric_there_is_no_sentence():
+    runs = [run_of([1.0]), run_of([0.5], optimizer="Adam", metric="accuracy")]
+    assert sentences_of(runs)[1] == ""
 
 
 def test_differences_in_words():
@@ -107,89 +191,70 @@ BARE = [run_of(seed=seed, optimizer="Adam", metric="accuracy") for seed in range
     ("runs", "target", "words"),
     [
         (two_optimizers([4] * 3, [2] * 3), BAR, ""),
-        (two_optimizers([4] * 3, [2] * 3), None, "it has no target"),
-        (three("SGD", 3), BAR, "there are no runs of Adam"),
-        (three("Adam", 3), BAR, "there are no runs of SGD"),
+        (two_optimizers([4] * 3, [2] * 3), None, "the problem has no target"),
+        (three("SGD", 3), BAR, "no runs of Adam"),
+        (three("Adam", 3), BAR, "no runs of SGD"),
         (
             [*three("SGD", 3), *BARE], BAR,
-            "the runs of Adam do not say test objective and epochs",
+            "the runs of Adam do not record test objective and epochs",
         ),
         (
             [*three("SGD", 8), *three("Adam", None, 5)], BAR,
             "the runs of Adam end before SGD reaches the target",
         ),
-        (
-            two_optimizers([10, None, None], [20] * 3), BAR,
-            "less than half of the runs reach the target: SGD in 1 of 3 runs",
-        ),
         ([*three("SGD", 0), *three("Adam", 3)], BAR, "the target is reached before training"),
-        (two_optimizers([10], [5]), BAR, "one seed has no interval"),
-        (two_optimizers([10] * 3, [5] * 2), BAR, "two seeds have no interval"),
+        (two_optimizers([None] * 3, [None] * 3), BAR, "too few runs reach the target"),
     ],
 )  # fmt: skip
 def test_why_a_problem_has_no_speedup(runs, target, words):
-    (line,) = speedup(tuned_settings(runs), {"p": target}, "Adam", "SGD").problems
+    (line,) = judge_settings(tuned_settings(runs), {"p": target}, "Adam", "SGD").problems
     assert exclusion(line) == words
-    assert bool(line.excluded) == bool(words)
+    if words:
+        assert speedup_sentence(line).startswith(f"No speedup estimate: {words}")
 
 
-def test_a_problem_that_is_too_short_is_named():
-    runs = [*three("SGD", 8), *three("Adam", None, 5)]
-    verdict = judge_settings(tuned_settings(runs), {"p": BAR}, "Adam", "SGD")
-    assert "on p the runs of Adam end before SGD reaches it" in overall_sentence(verdict)
+def several(*problems):
+    """Return the verdict on problems, each with the times of SGD and Adam."""
+    names = "pqrstuvw"[: len(problems)]
+    runs = [
+        r for name, pair in zip(names, problems, strict=True) for r in two_optimizers(*pair, name)
+    ]
+    return judge_settings(tuned_settings(runs), dict.fromkeys(names, BAR), "Adam", "SGD")
 
 
-def test_paired_across_programs_in_words():
-    runs = [run_of([1.0 + 0.01 * s], s, environment=OFFICIAL) for s in range(10)]
-    runs += [run_of([0.5 + 0.01 * s], s, optimizer="Adam") for s in range(3)]
-    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
-    assert paired_sentence(paired) == (
-        "The final test objective of Adam is better by 0.535 [0.500, 0.570] over 3 runs "
-        "against 10, not paired, as two programs made them (p = 0.007)."
+FASTER = ([24, 26, 25, 24, 27, 26], [20, 21, 20, 22, 20, 21])
+OPEN = ([5, 30, 9, 26, 8], [20, 9, 22, 14, 30])
+FAILED = ([9] * 5, [None] * 5)
+
+
+def test_counts_come_before_means():
+    verdict = several(FASTER, OPEN, FAILED)
+    text = overall_sentence(verdict)
+    assert text.startswith(
+        "Adam vs. SGD, 3 problems. Time to target: faster 1, slower 1, inconclusive 1. Final "
+        "value: worse 1, inconclusive 2. Probability of being faster: 0.4"
     )
-    runs = [run_of([1.0], 1), run_of([1.0], 2, optimizer="Adam")]
-    (paired,) = compare_paired(tuned_settings(runs), "Adam", "SGD")
-    assert paired_sentence(paired) == "No seed in common."
-
-
-def test_verdict_in_words():
-    runs = two_optimizers([24, 26, 25, 24, 27, 26], [20, 21, 20, 22, 20, 21])
-    runs += two_optimizers([5, 30, 9, 26, 8], [20, 9, 22, 14, 30], "q")
-    runs += two_optimizers([9, 9, 9], [None, None, None], "r")
-    for problem in "pqr":  # the bar is what Adam, unlike SGD's, ends at
-        assert target_of(problem, runs) is not None
-    verdict = judge(runs, "Adam", "SGD")
-    assert overall_sentence(verdict).startswith("Adam reaches the target ")
-    assert "[" in overall_sentence(verdict)
-    lines = verdict_lines(verdict)
-    assert list(lines) == ["p", "q", "r"]
-    assert lines["p"].startswith(
-        "Adam reaches the target (test objective 0.5) 1.24 times as fast as SGD ["
-    )
-    assert "this leaves open which is faster" in lines["q"]
-    assert lines["p"].endswith("Adam is equal to that of SGD on all 6 common seeds.")
+    assert "mean" not in text
+    assert list(verdict_lines(verdict)) == ["p", "q", "r"]
     assert len(verdict_text(verdict).splitlines()) == 4
+
+
+def test_a_mean_is_shown_with_its_three_intervals():
+    text = overall_sentence(several(FASTER, FASTER, FASTER, OPEN, FASTER))
+    assert "Geometric mean speedup: 1.1" in text
+    assert re.search(r"on 5 of 5 problems \(95 % CI [^ ]+ over seeds, [^ ]+ over problems; ", text)
+
+
+def test_one_problem_is_a_line():
+    text = overall_sentence(several(OPEN))
+    assert text.startswith("Adam vs. SGD, 1 problem. Inconclusive: 0.7")
 
 
 @pytest.mark.parametrize(
     ("runs", "words"),
     [
-        ([], "No verdict: no run of Adam and SGD has a record; there are no results."),
-        ([run_of([1.0])], "No verdict: no run of Adam has a record; there are results of SGD."),
-        (
-            [run_of([3.0, 1.0]), run_of([3.0, 1.0], optimizer="Adam")],
-            "No verdict on the speed of Adam against SGD: none of 1 problem has a speed-up with an "
-            "interval; p cannot be judged; 1 needs 2 more seeds.",
-        ),
-        (
-            [
-                run_of([None], optimizer=o, seed=s, status="diverged")
-                for o in ("SGD", "Adam")
-                for s in range(3)
-            ],
-            "No verdict on the speed of Adam against SGD: none of 1 problem has a speed-up with an "
-            "interval; p cannot be judged.",
-        ),
+        ([], "No verdict: Adam and SGD have no evaluated run."),
+        ([run_of([1.0])], "No verdict: Adam has no evaluated run. Results: SGD."),
     ],
 )
 def test_verdict_on_too_little(runs, words):

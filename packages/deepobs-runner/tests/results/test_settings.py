@@ -5,9 +5,9 @@ import json
 import pytest
 from runner_builders import run_of
 
-from deepobs_runner.analysis import candidates, first_epochs, tuned_settings
+from deepobs_runner.analysis import candidates, first_epochs
 from deepobs_runner.cli import main
-from deepobs_runner.comparison import compare_paired, judge, target_of
+from deepobs_runner.comparison import judge, target_of
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.baselines import (
@@ -43,12 +43,10 @@ def test_a_file_under_two_paths_is_one_problem(one, other):
     assert (setting.problem, [run.config.seed for run in setting.runs]) == ("x.py:p", [1, 2])
     assert len(candidates(setting, runs)) == 2
     rivals = [made(path, "Adam", seed, end=2.0) for seed, path in ((1, other), (2, one))]
-    (paired,) = compare_paired(tuned_settings([*runs, *rivals]), "Mine", "Adam")
-    assert (paired.problem, paired.seeds) == ("x.py:p", (1, 2))
     for problem in (one, other):
         assert target_of(problem, [*runs, *rivals]).value == 2.0
-    (line,) = judge([*runs, *rivals], "Mine", "Adam").speed.problems
-    assert line.times.seeds == (1, 2)
+    (line,) = judge([*runs, *rivals], "Mine", "Adam").problems
+    assert (line.problem, line.times.seeds, line.pairs) == ("x.py:p", (1, 2), 2)
     _, (reading,) = first_epochs(runs, 9)
     assert (reading.problem, len(reading.runs)) == ("x.py:p", 2)
 

@@ -14,12 +14,11 @@ from deepobs_runner.comparison.fairness import (
     differences,
     foreign_targets,
 )
-from deepobs_runner.comparison.final_values import final_difference
+from deepobs_runner.comparison.final_values import final_difference, rank_shift
 from deepobs_runner.comparison.overall import GeometricMean, geometric_mean, improvement
 from deepobs_runner.comparison.pairs import choose_pairs
 from deepobs_runner.comparison.problem_comparison import ProblemComparison, compare_on_problem
 from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
-from deepobs_runner.comparison.rank_tests import rank_shift
 from deepobs_runner.comparison.ranks import MeanRank, Ranks, mean_ranks
 from deepobs_runner.comparison.speedup import speedup_of
 from deepobs_runner.comparison.targets import (

@@ -19,7 +19,8 @@ class Estimate(Numbers):
     """An estimate, its interval and its p-value.
 
     The interval inverts the test at the nominal level: it leaves out the value of "no difference"
-    (1 for ratios, 0 for differences, 0.5 for probabilities) exactly if `p` is at most 1 - level.
+    (1 for ratios, 0 for differences, 0.5 for probabilities) exactly if `p` is at most 1 - level. An
+    end at this value is open then: of censored runs only the direction may be known.
     Claims rest on `p_corrected`, which is never smaller than `p`, so a claim never contradicts its
     interval; an interval may leave out "no difference" where nothing is claimed.
 

@@ -19,7 +19,7 @@ from deepobs_runner.analysis.metrics import (
 )
 from deepobs_runner.analysis.t_tests import student, welch
 from deepobs_runner.comparison.estimate import Estimate, uncorrected
-from deepobs_runner.comparison.rank_tests import rank_shift
+from deepobs_runner.comparison.rank_tests import Shift, rank_sum_tails, shift_between
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 
@@ -64,13 +64,9 @@ def final_difference(
     one, other = (np.array(list(side.values())) for side in (first, second))
     common = sorted(first.keys() & second.keys())
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        with np.errstate(invalid="ignore"):
-            differences = one[:, None] - other[None, :]
-        differences = np.where(np.isnan(differences), 0.0, differences)  # both diverged: a tie
-        found = rank_shift(differences, differences, level)
-        return uncorrected(
-            found.least, found.low, found.high, p=found.p, level=level, method=RANK_SUM
-        )
+        shift = rank_shift(one, other, level)
+        ends = shift.low, shift.high
+        return uncorrected(shift.least, *ends, p=shift.p, level=level, method=RANK_SUM)
     if min(len(one), len(other)) < 2:
         gain, nan = one.mean() - other.mean(), math.nan
         return uncorrected(gain, nan, nan, p=nan, level=level, method=ONE_RUN)
@@ -80,6 +76,17 @@ def final_difference(
         contrast, method = welch(one, other), WELCH
     low, high = contrast.interval(level)
     return uncorrected(contrast.value, low, high, p=contrast.p(), level=level, method=method)
+
+
+def rank_shift(first: np.ndarray, second: np.ndarray, level: float = 0.95) -> Shift:
+    """Return the shift from `second` to `first` by the rank-sum test, `(n,)` and `(m,)`.
+
+    Values may be infinite; equal infinite ones are ties.
+    """
+    with np.errstate(invalid="ignore"):
+        differences = np.subtract.outer(first, second)
+    differences[np.isnan(differences)] = 0.0
+    return shift_between(differences, differences, rank_sum_tails(second, first), level)
 
 
 def values_by_seed(

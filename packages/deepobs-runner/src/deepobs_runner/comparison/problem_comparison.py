@@ -91,7 +91,7 @@ class ProblemComparison:
         """Whether the optimizer is faster by the corrected p-value, or why that is unknown."""
         if self.speedup is None or not self.speedup.decided:
             return self.undecided
-        return "faster" if self.speedup.low > 1 else "slower"
+        return "faster" if self.speedup.low >= 1 else "slower"
 
     @property
     def final_status(self) -> FinalStatus:

@@ -1,4 +1,4 @@
-"""The exact rank-sum test and the shifts that it does not reject, with censored values."""
+"""The exact rank-sum test with ties, and the interval of a shift with censored values."""
 
 from __future__ import annotations
 
@@ -18,87 +18,130 @@ HUGE = 1e200
 """Stands for infinity where averages are taken; larger than any difference of losses."""
 
 
+class Tails(NamedTuple):
+    """Chances under the hypothesis of a rank sum of the first sample.
+
+    Attributes:
+        below: at most the observed one: small if the first sample lies below the second.
+        above: at least the observed one.
+    """
+
+    below: float
+    above: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value."""
+        return min(1.0, 2 * min(self))
+
+
 class Shift(NamedTuple):
-    """By how much one sample lies above another, `(...)` each.
+    """By how much one sample lies above another.
 
     Attributes:
         least: lower bound of the median difference; -inf if there is none.
         most: its upper bound; equal to `least` if the median difference is known.
         low: lower end of the interval; -inf if the runs are too few for the level.
         high: its upper end.
-        p: two-sided, of no shift.
+        p: two-sided, of no shift. If it is at most 1 - level the interval leaves out 0; an end
+            at 0 is open then, as only the direction is known.
     """
 
-    least: np.ndarray
-    most: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    p: np.ndarray
+    least: float
+    most: float
+    low: float
+    high: float
+    p: float
 
 
-def rank_shift(least: np.ndarray, most: np.ndarray, level: float = 0.95) -> Shift:
-    """Return the shift between two samples from bounds of all their differences, `(..., n, m)`.
+def rank_sum_tails(first: np.ndarray, second: np.ndarray) -> Tails:
+    """Return the tails of the rank-sum test of two independent samples.
 
-    Without censoring both bounds are the differences, the estimate is the median of these and the
-    interval holds the shifts that the rank-sum test does not reject: Hodges and Lehmann, "Estimates
-    of location based on rank tests", Annals of Mathematical Statistics 34 (1963); Bauer,
-    "Constructing confidence sets using rank statistics", JASA 67 (1972); Mann and Whitney (1947).
+    Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945); Mann and
+    Whitney, "On a test of whether one of two random variables is stochastically larger than the
+    other", Annals of Mathematical Statistics 18 (1947). Ties get the mean of their ranks, and the
+    distribution is that of all divisions of these ranks, so it is exact with ties, too. Beyond
+    `EXACT` values it is the normal one, corrected for ties and continuity.
+
+    Args:
+        first: `(n,)`; equal infinite values are ties.
+        second: `(m,)`.
+    """
+    count = len(first)
+    ranks = np.rint(2 * stats.rankdata(np.concatenate([first, second]))).astype(int)
+    observed = int(ranks[:count].sum())  # ranks of ties are halves, so all are doubled
+    if len(ranks) <= EXACT:
+        chances = _rank_sum_chances(tuple(sorted(ranks.tolist())), count)
+        return Tails(float(chances[: observed + 1].sum()), float(chances[observed:].sum()))
+    spread = math.sqrt(count * len(second) * float(np.var(ranks)) / (len(ranks) - 1))
+    if spread == 0:
+        return Tails(1.0, 1.0)
+    middle = count * float(ranks.mean())
+    sides = ((observed + 1 - middle) / spread, (middle + 1 - observed) / spread)
+    return Tails(*map(float, stats.norm.cdf(sides)))
+
+
+@lru_cache(maxsize=256)  # with few ties, or none, most samples have the same ranks
+def _rank_sum_chances(ranks: tuple[int, ...], count: int) -> np.ndarray:
+    """Return the chance of each sum of `count` of the ranks, drawn at random, `(Σ ranks + 1,)`."""
+    chances = np.zeros((count + 1, sum(ranks) + 1))  # by number of ranks drawn, and their sum
+    chances[0, 0] = 1.0
+    for rank in ranks:
+        chances[1:, rank:] += chances[:-1, : chances.shape[1] - rank].copy()
+    found = np.asarray(chances[count] / chances[count].sum())
+    found.setflags(write=False)
+    return found
+
+
+def shift_between(least: np.ndarray, most: np.ndarray, tails: Tails, level: float = 0.95) -> Shift:
+    """Return the shift from one sample to another, from bounds of all differences `(n, m)`.
+
+    Without censoring both bounds are the differences, the estimate is their median and the interval
+    holds the shifts that the rank-sum test does not reject: Hodges and Lehmann, "Estimates of
+    location based on rank tests", Annals of Mathematical Statistics 34 (1963); Bauer, "Constructing
+    confidence sets using rank statistics", JASA 67 (1972). For 95 % it takes three values against
+    five, or four against four.
 
     With censoring, order statistics of the lower bounds are at most, and those of the upper bounds
     at least, what they would be without. So the interval covers at its level, whatever the
-    censored runs would have done. Ties count for the hypothesis, so the test is conservative.
+    censored runs would have done. The test of no shift knows more, see `tails`; where it rejects
+    and the interval does not, the interval ends at 0.
 
     Args:
         least: lower bounds, -inf where nothing is known.
         most: upper bounds, inf where nothing is known.
-        level: of the interval; 95 % takes three runs against five, or four against four.
+        tails: of the test of no shift; `below` is small if the shift is above 0.
+        level: of the interval.
 
     Raises:
         UsageError: a level outside (0, 1).
     """
     check_level(level)
-    n, m = least.shape[-2:]
-    pairs = n * m
-    lows, highs = (
-        np.sort(np.clip(bound, -HUGE, HUGE).reshape(*bound.shape[:-2], pairs), axis=-1)
-        for bound in (least, most)
-    )
-    chances = rank_sum_chances(n, m)
-    outside = int(np.sum(chances <= (1 - level) / 2 + 1e-12))
-    low, high = np.full(lows.shape[:-1], -np.inf), np.full(lows.shape[:-1], np.inf)
+    lows, highs = np.sort(least, axis=None), np.sort(most, axis=None)
+    outside = int(np.sum(_u_chances(*least.shape) <= (1 - level) / 2 + 1e-12))
+    low, high = -math.inf, math.inf
     if outside:
-        low, high = lows[..., outside - 1], highs[..., pairs - outside]
-    not_above = chances[(lows <= 0).sum(axis=-1)]
-    not_below = chances[(highs >= 0).sum(axis=-1)]
-    p = np.minimum(1.0, 2 * np.minimum(not_above, not_below))
-    lower, upper = (np.median(bounds, axis=-1) for bounds in (lows, highs))
-    return Shift(_unclip(lower), _unclip(upper), _unclip(low), _unclip(high), p)
+        low, high = float(lows[outside - 1]), float(highs[-outside])
+    if tails.p > 1 - level:
+        low, high = min(low, 0.0), max(high, 0.0)
+    elif tails.below < tails.above:
+        low = max(low, 0.0)
+    else:
+        high = min(high, 0.0)
+    return Shift(median_of(lows), median_of(highs), low, high, tails.p)
 
 
 @lru_cache(maxsize=256)
-def rank_sum_chances(n: int, m: int) -> np.ndarray:
-    """Return P(U <= u) of Mann and Whitney's U under the hypothesis for u = 0 … nm, `(nm + 1,)`.
-
-    Up to `EXACT` values the distribution is counted, beyond it is the normal one with a
-    correction for continuity.
-    """
-    u = np.arange(n * m + 1)
+def _u_chances(n: int, m: int) -> np.ndarray:
+    """Return P(U <= u) of Mann and Whitney's U without ties for u = 0 … nm, `(nm + 1,)`."""
     if n + m > EXACT:
         spread = math.sqrt(n * m * (n + m + 1) / 12)
-        chances = stats.norm.cdf((u + 0.5 - n * m / 2) / spread)
-    else:
-        counts = np.zeros((n + 1, n * m + 1))  # of ways to draw k of the first ranks with a U
-        counts[0, 0] = 1.0
-        for rank in range(n + m):
-            for drawn in range(min(n, rank + 1), 0, -1):
-                below = rank - drawn + 1  # values of the other sample below this one
-                if below <= m:
-                    counts[drawn, below:] += counts[drawn - 1, : n * m + 1 - below]
-        chances = np.cumsum(counts[n] / counts[n].sum())
-    chances = np.asarray(chances)
-    chances.setflags(write=False)
-    return chances
+        return np.asarray(stats.norm.cdf((np.arange(n * m + 1) + 0.5 - n * m / 2) / spread))
+    sums = _rank_sum_chances(tuple(range(2, 2 * (n + m) + 1, 2)), n)[::2]
+    return np.asarray(np.cumsum(sums[n * (n + 1) // 2 :][: n * m + 1]))
 
 
-def _unclip(value: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(value) > HUGE / 1000, np.copysign(np.inf, value), value)
+def median_of(differences: np.ndarray) -> float:
+    """Return the median of differences, of which some may be infinite."""
+    middle = float(np.median(np.clip(differences, -HUGE, HUGE)))
+    return math.copysign(math.inf, middle) if abs(middle) > HUGE / 1000 else middle

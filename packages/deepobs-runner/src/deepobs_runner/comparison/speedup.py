@@ -10,7 +10,7 @@ from scipy import stats
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.analysis.t_tests import Contrast, welch
 from deepobs_runner.comparison.estimate import Bound, Estimate, uncorrected
-from deepobs_runner.comparison.rank_tests import rank_shift
+from deepobs_runner.comparison.rank_tests import Shift, Tails, rank_sum_tails, shift_between
 from deepobs_runner.comparison.time_to_target import Times
 
 WELCH = "Welch's t on log times"
@@ -22,13 +22,13 @@ def speedup_of(first: Times, second: Times, level: float = 0.95) -> Estimate | N
     """Return the time of `second` over that of `first`: above 1 where `first` is faster.
 
     If every run reaches the target: the ratio of geometric mean times and Welch's t on their
-    logarithms, see `log_speedup`. Otherwise the rank-sum shift of log times, see `rank_shift`, with
-    what is known of the censored runs, see `log_speedup_bounds`; where only one side of the median
-    ratio is known, the value is that bound.
+    logarithms, see `log_speedup`. Otherwise the median ratio of all pairs and the rank-sum test,
+    see `log_shift`; where censored runs leave the median ratio open, the value is the bound of it
+    that is known.
 
     Returns:
         None without a run on a side, where a target is reached before training, and where nothing
-        is known of the median ratio because too few runs reach the target.
+        is known of the ratio because too few runs reach the target.
 
     Raises:
         UsageError: a level outside (0, 1).
@@ -45,21 +45,23 @@ def speedup_of(first: Times, second: Times, level: float = 0.95) -> Estimate | N
         low, high = found.interval(level)
         value, low, high = np.exp(found.value), np.exp(low), np.exp(high)
         return uncorrected(value, low, high, p=found.p(), level=level, method=WELCH)
-    shift = rank_shift(*log_speedup_bounds(first, second), level)
-    log, bound = _known_side(float(shift.least), float(shift.most))
+    shift = log_shift(first, second, level)
+    log, bound = _known(shift)
     if math.isnan(log):
         return None
-    numbers = np.exp(np.array([log, float(shift.low), float(shift.high)]))
+    numbers = np.exp(np.array([log, shift.low, shift.high]))
     return uncorrected(*numbers, p=shift.p, level=level, method=RANK_SUM, bound=bound)
 
 
-def _known_side(least: float, most: float) -> tuple[float, Bound]:
-    """Return what is known of a number between two bounds; NaN if nothing is."""
-    if least == most:
-        return least, ""
-    if math.isfinite(least) and (least > 0 or not math.isfinite(most)):
-        return least, "at least"
-    return (most, "at most") if math.isfinite(most) else (math.nan, "")
+def _known(shift: Shift) -> tuple[float, Bound]:
+    """Return what is known of a shift: its estimate, a bound of this, or an end of the interval."""
+    if shift.least == shift.most:
+        return shift.least, ""
+    if shift.low >= 0 or (math.isfinite(shift.least) and shift.high > 0):
+        return max(shift.least, shift.low), "at least"
+    if shift.high <= 0 or math.isfinite(shift.most):
+        return min(shift.most, shift.high), "at most"
+    return math.nan, ""
 
 
 def log_speedup(
@@ -85,6 +87,28 @@ def log_speedup(
     return welch(np.log(second), np.log(first), known)
 
 
+def log_shift(first: Times, second: Times, level: float = 0.95) -> Shift:
+    """Return the shift of log times from `first` to `second`, see `shift_between`."""
+    return shift_between(*log_speedup_bounds(first, second), _tails(first, second), level)
+
+
+def _tails(first: Times, second: Times) -> Tails:
+    """Return the tails of the rank-sum test of equal times, small `below` where `first` is faster.
+
+    Both sides are censored at the earliest end of a censored run of either: then both are samples
+    of one distribution if optimizers are equal, all that is later are ties, and the test is exact.
+    It assumes that runs were not ended for what they would have done.
+    """
+    end = min(
+        float(np.min(side.times, where=~side.reached & ~side.lost, initial=np.inf))
+        for side in (first, second)
+    )
+    one, other = (
+        np.where(side.reached & (side.times <= end), side.times, np.inf) for side in (first, second)
+    )
+    return rank_sum_tails(one, other)
+
+
 def log_speedup_bounds(first: Times, second: Times) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the most that log `second` - log `first` can be, `(n, m)` each.
 
@@ -98,7 +122,8 @@ def log_speedup_bounds(first: Times, second: Times) -> tuple[np.ndarray, np.ndar
         with np.errstate(divide="ignore"):
             bounds.append((np.log(least), np.log(np.where(side.reached, least, np.inf))))
     (least1, most1), (least2, most2) = bounds
-    return least2[None, :] - most1[:, None], most2[None, :] - least1[:, None]
+    with np.errstate(invalid="ignore"):  # of two times that are 0: not known
+        return least2[None, :] - most1[:, None], most2[None, :] - least1[:, None]
 
 
 def reached_p(first: tuple[int, int], second: tuple[int, int]) -> float:
@@ -120,4 +145,4 @@ def win_share(first: Times, second: Times) -> float:
     if not len(first.times) or not len(second.times):
         return math.nan
     least, most = log_speedup_bounds(first, second)
-    return float(np.mean((least > 0) + 0.5 * ((least <= 0) & (most >= 0))))
+    return float(np.mean((least > 0) + 0.5 * (~(least > 0) & ~(most < 0))))

@@ -179,9 +179,13 @@ def speedup_sentence(line: ProblemComparison) -> str:
         text = f"No speedup estimate: {exclusion(line)}"
     elif status in ("faster", "slower"):
         turned = estimate if status == "faster" else inverse(estimate)
-        text = f"{_capital(ratio_text(turned))} {status} {_bracket(turned, ratio_number)}"
+        size = f"{_capital(ratio_text(turned))} {status} {_bracket(turned, ratio_number)}"
+        unknown = f"{_capital(status)} by an unknown factor ({p_text(estimate.p_corrected)})"
+        text = unknown if _only_direction(turned) else size
+    elif estimate.bound and (not estimate.has_interval or _only_direction(estimate)):
+        text = _undecided(estimate)
     else:
-        text = f"{_undecided(estimate, 1.0)}: {ratio_text(estimate)}"
+        text = f"{_undecided(estimate)}: {ratio_text(estimate)}"
         text += " from one run on a side" if status == "one run" else ""
         text += f" {_bracket(estimate, ratio_number)}" if estimate.has_interval else ""
     details = "; ".join(_times_of(line))
@@ -215,11 +219,16 @@ def inverse(estimate: Estimate) -> Estimate:
     )
 
 
-def _undecided(estimate: Estimate, equal: float) -> str:
+def _undecided(estimate: Estimate) -> str:
     """Return that no test decides; and whether one would if it were the only one."""
-    if estimate.low > equal or estimate.high < equal:
+    if estimate.p <= 1 - estimate.level:
         return "Inconclusive after correction for multiple tests"
     return "Inconclusive"
+
+
+def _only_direction(estimate: Estimate) -> bool:
+    """Whether a ratio is only known to be on one side of 1."""
+    return bool(estimate.bound) and estimate.value == 1
 
 
 def _times_of(line: ProblemComparison) -> list[str]:
@@ -278,7 +287,8 @@ def final_sentence(line: ProblemComparison) -> str:
             text = f"{what}: {size} {line.final_status} {_bracket(turned)}"
     else:
         sign = "+" if estimate.value > 0 else "-" if estimate.value < 0 else ""
-        text = f"{what}: {_undecided(estimate, 0.0).lower()}, {sign}{size}"
+        text = f"{what}: {_undecided(estimate).lower()}"
+        text += f", {sign}{size}" if math.isfinite(estimate.value) else ""
         text += f" {_bracket(estimate)}" if estimate.has_interval else ""
     pairs = f"over {line.pairs} common seeds" if estimate.method == PAIRED else ""
     one, other = line.final_runs

@@ -33,7 +33,7 @@ def interval_picture(estimate: Estimate | None, reach: float) -> Markup:
     if estimate is not None:
         ratio, low, high = estimate.value, estimate.low, estimate.high
         if estimate.decided:
-            kind = "faster" if low > 1 else "slower"
+            kind = "faster" if low >= 1 else "slower"
     parts = [_line(_place(1.0, reach), 1, _place(1.0, reach), HEIGHT - 1, "one")]
     if not math.isnan(ratio):
         if not (math.isnan(low) or math.isnan(high)):
