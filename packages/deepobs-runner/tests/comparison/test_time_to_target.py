@@ -101,6 +101,25 @@ def test_runs_that_do_not_reach_the_target():
     assert math.isnan(published_speed([], BAR).mean)
 
 
+@pytest.mark.parametrize(
+    ("values", "time"),
+    [
+        ([2, 0, 2, 2, 2, 0, 0, 0, 0], 5),  # one lucky evaluation is no arrival
+        ([2, 0, 2, 2, 0, 0, 2, 2, 2], 1),  # three of five
+        ([2, 2, 2, 2, 0, 2, 2, 2, 0], 8),  # near the end those that are left decide
+        ([2, 0, 0], 1),
+        ([2, 0, None], None),  # it diverged, so two of five
+        ([2, 0, 0, 0, None], 1),
+    ],
+)
+def test_a_target_is_reached_where_it_is_kept(values, time):
+    run = run_of(values, status="diverged" if values[-1] is None else "done")
+    times = times_to_target([run], BAR)
+    assert (times.times[0] if times.reached[0] else None) == time
+    first = next(i for i, value in enumerate(values) if value == 0)
+    assert published_speed([run], BAR).mean == first  # as published, first passage
+
+
 def test_half_of_the_runs_may_be_open():
     runs = [reaching(2, 0), reaching(None, 1, length=5), reaching(None, 2, length=10)]
     times = times_to_target(runs, BAR)

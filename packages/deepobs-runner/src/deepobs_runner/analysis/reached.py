@@ -25,11 +25,11 @@ def kept_values(values: np.ndarray, metric: Metric) -> np.ndarray:
     [0.1, 0.7, 0.5, 0.6, 0.7, 0.8]
     """
     merits = np.where(np.isfinite(values), metric.sign * values, -np.inf)
-    kept = np.empty_like(merits)
-    for i in range(len(merits)):
-        window = merits[i : i + WINDOW]
-        kept[i] = min(merits[i], np.sort(window)[(len(window) - 1) // 2])
-    return metric.sign * kept
+    left = np.minimum(WINDOW, np.arange(len(merits), 0, -1))  # evaluations in each window
+    padded = np.append(merits, np.full(WINDOW - 1, np.nan))  # sorted behind all others
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, WINDOW), axis=1)  # (n, 5)
+    middle = windows[np.arange(len(merits)), (left - 1) // 2]
+    return np.asarray(metric.sign * np.minimum(merits, middle))
 
 
 def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from deepobs_runner.analysis.bootstrap import LEAST_FOR_MEDIANS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Numbers, Row, counted, is_diverged
+from deepobs_runner.analysis.reached import WINDOW, kept_values
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.config import UNITS, Unit
 from deepobs_runner.errors import UsageError
@@ -35,10 +36,6 @@ OFFICIAL_STEPS: Mapping[str, tuple[int, int]] = MappingProxyType(
 
 FLAT = 1e-9
 """How close to one half a survival curve is one half: it is a product of rounded fractions."""
-
-
-HELD = 5
-"""Evaluations of which the majority must meet a target that counts as reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +165,8 @@ def _column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | Non
 def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epochs") -> Times:
     """Return when each run reaches a target and keeps it.
 
-    That is the first evaluation that meets the target and from which the majority of `HELD`
-    evaluations, it and the next, meet it; near the end, of those that are left. A single lucky
+    That is the first evaluation that meets the target and from which the majority of five
+    evaluations, it and the next four, meet it; near the end, of those that are left. A single lucky
     evaluation on a noisy curve is no arrival.
 
     A run that ends without reaching the target is censored at its end: it would have taken longer.
@@ -191,8 +188,7 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     for run, entry in zip(used, found, strict=True):
         values = run.series(target.metric.split, target.metric.name)
         if entry is not None and (np.isfinite(values).any() or is_diverged(run)):
-            arrived = holds(target.reached(values), ended=not is_diverged(run))
-            kept.append((run, entry[0], arrived))
+            kept.append((run, entry[0], _arrivals(run, target)))
     longest = max((float(at[-1]) for _, at, _ in kept), default=0.0)
     times, reached, grid, lost = [], [], [], []
     for run, at, arrived in kept:
@@ -214,22 +210,15 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     )
 
 
-def holds(hits: np.ndarray, *, ended: bool = True) -> np.ndarray:
-    """Return which evaluations meet a target that the majority of the next ones meet, too, `(E,)`.
+def _arrivals(run: RunResult, target: Target) -> np.ndarray:
+    """Return which evaluations of a run reach a target, `(E,)`; see `kept_values`.
 
-    >>> holds(np.array([True, False, False, False, True, False, True])).tolist()
-    [False, False, False, False, True, False, True]
-
-    Args:
-        hits: which evaluations meet the target, `(E,)`.
-        ended: whether the run came to its end, so that near it those that are left decide; after a
-            divergence no evaluation would have met the target.
+    After a divergence no evaluation would have met it.
     """
-    total = np.concatenate([[0], np.cumsum(hits)])
-    first = np.arange(len(hits))
-    last = np.minimum(first + HELD, len(hits))
-    asked = last - first if ended else np.full(len(hits), HELD)
-    return np.asarray(hits & (2 * (total[last] - total[first]) > asked))
+    values = run.series(target.metric.split, target.metric.name)
+    after = np.full(WINDOW - 1 if is_diverged(run) else 0, np.nan)
+    kept = kept_values(np.append(values, after), target.metric)
+    return target.reached(kept)[: len(values)]
 
 
 def comparable_times(
