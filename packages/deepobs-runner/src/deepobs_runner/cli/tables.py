@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.parser import Parser, add
 from deepobs_runner.errors import UsageError, cannot_write
-from deepobs_runner.report import TABLE_FORMATS
+from deepobs_runner.report.formats import TABLE_FORMATS
 
 if TYPE_CHECKING:
     from deepobs_runner.cli.console import PatientConsole
@@ -32,7 +32,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
     Raises:
         UsageError: the name of the file says no format, or it cannot be written.
     """
-    from deepobs_runner.report.latex import latex_table
+    from deepobs_runner.report.table import Table
     from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
     from deepobs_runner.results.files import write_bytes
 
@@ -41,7 +41,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
         return
     kind = arguments.format if arguments.format != "terminal" else _format_of(arguments.out)
     writers = {
-        "csv": csv_table, "latex": latex_table, "markdown": markdown_table, "json": json_table,
+        "csv": csv_table, "latex": Table.to_latex, "markdown": markdown_table, "json": json_table,
     }  # fmt: skip
     text = writers[kind](table)
     if arguments.out is None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from deepobs_runner.errors import UsageError
+from deepobs_runner.report.booktabs import booktabs, escape
+
+if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped,unused-ignore]
 
 Row = Mapping[str, Any]
 
@@ -61,6 +67,28 @@ class Table:
     def cells(self) -> list[list[str]]:
         """Return the texts of all rows."""
         return [[column.text(row) for column in self.columns] for row in self.rows]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return all values with full precision as a frame.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas  # type: ignore[import-untyped,unused-ignore]
+        except ImportError:
+            raise UsageError(
+                "A frame needs pandas: pip install pandas. `rows` has the same values without."
+            ) from None
+        return pandas.DataFrame([dict(row) for row in self.rows])
+
+    def to_latex(self) -> str:
+        """Return the table as a `table` environment with the rules of the package booktabs."""
+        columns = "".join("r" if column.numeric else "l" for column in self.columns)
+        head = " & ".join(escape(column.title) for column in self.columns)
+        rows = [" & ".join(map(escape, cells)) for cells in self.cells()]
+        caption = f"{self.title}. {self.caption}"
+        return booktabs(columns, [head], rows, caption, f"tab:{self.kind}")
 
 
 def make_table(

@@ -25,13 +25,29 @@ from deepobs_runner.results.result import RunResult, jsonable
 
 
 def csv_table(table: Table) -> str:
-    """Return every value of a table with full precision; one that is not there is empty."""
+    """Return every value of a table with full precision; one that is not there is empty.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     names = list(dict.fromkeys(name for row in table.rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.rows)
-    return text.getvalue()
+    lines = [_csv_line(names)]
+    lines += [_csv_line([row.get(name) for name in names]) for row in table.rows]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def inert(value: Any) -> Any:
+    """Return a text that no spreadsheet takes for a formula; other values as they are.
+
+    >>> inert("=1+1"), inert("-x"), inert("-1.5"), inert("SGD lr=0.1"), inert(-2)
+    ("'=1+1", "'-x", '-1.5', 'SGD lr=0.1', -2)
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def json_table(table: Table) -> str:
@@ -213,5 +229,5 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
 def _csv_line(fields: Sequence[Any]) -> str:
     """Return fields as a line of CSV without its end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
+    csv.writer(line, lineterminator="").writerow([inert(field) for field in fields])
     return line.getvalue()

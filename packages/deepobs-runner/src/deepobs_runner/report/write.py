@@ -6,19 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures import Drawing
 from deepobs_runner.figures.saving import save_all
-from deepobs_runner.report import FORMATS
 from deepobs_runner.report.data import ReportData
-from deepobs_runner.report.latex import latex_curves, latex_methods, latex_table
-from deepobs_runner.report.page.html import html_report
+from deepobs_runner.report.formats import FORMATS, USUAL_FORMATS
+from deepobs_runner.report.page.render import render_page
 from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report
+from deepobs_runner.report.table import Table
 from deepobs_runner.report.text import csv_table, write_evaluations
 from deepobs_runner.results.result import provenance_of
+from deepobs_runner.text import file_names
 
 LIST = ".written"
 """File in the folder of a report: the names of the others, so that the next one can remove them."""
@@ -26,11 +28,11 @@ LIST = ".written"
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """A drawing whose files are being written; its SVG element, if asked for, comes with them."""
+    """A drawing whose files are being written."""
 
     drawing: Drawing
     paths: tuple[Path, ...]
-    svg: Future[str | None]
+    done: Future[Any]
 
 
 def check_formats(words: Iterable[str]) -> list[str]:
@@ -39,7 +41,7 @@ def check_formats(words: Iterable[str]) -> list[str]:
     Raises:
         UsageError: an unknown format, or none.
     """
-    formats = [word.strip() for word in words if word.strip()]
+    formats = list(dict.fromkeys(word.strip() for word in words if word.strip()))
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise UsageError(
@@ -56,7 +58,9 @@ def make_folder(folder: Path, formats: Sequence[str]) -> None:
         UsageError: it cannot be made.
     """
     try:
-        (folder / "figures" if _kinds(formats) else folder).mkdir(parents=True, exist_ok=True)
+        (folder / "figures" if figure_formats(formats) else folder).mkdir(
+            parents=True, exist_ok=True
+        )
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
 
@@ -69,17 +73,14 @@ def save_figures(
 ) -> list[Saving]:
     """Have every drawing written as soon as it is made, by an executor or this process."""
     executor = executor or InlineExecutor()
-    nothing: Future[str | None] = Future()
-    nothing.set_result(None)
     started = []
     for drawing in drawings:
-        paths: tuple[Path, ...] = ()
-        svg = nothing
         if drawing.figure is not None:
-            paths = tuple(folder / "figures" / f"{drawing.name}.{k}" for k in _kinds(formats))
-            label = f"{drawing.title}. {drawing.caption}" if "html" in formats else None
-            svg = executor.submit(save_all, drawing.figure, paths, label)
-        started.append(Saving(drawing=drawing, paths=paths, svg=svg))
+            paths = tuple(
+                folder / "figures" / f"{drawing.name}.{k}" for k in figure_formats(formats)
+            )
+            done = executor.submit(save_all, drawing.figure, paths, None)
+            started.append(Saving(drawing=drawing, paths=paths, done=done))
     return started
 
 
@@ -87,42 +88,36 @@ def write_report(
     data: ReportData,
     report: Report,
     folder: Path,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = USUAL_FORMATS,
     *,
     figures: Sequence[Saving] | None = None,
 ) -> list[Path]:
     """Write a report to a folder; return the paths, that of the page first.
 
     What an earlier report wrote there in these formats and this one does not is removed. Figures
-    that are not being written yet are written now.
+    that are not being written yet are written now, where a format is one of theirs.
 
     Raises:
         UsageError: an unknown format, or a file cannot be written.
     """
     make_folder(folder, check_formats(formats))
     if figures is None:
-        drawn = (*report.drawings, *(d for s in report.sections for d in s.drawings))
-        figures = save_figures(drawn, folder, formats)
+        figures = save_figures(data.drawings() if figure_formats(formats) else (), folder, formats)
     written: list[Path] = []
     try:
         if "csv" in formats:  # while others draw
             written.append(_write_evaluations(data, folder / "evaluations.csv"))
-        svgs: dict[str, str] = {}
+        texts = [_write(folder / name, text) for name, text in _texts(data, report, formats)]
         for saving in figures:
-            svg = saving.svg.result()
+            saving.done.result()
             written += saving.paths
-            if svg is not None:
-                svgs[saving.drawing.name] = svg
-        texts = [
-            _write(folder / name, content) for name, content in _texts(data, report, svgs, formats)
-        ]
         _remove_others(folder, [*texts, *written])
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
     return [*texts, *written]
 
 
-def _kinds(formats: Sequence[str]) -> list[str]:
+def figure_formats(formats: Sequence[str]) -> list[str]:
     """Return the formats that figures are written in."""
     return [name for name in ("png", "pdf") if name in formats]
 
@@ -144,24 +139,38 @@ def _remove_others(folder: Path, written: Sequence[Path]) -> None:
     _write(earlier, "".join(f"{name}\n" for name in sorted(names)))
 
 
-def _texts(
-    data: ReportData, report: Report, svgs: Mapping[str, str], formats: Sequence[str]
-) -> Iterator[tuple[str, str]]:
+def _texts(data: ReportData, report: Report, formats: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the name and content of every file but evaluations and figures."""
     if "html" in formats:
-        yield "report.html", html_report(report, svgs)
+        yield "report.html", render_page(report, data)
     tables = {kind: table for kind, table in report.tables.items() if table.rows}
     if "csv" in formats:
         yield from ((f"tables/{kind}.csv", csv_table(table)) for kind, table in tables.items())
     if "latex" in formats:
-        yield from ((f"latex/{kind}.tex", latex_table(table)) for kind, table in tables.items())
-        yield "latex/methods.tex", latex_methods(report.methods)
-        yield "latex/references.bib", bibtex(report.methods.keys)
-        for section in report.sections:
-            settings = data.shown(section.problem)
-            if curves := latex_curves(section.problem, settings, level=data.level):
-                yield f"latex/curves-{section.name}.tex", curves
+        yield from _latex(data, report, tables)
     yield "methods.txt", report.methods.plain() + "\n"
+
+
+def _latex(
+    data: ReportData, report: Report, tables: Mapping[str, Table]
+) -> Iterator[tuple[str, str]]:
+    """Yield the name and content of every file of LaTeX."""
+    from deepobs_runner.report.latex import (
+        latex_curves,
+        latex_forest,
+        latex_methods,
+        latex_results,
+    )
+
+    yield from ((f"latex/{kind}.tex", table.to_latex()) for kind, table in tables.items())
+    yield from ((f"latex/{name}.tex", text) for name, text in latex_results(data).items())
+    if data.verdicts:
+        yield "latex/forest.tex", latex_forest(data)
+    yield "latex/methods.tex", latex_methods(report.methods)
+    yield "latex/references.bib", bibtex(report.methods.keys)
+    for problem, name in file_names(data.settings).items():
+        if curves := latex_curves(problem, data.shown(problem), level=data.level):
+            yield f"latex/curves-{name}.tex", curves
 
 
 def _write(path: Path, content: str) -> Path:

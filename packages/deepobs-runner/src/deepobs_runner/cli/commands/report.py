@@ -7,9 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add, add_import_code, add_list, add_references, add_results
+from deepobs_runner.cli.parser import (
+    add,
+    add_flag,
+    add_import_code,
+    add_list,
+    add_references,
+    add_results,
+)
 from deepobs_runner.cli.threads import use_one_thread
-from deepobs_runner.report import FORMATS
+from deepobs_runner.report.formats import FORMATS, PAPER_FORMATS, USUAL_FORMATS
 from deepobs_runner.text import count
 
 WORTH_A_POOL = 20
@@ -22,15 +29,16 @@ DRAWING = ("deepobs_runner.figures.kinds.trajectory", "matplotlib.backends.backe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is compared, and where the report goes."""
     parser.description = (
-        "Write one HTML file that opens without a network, figures as PNG and PDF, tables as CSV "
-        "and LaTeX, curves for PGFPlots, and a methods paragraph (docs/report.md)."
+        "Write one HTML file that opens without a network, tables as CSV and a methods paragraph; "
+        "with --paper figures as PNG and PDF, and LaTeX, too (docs/report.md)."
     )
     add_list(parser, "--problem", "only these; may be repeated")
     add_results(parser)
     add_references(parser)
     add(parser, "--out", "folder of the report; default: RESULTS/report, report-SET", Path)
-    default = ",".join(FORMATS)
-    add(parser, "--formats A,B", "what to write; default: %(default)s", default=default)
+    add_flag(parser, "--paper", f"also write {', '.join(PAPER_FORMATS)}")
+    usual = ",".join(USUAL_FORMATS)
+    add(parser, "--formats A,B", f"what to write, of {','.join(FORMATS)}; default: {usual}")
     add_import_code(parser)
 
 
@@ -45,12 +53,19 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.sections import assemble
     from deepobs_runner.report.sentences import overall_sentence
-    from deepobs_runner.report.write import check_formats, make_folder, save_figures, write_report
+    from deepobs_runner.report.write import (
+        check_formats,
+        figure_formats,
+        make_folder,
+        save_figures,
+        write_report,
+    )
     from deepobs_runner.results.store import collector_paused
 
     console = make_console()
-    formats = check_formats(arguments.formats.split(","))
-    draw = bool({"html", "png", "pdf"} & set(formats))
+    words = USUAL_FORMATS if arguments.formats is None else arguments.formats.split(",")
+    formats = check_formats([*words, *(PAPER_FORMATS if arguments.paper else ())])
+    draw = bool(figure_formats(formats))
     out = arguments.out or default_folder(arguments.results)
     workers = None if draw and _is_large(arguments.results) else 1
     with collector_paused(), worker_pool(workers, modules=DRAWING) as executor:
@@ -66,8 +81,7 @@ def execute(arguments: argparse.Namespace) -> int:
         for verdict in data.verdicts:
             console.print_line(overall_sentence(verdict))
         figures = save_figures(drawn, out, formats, executor)
-        report = assemble(data, [saving.drawing for saving in figures])
-        written = write_report(data, report, out, formats, figures=figures)
+        written = write_report(data, assemble(data), out, formats, figures=figures)
     for line in _written_lines(written, out):
         console.print_line(line)
     return 0

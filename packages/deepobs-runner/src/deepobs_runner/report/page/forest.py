@@ -1,84 +1,247 @@
-"""A small picture of an interval on a logarithmic scale, as inline SVG."""
+"""The forest: each verdict on each problem as a short text and an interval on one log axis.
+
+The numbers are those of `comparison`; here they get a place in per cent of the axis and a few
+words, so that the template only writes them down.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
-from deepobs_runner.comparison import Estimate
-from deepobs_runner.report.page.markup import Markup, element
+from deepobs_runner.comparison import Estimate, ProblemComparison, Verdict
 
-WIDTH, HEIGHT = 240, 22
-MARGIN = 8
-LEAST, MOST = math.log(2), math.log(16)
-"""How far the scale reaches from 1 to either side, at least and at most."""
+LEAST, MOST = math.log(2.3), math.log(32)
+"""How far the axis reaches from 1 to either side, at least and at most."""
+
+MOST_OF_ENDS = math.log(8)
+"""How far it reaches for the end of an interval alone; a wide one ends in an arrow."""
+
+MARGIN = 4.0
+"""Per cent of the axis left free at either side, for the arrows."""
+
+WITHOUT_SPEED: Mapping[str, str] = MappingProxyType(
+    {
+        "not reached": "target not reached",
+        "no target": "no target",
+        "no runs": "no runs",
+        "not recorded": "not recorded",
+        "too short": "runs too short",
+        "untrained": "met before training",
+        "one run": "one run",
+    }
+)
+"""What stands in place of a speedup, by status."""
+
+MINUS = "\N{MINUS SIGN}"
+
+State = Literal["good", "bad", "open", "none"]
 
 
-def reach_of(ratios: Iterable[float]) -> float:
-    """Return how far the scale must reach from 1, as a logarithm, for some ratios to be on it."""
-    logs = [abs(math.log(r)) for r in ratios if math.isfinite(r) and r > 0]
-    return min(max([LEAST, *logs]), MOST)
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Where an interval lies on the axis, in per cent of its width.
 
-
-def interval_picture(estimate: Estimate | None, reach: float) -> Markup:
-    """Return a line from low to high with a dot at the ratio, over a mark at 1.
-
-    An end beyond the scale is an arrow. What it shows stands beside it in words, so a screen
-    reader passes it over. Without an estimate the mark is alone. Only an estimate whose corrected
-    p-value decides has the color of a claim.
+    Attributes:
+        low: its lower end; None: there is no interval.
+        value: the estimate; None: it is unknown.
+        high: its upper end.
+        goes_left: whether it goes on beyond the axis, which is an arrow.
+        goes_right: likewise.
     """
-    middle = HEIGHT / 2
-    ratio, low, high = (math.nan,) * 3
-    kind = "open"
-    if estimate is not None:
-        ratio, low, high = estimate.value, estimate.low, estimate.high
-        if estimate.decided:
-            kind = "faster" if low >= 1 else "slower"
-    parts = [_line(_place(1.0, reach), 1, _place(1.0, reach), HEIGHT - 1, "one")]
-    if not math.isnan(ratio):
-        if not (math.isnan(low) or math.isnan(high)):
-            start, end = _place(low, reach), _place(high, reach)
-            parts.append(_line(start, middle, end, middle, kind))
-            parts += [_end(x, value, reach, kind) for x, value in ((start, low), (end, high))]
-        parts.append(
-            element("circle", cx=f"{_place(ratio, reach):.1f}", cy=f"{middle:g}", r=4, class_=kind)
+
+    low: float | None
+    value: float | None
+    high: float | None
+    goes_left: bool
+    goes_right: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A number with its interval in words.
+
+    Attributes:
+        text: the estimate, or why there is none.
+        range: the interval; empty without one.
+        state: whether it is decided for or against the optimizer; only then it has a colour.
+        words: all of it for those who do not see colour or place.
+        interval: on the axis; None where nothing is drawn.
+    """
+
+    text: str
+    range: str
+    state: State
+    words: str
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """The log axis that all intervals share.
+
+    Attributes:
+        reach: log of its end on the right; the left end is its negative.
+    """
+
+    reach: float
+
+    def place(self, ratio: float) -> float:
+        """Return where a ratio lies, in per cent of the width."""
+        log = math.log(ratio) if ratio > 0 else -math.inf
+        share = (max(-self.reach, min(self.reach, log)) / self.reach + 1) / 2
+        return round(MARGIN + share * (100 - 2 * MARGIN), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return place and label of the powers of two on the axis; of every second if many."""
+        most = math.floor(self.reach / math.log(2) + 1e-9)
+        step = 1 if most <= 2 else 2
+        powers = [p for p in range(-most, most + 1) if p % step == 0]
+        return [(self.place(2.0**p), _power(p)) for p in powers]
+
+    def interval(self, estimate: Estimate) -> Interval:
+        """Return where an estimate is drawn."""
+        low, high = estimate.low, estimate.high
+        known = estimate.has_interval or bool(estimate.bound)
+        if estimate.bound == "at least":
+            high = math.inf
+        elif estimate.bound == "at most":
+            low = 0.0
+        return Interval(
+            low=self.place(low) if known else None,
+            value=None if math.isnan(estimate.value) else self.place(estimate.value),
+            high=self.place(high) if known else None,
+            goes_left=known and not self._holds(low) and low < 1,
+            goes_right=known and not self._holds(high) and high > 1,
         )
-    return _picture(parts)
+
+    def _holds(self, ratio: float) -> bool:
+        return 0 < ratio < math.inf and abs(math.log(ratio)) <= self.reach + 1e-9
 
 
-def scale_picture(reach: float) -> Markup:
-    """Return the scale of the pictures: powers of two."""
-    parts = []
-    for power in range(-4, 5):
-        if abs(power) * math.log(2) <= reach + 1e-9:
-            x = _place(2.0**power, reach)
-            text = f"{2**power}" if power >= 0 else f"1/{2**-power}"
-            parts.append(element("text", text, x=f"{x:.1f}", y=HEIGHT - 6, text_anchor="middle"))
-    return _picture(parts)
+def axis_of(verdicts: Iterable[Verdict]) -> Axis:
+    """Return an axis that holds the estimates and, as far as they are finite, their intervals."""
+    lines = [line for verdict in verdicts for line in verdict.problems]
+    found = [line.speedup for line in lines if line.speedup is not None]
+    values = [1.1 * _distance(estimate.value) for estimate in found]
+    ends = [_distance(end) for estimate in found for end in (estimate.low, estimate.high)]
+    wanted = [LEAST, *values, *(min(end, MOST_OF_ENDS) for end in ends)]
+    return Axis(reach=min(max(wanted), MOST))
 
 
-def _picture(parts: list[Markup]) -> Markup:
-    return element(
-        "svg", parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="interval", aria_hidden="true"
+def _distance(ratio: float) -> float:
+    """Return how far a ratio lies from 1, 0 if it is not finite."""
+    return abs(math.log(ratio)) if 0 < ratio < math.inf else 0.0
+
+
+def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
+    """Return the speedup on a problem."""
+    estimate, status = line.speedup, line.speedup_status
+    if estimate is None or math.isnan(estimate.value):
+        text = WITHOUT_SPEED.get(status, status)
+        if status == "not reached":
+            text = f"reached {_share(line.reached)} vs. {_share(line.reference_reached)}"
+        return Cell(text=text, range="", state="none", words=text)
+    state: State = {"faster": "good", "slower": "bad"}.get(status, "open")  # type: ignore[assignment]
+    text = ratio_text(estimate)
+    if estimate.bound and estimate.value == 1:  # only the direction is known
+        text = status if state != "open" else "inconclusive"
+    words = {"good": f"{text}, faster", "bad": f"{text}, slower"}.get(state, f"{text}, {status}")
+    if status not in ("faster", "slower", "inconclusive"):
+        words = f"{text}, {WITHOUT_SPEED.get(status, status)}"
+    return Cell(
+        text=text,
+        range=range_text(estimate, _times),
+        state=state,
+        words=words,
+        interval=axis.interval(estimate),
     )
 
 
-def _place(ratio: float, reach: float) -> float:
-    """Return where a ratio lies on the picture."""
-    log = math.log(ratio) if ratio > 0 else -math.inf
-    share = (max(-reach, min(reach, log)) / reach + 1) / 2
-    return MARGIN + share * (WIDTH - 2 * MARGIN)
+def final_cell(line: ProblemComparison) -> Cell:
+    """Return the difference of the final values on a problem; above 0 the optimizer is better."""
+    estimate = line.final
+    if estimate is None or math.isnan(estimate.value):
+        return Cell(text=line.final_status, range="", state="none", words=line.final_status)
+    accuracy = line.final_metric is not None and line.final_metric.higher_is_better
+    factor, unit = (100, " pp") if accuracy else (1, "")
+    state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")  # type: ignore[assignment]
+    decimals = _decimals(factor * estimate.value, factor * (estimate.high - estimate.low))
+
+    def show(value: float) -> str:
+        return signed(factor * value, decimals)
+
+    text = f"{show(estimate.value)}{unit}"
+    words = f"{text}, {line.final_status}"
+    return Cell(text=text, range=range_text(estimate, show), state=state, words=words)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    return element("line", x1=f"{x1:.1f}", y1=f"{y1:g}", x2=f"{x2:.1f}", y2=f"{y2:g}", class_=kind)
+def _decimals(value: float, width: float) -> int:
+    """Return the decimals that give the width of an interval two digits, or the value three."""
+    if math.isfinite(width) and width > 0:
+        return max(1 - math.floor(math.log10(width)), 0)
+    return max(2 - math.floor(math.log10(abs(value))), 0) if value and math.isfinite(value) else 0
 
 
-def _end(x: float, value: float, reach: float, kind: str) -> Markup:
-    """Return the end of an interval: a bar, or an arrow where it goes on."""
-    middle = HEIGHT / 2
-    if value > 0 and abs(math.log(value)) <= reach if math.isfinite(value) else False:
-        return _line(x, middle - 4, x, middle + 4, kind)
-    back = -5 if x > WIDTH / 2 else 5
-    path = f"M{x + back:.1f} {middle - 4:g}L{x:.1f} {middle:g}L{x + back:.1f} {middle + 4:g}"
-    return element("path", d=path, class_=kind)
+def mean_cell(estimate: Estimate | None, axis: Axis) -> Cell:
+    """Return the geometric mean speedup over problems, or that there is none."""
+    if estimate is None:
+        return Cell(text="–", range="", state="none", words="no mean over these problems")
+    state: State = "open"
+    if estimate.decided:
+        state = "good" if estimate.value > 1 else "bad"
+    text = ratio_text(estimate)
+    return Cell(
+        text=text,
+        range=range_text(estimate, _times),
+        state=state,
+        words=text,
+        interval=axis.interval(estimate),
+    )
+
+
+def ratio_text(estimate: Estimate | None) -> str:
+    """Return a ratio, above or below which it lies where only that is known."""
+    if estimate is None:
+        return "–"
+    sign = {"at least": "≥ ", "at most": "≤ "}.get(estimate.bound, "")
+    return f"{sign}{_times(estimate.value)}×"
+
+
+def range_text(estimate: Estimate, show: Callable[[float], str]) -> str:
+    """Return an interval, nothing where it is undefined or the estimate is a bound already."""
+    if estimate.bound or not estimate.has_interval:
+        return ""
+    return f"{show(estimate.low)} to {show(estimate.high)}"
+
+
+def signed(value: float, decimals: int) -> str:
+    r"""Return a number with its sign.
+
+    >>> signed(0.8712, 2), signed(-44.04, 1), signed(0.0, 2), signed(2.5e-7, 8)
+    ('+0.87', '−44.0', '0', '+2.5e-07')
+    """
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{abs(value):.{decimals}f}" if decimals <= 5 else f"{abs(value):.2g}"
+    sign = "" if not float(text) else "+" if value > 0 else MINUS
+    return sign + (text if float(text) else "0")
+
+
+def _times(ratio: float) -> str:
+    """Return a ratio with two decimals, fewer where it is large."""
+    if math.isinf(ratio):
+        return "∞"
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:.0f}"
+
+
+def _share(reached: tuple[int, int]) -> str:
+    return f"{reached[0]}/{reached[1]}"
+
+
+def _power(power: int) -> str:
+    fractions = {-1: "½", -2: "¼", -3: "⅛"}
+    return f"{fractions.get(power, f'1/{2**-power}' if power < 0 else 2**power)}×"
