@@ -337,8 +337,9 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
     folder = out / "tuning" / "mine"
     planned = load_plan(folder / "plan.yaml")
     assert [(c.optimizer, c.seed) for c in planned] == [
-        ("SGD", 42), ("SGD", 43), ("Adam", 42), ("Adam", 43),
+        ("SGD", 43), ("SGD", 44), ("Adam", 43), ("Adam", 44),
     ]  # fmt: skip
+    assert "winners: seeds 43 to 44; the trials use seed 42" in printed
     lines = read_ledger(folder)
     for config in planned:
         assert config.valid_size == 0
@@ -466,7 +467,34 @@ def test_the_original_protocol_in_small(tmp_path, capsys):
     assert len(lines) == 36
     results = load_results(out)
     assert len(results) == 37  # seed 42 of the winner is its trial
+    assert "is among them (as in 2019)" in printed
     assert {(r.config.recipe, r.config.valid_size) for r in results} == {("2019", 0)}
+
+
+def test_the_seeds_of_winners_do_not_name_another_study():
+    """Names are those of before there were seeds of their own."""
+    found = make_study("best-of-k", ["two_d_branin"], [("SGD", {})], budget=2)
+    assert (found.default_name, found.first_seed) == ("best-of-k-6bbda536", 43)
+    found = make_study("deepobs-2019", ["quadratic_deep"], [("Adam", {})])
+    assert (found.default_name, found.first_seed) == ("deepobs-2019-2541adaa", 42)
+
+
+def test_a_study_that_began_before_the_rule_keeps_its_seeds(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["tune", "two_d_branin", "SGD", "--budget", "2", "--steps", "3", "--study", "old"]
+    command += ["--out", str(out), "--quiet", "--seeds", "2"]
+    assert main([*command, "--dry-run"]) == 0
+    assert main(command) == 0
+    place = out / "tuning" / "old" / "study.json"
+    study = json.loads(place.read_text())
+    assert study.pop("first_seed") == 43
+    place.write_text(json.dumps(study))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "seed 42, by which the trials are chosen, is among them" in capsys.readouterr().out
+    assert [c.seed for c in load_plan(place.with_name("plan.yaml"))] == [42, 43]
+    winners = {r.config.seed for r in load_results(out) if not r.config.valid_size}
+    assert winners == {42, 43, 44}
 
 
 def test_default_values_in_one_shot(tmp_path, capsys):

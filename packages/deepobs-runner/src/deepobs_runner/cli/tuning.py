@@ -24,6 +24,7 @@ from deepobs_runner.config import DEFAULT_PRECISION, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of
 from deepobs_runner.plans.estimate import predict, time_runs
+from deepobs_runner.plans.plan import FIRST_SEED
 from deepobs_runner.plans.write import Winners, write_plans
 from deepobs_runner.report.notes import settings_by_problem
 from deepobs_runner.results.files import check_writable
@@ -86,7 +87,7 @@ def tune(arguments: argparse.Namespace) -> int:
         _check_valid_size(arguments.valid_size, stored)
         study = stored
     console = make_console()
-    _introduce(console, study, name)
+    _introduce(console, study, name, seeds)
     if arguments.dry_run:
         _print_plan(console, study, arguments, seeds)
         return 0
@@ -143,7 +144,7 @@ def _check_valid_size(asked: int | None, stored: Study) -> None:
         )
 
 
-def _introduce(console: PatientConsole, study: Study, name: str) -> None:
+def _introduce(console: PatientConsole, study: Study, name: str, seeds: int) -> None:
     """Print what is tuned, by which rules."""
     rules = study.rules
     console.print_line(f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
@@ -155,12 +156,26 @@ def _introduce(console: PatientConsole, study: Study, name: str) -> None:
         f"{trials} {scope}, sampler {study.sampler}; chosen by the final value on "
         + (f"{rules.select_on} (held out while tuning: {rows})" if held else rules.select_on),
     )
+    console.print_line(seeds_of_winners(study, seeds))
     for candidate in study.candidates:
         fixed = "".join(f" {k}={show(v)}" for k, v in candidate.fixed.items())
         space = f" tuned: {candidate.space}" if candidate.space.dimensions else ""
         console.print_line(f"{candidate.optimizer}{fixed}{space}")
     if study.sampler == "grid":
         _print_unequal_grids(console, study)
+
+
+def seeds_of_winners(study: Study, seeds: int) -> str:
+    """Return with which seeds the winners are run, and whether tuning used one of them."""
+    last = study.first_seed + seeds - 1
+    shown = f"seed {last}" if seeds == 1 else f"seeds {study.first_seed} to {last}"
+    if study.first_seed > FIRST_SEED:
+        return f"winners: {shown}; the trials use seed {FIRST_SEED}"
+    reason = "as in 2019" if not study.rules.fresh_seeds else "as the study began before this rule"
+    return (
+        f"winners: {shown}; seed {FIRST_SEED}, by which the trials are chosen, is among them "
+        f"({reason})"
+    )
 
 
 def _print_unequal_grids(console: PatientConsole, study: Study) -> None:

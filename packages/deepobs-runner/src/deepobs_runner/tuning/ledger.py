@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
 from deepobs_runner.results.files import check_writable, write_bytes
-from deepobs_runner.tuning.study import Study
+from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
 
 FOLDER = "tuning"
@@ -99,13 +99,13 @@ def _read_study(path: Path) -> Study:
 
 
 def check_same(study: Study, stored: Study, name: str) -> None:
-    """Check that a stored study is the one that is asked for, but for its validation splits.
+    """Check that a stored study is the one that is asked for, but for what follows from it.
 
     Raises:
         UsageError: it is another; names the differences.
     """
     ours, theirs = study.to_json(), stored.to_json()
-    different = [key for key in ours if key != "valid_sizes" and ours[key] != theirs[key]]
+    different = [key for key in ours if key not in FOLLOWS and ours[key] != theirs[key]]
     if different:
         shown = "; ".join(f"{k}: {_short(theirs[k])}, not {_short(ours[k])}" for k in different)
         raise UsageError(
@@ -139,7 +139,7 @@ def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
                     raise cannot_write(folder / STUDY, error, KEPT) from None
             else:
                 check_same(study, stored, name)
-                study = replace(study, valid_sizes=stored.valid_sizes)
+                study = replace(study, **{name: getattr(stored, name) for name in FOLLOWS})
             yield Ledger(study, name, folder)
     except Timeout:
         raise RunLockedError(

@@ -27,6 +27,9 @@ from deepobs_runner.tuning.samplers import (
 )
 from deepobs_runner.tuning.spaces import Space
 
+FOLLOWS = ("valid_sizes", "first_seed")
+"""Fields that follow from the others, and so are no part of a study's identity."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -45,6 +48,8 @@ class Study:
         settings: of every run, as the fields of a `RunConfig` in JSON.
         valid_sizes: validation examples held out in the trials, by problem; not part of the
             identity, as they follow from ruleset and data.
+        first_seed: of the winners' runs; not part of the identity, as it follows from the ruleset.
+            A study that was stored before there was this field keeps the seed of its trials, 42.
     """
 
     ruleset: str
@@ -58,6 +63,7 @@ class Study:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     valid_sizes: Mapping[str, int] = field(default_factory=dict)
+    first_seed: int = FIRST_SEED
 
     @property
     def rules(self) -> Ruleset:
@@ -72,7 +78,7 @@ class Study:
     @property
     def default_name(self) -> str:
         """A name that no other study has."""
-        data = {key: value for key, value in self.to_json().items() if key != "valid_sizes"}
+        data = {key: value for key, value in self.to_json().items() if key not in FOLLOWS}
         text = json.dumps(data, sort_keys=True)
         return f"{short_name(self.ruleset)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -140,7 +146,7 @@ class Study:
     ) -> list[RunConfig]:
         """Return the configurations of the winner's runs: nothing held out, `seeds` seeds."""
         return [
-            self.config(problem, candidate, point, valid_size=0, seed=FIRST_SEED + i)
+            self.config(problem, candidate, point, valid_size=0, seed=self.first_seed + i)
             for i in range(seeds)
         ]
 
@@ -206,6 +212,7 @@ def make_study(
         prune=prune,
         seed=seed,
         settings=_settings(ruleset, rules, settings or {}),
+        first_seed=FIRST_SEED + rules.fresh_seeds,
     )
     for candidate in study.candidates:
         study.sampler_of(candidate)  # a grid that does not fit the budget is an error now

@@ -31,6 +31,8 @@ class Ruleset:
         space: `prior`, or `2019` for the grid of the official runs and no other.
         per: whether each problem gets a configuration of its own, or all of them one.
         seeds: number of seeds that the winner is run with, if none is asked for.
+        fresh_seeds: whether the winner is run with seeds that tuning did not use; False: the seed
+            of the trials is among them, as in 2019.
     """
 
     summary: str
@@ -46,6 +48,7 @@ class Ruleset:
     space: Literal["prior", "2019"] = "prior"
     per: Literal["problem", "suite"] = "problem"
     seeds: int = 10
+    fresh_seeds: bool = True
 
 
 RULESETS: Extensions[Ruleset] = Extensions(

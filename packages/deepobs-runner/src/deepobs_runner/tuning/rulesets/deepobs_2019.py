@@ -14,4 +14,5 @@ RULESET = Ruleset(
     valid_fraction=0.0,
     recipe="2019",
     space="2019",
+    fresh_seeds=False,
 )
