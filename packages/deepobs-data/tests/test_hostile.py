@@ -196,7 +196,7 @@ def test_all_mirrors_together_have_a_time_limit(serve, tmp_path):
     before = time.monotonic()
     with pytest.raises(dd.DownloadError, match=r"not complete after 2\.5 s"):
         download(file, tmp_path / "a", patience=patience)
-    assert time.monotonic() - before < 6
+    assert time.monotonic() - before < 20  # one limit per mirror would be 22.5 s
     assert not (tmp_path / "a").exists()
 
 

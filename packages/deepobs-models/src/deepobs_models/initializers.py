@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from deepobs_models.checks import check_floating
 
@@ -69,12 +69,18 @@ def truncated_normal_(
     """
     if not 0 <= std < math.inf:
         raise ValueError(f"std must be finite and at least 0, got {std}.")
-    if std == 0:  # no distribution is left, which nn.init.trunc_normal_ would divide by
-        return _fill(tensor, lambda values: values.fill_(mean))
     low, high = mean - 2 * std, mean + 2 * std
-    return _fill(
-        tensor, lambda values: nn.init.trunc_normal_(values, mean, std, low, high, generator)
-    )
+
+    # Rejection, as in torch.nn.init.trunc_normal_ of torch 2.15. Older releases invert the
+    # distribution function there, so the same seed would give other weights with another torch.
+    def draw(values: Tensor) -> Tensor:
+        values = values.normal_(mean, std, generator=generator)
+        while (outside := (values < low) | (values > high)).any():
+            others = torch.empty_like(values).normal_(mean, std, generator=generator)
+            values = torch.where(outside, others, values)
+        return values
+
+    return _fill(tensor, draw)
 
 
 def normal_(
