@@ -22,7 +22,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.result import reproducible
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint, save_checkpoint
-from deepobs_runner.runs.recorder import record_to_json
+from deepobs_runner.runs.recorder import CheckpointWarning, record_to_json
 from deepobs_runner.runs.resolve import fill_defaults, optimizer_of
 
 CPU = Execution(device="cpu")
@@ -251,8 +251,10 @@ def test_checkpoint_of_an_earlier_attempt_is_not_used(problem, configure, execut
         run(config, execution, problem=problem, on_record=look)
     assert seen == [False, False]  # gone as soon as the run started anew
     path.write_bytes(content)  # as if it had stayed
-    with pytest.raises(UsageError, match="without --resume"):
-        run(config, replace(execution, resume=True), problem=problem)
+    expected = run(config, replace(execution, out=execution.out / "other"), problem=problem)
+    with pytest.warns(CheckpointWarning, match="lacks records .* and the run starts anew"):
+        again = run(config, replace(execution, resume=True), problem=problem)
+    assert list(map(reproducible, again.records)) == list(map(reproducible, expected.records))
 
 
 def test_a_diverged_run_leaves_no_checkpoint(problem, configure, execution):
@@ -312,7 +314,7 @@ def test_checkpoints_execute_no_code(tmp_path, monkeypatch):
 def test_damaged_checkpoints(tmp_path, content):
     path = tmp_path / "x.ckpt"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="Delete it"):
+    with pytest.raises(UsageError, match="not a checkpoint that can be read safely"):
         load_checkpoint(path, "x")
 
 

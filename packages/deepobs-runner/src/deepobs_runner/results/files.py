@@ -1,15 +1,18 @@
-"""Atomic writes: a file is whole or as before, whenever the process dies."""
+"""Atomic writes, by which a file is whole or as before whenever the process dies; checksums."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import secrets
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal, cast
 
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UsageError, cannot_write
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -25,11 +28,87 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         name.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a renamed file survive a loss of power, where the system can promise it."""
+    with suppress(OSError):  # Windows opens no folders, some file systems do not sync them
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file atomically."""
     write_atomically(path, lambda file: file.write(content))
+
+
+MAGIC = b"deepobs1"
+"""Begins the end of a file with a checksum; the sha256 of all before it follows."""
+
+_END = len(MAGIC) + hashlib.sha256().digest_size
+
+
+class _Hashing:
+    """A file to write to, and the sha256 of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self.sha256.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def write_with_checksum(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file atomically, from front to back, with a checksum at its end.
+
+    Readers of the formats that are stored so (`.npy`, torch's zip) pass over the end.
+    """
+
+    def write_both(file: IO[bytes]) -> None:
+        hashing = _Hashing(file)
+        write(cast("IO[bytes]", hashing))
+        file.write(MAGIC + hashing.sha256.digest())
+
+    write_atomically(path, write_both)
+
+
+def checksum_of(path: Path) -> Literal["right", "wrong", "missing"]:
+    """Compare a file with the checksum at its end; files of earlier versions have none."""
+    left = path.stat().st_size - _END
+    if left < 0:
+        return "missing"
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while left and (part := file.read(min(left, 2**20))):
+            sha256.update(part)
+            left -= len(part)
+        end = file.read()
+    if not end.startswith(MAGIC):
+        return "missing"
+    return "right" if end == MAGIC + sha256.digest() else "wrong"
+
+
+def set_aside(path: Path, why: UsageError) -> Path:
+    """Rename a file that cannot be used to one that ends in `.damaged`, `.damaged-2` and so on.
+
+    Raises:
+        UsageError: it cannot be renamed.
+    """
+    names = (f"{path.name}.damaged{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    kept = next(free for name in names if not (free := path.with_name(name)).exists())
+    try:
+        return path.rename(kept)
+    except OSError as error:
+        raise cannot_write(path, error, f"It must be moved away: {why}") from None
 
 
 def check_writable(folder: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.files import checksum_of
 
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 
@@ -130,12 +131,17 @@ class RunResult:
         """Return the objective of every step up to the last record, `(steps,)`.
 
         Raises:
-            UsageError: there are none: the run was never stored, or the original DeepOBS made it.
+            UsageError: there are none: the run was never stored, or the original DeepOBS made it;
+                or the file is damaged.
         """
         if self.path is None or not steps_path(self.path).exists():
             raise UsageError(f"There are no step objectives of {self.config.id} beside a result.")
-        steps = self.records[-1]["steps"] if self.records else 0
-        objectives: np.ndarray = np.load(steps_path(self.path), allow_pickle=False)
+        steps = self.records[-1].get("steps", 0) if self.records else 0
+        objectives = _read_steps(steps_path(self.path))
+        if len(objectives) < steps:
+            raise UsageError(
+                f"{steps_path(self.path)} is damaged: it holds {len(objectives)} of {steps} steps."
+            )
         return objectives[:steps]
 
 
@@ -167,6 +173,25 @@ def result_path(config: RunConfig, folder: Path) -> Path:
 def steps_path(path: Path) -> Path:
     """Return where the step objectives of a result file lie."""
     return path.with_name(path.name.removesuffix(".json") + ".steps.npy")
+
+
+def _read_steps(path: Path) -> np.ndarray:
+    """Read step objectives, `(steps,)`.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        checksum = checksum_of(path)
+        with path.open("rb") as file:
+            objectives: np.ndarray = np.load(file, allow_pickle=False)
+            # Without a checksum, from an earlier version, nothing follows the numbers.
+            complete = checksum == "right" or (checksum == "missing" and not file.read(1))
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"{path} is damaged: {error}.") from None
+    if not complete or objectives.ndim != 1:
+        raise UsageError(f"{path} is damaged: its content does not fit its checksum.")
+    return objectives
 
 
 def reproducible(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import glob
-import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +22,8 @@ import msgspec
 import numpy as np
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.errors import UsageError, cannot_write
-from deepobs_runner.results.files import write_atomically, write_bytes
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results.files import set_aside, write_bytes, write_with_checksum
 from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
 from deepobs_runner.results.result import (
     RunResult,
@@ -67,7 +66,7 @@ def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | N
     """Write a result and its step objectives, if any, atomically; return the JSON file's path."""
     path = result_path(result.config, folder)
     if step_objectives is not None:
-        write_atomically(steps_path(path), lambda file: np.save(file, step_objectives))
+        write_with_checksum(steps_path(path), lambda file: np.save(file, step_objectives))
     write_bytes(path, encode_result(result))
     return path
 
@@ -121,12 +120,9 @@ def set_damaged_aside(config: RunConfig, folder: Path) -> None:
     try:
         _whole_result(config, folder)
     except UsageError as error:
-        try:
-            kept = _set_aside(path)
-            if steps_path(path).exists():
-                _set_aside(steps_path(path))
-        except OSError as refused:
-            raise cannot_write(path, refused, f"It must be moved away: {error}") from None
+        kept = set_aside(path, error)
+        if steps_path(path).exists():
+            set_aside(steps_path(path), error)
         warnings.warn(
             f"{error} The file is kept as {kept.name}, and the run is made again.",
             DamagedResultWarning,
@@ -138,23 +134,18 @@ def _whole_result(config: RunConfig, folder: Path) -> RunResult | None:
     """Read the result of a configuration and its records; None if there is none.
 
     Raises:
-        UsageError: the file is no result, or that of another run; or a record is damaged.
+        UsageError: the file is no result, or that of another run; or a record is damaged, or the
+            file of the step objectives.
     """
     path = result_path(config, folder)
     if not path.exists():
         return None
     result = load_result(path)
-    len(result.records)  # parses them
+    if result.records and steps_path(path).exists():  # which parses the records
+        result.step_objectives()
     if result.config.id != config.id:
         raise UsageError(f"{path} holds another run: {result.config.id}.")
     return result
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a file to one that ends in `.damaged`, or `.damaged-2` and so on; return it."""
-    names = (f"{path.name}.damaged{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
-    kept = next(free for name in names if not (free := path.with_name(name)).exists())
-    return path.rename(kept)
 
 
 def read_result(content: bytes, path: Path) -> RunResult:

@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import write_atomically
+from deepobs_runner.results.files import checksum_of, write_with_checksum
 from deepobs_runner.runs.checkpoint_state import decode, encode, type_that_cannot_be_kept
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint
 
-CHECKPOINT_SCHEMA = 2
+CHECKPOINT_SCHEMA = 3
+"""2 is the same without a checksum at the end of the file, and can be read."""
 
 
 def checkpoint_path(folder: Path, run_id: str) -> Path:
@@ -28,7 +29,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     """Write a checkpoint atomically; return its path."""
     path = checkpoint_path(folder, checkpoint.run_id)
     content = {"schema": CHECKPOINT_SCHEMA, **encode(vars(checkpoint))}
-    write_atomically(path, lambda file: torch.save(content, file))
+    write_with_checksum(path, lambda file: torch.save(content, file))
     return path
 
 
@@ -36,10 +37,13 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
     """Read the checkpoint of a run.
 
     Raises:
-        UsageError: it cannot be read safely, has another schema, or belongs to another
+        UsageError: it is damaged, cannot be read safely, has another schema, or belongs to another
             configuration.
     """
     try:
+        checksum = checksum_of(path)
+        if checksum == "wrong":
+            raise ValueError("its content does not fit its checksum.")
         content = torch.load(path, map_location="cpu", weights_only=True)
         schema = content.pop("schema")
         content = decode(content)
@@ -48,20 +52,18 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
         pickle.UnpicklingError,
     ) as e:  # fmt: skip
         reason = first_line(e)
+        raise UsageError(f"{path} is not a checkpoint that can be read safely: {reason}") from None
+    if schema == CHECKPOINT_SCHEMA and checksum != "right":
+        raise UsageError(f"{path} is damaged: its checksum is missing.")
+    if schema not in (2, CHECKPOINT_SCHEMA):
         raise UsageError(
-            f"{path} is not a checkpoint that can be read safely: {reason} Delete it to start "
-            "the run again."
-        ) from None
-    if schema != CHECKPOINT_SCHEMA:
-        raise UsageError(
-            f"{path} has schema {schema}; this version reads {CHECKPOINT_SCHEMA}. Delete it to "
-            "start the run again."
+            f"{path} has schema {schema}; this version reads 2 and {CHECKPOINT_SCHEMA}."
         )
     checkpoint = Checkpoint(**content)
     if checkpoint.run_id != run_id:
         raise UsageError(
             f"{path} belongs to the run {checkpoint.run_id}, not to {run_id}: the configuration "
-            "is another. Delete it to start the run again."
+            "is another."
         )
     return checkpoint
 

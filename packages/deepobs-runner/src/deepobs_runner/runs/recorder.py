@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -96,16 +96,8 @@ class Recorder:
     def _take_over(self, checkpoint: Checkpoint) -> None:
         """Keep the records up to the checkpoint; later epochs are trained again."""
         path = result_path(self.result.config, self._execution.out)
-        old = load_result(path)
-        kept = tuple(r for r in old.records if r["epoch"] <= checkpoint.epoch)
-        objectives = old.step_objectives()[: checkpoint.steps]
-        epochs = [record["epoch"] for record in kept]
-        if epochs != list(range(checkpoint.epoch + 1)) or len(objectives) != checkpoint.steps:
-            raise UsageError(
-                f"{path} lacks records that its checkpoint of epoch {checkpoint.epoch} continues. "
-                "Run it again without --resume."
-            )
-        self.result = replace(self.result, records=kept)
+        records, objectives = continued(load_result(path), checkpoint)
+        self.result = replace(self.result, records=records)
         self._objectives = [objectives]
         self._latest = lambda: checkpoint
 
@@ -222,6 +214,25 @@ class Recorder:
         path = save_result(self.result, self._execution.out, steps)
         self._saved, self._unsaved = time.monotonic(), False
         return replace(self.result, path=path)
+
+
+def continued(
+    result: RunResult, checkpoint: Checkpoint
+) -> tuple[tuple[Mapping[str, Any], ...], np.ndarray]:
+    """Return the records that a checkpoint continues, and the objectives of their steps.
+
+    Raises:
+        UsageError: some are missing, or the file of the step objectives is damaged.
+    """
+    records = tuple(r for r in result.records if r["epoch"] <= checkpoint.epoch)
+    objectives = result.step_objectives()[: checkpoint.steps]
+    epochs = [record["epoch"] for record in records]
+    if epochs != list(range(checkpoint.epoch + 1)) or len(objectives) != checkpoint.steps:
+        raise UsageError(
+            f"{result.path} lacks records that the checkpoint of epoch {checkpoint.epoch} "
+            "continues."
+        )
+    return records, objectives
 
 
 def _held(snapshot: Callable[[], Checkpoint], lasts: bool) -> Callable[[], Checkpoint]:

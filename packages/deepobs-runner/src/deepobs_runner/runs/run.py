@@ -22,12 +22,23 @@ from deepobs_runner.errors import (
     UsageError,
 )
 from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
-from deepobs_runner.results.files import check_writable
+from deepobs_runner.results.files import check_writable, set_aside
 from deepobs_runner.results.result import RunResult, result_path
-from deepobs_runner.results.store import remove_leftovers, set_damaged_aside, stored_result
+from deepobs_runner.results.store import (
+    load_result,
+    remove_leftovers,
+    set_damaged_aside,
+    stored_result,
+)
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.lock import run_lock
-from deepobs_runner.runs.recorder import SECONDS_BETWEEN_SAVES, OnRecord, Recorder
+from deepobs_runner.runs.recorder import (
+    SECONDS_BETWEEN_SAVES,
+    CheckpointWarning,
+    OnRecord,
+    Recorder,
+    continued,
+)
 from deepobs_runner.runs.resolve import resolve
 from deepobs_runner.training.checkpoint import Checkpoint
 from deepobs_runner.training.loop import train
@@ -170,8 +181,19 @@ def can_skip(result: RunResult, execution: Execution) -> bool:
 
 
 def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:
-    path = checkpoint_path(execution.out, config.id)
-    continues = path.exists() and result_path(config, execution.out).exists()
-    if not execution.resume or not continues:
+    """Return the checkpoint to resume; one that cannot be used is set aside, with a warning."""
+    path, results = checkpoint_path(execution.out, config.id), result_path(config, execution.out)
+    if not (execution.resume and path.exists() and results.exists()):
         return None
-    return load_checkpoint(path, config.id)
+    try:
+        checkpoint = load_checkpoint(path, config.id)
+        continued(load_result(results), checkpoint)
+    except UsageError as error:
+        kept = set_aside(path, error)
+        warnings.warn(
+            f"{error} The checkpoint is kept as {kept.name}, and the run starts anew.",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+        return None
+    return checkpoint
