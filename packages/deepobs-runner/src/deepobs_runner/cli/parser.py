@@ -87,6 +87,17 @@ def add_references(parser: argparse.ArgumentParser) -> None:
         "compare with this one; may be repeated; default: SGD, Momentum and Adam",
     )
     add(group, "--level", "of all intervals; default: %(default)s", float, default=0.95)
+    add(group, "--equivalence M", "test for equivalence within a margin, such as 1%%", share)
+
+
+def share(word: str) -> float:
+    """Return a share that is written as `0.01` or `1%`.
+
+    >>> share("1%"), share("0.05")
+    (0.01, 0.05)
+    """
+    number, percent, _ = word.partition("%")
+    return float(number) / 100 if percent else float(number)
 
 
 def add_import_code(parser: Parser) -> None:

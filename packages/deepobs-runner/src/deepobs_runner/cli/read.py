@@ -60,6 +60,7 @@ def read_data(arguments: argparse.Namespace) -> ReportData:
         unit=arguments.unit,
         level=getattr(arguments, "level", 0.95),
         epochs=arguments.epochs,
+        equivalence=getattr(arguments, "equivalence", None),
         left_out=left_out,
         chosen=chosen,
     )

@@ -5,6 +5,7 @@ returns frozen dataclasses with `rows()`. docs/statistics.md says what each numb
 """
 
 from deepobs_runner.analysis.t_tests import student, welch
+from deepobs_runner.comparison.equivalence import Equivalence, equivalence_p, equivalences
 from deepobs_runner.comparison.estimate import Estimate, holm
 from deepobs_runner.comparison.fairness import (
     Agreement,
@@ -46,6 +47,7 @@ __all__ = [
     "CONVERGENCE",
     "Agreement",
     "Difference",
+    "Equivalence",
     "Estimate",
     "ForeignTarget",
     "GeometricMean",
@@ -67,6 +69,8 @@ __all__ = [
     "convergence_target",
     "correct",
     "differences",
+    "equivalence_p",
+    "equivalences",
     "final_difference",
     "foreign_targets",
     "geometric_mean",

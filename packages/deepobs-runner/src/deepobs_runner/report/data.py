@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from deepobs_runner.analysis import choose, first_epochs, optimizers_of
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import (
+    Equivalence,
     Ranks,
     Target,
     Unit,
     Verdict,
     choose_pairs,
     correct,
+    equivalences,
     judge_settings,
     mean_ranks,
     targets_of,
@@ -45,6 +47,7 @@ class ReportData:
         targets: by problem; None where there is none.
         verdicts: of each pair that is compared; p-values are corrected over all of them.
         ranks: mean ranks of all optimizers that are compared; None for fewer than three.
+        equivalences: of each pair that is compared, within a margin; none if no margin was given.
         unit: in which time is counted.
         level: of all intervals.
         epochs: after which results are compared; None: at the end of each run.
@@ -61,6 +64,7 @@ class ReportData:
     targets: Mapping[str, Target | None]
     verdicts: tuple[Verdict, ...]
     ranks: Ranks | None
+    equivalences: tuple[Equivalence, ...]
     unit: Unit
     level: float
     epochs: int | None
@@ -135,6 +139,7 @@ def gather_data(
     unit: Unit = "epochs",
     level: float = 0.95,
     epochs: int | None = None,
+    equivalence: float | None = None,
     left_out: Sequence[str] = (),
     chosen: Sequence[str] = (),
 ) -> ReportData:
@@ -150,12 +155,13 @@ def gather_data(
         unit: in which time is counted.
         level: of all intervals.
         epochs: compare after so many, see `first_epochs`; None: at the end of each run.
+        equivalence: margin, as a share, within which equivalence is tested; None: it is not.
         left_out: why files are not among the results.
         chosen: problems that own results were chosen by, see `ReportData`.
 
     Raises:
         UsageError: no own result has a record, or none that says something about so many epochs;
-            no such reference, a level outside (0, 1).
+            no such reference, a level outside (0, 1), a margin that is not above 0.
     """
     if epochs is not None:
         own, baselines, notes = _after(own, baselines, epochs)
@@ -197,6 +203,9 @@ def gather_data(
             ]
         ),
         ranks=mean_ranks(problems, targets, compared, unit=unit, level=level),
+        equivalences=()
+        if equivalence is None
+        else tuple(equivalences(problems, targets, pairs, equivalence, unit=unit, level=level)),
         unit=unit,
         level=level,
         epochs=epochs,

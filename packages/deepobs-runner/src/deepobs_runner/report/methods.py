@@ -227,6 +227,11 @@ def _how_it_is_compared(data: ReportData) -> Iterator[str]:
             "rank-sum test stratified by problem [@elteren1960]. Closeness to the fastest is shown "
             "by performance profiles [@dolan2002]."
         )
+    if data.equivalences:
+        yield (
+            f"Equivalence within {100 * data.equivalences[0].margin:g} % is shown by two one-sided "
+            "t-tests of the ratio [@schuirmann1987], corrected together [@holm1979]."
+        )
     if any(setting.tried > 1 for setting in data.tuned):
         yield (
             "What tuning gives is the expected best of k settings drawn without replacement "

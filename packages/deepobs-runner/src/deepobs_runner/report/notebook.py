@@ -75,6 +75,7 @@ def report(
     unit: Unit = "epochs",
     level: float = 0.95,
     epochs: int | None = None,
+    equivalence: float | None = None,
 ) -> Page:
     """Return the report of results; the last line of a cell shows it.
 
@@ -85,9 +86,11 @@ def report(
         unit: in which time to the target is counted.
         level: of all intervals.
         epochs: compare after so many; None: at the end of each run.
+        equivalence: margin, as a share, within which equivalence is tested; None: it is not.
 
     Raises:
-        UsageError: no result has a record; no such set or reference; a level outside (0, 1).
+        UsageError: no result has a record; no such set or reference; a level outside (0, 1); a
+            margin that is not above 0.
     """
     with collector_paused():
         left_out: list[str] = []
@@ -105,6 +108,7 @@ def report(
             unit=unit,
             level=level,
             epochs=epochs,
+            equivalence=equivalence,
             left_out=left_out,
         )
         return Page(data, assemble(data))

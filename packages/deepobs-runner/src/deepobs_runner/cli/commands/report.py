@@ -53,6 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.sections import assemble
     from deepobs_runner.report.sentences import overall_sentence
+    from deepobs_runner.report.tables.equivalence import equivalence_sentence
     from deepobs_runner.report.write import (
         check_formats,
         figure_formats,
@@ -80,6 +81,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print_summary(console, {name: data.shown(name) for name in data.settings})
         for verdict in data.verdicts:
             console.print_line(overall_sentence(verdict))
+        if data.equivalences:
+            console.print_line(equivalence_sentence(data.equivalences))
         figures = save_figures(drawn, out, formats, executor)
         written = write_report(data, assemble(data), out, formats, figures=figures)
     for line in _written_lines(written, out):

@@ -32,9 +32,9 @@ from deepobs_runner.report.sections import Report
 from deepobs_runner.report.table import Table
 
 TABS: Mapping[str, tuple[str, ...]] = {
-    "curves": ("final", "times", "speedup", "difference", "ranks", "profiles"),
+    "curves": ("final", "times", "speedup", "difference", "equivalence", "ranks", "profiles"),
     "sensitivity": ("sensitivity", "rates"),
-    "tuning": ("tuning", "divergence", "cost", "trials"),
+    "tuning": ("tuning", "search", "divergence", "cost", "trials"),
     "runs": ("settings",),
     "methods": ("environment",),
 }

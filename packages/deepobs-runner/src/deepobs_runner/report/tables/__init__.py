@@ -21,6 +21,7 @@ TABLES: Extensions[Callable[[ReportData], Table]] = Extensions(
         "times": "comparison",
         "speedup": "comparison",
         "difference": "comparison",
+        "equivalence": "equivalence",
         "ranks": "comparison",
         "profiles": "comparison",
         "sensitivity": "tuning",
