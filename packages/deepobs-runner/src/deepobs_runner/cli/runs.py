@@ -27,7 +27,7 @@ from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
 from deepobs_runner.results.result import result_path
-from deepobs_runner.results.store import load_result
+from deepobs_runner.results.store import load_result, stored_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
@@ -187,9 +187,14 @@ def _print_failure(outcome: Outcome, folder: Path) -> int:
         raise UsageError(outcome.message)
     print(outcome.message, file=sys.stderr)
     warn(f"failed: {label_run(outcome.config)}")
-    path = result_path(outcome.config, folder)
-    if path.exists():
-        warn(f"the traceback is kept in {path}")
+    stored = stored_result(outcome.config, folder)
+    if stored is None:
+        warn(f"nothing of it could be stored in {folder}")
+    elif stored.error:
+        warn(f"the traceback is kept in {stored.path}")
+    else:
+        kept = count(len(stored.records), "evaluation")
+        warn(f"the traceback could not be stored; {stored.path} holds {kept} ({stored.status})")
     return 1
 
 

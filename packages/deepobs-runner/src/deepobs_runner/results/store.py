@@ -71,6 +71,19 @@ def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | N
     return path
 
 
+RUNNING, FAILED = b'"status": "running"', b'"status": "failed" '
+"""As `encode_result` writes them, of one length."""
+
+
+def mark_failed(path: Path) -> None:
+    """Say in a result file, in place, that its run failed; for a disk without room for another."""
+    with suppress(OSError), path.open("r+b") as file:
+        place = file.read(4096).find(RUNNING)
+        if place >= 0:
+            file.seek(place)
+            file.write(FAILED)
+
+
 def remove_leftovers(config: RunConfig, folder: Path) -> None:
     """Remove temporary files that a killed process left of a run; to be called under its lock."""
     for path in folder.glob(f".{glob.escape(config.id)}.*.tmp"):

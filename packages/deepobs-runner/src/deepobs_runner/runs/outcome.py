@@ -105,11 +105,7 @@ def outcome_of(
         return Outcome(config=config, status="refused", message=str(error))
     except (Exception, SystemExit) as error:  # whatever a user's optimizer or problem raises
         text = traceback.format_exc()
-        if _disk_is_full(error):
-            text += (
-                f"A disk of {socket.gethostname()} is full (results go to {execution.out}); make "
-                "room and run it again."
-            )
+        text += _explain_disk(error, execution.out)
         if group.is_rank_0:
             keep_failure(config, text, execution.out)
         return Outcome(config=config, status="failed", message=text)
@@ -125,13 +121,26 @@ def keep_failure(config: RunConfig, text: str, folder: Path) -> None:
         save_result(failure, folder, np.zeros(0, dtype=np.float32))
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one it followed from, is that of a full disk or quota."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
+def _explain_disk(error: BaseException | None, folder: Path) -> str:
+    """Return what is wrong with the disk and what to do, "" if that is not why a run failed."""
+    numbers = set()
+    while error is not None:  # one that it followed from counts, too
+        if isinstance(error, OSError):
+            numbers.add(error.errno)
         error = error.__cause__ or error.__context__
-    return False
+    host = socket.gethostname()
+    if numbers & set(FULL):
+        return f"A disk of {host} is full (results go to {folder}); make room and run it again."
+    if errno.EFBIG in numbers:
+        return (
+            f"{host} allows no larger file (results go to {folder}); raise the limit (ulimit -f) "
+            "and run it again."
+        )
+    if errno.EROFS in numbers:
+        return f"A disk of {host} can only be read (results go to {folder}); choose another --out."
+    if numbers and not folder.is_dir():
+        return f"The folder {folder} is gone; the same command makes it and its results again."
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from deepobs_runner.results.result import (
     jsonable,
     result_path,
 )
-from deepobs_runner.results.store import load_result, save_result
+from deepobs_runner.results.store import load_result, mark_failed, save_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, keep_checkpoint
 from deepobs_runner.runs.time_limit import TimeLimit
 from deepobs_runner.text import first_line
@@ -129,10 +129,18 @@ class Recorder:
         self._tracking.end("running")
 
     def fail(self, error: str) -> None:
-        """Store why the run failed; before its first record nothing was trained."""
-        if self.result.records:
+        """Store why the run failed; before its first record nothing was trained.
+
+        Where even that cannot be written, the file of before says that the run failed.
+        """
+        if not self.result.records:
+            return
+        try:
             self._end("failed", error)
-            self._write_checkpoint()
+        except OSError:
+            mark_failed(result_path(self.result.config, self._execution.out))
+            self._tracking.end("failed")
+        self._write_checkpoint()
 
     def _keep(self, record: Record) -> None:
         if len(record.step_objectives):
@@ -162,11 +170,11 @@ class Recorder:
     def _write_checkpoint(self) -> None:
         if self._latest is None or self._without_checkpoints:
             return
-        if self._unsaved:  # a checkpoint continues the stored records
-            self._save()
         self._checkpointed = time.monotonic()
         first, self._is_first_checkpoint = self._is_first_checkpoint, False
         try:
+            if self._unsaved:  # a checkpoint continues the stored records
+                self._save()
             reason = keep_checkpoint(self._latest(), self._execution.out, read_back=first)
             self._without_checkpoints = reason is not None
         except OSError as error:  # there may be room for the next one
