@@ -325,7 +325,7 @@ def test_getting_started_and_other_commands_run(workplace, capsys):
         if command.startswith("deepobs bench AdamW"):
             check_first_comparison(workplace / "results")
     assert (workplace / "results" / "report" / "report.html").is_file()
-    assert "tuned rate of the official runs" in "".join(capsys.readouterr())
+    assert "(tuned in the official runs)" in "".join(capsys.readouterr())
 
 
 def test_every_public_name_is_in_the_reference():

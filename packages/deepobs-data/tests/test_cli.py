@@ -84,7 +84,7 @@ def test_import_verify_fetch(write_files, tmp_path, capsys):
 
 def test_import_what_cannot_be_imported(tmp_path, capsys):
     assert run("import", "imagenet", tmp_path) == 2
-    assert "used where it lies" in capsys.readouterr().err
+    assert "read in place" in capsys.readouterr().err
     assert run("import", "two_d", tmp_path) == 2
     assert run("import", "mnist", tmp_path) == 1
 

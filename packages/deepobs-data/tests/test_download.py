@@ -196,7 +196,7 @@ def test_only_the_damaged_file_is_fetched_again(server, served_mnist, tmp_path):
     server.requests.clear()
     damaged = root / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
     damaged.write_bytes(damaged.read_bytes()[:-20])
-    with pytest.warns(UserWarning, match=r"moved aside to .*fetched again"):
+    with pytest.warns(UserWarning, match=r"moved aside to .*downloaded again"):
         data = dd.mnist(root)
     assert [path for path, _ in server.requests] == ["/t10k-images-idx3-ubyte.gz"]
     assert damaged.with_name(damaged.name + ".damaged").exists()
@@ -353,7 +353,7 @@ def test_a_damaged_archive_that_was_there_is_fetched_again(
     root.mkdir()
     archive = root / "cifar-100-python.tar.gz"
     archive.write_bytes(b"garbage")
-    with pytest.warns(UserWarning, match=r"moved aside to .*fetched again"):
+    with pytest.warns(UserWarning, match=r"moved aside to .*downloaded again"):
         dd.fetch("cifar100", root) if explicit else dd.cifar100(root)
     np.testing.assert_array_equal(dd.cifar100(root).train.x, arrays["train_x"])
     assert len(server.requests) == 1

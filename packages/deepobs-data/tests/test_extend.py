@@ -125,7 +125,7 @@ def test_damage_is_noticed_and_fetched_again(module, server, tmp_path):
     dd.load_dataset("waves", root)
     path = root / "waves" / "waves.csv"
     path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
-    with pytest.warns(UserWarning, match="fetched again"):
+    with pytest.warns(UserWarning, match="downloaded again"):
         dd.load_dataset("waves", root)
     assert len(server.requests) == 2
 
@@ -178,13 +178,13 @@ def test_two_rows_of_one_name_are_refused(module):
     row = dd.info("waves")
     assert dd.register_dataset(row) is row
     for name in ("waves", "mnist"):
-        with pytest.raises(ValueError, match=f"another data set '{name}'"):
+        with pytest.raises(ValueError, match=f"exists already '{name}'"):
             dd.register_dataset(replace(row, name=name, title="other"))
 
 
 @pytest.mark.parametrize(
     ("location", "message"),
-    [("no_such_module_at_all", "There is no module"), ("none.py", r"There is no file none\.py")],
+    [("no_such_module_at_all", "Cannot find the module"), ("none.py", r"There is no file none\.py")],
 )
 def test_a_module_that_is_not_there(location, message, capsys):
     assert run("list", "--module", location) == 2

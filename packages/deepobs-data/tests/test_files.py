@@ -450,7 +450,7 @@ def test_a_damage_survives_pickling(tmp_path):
     ("name", "message"),
     [
         ("cifar11", "Did you mean 'cifar10"),
-        ("imagenet", "used where it lies"),
+        ("imagenet", "read in place"),
         ("quadratic", "made from a seed"),
     ],
 )

@@ -160,7 +160,7 @@ class OwnGenerator(nn.Linear):
         (partial(Noisy, 5, 3), "rows", "Rows must be independent"),
         (partial(Mixing, 5, 3), "evaluation", "noise, or a statistic over the batch"),
         (partial(Mixing, 5, 3), "rows", "Rows must be independent"),
-        (partial(Mixing, 5, 3), "per_example", "drop the tag per-example-safe"),
+        (partial(Mixing, 5, 3), "per_example", "remove the tag per-example-safe"),
         (partial(Constant, 5, 3), "training", "changed no parameter"),
         (partial(Detached, 5, 3), "training", "cannot be differentiated"),
         (Hidden, "state_dict", "in parameters or buffers"),

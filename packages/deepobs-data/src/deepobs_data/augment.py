@@ -1,4 +1,4 @@
-"""Random changes of images in two steps: `draw` random numbers, then `apply` them.
+"""Random augmentation of images in two steps: `draw` random numbers, then `apply` them.
 
 Every class here is a `deepobs_data.Augment`; `Compose` chains them. `draw` gives one row of
 uniform numbers per example, `apply` is pure and batched and runs wherever the images are, so the
@@ -17,7 +17,7 @@ from deepobs_data import image_ops as ops
 
 
 class Operation(Protocol):
-    """One random change that knows how many random numbers an image needs."""
+    """One random change of images, with the number of random numbers per image."""
 
     @property
     def width(self) -> int:
@@ -34,7 +34,7 @@ class Operation(Protocol):
 
 
 class _Uniform:
-    """Draws what an operation needs; the operation says how much that is."""
+    """Draws as many uniform numbers as the operation needs."""
 
     width = 1
 
@@ -46,8 +46,8 @@ class _Uniform:
 def _check_factors(operation: RandomSaturation | RandomContrast) -> None:
     if not 0.0 <= operation.lower <= operation.upper:
         raise ValueError(
-            f"{type(operation).__name__} got factors from {operation.lower} to {operation.upper}; "
-            "0 <= lower <= upper is needed."
+            f"{type(operation).__name__} got factors from {operation.lower} to "
+            f"{operation.upper}; required: 0 <= lower <= upper."
         )
 
 
@@ -74,8 +74,8 @@ class RandomCrop(_Uniform):
         if self.padding:
             x = ops.pad_zeros(x, self.padding)
         places = torch.tensor([x.shape[-2], x.shape[-1]], device=x.device) - (self.size - 1)
-        # u * places can round up to `places`, one too far. Draws that are none are clamped too:
-        # the places must be right, for nothing looks at them again.
+        # u * places can round up to `places`, one too far. Invalid draws are clamped, too:
+        # places must be valid here, since no later code checks them.
         offsets = torch.minimum((draws * places).to(torch.int64), places - 1).clamp_min_(0)
         return ops.cut_windows(x, offsets[:, 0], offsets[:, 1], self.size, self.size)
 
@@ -88,7 +88,7 @@ class RandomFlip(_Uniform):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.p <= 1.0:
-            raise ValueError(f"RandomFlip got p = {self.p}; a probability lies in 0..1.")
+            raise ValueError(f"RandomFlip got p = {self.p}; p must be between 0 and 1.")
 
     def apply(self, x: Tensor, draws: Tensor, *, inplace: bool = False) -> Tensor:
         """Flip x (B, C, H, W) with draws (B, 1)."""
@@ -99,8 +99,8 @@ class RandomFlip(_Uniform):
 class RandomBrightness(_Uniform):
     """Add a number from U(-max_delta, max_delta).
 
-    The original's 63/255 is meant for values in [0, 1] but meets values up to 255, and the
-    standardisation that follows removes any constant, so there it has no effect at all.
+    The original's 63/255 is meant for values in [0, 1], but its images have values up to 255. It
+    has no effect there, since standardisation removes any constant.
     """
 
     max_delta: float = 63 / 255
@@ -149,7 +149,7 @@ class RandomContrast(_Uniform):
 
 @dataclass(frozen=True)
 class Compose:
-    """Operations one after the other; their draws lie side by side."""
+    """Operations in sequence; their draws are concatenated."""
 
     operations: tuple[Operation, ...]
 
@@ -177,7 +177,7 @@ class Compose:
         for operation in self.operations:
             part = draws[:, start : start + operation.width]
             x = operation.apply(x, part, inplace=inplace)
-            # What these return is new, or `x` itself where it may be overwritten: the next one may
+            # These return a new tensor, or `x` itself if it may be overwritten, so the next one may
             # overwrite it. Other operations may return a view of the images or something they keep.
             inplace = type(operation) in _RETURNING_OWN
             start += operation.width
@@ -196,15 +196,15 @@ CIFAR_AUGMENT = Compose(
         RandomContrast(),
     )
 )
-"""What the original does to CIFAR-10 and CIFAR-100 images with values 0..255."""
+"""The original's augmentation of CIFAR-10 and CIFAR-100 images with values 0..255."""
 
 SVHN_AUGMENT = Compose(
     (RandomCrop(32, padding=2), RandomBrightness(), RandomSaturation(), RandomContrast())
 )
-"""What the original does to SVHN images: as CIFAR without the flip."""
+"""The original's augmentation of SVHN images: as CIFAR without the flip."""
 
 IMAGENET_AUGMENT = Compose((RandomCrop(224), RandomFlip()))
-"""What the original does to ImageNet images cut to 256 x 256."""
+"""The original's augmentation of ImageNet images cut to 256 x 256."""
 
 
 def _uniform(draws: Tensor, lower: float, upper: float) -> Tensor:

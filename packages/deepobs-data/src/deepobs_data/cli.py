@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
 
 
@@ -52,14 +52,14 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="data folder; default $DEEPOBS_DATA_DIR, else the user's cache folder",
+        help="data folder; default: $DEEPOBS_DATA_DIR, else user cache",
     )
     common.add_argument(
         "--module",
         action="append",
         default=[],
         metavar="MODULE",
-        help="import a module or a .py file that registers data sets",
+        help="module or .py file that registers data sets",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -68,18 +68,20 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    command("list", _list, "list the data sets and what of them is in the data folder")
+    command("list", _list, "list the data sets and their state in the data folder")
     sub = command("info", _info, "show sizes, classes, licence and citation of a data set")
     sub.add_argument("name")
-    sub = command("fetch", _fetch, "download data sets; what is there already is left alone")
+    sub = command("fetch", _fetch, "download missing data sets")
     sub.add_argument("names", nargs="*", metavar="NAME")
-    sub.add_argument("--all", action="store_true", help="all that can be downloaded")
-    sub.add_argument("--dry-run", action="store_true", help="show what would be downloaded")
+    sub.add_argument("--all", action="store_true", help="all downloadable data sets")
+    sub.add_argument(
+        "--dry-run", action="store_true", help="show the downloads without starting them"
+    )
     sub = command("verify", _verify, "compare files with their checksums")
-    sub.add_argument("names", nargs="*", metavar="NAME", help="default: all that are there")
-    sub = command("import", _import, "check files you have and copy them into the data folder")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="default: all in the data folder")
+    sub = command("import", _import, "check existing files and copy them into the data folder")
     sub.add_argument("name")
-    sub.add_argument("path", type=Path, help="folder with the files or the archive, or one of them")
+    sub.add_argument("path", type=Path, help="file, archive or folder to import")
     return parser
 
 
@@ -132,7 +134,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _fetch(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
-        raise ValueError("Name the data sets to fetch, or use --all for everything.")
+        raise ValueError("No data set given. Name one, or add --all.")
     from deepobs_data.files.download import ProgressLine
     from deepobs_data.files.fetch import fetch, pending_downloads
 
@@ -150,7 +152,7 @@ def _fetch(options: argparse.Namespace) -> int:
                 total += file.size or 0
                 print(f"{row.name}: {file.name}, {_megabytes(file.size)}, from {file.urls[0]}")
         elif is_offline(None):
-            raise DownloadError("DEEPOBS_OFFLINE is set, so nothing is downloaded.")
+            raise DownloadError("DEEPOBS_OFFLINE is set. Unset it to download.")
         else:
             fetch(row.name, root, progress=ProgressLine(sys.stderr))
             print(f"{row.name}: now in {root / row.source.folder}")
@@ -177,7 +179,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[DatasetInfo]:
-    """The rows of these data sets, or of all that have files."""
+    """Rows of these data sets, or of all with files."""
     if names:
         return [info(name) for name in names]
     return [row for row in list_datasets() if row.source is not None]
@@ -198,11 +200,11 @@ def _place(row: DatasetInfo, root: Path) -> str:
     try:
         return str(_locate(row, root))
     except DataNotFoundError:
-        return f'no ("deepobs-data fetch {row.name}" says how to get it)'
+        return f"missing (get it: deepobs-data fetch {row.name})"
 
 
 def _locate(row: DatasetInfo, root: Path) -> Path | str:
-    """Where a data set without downloads lies."""
+    """Location of a data set without downloads."""
     return "needs no files" if row.locate is None else resolve(row.locate)(root)
 
 

@@ -25,11 +25,11 @@ def loader(
     pin_memory: bool = False,
     persistent_workers: bool = False,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """Return a `DataLoader` that yields `Batch(x, y)`, a new order and new draws every epoch.
+    """Make a `DataLoader` of `Batch(x, y)` with a new order and new draws in every epoch.
 
-    Order and random numbers are made in the calling process from `seed` and the number of the
-    epoch (how often the loader was iterated before), so the batches are the same for every number
-    of workers, and the global random state is left alone.
+    Order and random numbers depend on `seed` and the epoch only (the number of earlier iterations
+    over the loader). So batches are the same for any number of workers, and the global random state
+    does not change.
 
     Args:
         split: For instance `dataset.train`.
@@ -47,7 +47,7 @@ def loader(
     """
     check_batch_size(batch_size, len(split))
     if isinstance(split, Stream):
-        split = replace(split, workers=0)  # it is decoded where this loader's workers are
+        split = replace(split, workers=0)  # this loader's workers decode it
     return torch.utils.data.DataLoader(
         _Batches(split),
         sampler=_Epochs(len(split), batch_size, shuffle, augment, seed, drop_last),
@@ -61,7 +61,7 @@ def loader(
 
 @dataclass(frozen=True, eq=False)
 class _Batches(torch.utils.data.Dataset[Batch]):
-    """A split whose index is a whole batch: row numbers and draws."""
+    """A split indexed by whole batches: row numbers and draws."""
 
     split: Split
 

@@ -1,4 +1,4 @@
-"""A data set: its splits and what belongs to them."""
+"""A data set: splits, augmentation and metadata."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Dataset:
     `augment` belongs to `train`: draw with it and pass the draws to `train.batches`. The other
     splits take no draws, but for `train_eval` in recipe "2019", as the original augments it.
     An epoch goes over `train` `passes_per_epoch` times, or over one of `epochs_per_pass` parts of
-    it; one of the two is 1. Where a batch of all training examples is the point, as for an exact
-    expectation, there are many passes: a pass is then a single step.
-    `order` is the order in which `train` is read: "shuffled", or "stateful" for
-    text whose batches continue each other (see `stateful_order`). `classes` are the names of the
-    classes by label, or the characters by number, where there are any. `comparable` is false for
-    stand-ins and own texts, whose results say nothing about the benchmark's data.
+    it; one of the two is 1. If a batch holds all training examples, as for an exact expectation, a
+    pass is a single step and an epoch has many passes. `order` is the order in which `train` is
+    read: "shuffled", or "stateful" for text with batches that continue each other (see
+    `stateful_order`). `classes` are the names of the classes by label, or the characters by number,
+    where there are any. `comparable` is false for stand-ins and own texts, since their results do
+    not hold for the benchmark's data.
     """
 
     train: Split
@@ -40,7 +40,7 @@ class Dataset:
     epochs_per_pass: int = 1
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Whole batches of an epoch.
+        """Number of whole batches per epoch.
 
         >>> from deepobs_data import quadratic
         >>> quadratic().steps_per_epoch(128)
@@ -58,7 +58,7 @@ class Dataset:
         return "\n".join([f"Dataset {self.name!r}: {facts}", *lines])
 
     def __getitem__(self, name: str) -> Split:
-        """The split of this name: `dataset["train"]`; KeyError where there is none."""
+        """The split of this name: `dataset["train"]`; KeyError if it does not exist."""
         try:
             return self.split(name)
         except ValueError as error:

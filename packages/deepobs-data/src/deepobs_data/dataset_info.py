@@ -1,4 +1,4 @@
-"""The row that defines a data set; importable without torch."""
+"""Definition of a data set in one row; importable without torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from deepobs_data.files.sources import Reference, Source
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """A data set: all there is to know beside its files and its decoder, in one row.
+    """Everything about a data set except its files and decoder, in one row.
 
     Everything but `name`, sizes and shapes has a default. A set with a `source` and a `decode`
     function is found, fetched, verified, decoded, cached, cut into splits and given a stand-in.
 
     Attributes:
-        name: Its name, in `load_dataset` and on the command line.
+        name: Name in `load_dataset` and on the command line.
         title: Its usual name.
         kind: What an example is: images are stored as uint8 and scaled or standardised, text is
             cut into windows, tables are used as decoded, synthetic sets are made from a seed.
@@ -33,9 +33,9 @@ class DatasetInfo:
         order: How a text is read by default, see `tolstoi`.
         class_names: Names of the classes by label, or a text file with one per line.
         homepage: Where it comes from.
-        citation: Whom to cite.
-        licence: What is known about the terms of use.
-        source: Its files; None for data that are made, or that are used where they lie.
+        citation: Reference to cite.
+        licence: Terms of use, as far as known.
+        source: Its files; None for generated data, and for data read in place.
         decode: Reads the files. Takes a mapping from file name to path and returns arrays:
             `train_x`, `train_y`, `test_x`, `test_y` (text: `train`, `test`, `vocabulary`). The
             checksums were compared before.
@@ -79,7 +79,7 @@ class DatasetInfo:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes by label; empty where there are none to name beforehand."""
+        """Names of the classes by label; empty if unknown before loading."""
         if isinstance(self.class_names, Path):
             return tuple(self.class_names.read_text(encoding="utf-8").splitlines())
         return self.class_names
@@ -112,14 +112,14 @@ class DatasetInfo:
         return 0 if self.source is None else self.source.download_size
 
     def require_source(self) -> Source:
-        """The source; a ValueError that names what to do instead where there is none."""
+        """The source, or a ValueError with the alternative if there is no source."""
         if self.source is None:
             raise ValueError(
                 f"{self.name} has no files to fetch or import: "
                 + (
-                    "it is used where it lies; name its folder by --data-dir or root=..."
+                    "it is read in place. Name its folder with --data-dir or root=..."
                     if self.locate is not None
-                    else "it is made from a seed."
+                    else "it is generated from a seed."
                 )
             )
         return self.source

@@ -1,4 +1,4 @@
-"""The errors of this package that a caller may want to catch."""
+"""Errors of this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class DataNotFoundError(FileNotFoundError):
-    """Files of a data set are not there and may not or cannot be downloaded."""
+    """Files of a data set are missing and may not or cannot be downloaded."""
 
 
 class DamagedFileError(RuntimeError):
@@ -33,7 +33,7 @@ class DownloadError(OSError):
 
 
 class MissingPackageError(ImportError):
-    """A package is not installed that an extra of this package brings."""
+    """A package of an extra is not installed."""
 
 
 def import_extra(module: str, extra: str, purpose: str) -> Any:

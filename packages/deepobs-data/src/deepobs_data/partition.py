@@ -14,7 +14,7 @@ Recipe = Literal["standard", "2019"]
 
 
 class Partition(NamedTuple):
-    """Row numbers of the three parts; `train` is None where it is every row in file order."""
+    """Row numbers of the three parts; `train` is None if it is every row in file order."""
 
     train: Tensor | None
     train_eval: Tensor
@@ -49,7 +49,7 @@ def check_valid_size(valid_size: int, largest: int) -> None:
         index(valid_size)
     except TypeError as error:
         raise ValueError(
-            f"valid_size is {valid_size!r}; it is a number of rows, 0 to {largest}, no fraction."
+            f"valid_size is {valid_size!r}; it must be a whole number of examples, 0 to {largest}."
         ) from error
     if not 0 <= valid_size <= largest:
         raise ValueError(

@@ -40,7 +40,7 @@ def register_dataset(row: DatasetInfo) -> DatasetInfo:
         ValueError: Another data set has that name.
     """
     if _rows.setdefault(row.name, row) != row:
-        raise ValueError(f"There is another data set {row.name!r}; choose another name.")
+        raise ValueError(f"The data set {row.name!r} exists already. Choose another name.")
     return row
 
 
@@ -55,7 +55,7 @@ def info(name: str) -> DatasetInfo:
         if name not in _rows:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Unknown data set {name!r}.{hint} There are {', '.join(known)}.")
+            raise ValueError(f"Unknown data set {name!r}.{hint} Known: {', '.join(known)}.")
     return _rows[name]
 
 
@@ -95,17 +95,17 @@ def import_rows(location: str) -> None:
     """
     if not location.endswith(".py"):
         if importlib.util.find_spec(location) is None:
-            raise ValueError(f"There is no module {location!r}.")
+            raise ValueError(f"Cannot find the module {location!r}.")
         importlib.import_module(location)
         return
     path = Path(location).resolve()
     if not path.is_file():
-        raise ValueError(f"There is no file {location}.")
+        raise ValueError(f"Cannot find the file {location}.")
     there = sys.modules.get(path.stem)
     if there is not None:
         if getattr(there, "__file__", None) == str(path):
             return
-        raise ValueError(f"Another module is called {path.stem}; rename {location}.")
+        raise ValueError(f"The module name {path.stem} is taken. Rename {location}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -134,7 +134,7 @@ def _register_installed(entries: Iterable[EntryPoint]) -> None:
             raise
         except BaseException as error:  # a package may even exit when it is imported
             warnings.warn(
-                f"The data set {entry.name!r} of {entry.value} is left out: "
+                f"The data set {entry.name!r} of {entry.value} is skipped: "
                 f"{type(error).__name__}: {error}",
                 stacklevel=2,
             )

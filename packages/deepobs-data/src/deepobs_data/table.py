@@ -22,10 +22,10 @@ Move = Callable[[Tensor], Tensor]
 """Moves a tensor to another device, each distinct tensor once."""
 
 GATHERED_BYTES = 2**18
-"""Of inputs that are gathered at once, four or more a stored number, to stay in a core's cache."""
+"""Bytes of inputs gathered at once (four or more per stored number), to stay in a core's cache."""
 
 GATHERED_BYTES_ON_GPU = 2**24
-"""Of the same on a GPU, where every operation is launched anew, so that few are better."""
+"""The same on a GPU, where each kernel launch costs time."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +68,7 @@ class Table(torch.utils.data.Dataset[Batch]):
         return examples(self, i)
 
     def __getitems__(self, indices: list[int]) -> list[Batch]:
-        # The hook by which torch's DataLoader fetches a whole batch at once.
+        # torch's DataLoader calls this for a whole batch.
         batch = examples(self, indices)
         return [Batch(x, y) for x, y in zip(batch.x, batch.y, strict=True)]
 
@@ -233,6 +233,6 @@ def move_splits(splits: Mapping[str, Split], device: torch.device) -> dict[str, 
 
     moved: dict[int, Split] = {}
     for split in splits.values():
-        if id(split) not in moved:  # what is the same split stays the same
+        if id(split) not in moved:  # identical splits stay identical
             moved[id(split)] = split.moved(move) if hasattr(split, "moved") else split
     return {name: moved[id(split)] for name, split in splits.items()}

@@ -1,4 +1,4 @@
-"""The interfaces everything else speaks: batches, splits and augmentations."""
+"""Interfaces of batches, splits and augmentations."""
 
 from __future__ import annotations
 

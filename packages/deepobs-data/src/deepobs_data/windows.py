@@ -1,4 +1,4 @@
-"""Splits of a text whose windows begin elsewhere in every epoch."""
+"""Text splits with windows that shift in every epoch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class RandomPhase:
     """Moves all windows of an epoch by the same random number of characters.
 
-    So every character is at every place of a window at some time, and each epoch still reads the
-    text once. Draws: one number, repeated for every window.
+    So every character appears at every position of a window over time, and each epoch still reads
+    the text once. Draws: one number, repeated for every window.
 
     Attributes:
         seq_length: Characters in a window, T.

@@ -135,7 +135,7 @@ def build_layer(
     bias_init: float | Initializer = 0.0,
     **kwargs: Any,
 ) -> _M:
-    """Build a stock layer whose weight and bias are filled by functions or a constant.
+    """Build a stock layer with weight and bias filled by functions or a constant.
 
     Its `reset_parameters()` fills them again in the same way.
 

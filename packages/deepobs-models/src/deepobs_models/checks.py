@@ -1,7 +1,7 @@
 """Checks of what users hand to the networks, shared by all of them.
 
-The checks of inputs return their input. `torch.fx` records them as nodes of the graph, and a node
-whose result nobody uses would be taken for dead code.
+The checks of inputs return their input. `torch.fx` records them as nodes of the graph, and removes
+a node with an unused result as dead code.
 """
 
 import math

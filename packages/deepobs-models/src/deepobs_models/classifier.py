@@ -23,7 +23,7 @@ class FeatureInfo(TypedDict):
 
     num_chs: int  # channels of the output
     reduction: int  # height and width of the image divided by those of the output
-    module: str  # the module whose output it is
+    module: str  # the module with this output
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def _run(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
 
 
 def _run_checkpointed(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """Run layers whose inner activations the backward pass computes again.
+    """Run layers and recompute their inner activations in the backward pass.
 
     Dropout draws the same masks again, and batch norm updates its statistics once.
     """
@@ -59,7 +59,7 @@ def _run_checkpointed(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
 
 
 class WithClassifier(nn.Module):
-    """A network whose last layer, the classifier, makes logits of features."""
+    """A network with a classifier as its last layer, from features to logits."""
 
     num_classes: int
     num_features: int
@@ -129,7 +129,7 @@ class Classifier(WithClassifier):
 
 
 class SequentialClassifier(Classifier, Block):
-    """A classifier whose modules run one after the other.
+    """A classifier that runs its modules in sequence.
 
     Slices are plain `nn.Sequential`s, which check no input.
     """
@@ -139,7 +139,7 @@ class SequentialClassifier(Classifier, Block):
 
     @abstractmethod
     def _check_input(self, x: Tensor) -> Tensor:
-        """Return `x`, or raise a `ValueError` that says what the network takes."""
+        """Return `x`, or raise a `ValueError` with the shape that the network takes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, num_classes)."""

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 Role = Literal["embedding", "hidden", "head", "norm", "bias"]
-"""What a parameter is for, as `roles` says it."""
+"""Role of a parameter, as returned by `roles`."""
 
 _NORMS = (
     nn.BatchNorm1d,

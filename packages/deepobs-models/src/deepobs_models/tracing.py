@@ -7,7 +7,7 @@ from torch import Tensor
 def is_symbolic(size: int) -> bool:
     """Whether a tracer may record this size as a variable, so that branches on it are guards.
 
-    `torch.export` and `torch.jit.trace` do. For `torch.compile` a guard is right: it compiles anew
+    `torch.export` and `torch.jit.trace` do. For `torch.compile` a guard is right: it recompiles
     where the guard fails.
     """
     if not isinstance(size, int):

@@ -17,7 +17,7 @@ class Cost(NamedTuple):
     """Size of a model and cost of one example.
 
     Attributes:
-        parameters: trained numbers.
+        parameters: trainable parameters.
         flops: floating-point operations of a forward pass in evaluation mode, as counted by
             `torch.utils.flop_counter`: matrix products and convolutions, a multiplication and an
             addition being two. Elementwise operations are not counted.

@@ -1,4 +1,4 @@
-"""Errors that say what was got, what is allowed and what to do next."""
+"""Errors with the value, the allowed values and the fix."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def evaluate(
     evaluation mode and back, and computes under `torch.inference_mode`.
 
     Args:
-        problem: says what to compute.
+        problem: defines loss and metrics.
         model: a model of this problem.
         split: the examples.
         batch_size: of the passes through the model; default: what `Problem.hardware` says of the
@@ -100,7 +100,7 @@ def prepare(problem: Problem, batch: Batch, dtype: torch.dtype | None) -> Batch:
     """Return the batch as the model of a problem is given it; no value but those cast changes.
 
     Args:
-        problem: says whether images are laid out by pixels, see `Hardware.channels_last`.
+        problem: defines the memory format of images, see `Hardware.channels_last`.
         batch: on the device of the model.
         dtype: as for `cast`.
     """

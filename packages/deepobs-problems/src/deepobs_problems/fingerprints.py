@@ -1,8 +1,8 @@
 """Describe what defines a problem as text that is the same in every process.
 
-Two runs whose problems have the same description are taken for the same run, so everything that
-changes numbers must show: bound arguments, closures, attributes, tensors, and the code of functions
-that are not part of an installed release.
+Two runs on problems with the same description count as the same run, so everything that changes
+numbers must show: bound arguments, closures, attributes, tensors, and the code of functions that
+are not part of an installed release.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RELEASED = frozenset(
     {"deepobs_data", "deepobs_models", "deepobs_problems", "torch", "torchvision", "numpy"}
     | {"builtins", "functools", "operator", "math"}
 )
-"""Packages whose functions are known by their names; of all others the code counts as well."""
+"""Packages with functions identified by name; for all others, the code counts as well."""
 
 
 def describe(value: Any) -> str:

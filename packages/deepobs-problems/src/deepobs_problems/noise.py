@@ -24,7 +24,7 @@ NOISE_SEED_TEST = 46
 
 
 def with_latent_noise(data: DataFunction) -> DataFunction:
-    """Return a data function whose targets are the fixed evaluation noise of a VAE, `(B, 8)`.
+    """Data function with the fixed evaluation noise of a VAE as targets, `(B, 8)`.
 
     The noise of an example is standard normal and belongs to its row in the stored images: row i
     of `RandomState(45).normal(size=(N, 8))` for training images (of train, train_eval and valid
@@ -33,7 +33,7 @@ def with_latent_noise(data: DataFunction) -> DataFunction:
     split; the original draws new noise in every evaluation.
 
     Args:
-        data: a data function whose splits are `deepobs_data.Table`.
+        data: a data function with splits of type `deepobs_data.Table`.
     """
     return partial(_add_latent_noise, data)
 
@@ -52,13 +52,13 @@ def _add_latent_noise(
 
 
 def with_noise(data: DataFunction, train: Sequence[Draw], test: Sequence[Draw]) -> DataFunction:
-    """Return a data function whose targets are fixed evaluation noise of several arrays.
+    """Data function with fixed evaluation noise of several arrays as targets.
 
     Row i of the noise belongs to row i of the stored examples, see `with_latent_noise`. The arrays
     lie side by side in the targets `(B, k)`; `unpack` takes them apart.
 
     Args:
-        data: a data function whose splits are `deepobs_data.Table`.
+        data: a data function with splits of type `deepobs_data.Table`.
         train: called with the number N of stored training examples, each returns `(N, ...)`.
         test: the same of the stored test examples.
     """

@@ -43,7 +43,7 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a run of a problem has where its configuration says nothing.
+    """Default settings of a problem's runs.
 
     Attributes:
         batch_size: of training.
@@ -171,12 +171,11 @@ class Problem:
             `{"relative_error": "relative_squared_error"}`; reported like metrics.
         prepare: called with the model and the data set before the first step, for initial values
             or buffers that depend on the data; deterministic.
-        defaults: what a run has that says nothing else.
+        defaults: default settings of a run.
         stock_loss: builds a `torch.nn` loss equal to the mean of `loss`, for BackPACK's `extend`;
             None where torch has none.
         forward: `(model, batch, state) -> (output, state)`.
-        stand_in: called as `data`, returns generated data of the same shapes; None if there is
-            none.
+        stand_in: called as `data`, returns generated data of the same shapes; None without one.
         hardware: batch size of evaluation and memory format; the same numbers up to rounding.
         tags: words to select problems by; those of the catalog are `suites.TAGS`.
         source: sha256 of the file a user's problem was loaded from; "" in the catalog.

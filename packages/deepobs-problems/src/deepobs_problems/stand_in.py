@@ -21,7 +21,7 @@ def stand_in(name: str, n: int | None = None, *, evaluated: int | None = None) -
     Args:
         name: a data set of `deepobs_data`.
         n: training examples; None leaves the number to `deepobs_data.synthetic_like`, which also
-            says how many the other splits have.
+            documents the sizes of the other splits.
         evaluated: at most as many examples in train_eval and test, for networks that are slow
             without a GPU; None keeps all.
     """

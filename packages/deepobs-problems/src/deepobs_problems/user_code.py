@@ -26,7 +26,9 @@ def import_location(location: str) -> tuple[ModuleType, str]:
     if location.endswith(".py"):
         return _import_file(Path(location))
     if not location or location.startswith("."):
-        raise ProblemError(f"{location!r} is no module. Write package.module:name or file.py:name.")
+        raise ProblemError(
+            f"{location!r} is not a module. Write package.module:name or file.py:name."
+        )
     module = _import_module(location)
     file = getattr(module, "__file__", None)
     return module, hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
@@ -34,7 +36,7 @@ def import_location(location: str) -> tuple[ModuleType, str]:
 
 def _import_file(path: Path) -> tuple[ModuleType, str]:
     if not path.is_file():
-        raise ProblemError(f"There is no file {path}. Expected path/to/file.py:name.")
+        raise ProblemError(f"Cannot find the file {path}. Expected path/to/file.py:name.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
     name = f"deepobs_user_{digest[:16]}_{place[:16]}"  # equal files may read what lies beside them
@@ -60,6 +62,6 @@ def _import_module(module: str) -> ModuleType:
         if error.name is None or not (module + ".").startswith(error.name + "."):
             raise  # the user's module exists but imports something that does not
         raise ProblemError(
-            f"There is no module {error.name!r}. Expected package.module:name or "
-            "path/to/file.py:name; is the package installed, or its folder in PYTHONPATH?"
+            f"Cannot find the module {error.name!r}. Install its package or add its folder to "
+            "PYTHONPATH, or write path/to/file.py:name."
         ) from None

@@ -1,4 +1,4 @@
-"""What a run is: everything that changes its numbers, and how it is executed.
+"""Configuration of a run (everything that changes its numbers) and its execution.
 
 The identity of a run is the hash of its resolved configuration. The fields below are the schema of
 stored results; see docs/results.md before changing one.
@@ -29,17 +29,17 @@ Vectorize = Literal["off", "auto", "on"]
 VECTORIZE: tuple[str, ...] = get_args(Vectorize)
 
 Unit = Literal["epochs", "steps", "gradient_evaluations", "seconds"]
-"""In what the time to a target is measured; seconds are those of training."""
+"""Units of the time to target; seconds are those of training."""
 UNITS: tuple[str, ...] = get_args(Unit)
-"""Which of many runs are trained together; not part of a run's identity."""
+"""Which runs are vectorised; not part of a run's identity."""
 
 
 class _Word(str):
-    """A text that can be told from its equals."""
+    """A text compared by identity."""
 
 
 DEFAULT_PRECISION = cast(Precision, _Word("fp32"))
-"""The precision of a configuration that says none: this object, not a text that is equal to it."""
+"""The precision of a configuration without one: this object, not an equal text."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "recipe": get_args(Recipe),
@@ -60,7 +60,7 @@ LEAST: Mapping[str, int] = {
 
 
 def _as_python(value: Any, kind: type, python: type) -> Any:
-    """Return a number of numpy as Python's own, which JSON can hold."""
+    """Convert a numpy number to Python's own type, for JSON."""
     is_foreign = isinstance(value, kind) and not isinstance(value, int | float)
     return python(value) if is_foreign else value
 
@@ -75,7 +75,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def without_folder(spec: str) -> str:
-    """Return `folder/file.py:name` without the folder: where a file lies changes no number.
+    """`folder/file.py:name` without the folder, which does not affect results.
 
     >>> without_folder("there/mine.py:problem"), without_folder("there.mine:problem")
     ('mine.py:problem', 'there.mine:problem')
@@ -88,13 +88,13 @@ def without_folder(spec: str) -> str:
 
 @dataclass(frozen=True)
 class Identity:
-    """What two names of one problem, or of one optimizer, have in common.
+    """Identity of a problem or an optimizer, for all its names.
 
     Attributes:
         name: without the folder of a user's file.
-        content: a hash of a user's file as far as the results say it; else empty, as a name that is
-            imported means one thing.
-        given: the name as it was given, which makes no difference.
+        content: hash of a user's file, if the results record it; else empty, since an imported name
+            is unique.
+        given: the name as it was given; ignored in comparisons.
     """
 
     name: str
@@ -122,13 +122,13 @@ class RunConfig:
         schedule: of the learning rate.
         seed: of initialisation, data order, augmentation and dropout.
         recipe: `standard`, or `2019` to repeat what the official runs did.
-        batch_size: of training; the last partial batch of an epoch is dropped.
+        batch_size: training batch size; the last partial batch of an epoch is dropped.
         epochs: number of epochs; None if only `steps` ends the run.
         steps: number of optimizer steps after which the run ends.
         valid_size: training examples held out for validation.
         l2: factor of the regularizer.
-        l2_via: add the regularizer to the objective, or hand it to the optimizer as
-            `weight_decay` of parameter groups.
+        l2_via: add the regularizer to the objective, or pass it to the optimizer as `weight_decay`
+            of parameter groups.
         clip_norm: clip the gradient to this norm; 0 does not clip, nor does None where the problem
             has no default.
         precision: of the model's arithmetic; `bf16` and `fp16` by autocast, the latter with loss
@@ -159,7 +159,7 @@ class RunConfig:
     world_size: int = 1
 
     resolution: ClassVar[Any] = None
-    """What `resolve_config` found for this object, see `runs.resolve`; a changed copy has none."""
+    """Result of `resolve_config` for this object, see `runs.resolve`; None in a changed copy."""
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -186,7 +186,7 @@ class RunConfig:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: another process looks problem and optimizer up itself."""
+        """State to pickle; another process looks up problem and optimizer itself."""
         return {name: value for name, value in vars(self).items() if name != "resolution"}
 
     def to_json(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class RunConfig:
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         data["schedule"] = schedule_to_json(self.schedule)
         data["hyperparams"] = dict(sorted(self.hyperparams.items()))
-        if self.world_size == 1:  # so that runs have the ids that they had before this field
+        if self.world_size == 1:  # keeps the ids from before this field
             del data["world_size"]
         return data
 
@@ -207,12 +207,14 @@ class RunConfig:
         """
         unknown = set(data) - {f.name for f in fields(cls)}
         if unknown:
-            raise UsageError(f"A run configuration has no field {', '.join(sorted(unknown))}.")
+            raise UsageError(
+                f"A run configuration has no field {', '.join(sorted(unknown))}. Remove it."
+            )
         return cls(**{**data, "schedule": schedule_from_json(data["schedule"])})
 
     @cached_property
     def id(self) -> str:
-        """The name of the run's files; problem, optimizer and seed to read, a hash to tell apart.
+        """Name of the run's files: problem, optimizer, seed and a hash.
 
         A user's file counts by its name and content (in the fingerprint), not by its folder.
         """
@@ -228,17 +230,17 @@ class RunConfig:
 
     @cached_property
     def problem_id(self) -> Identity:
-        """The same for all runs on one problem, under whatever path its file was given."""
+        """Identity of the problem, for any path of its file."""
         return _identity(self.problem, (self.fingerprint or "").partition("-")[0])
 
     @cached_property
     def optimizer_id(self) -> Identity:
-        """The same for all runs of one optimizer, under whatever path its file was given."""
+        """Identity of the optimizer, for any path of its file."""
         return _identity(self.optimizer, (self.fingerprint or "").partition("-")[2])
 
     @cached_property
     def setting_id(self) -> str:
-        """What runs have in common that differ in nothing but the seed."""
+        """Identity of the setting: equal for runs that differ in the seed only."""
         return replace(self, seed=0).id
 
 
@@ -255,11 +257,11 @@ class Execution:
         out: folder of the results.
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
         resume: continue from the run's checkpoint, if it exists.
-        checkpoint_epochs: write a checkpoint after every so many epochs; None: by time only.
-        checkpoint_minutes: write one when so many minutes have passed since the last.
+        checkpoint_epochs: epochs between checkpoints; None: by time only.
+        checkpoint_minutes: minutes between checkpoints.
         time_limit: seconds after which the run stops at the end of its epoch; None: no limit.
-        patience: stop after so many epochs without a lower objective on `valid`, or on
-            `train_eval` if no rows are held out; None: never.
+        patience: stop after this many epochs without a lower objective on `valid`, or on
+            `train_eval` without validation examples; None: never.
         track: trackers that get every record, see `trackers`: `tensorboard`, `wandb`, `csv`,
             `jsonl`, `package.module:factory` or `path/to/file.py:factory`.
     """

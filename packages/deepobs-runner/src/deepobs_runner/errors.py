@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class UsageError(ValueError):
-    """Invalid request; the message says what is allowed."""
+    """Invalid request; the message names what is allowed."""
 
 
 class RunLockedError(UsageError):
@@ -29,9 +29,9 @@ class RankZeroError(UsageError):
 
 
 class LostProcessError(RuntimeError):
-    """Another process of the group was lost, through no fault of the run."""
+    """A peer process was lost."""
 
 
 def cannot_write(path: Path, error: OSError, advice: str = "") -> UsageError:
-    """Return the error to raise if a file cannot be written."""
+    """Error to raise if a file cannot be written."""
     return UsageError(f"Cannot write {path}: {error.strerror or error}. {advice}".rstrip())

@@ -1,4 +1,4 @@
-"""What can be added in one place: trackers, executors, tables, …; see docs/howto/extend.md.
+"""Extension points: trackers, executors, tables, …; see docs/howto/extend.md.
 
 Each kind has its own package, in which every module is one of them. Others come from the entry
 points of installed packages, or are named with their module or file. Names are known without an
@@ -83,7 +83,7 @@ class Extensions(Generic[T]):
         """Return the extension of a name, `package.module:name` or `path/to/file.py:name`.
 
         Raises:
-            UsageError: there is none.
+            UsageError: unknown name.
             ProblemError: there is no such module or file.
         """
         found: Any
@@ -114,7 +114,7 @@ class Extensions(Generic[T]):
         """Return the extension of a name, see `load`, if what it needs is installed.
 
         Raises:
-            UsageError: there is none, or its package is missing.
+            UsageError: unknown name, or its package is missing.
         """
         found = self.load(name)
         needed: Requirement | None = getattr(found, "requires", None)

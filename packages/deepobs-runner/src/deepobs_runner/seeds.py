@@ -1,4 +1,4 @@
-"""Randomness has an address: every stream is named by a tuple such as `(42, "data", 3)`.
+"""Random streams, each addressed by a tuple such as `(42, "data", 3)`.
 
 The seed of a stream is a hash of its address, so that no stream depends on what was drawn from
 another, and a resumed run needs no generator state.
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 TORCH_GLOBALS = threading.RLock()
-"""Held by the thread that has changed torch's global generators or switches, which all threads of a
-process share: runs in several threads take turns, and get the numbers that each gets alone."""
+"""Held while torch's global generators or switches are changed, since all threads of a process
+share them: runs in several threads take turns."""
 
 
 def seed_of(*address: int | str) -> int:
@@ -43,7 +43,7 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
 
     Args:
         address: of the stream.
-        device: an accelerator whose generator is seeded beside the CPU's.
+        device: an accelerator; its generator is seeded, too.
     """
     seed = seed_of(*address)
     on_cpu = device is None or device.type == "cpu"

@@ -40,7 +40,7 @@ def test_bench_and_report(tmp_path, capsys):
     ]  # fmt: skip
     done = deepobs(*words)
     assert done.returncode == 0, done.stderr
-    assert "SGD: lr=0.015848932 is the tuned rate" in done.stdout
+    assert "SGD: lr=0.015848932 (tuned in the official runs)" in done.stdout
     lines = [line for line in done.stdout.splitlines() if " epoch 2 " in line]
     assert len(lines) == 4  # the last record of every run
     run = "quadratic_deep Adam lr=0.03 epochs=2 recipe=2019 seed 43"
@@ -173,14 +173,14 @@ def test_the_list_fits_80_columns():
         (["run", "fmnist_2d2c", "SGD", "lr=1"], "Did you mean 'fmnist_2c2d'"),
         (["run", "quadratic_deep", "Adm"], "'Adam'"),
         (["run", "quadratic_deep", "Adam", "lr=1", "beta1=2"], "no hyperparameter 'beta1'"),
-        (["run", "quadratic_deep", "AdamW"], "needs lr="),
-        (["run", "quadratic_deep", "SGD", "0.1"], "written key=value"),
+        (["run", "quadratic_deep", "AdamW"], "needs a learning rate on quadratic_deep"),
+        (["run", "quadratic_deep", "SGD", "0.1"], "as key=value"),
         (["run", "quadratic_deep", "SGD", "--epochs", "-1"], "epochs is -1"),
         (["run", "quadratic_deep", "SGD", "--batch-size", "5000"], "training split has 1000"),
         (["run", "quadratic_deep", "SGD", "--device", "abacus"], "Unknown device 'abacus'"),
         (["run", "quadratic_deep", "SGD", "--schedule", "linear"], "Unknown schedule 'linear'"),
         (["run", "quadratic_deep", "SGD", "--l2", "0.1"], "no weights to regularize"),
-        (["run", "nowhere.py:problem", "SGD", "lr=1"], "no file nowhere.py"),
+        (["run", "nowhere.py:problem", "SGD", "lr=1"], "Cannot find the file nowhere.py"),
         (["run", "quadratic_deep", "SGD", "lr=-1"], "does not take these hyperparameters"),
         (["run", "quadratic_deep", "SGD", "--device", "meta"], "not supported"),
         (["run", "quadratic_deep", "SGD", "--valid-size", "5000"], "valid_size"),
@@ -188,17 +188,17 @@ def test_the_list_fits_80_columns():
             ["run", "quadratic_deep", "SGD", "--recipe", "2019", "--batch-size", "1000"],
             "evaluated in whole batches",
         ),
-        (["run", ":x", "SGD", "lr=1"], "is no module"),
+        (["run", ":x", "SGD", "lr=1"], "is not a module"),
         (["run", "builtins:dict", "SGD", "lr=1"], "is a type"),
         (["bench", "SGD"], "No problem given"),
-        (["bench", "lr=1", "SGD", "--problem", "quadratic_deep"], "before any optimizer"),
+        (["bench", "lr=1", "SGD", "--problem", "quadratic_deep"], "needs an optimizer in front"),
         (["bench", "SGD", "--problem", "quadratic_deep", "--seeds", "0"], "--seeds is 0"),
         (["bench", "SGD", "--suite", "synthetik"], "'synthetic'"),
         (["list", "--suite", "tiny"], "Unknown suite"),
         (["list", "--tag", "konvex"], "Did you mean 'convex'"),
         (["bench", "SGD", "--problem", "quadratic_deep", "--jobs", "0"], "--jobs is 0"),
-        (["bench", "plan.yaml", "SGD"], "'SGD' cannot be given beside a plan"),
-        (["bench", "plan.yaml", "--epochs", "2"], "--epochs cannot be given beside a plan"),
+        (["bench", "plan.yaml", "SGD"], "'SGD' cannot be combined with a plan"),
+        (["bench", "plan.yaml", "--epochs", "2"], "--epochs cannot be combined with a plan"),
         (["bench", "plan.yaml"], "Cannot read the plan plan.yaml: No such file"),
         (["report", "nowhere"], "no folder nowhere"),
     ],
@@ -251,5 +251,5 @@ def test_output_that_finds_no_space_is_a_sentence(arguments):
         command = [sys.executable, "-m", "deepobs_runner.cli", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 2
-    assert done.stderr.startswith("deepobs: there is no space left for the output: [Errno 28]")
+    assert done.stderr.startswith("deepobs: disk full: [Errno 28]")
     assert done.stderr.count("\n") == 1

@@ -211,9 +211,9 @@ WRONG = {
     "an optimizer twice": (
         "problems: [quadratic_deep]\noptimizers:\n  - SGD\n  - Adam\n  - SGD",
         5,
-        "SGD on quadratic_deep with seed 42 is planned twice",
+        "SGD on quadratic_deep with seed 42 is listed twice",
     ),
-    "settings twice": (SMALL + "settings: [{epochs: 3}, {epochs: 3}]", 3, "is planned twice"),
+    "settings twice": (SMALL + "settings: [{epochs: 3}, {epochs: 3}]", 3, "is listed twice"),
     "unknown problem": (
         "optimizers: [Adam]\nproblems:\n  - quadratik_deep",
         3,
@@ -261,8 +261,8 @@ WRONG = {
         4,
         "is yes; write true or false",
     ),
-    "no YAML": (SMALL + "seeds: [1", 5, "This is not YAML"),
-    "a tab": (SMALL + "\tseeds: 1", 5, "This is not YAML"),
+    "no YAML": (SMALL + "seeds: [1", 5, "invalid YAML"),
+    "a tab": (SMALL + "\tseeds: 1", 5, "invalid YAML"),
     "empty": ("# nothing\n", 1, "The plan is empty"),
     "a list": ("- SGD", 1, "the plan is a list; it must be a mapping"),
     "itself": ("problems: &a [*a]\noptimizers: [Adam]", 1, "The plan contains itself"),
@@ -297,7 +297,7 @@ def test_errors_say_file_and_line(plan, tmp_path, text, line, said):
 def test_tags_are_refused(plan, tmp_path, text, line, tag):
     with pytest.raises(UsageError) as caught:
         plan(text)
-    assert str(caught.value).startswith(f"{tmp_path / 'plan.yaml'}:{line}: The tag {tag} has no")
+    assert str(caught.value).startswith(f"{tmp_path / 'plan.yaml'}:{line}: unsupported tag {tag}. Remove")
 
 
 def test_a_plan_that_is_no_text(tmp_path):
@@ -360,7 +360,7 @@ overrides:
 
     assert main(words) == 1  # they are not tried again, but still count
     printed = capsys.readouterr()
-    assert "3 runs: 1 finished before, 2 failed before, not retried" in printed.out
+    assert "3 runs: 1 finished before, 2 failed earlier" in printed.out
     assert "the matrix is singular" in printed.err
 
     mended = FAILING.replace('raise ArithmeticError("the matrix is singular")', "super().step()")

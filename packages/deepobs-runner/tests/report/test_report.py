@@ -288,7 +288,7 @@ def folder(tmp_path):
 def test_an_empty_folder_is_said_in_a_sentence(folder, capsys):
     assert main(["report", str(folder())]) == 2
     said = capsys.readouterr().err
-    assert "There is nothing to report: no result can be read in" in said
+    assert "No results in" in said
     assert "Traceback" not in said
 
 
@@ -373,7 +373,7 @@ def test_one_table_on_the_command_line(folder, tmp_path, capsys):
     assert main(["table", str(place), "verdict", "--no-baselines", "--out", str(out)]) == 0
     assert "| Adam | SGD | all |" in out.read_text("utf-8")
     assert main(["table", str(place), "runs", "--problem", "q"]) == 2
-    assert "There are no results of 'q'. Problems: p." in capsys.readouterr().err
+    assert "No results on the problem 'q'. Problems: p." in capsys.readouterr().err
     assert main(["table", str(place), "--reference", "Lion"]) == 2
     assert "'Lion' is not among the results. Choose one of: Adam, SGD." in capsys.readouterr().err
 

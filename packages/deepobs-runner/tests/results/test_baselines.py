@@ -201,10 +201,10 @@ def test_export_packed(tmp_path, packed, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["show"], "wants the name"),
+        (["show"], "needs a set"),
         (["show", "oficial"], "Did you mean 'official'"),
-        (["show", "official", "--problem", "two_d_beale"], "has no results of 'two_d_beale'"),
-        (["export", "official"], "wants a folder"),
+        (["show", "official", "--problem", "two_d_beale"], "has no results on 'two_d_beale'"),
+        (["export", "official"], "needs a folder"),
     ],
 )
 def test_what_is_asked_for_is_not_there(words, said, capsys):

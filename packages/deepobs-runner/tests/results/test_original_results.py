@@ -96,7 +96,7 @@ def test_the_layout_of_2019(tmp_path):
     assert result.series("train_eval", "objective").tolist() == curve(2.3, 0.1)
     assert result.series("test", "accuracy").tolist() == curve(0.1, 0.8)
     assert set(result.records[0]["metrics"]) == {"train_eval", "test"}
-    with pytest.raises(UsageError, match="no step objectives"):
+    with pytest.raises(UsageError, match="No step objectives"):
         result.step_objectives()
 
 

@@ -133,9 +133,9 @@ def test_without_resume_an_interrupted_run_starts_anew(problem, configure, execu
 def test_the_command_says_what_is_resumed_and_what_begins(tmp_path, capsys):
     words = ["run", "two_d_branin", "SGD", "lr=0.01", "--epochs", "2", "--out", str(tmp_path)]
     assert main([*words, "--resume", "--time-limit", "1e-9"]) == 0
-    assert "0 runs to resume from a checkpoint, 1 to begin anew" in capsys.readouterr().out
+    assert "0 runs to resume from a checkpoint, 1 to start from scratch" in capsys.readouterr().out
     assert main([*words, "--resume"]) == 0
-    assert "1 run to resume from a checkpoint, 0 to begin anew" in capsys.readouterr().out
+    assert "1 run to resume from a checkpoint, 0 to start from scratch" in capsys.readouterr().out
     assert main([*words, "--resume"]) == 0
     assert "checkpoint" not in capsys.readouterr().out
 

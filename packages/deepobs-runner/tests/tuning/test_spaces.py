@@ -313,7 +313,7 @@ def trial(number, value, *, metric=LOSS, status="done", first=10.0):
     {
         "done": ({}, -1.0),
         "stopped early": ({"status": "stopped", "error": "no lower objective on valid"}, -1.0),
-        "cut by a time limit": ({"status": "stopped", "error": OUT_OF_TIME}, None),
+        "out of time": ({"status": "stopped", "error": OUT_OF_TIME}, None),
         "pruned": ({"status": "stopped", "error": "pruned: Hyperband ended it"}, None),
         "failed": ({"status": "failed"}, None),
         "running": ({"status": "running"}, None),

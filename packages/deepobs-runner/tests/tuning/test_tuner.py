@@ -120,7 +120,7 @@ def test_a_trial_that_a_time_limit_cut_cannot_win(execution):
     cut = sum(trial.status == "stopped" for trial in tuned.trials)
     assert cut > 0
     said = " ".join(sentences([tuned], study))
-    assert f"a time limit cut {cut} trials, which cannot win" in said
+    assert f"the time limit ended {cut} trials, which cannot win" in said
     (tuned,) = carried_out(study, replace(execution, resume=True))
     assert tuned.winner.status == "done"
     assert "time limit" not in " ".join(sentences([tuned], study))
@@ -208,7 +208,7 @@ def test_a_damaged_study_costs_no_other_study_its_end(execution, capsys):
     assert len(json.loads(said.out)) == 2
     assert "study.json cannot be read" in said.err
     assert main([*command, "--out", str(execution.out), "--study", "broken"]) == 2
-    assert "Remove it and give the same command again" in capsys.readouterr().err
+    assert "Remove it and rerun the command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["study.json", "ledger.jsonl", "plan.yaml"])
@@ -253,14 +253,14 @@ def test_a_choice_without_some_trials_is_no_success(execution, capsys, monkeypat
         patch.setattr("deepobs_runner.cli.tuning.executor_of", lambda _: loses_one)
         assert main(command) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1 trial left no result and had no part in the choice" in printed
+    assert "1 trial without a result, not considered" in printed
     assert main(command) == 0
-    assert "left no result" not in capsys.readouterr().out
+    assert "without a result" not in capsys.readouterr().out
 
 
 def test_a_name_belongs_to_one_study(execution):
     study = small(execution, budget=2)
-    busy = pytest.raises(UsageError, match="Another process is at the study 's'")
+    busy = pytest.raises(UsageError, match="Another process is running the study 's'")
     with open_ledger(study, execution.out, "s"), busy:
         carried_out(study, execution)
     with pytest.raises(UsageError, match=r"study 's' already, and .* settings \(budget: 2"):
@@ -396,7 +396,7 @@ def test_without_any_winner(tmp_path, capsys):
     command = ["tune", "two_d_beale", "SGD", "--space", "lr=log:1e4:1e6", "--budget", "2"]
     assert main([*command, "--steps", "20", "--out", out, "--quiet"]) == 1
     printed = capsys.readouterr().out
-    assert "SGD on two_d_beale: no winner: none of 2 trials ended with a finite value" in printed
+    assert "SGD on two_d_beale: no winner: no trial of 2 ended with a finite value" in printed
 
 
 def test_a_missing_optuna_is_said_before_anything_is_trained(tmp_path, capsys, monkeypatch):
@@ -423,9 +423,9 @@ def test_grids_of_unequal_sizes_are_said(tmp_path, capsys):
     command += ["--out", str(tmp_path / "out"), "--budget", "9"]
     assert main([*command, "--sampler", "grid"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "not equal (SGD 9, Adam 8): a grid has as many points as fit" in printed
+    assert "unequal (SGD 9, Adam 8): a grid has as many points as fit" in printed
     assert main([*command, "--sampler", "sobol"]) == 0
-    assert "not equal" not in capsys.readouterr().out
+    assert "unequal" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

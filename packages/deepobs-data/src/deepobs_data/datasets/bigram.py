@@ -1,4 +1,4 @@
-"""A language of bigrams whose words follow Zipf's law; everything about it is known."""
+"""A bigram language with Zipf-distributed words and known probabilities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIRS = 2**20
 
 
 def frequencies(vocabulary: int = VOCABULARY) -> np.ndarray:
-    """How often each token occurs, (V,): token k has a share proportional to 1 / (k + 1)."""
+    """Frequency of each token, (V,): proportional to 1 / (k + 1) for token k."""
     shares: np.ndarray = 1 / np.arange(1, vocabulary + 1)
     shares /= shares.sum()
     return shares

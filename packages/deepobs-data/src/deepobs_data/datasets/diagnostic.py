@@ -1,4 +1,4 @@
-"""Data of problems that show what an optimizer does: addition modulo 113, an attention teacher."""
+"""Data of diagnostic problems: addition modulo 113, an attention teacher."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def attention_teacher(
     recipe: Recipe = "standard",
     sizes: tuple[int, int] = (_SEQUENCES, _TEST_SEQUENCES),
 ) -> Dataset:
-    """Standard normal sequences and what a random layer of self-attention makes of them.
+    """Standard normal sequences, and the outputs of a random self-attention layer as targets.
 
     x and y (64, 128) float32. The teacher is a `torch.nn.MultiheadAttention` of width 128 with one
-    head, whose parameters are uniform in (-1, 1) from the seed 1729. Train are 8192 sequences of
-    the seed 271828, train_eval their first 2048, test 2048 of the seed 161803, valid `valid_size`
-    of the seed 44. Needs 0.7 GB.
+    head. Its parameters are uniform in (-1, 1) from the seed 1729. Train are 8192 sequences of the
+    seed 271828, train_eval their first 2048, test 2048 of the seed 161803, valid `valid_size` of
+    the seed 44. Needs 0.7 GB.
 
     Source: github.com/cybertronai/caffeine, commit 1c4f7cc, `tracks/random_teacher.py`.
 
@@ -118,6 +118,6 @@ def _answered(seed: int, count: int) -> Table:
 
 @torch.no_grad()
 def answers(x: Tensor) -> Tensor:
-    """What the teacher makes of sequences (N, 64, 128)."""
+    """The teacher's outputs for sequences (N, 64, 128)."""
     parts = [_teacher()(part, part, part, need_weights=False)[0] for part in torch.split(x, 512)]
     return torch.cat(parts)

@@ -23,7 +23,7 @@ def poisson(
 
     The solution is u = sin(πx₁) sin(πx₂), so f = 2π²u. x (2,) float64 is a point, y (3,) float64
     the weights of equation and boundary in the loss, and u. Train and train_eval are the 784 inner
-    points of the grid of width 1/29, whose equation weighs 900/784, and its 116 boundary points, of
+    points of the grid of width 1/29 with equation weight 900/784, and its 116 boundary points with
     weight 4·900/116 (4 is the length of the boundary): the mean over all 900 is the mean residual
     plus four times the mean boundary term. Test are the 39,204 inner points of the grid of width
     1/199, valid uniform points of RandomState(44), both with weights 1 and 0. An epoch is 500 steps

@@ -1,4 +1,4 @@
-"""Character-level text: `tolstoi`, `shakespeare`, and `text` for a file of one's own."""
+"""Character-level text: `tolstoi`, `shakespeare`, and `text` for your own file."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def tolstoi(
         seq_length: Characters in a window.
         order: "stateful" for recurrent networks: read train with `stateful_order`, so that each
             row of a batch continues the row of the batch before. "shuffled" for networks without
-            a state: train is a `Windows` split, whose windows begin elsewhere in every epoch if
-            it is given draws of the data set's `augment`.
+            a state: train is a `Windows` split; draws of the data set's `augment` shift its windows
+            in every epoch.
         offline: As for `mnist`.
 
     Raises:
@@ -105,10 +105,10 @@ def text(
     test_fraction: float = 0.2,
     encoding: str = "utf-8",
 ) -> Dataset:
-    """A text of one's own, cut and numbered like `tolstoi`.
+    """Your own text, cut and numbered like `tolstoi`.
 
-    It has its own vocabulary (`Dataset.classes`, in the order of the numbers), so it makes another
-    problem than `tolstoi`: results are not comparable.
+    Its vocabulary differs from that of `tolstoi` (`Dataset.classes`, in the order of the numbers),
+    so results are not comparable.
 
     Args:
         path: A text file; all of it is used.
@@ -120,10 +120,10 @@ def text(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: An argument is not allowed, or the text is too short for one window a split.
+        ValueError: An argument is not allowed, or the text is too short for one window per split.
     """
     if not 0.0 < test_fraction < 1.0:
-        raise ValueError(f"test_fraction is {test_fraction}; it must lie between 0 and 1.")
+        raise ValueError(f"test_fraction is {test_fraction}; it must be between 0 and 1.")
     content = Path(path).expanduser().read_bytes()
     ids, vocabulary = encode_text(content.decode(encoding))
     cut = train_length(len(ids), test_fraction)

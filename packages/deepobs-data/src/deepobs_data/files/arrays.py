@@ -1,4 +1,4 @@
-"""Whether decoded arrays are those that the row of a data set describes."""
+"""Check of decoded arrays against the row of their data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check_arrays(row: DatasetInfo, arrays: Mapping[str, np.ndarray]) -> None:
     """Compare names, shapes, types and the range of the labels with the row.
 
     Raises:
-        ValueError: They do not fit; the message says which.
+        ValueError: They do not match; the message names the array.
     """
     parts = {"train": row.train_size, "test": row.test_size}
     if row.kind == "text":

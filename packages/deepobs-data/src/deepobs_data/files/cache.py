@@ -1,4 +1,4 @@
-"""A cache of decoded arrays, so that the second start reads plain bytes.
+"""Cache of decoded arrays, so that later starts read plain bytes.
 
 One uncompressed `.npz` per data set, put in place by a rename. The zip format brings a checksum
 per array, verified by reading each member to its end; a member `meta` names the arrays and the
@@ -33,8 +33,8 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """Arrays of data set `name` from the cache, else from `decode`, which are then cached.
 
-    A cache whose source files have changed, that cannot be read, or that does not hold what the
-    data set must hold, is ignored and replaced.
+    A cache is replaced if its source files changed, if it cannot be read, or if its arrays are not
+    those of the data set.
 
     Args:
         name: Names the cache file.
@@ -75,8 +75,8 @@ def _read(path: Path, meta: Mapping[str, object]) -> dict[str, np.ndarray] | Non
             names = found.pop("arrays")
             return {name: _read_array(archive, name) for name in names} if found == meta else None
     except Exception:
-        # Whatever damaged bytes lead to (a huge shape, an unknown compression, encryption): the
-        # arrays can be made again.
+        # Any effect of damaged bytes (a huge shape, an unknown compression, encryption): the
+        # arrays can be decoded again.
         return None
 
 
@@ -86,12 +86,12 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         # zipfile compares the checksum at the end only, and a header with a flipped bit may ask
         # for fewer bytes than there are.
         if member.read(1):
-            raise ValueError(f"{name} is longer than its header says.")
+            raise ValueError(f"{name} is longer than its header states.")
     return array
 
 
 def _write(path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> bool:
-    """Write the cache file; False where that is impossible, which is no error."""
+    """Write the cache file; return False if that fails, which is not an error."""
     temporary = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def code_points(vocabulary: str) -> np.ndarray:
 def decode_shakespeare(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """Number the characters in sorted order; the first 90 % are train, the rest is test.
 
-    Source: karpathy/nanoGPT, data/shakespeare_char/prepare.py, whose validation part is our test.
+    Source: karpathy/nanoGPT, data/shakespeare_char/prepare.py; its validation part is our test.
     """
     text = paths["input.txt"].read_text(encoding="utf-8")
     codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Downloading one file: mirrors, resuming, checking, and never a half file under its name."""
+"""Download of one file: mirrors, resuming, checksums; incomplete files keep a temporary name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Check = Callable[[Path], object]
 """Raises DamagedFileError for a file with other content than it must have."""
 
 _CHUNK = 1 << 18
-_LARGEST = 1 << 34  # of a file whose size is not known
+_LARGEST = 1 << 34  # of a file of unknown size
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FINAL_CODES = {400, 401, 403, 404, 405, 410}
 
@@ -40,7 +40,7 @@ class Patience:
 
     Attributes:
         timeout: Seconds without a byte after which a request is repeated.
-        attempts: Requests in a row that bring nearly nothing.
+        attempts: Consecutive requests that deliver almost nothing.
         pause: Seconds before the first repetition; each further one waits twice as long.
         least: Bytes that a request must bring, and that must arrive within `period`.
         period: Seconds.
@@ -104,8 +104,8 @@ def download(
         if error.errno in _DISK_FULL:
             part.unlink(missing_ok=True)
             raise DownloadError(
-                f"No space for {target}: {error.strerror}. {_amount(file.size)} are needed; what "
-                "had arrived was deleted. Make room or choose another --data-dir."
+                f"No space for {target}: {error.strerror}. {_amount(file.size)} are needed; the "
+                "partial file was deleted. Free some space, or choose another --data-dir."
             ) from error
         raise DownloadError(f"Cannot write {target}: {error}") from error
     raise DownloadError(f"No mirror delivered {file.name}:\n" + "\n".join(failures))
@@ -189,7 +189,7 @@ class _Transfer:
             try:
                 answer = cast(HTTPResponse, next(pieces))
             except urllib.error.HTTPError as error:
-                if error.code == 416:  # what lies here is no beginning of what lies there
+                if error.code == 416:  # the partial file here does not match the file there
                     self.part.unlink(missing_ok=True)
                 if error.code in _FINAL_CODES:
                     raise _MirrorError(str(error)) from error
@@ -208,7 +208,7 @@ class _Transfer:
                     done += len(chunk)
                     if self.progress is not None:
                         self.progress(self.file.name, done, size or total)
-        # The known size decides; what the server announces only where there is none.
+        # The known size decides; the server's length counts only without one.
         return done == size if size is not None else total is None or done == total
 
     def _first_byte(self, answer: HTTPResponse, start: int) -> int:
@@ -226,8 +226,8 @@ class _Transfer:
     def _pieces(self, request: urllib.request.Request) -> Generator[HTTPResponse | bytes]:
         """The answer to a request, then its content in pieces.
 
-        They come from a thread, as a server may keep it waiting for ever in more places (a name,
-        a handshake, a header, the length of a chunk) than have a time limit.
+        A thread reads them, since a server can block in places without a time limit (name,
+        handshake, header, length of a chunk).
         """
         arrived: queue.Queue[HTTPResponse | bytes | BaseException] = queue.Queue(maxsize=16)
         given_up = threading.Event()
@@ -284,7 +284,7 @@ def _receive(
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Opens http and https addresses alone: a redirect leads to no file."""
+    """Opens only http and https addresses, so that no redirect reads a local file."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -310,18 +310,18 @@ def _failure(error: BaseException) -> BaseException:
     final = isinstance(error, ValueError | InvalidURL)  # a certificate, an impossible address
     if isinstance(error, HTTPException | OSError) and not final:
         return _RequestError(text)
-    return _MirrorError(f"sent a malformed answer: {text}")  # whatever it made urllib raise
+    return _MirrorError(f"sent a malformed answer: {text}")  # any error that urllib raises for it
 
 
 def _open_part(part: Path, *, append: bool) -> BinaryIO:
-    """Open a part file for writing; never through a link, which may lead anywhere."""
+    """Open a part file for writing, but never through a link."""
     with suppress(FileNotFoundError):
         found = part.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             part.unlink()
             append = False
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-    for name in ("O_NOFOLLOW", "O_BINARY"):  # each where there is one
+    for name in ("O_NOFOLLOW", "O_BINARY"):  # each if the system has it
         flags |= getattr(os, name, 0)
     return cast(BinaryIO, os.fdopen(os.open(part, flags, 0o666), "wb"))
 

@@ -1,4 +1,4 @@
-"""Getting a data set into a folder: by download, or from files someone already has."""
+"""Put a data set into a folder: by download, or from existing files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 def pending_downloads(
     source: Source, root: Path, *, everywhere: bool = True
 ) -> tuple[Download, ...]:
-    """What `fetch` would download.
+    """Downloads that `fetch` would make.
 
     Args:
         source: The files of the data set.
@@ -95,7 +95,7 @@ def _fetch(name: str, root: Path, progress: Progress | None, *, everywhere: bool
 
 
 def _check_of(source: Source, file: Download) -> Callable[[Path], object] | None:
-    """What checks the content of a download whose checksum is not known."""
+    """Check of the content of a download with an unknown checksum."""
     read = {wanted.name: wanted for wanted in source.files}.get(file.name)
     return None if read is None or read.accept is None else resolve(read.accept)
 
@@ -121,7 +121,7 @@ def _unpack_what_was_there(archive: Path, source: Source, file: Download, root: 
     try:
         unpack(archive, file, source, root)
     except DamagedFileError as error:
-        warnings.warn(f"{error} It will be fetched again.", stacklevel=3)
+        warnings.warn(f"{error} It is downloaded again.", stacklevel=3)
         return False
     return True
 
@@ -258,7 +258,7 @@ def read_arrays(
 
 
 def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offline: bool) -> T:
-    """Return `read(found)` for the first folder whose files are right; fetch them if none is.
+    """Return `read(found)` for the first folder with valid files, after a fetch if necessary.
 
     Damaged files are moved aside in the folder that a fetch fills; elsewhere they belong to
     someone else: they are left alone, with a warning.
@@ -293,11 +293,11 @@ def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offli
                 except DamagedFileError as error:
                     damage = set_aside(error)
                 except (DownloadError, FileNotFoundError):
-                    continue  # nothing can be locked here, or the file was moved
+                    continue  # no locks here, or the file was moved
             else:
                 everywhere = False
             if not offline:
-                then = "It will be fetched again." if found.home else "The file is not used."
+                then = "It is downloaded again." if found.home else "The file is not used."
                 warnings.warn(f"{damage} {then}", stacklevel=5)
         if offline:
             break
@@ -334,7 +334,7 @@ def locked(
     lock = FileLock(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():  # it would be emptied where it leads
+        if path.is_symlink():  # opening it would empty its target
             raise OSError(f"{path} is a link")
         try:
             lock.acquire(timeout=quiet)
@@ -347,7 +347,7 @@ def locked(
     except Timeout as error:
         raise DownloadError(
             f"Another process has worked on {name} for {patience:g} s (it holds {path}). "
-            "End it and try again."
+            "Stop that process and try again."
         ) from error
     except OSError as error:
         raise DownloadError(

@@ -1,4 +1,4 @@
-"""Finding the files of a data set below a root, and saying so when they are not there."""
+"""Find the files of a data set below a root; a clear error if they are missing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _find_files(source: Source, folder: Path) -> dict[str, list[Path]]:
 
 
 def not_found(row: DatasetInfo, root: Path, reason: str) -> DataNotFoundError:
-    """The error for a data set that is not there: what is missing and three ways to get it."""
+    """The error for a missing data set: missing files and three ways to get them."""
     name, source = row.name, row.require_source()
     target = root / source.folder
     missing = missing_files(source, target)

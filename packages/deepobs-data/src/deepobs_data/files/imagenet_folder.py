@@ -1,4 +1,4 @@
-"""Where ImageNet lies, and what to do when it does not; importable without torch."""
+"""Find the ImageNet folder, or explain how to get it; importable without torch."""
 
 from __future__ import annotations
 

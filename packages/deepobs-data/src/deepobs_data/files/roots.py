@@ -1,4 +1,4 @@
-"""Where data lives."""
+"""Default location of data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def default_root() -> Path:
 
 
 def resolve_root(root: Path | str | None) -> Path:
-    """Return `root` as a path, or the default where it is None."""
+    """`root` as a path, or the default if it is None."""
     return default_root() if root is None else Path(root).expanduser()
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a data set come from: names, checksums, mirrors and folders."""
+"""Source of a data set's files: names, checksums, mirrors and folders."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class SourceFile:
         size: Bytes of its uncompressed content; None where it is not known.
         gzipped: Whether `name + ".gz"` is read as well. The checksum is that of the uncompressed
             content, so repacked copies (Debian's `dataset-fashion-mnist`) are recognised, too.
-        accept: Checks the content of a file whose checksum is another one or unknown, such as
-            another edition of a text. Called with the path; raises DamagedFileError to refuse it.
+        accept: Checks the content of a file with another or unknown checksum, such as another
+            edition of a text. Called with the path; raises DamagedFileError to refuse it.
     """
 
     name: str

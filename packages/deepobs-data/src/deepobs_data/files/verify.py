@@ -1,4 +1,4 @@
-"""Comparing what lies in a data folder with what should lie there."""
+"""Compare the files in a data folder with their checksums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ State = Literal["verified", "present", "unknown", "damaged", "missing"]
 
 
 class Verdict(NamedTuple):
-    """What is known about one file, or about a data set that is missing as a whole."""
+    """State of one file, or of a missing data set."""
 
     path: Path
     state: State

@@ -39,7 +39,8 @@ def legacy_bilinear_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
         Images (B, C, H, W) of the new size; `x` itself where the size is right already.
 
     Raises:
-        ValueError: A size below 1; images of an integer type, whose arithmetic would wrap around.
+        ValueError: A size below 1, or images of an integer type, since integer arithmetic wraps
+            around.
 
     >>> legacy_bilinear_resize(torch.tensor([[[[0.0, 1.0]]]]), (1, 4))
     tensor([[[[0.0000, 0.5000, 1.0000, 1.0000]]]])

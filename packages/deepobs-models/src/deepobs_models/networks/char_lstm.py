@@ -54,9 +54,9 @@ def _check_characters(x: Tensor) -> Tensor:
 
 
 def _initial_state(state: CharLSTMState | None, h: Tensor) -> CharLSTMState:
-    """Return the state, or zeros made from h (B, T, hidden_size) where it is None.
+    """Return the state, or zeros like h (B, T, hidden_size) without one.
 
-    So they are batched where h is: nn.LSTM's own zeros are not under vmap.
+    They are batched under vmap, unlike nn.LSTM's own zeros.
     """
     if state is not None:
         return state

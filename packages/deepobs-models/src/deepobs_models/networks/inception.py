@@ -253,7 +253,7 @@ def inception_aux_head(
     """Return the auxiliary head: pooling, 1x1 and 5x5 convolutions, a dense layer.
 
     Args:
-        in_channels: Channels of the input, whose height and width must be 17 to 19.
+        in_channels: Channels of the input; its height and width must be 17 to 19.
         num_classes: Number of classes.
         **factory: `device` and `dtype` of the parameters.
 

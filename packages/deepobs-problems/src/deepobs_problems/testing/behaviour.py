@@ -115,14 +115,14 @@ def check_per_example(case: Case) -> str | None:
 
     rows = Batch(batch.x.unsqueeze(1), batch.y.unsqueeze(1))  # (2, 1, ...)
     with warnings.catch_warnings():
-        # torch has no batching rule for its LSTM kernel and says so; the result is right.
+        # torch warns that its LSTM kernel has no batching rule; the result is right.
         warnings.filterwarnings("ignore", "There is a performance drop")
         per_example = vmap(grad(mean_loss), in_dims=(None, 0, 0))(parameters, *rows)
     for name, expected in grad(mean_loss)(parameters, *batch).items():
         if not close(per_example[name].mean(dim=0), expected, 1e-3):
             raise FailedCheckError(
                 f"The gradients of {name} per example do not average to the gradient of the mean "
-                "loss. Mend the model, or drop the tag per-example-safe."
+                "loss. Fix the model, or remove the tag per-example-safe."
             )
     return "torch.func gradients per example average to the gradient of the mean loss."
 

@@ -1,4 +1,4 @@
-"""What the checks share: the problem under test, and how they say what they found."""
+"""The problem under test and the report of findings, shared by all checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deepobs_problems.problem import Problem
 
 
 class FailedCheckError(Exception):
-    """A check was not passed; the message says what was found and what to do."""
+    """A check failed; the message names the finding and the fix."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Numbers of one optimizer: pure functions from results to small tables.
 
 Everything takes ordinary `RunResult`s, loaded from a folder or shipped, and returns frozen
-dataclasses with `rows()`. docs/statistics.md says what each number means and what it does not.
+dataclasses with `rows()`. docs/statistics.md explains each number and its limits.
 """
 
 from deepobs_runner.analysis.curves import Band, curve_band

@@ -150,7 +150,7 @@ def values_by_epoch(runs: Sequence[RunResult], metric: Metric) -> tuple[np.ndarr
 
 
 def _means(table: np.ndarray) -> np.ndarray:
-    """Return the mean of each column, `(E,)`; NaN where a value is infinite or there is none."""
+    """Return the mean of each column, `(E,)`; NaN if a value is infinite or missing."""
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.nansum(table, axis=0) / np.sum(~np.isnan(table), axis=0)
     return np.where(np.isfinite(means), means, np.nan)

@@ -86,7 +86,7 @@ class GraphedStep:
     """Objective and gradient from CUDA graphs: one for steps with state, one for those without.
 
     Args:
-        model: whose step it is; no parameter may be exchanged for another tensor later.
+        model: the model of the step; no parameter may be exchanged for another tensor later.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -22,14 +22,14 @@ class Gradient:
     """Computes the objective of a batch and its gradient, one operation after another.
 
     Args:
-        problem: says what to compute.
+        problem: defines the objective.
         model: in training mode.
         backend: how.
         l2: factor of the regularizer in the objective.
         around_backward: context of the backward pass, for BackPACK and the like.
 
     Attributes:
-        parameters: trainable ones, whose `grad` is written.
+        parameters: trainable parameters, with `grad` to write.
         scale: of the loss, in fp16; else None.
     """
 

@@ -91,14 +91,14 @@ def _resident_peak() -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, of a device or of this machine."""
+    """Whether an error means that a device or this machine is out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(part in str(error) for part in OUT_OF_MEMORY)
 
 
 def explain_out_of_memory(error: BaseException, config: RunConfig, device: torch.device) -> str:
-    """Return what to try for a run whose memory ran out."""
+    """Advice for a run that is out of memory."""
     peak = peak_memory(device)
     taken = "" if peak is None else f" The most in use at once was {peak / 2**30:.2f} GiB."
     tries = ["another --device", "a smaller --batch-size, which is another experiment"]

@@ -78,9 +78,9 @@ class LossScale:
     """Factor of the loss in fp16: gradients are those of a multiple, so that few underflow.
 
     Float16 ends at 65,504 and has nothing between 0 and 6e-8. The scale grows while gradients are
-    finite and shrinks when one is not, whose step is then left out (Micikevicius et al., Mixed
-    Precision Training, ICLR 2018). Constants are those of `torch.amp.GradScaler`, whose `step`
-    takes no closure.
+    finite; after an infinite one it shrinks, and the step is skipped (Micikevicius et al., Mixed
+    Precision Training, ICLR 2018). Constants are those of `torch.amp.GradScaler`; its `step` takes
+    no closure.
 
     Attributes:
         scale: the factor.

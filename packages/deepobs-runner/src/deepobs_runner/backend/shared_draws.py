@@ -24,7 +24,7 @@ FACTORIES = (torch.rand, torch.randn)
 class SharedDraws(TorchFunctionMode):
     """Lets `dropout`, `rand`, `randn` and their `_like` draw for the rows of all processes.
 
-    Only for tensors whose first axis is the share's rows: others, such as a mask of weights, are
+    Only for tensors with the share's rows as first axis: others, such as a mask of weights, are
     drawn as they are, the same in every process.
 
     Args:

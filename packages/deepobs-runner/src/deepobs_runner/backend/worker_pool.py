@@ -40,7 +40,7 @@ class InlineExecutor(Executor):
 def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) -> Iterator[Executor]:
     """Yield an executor that calls functions in other processes.
 
-    Each imports the main module of the program again, so this is for commands, whose main module
+    Each imports the main module of the program again, so this is for commands: their main module
     does nothing when it is imported. Without a file to import, functions are called inline.
 
     Args:
@@ -79,8 +79,8 @@ def _main_can_be_imported() -> bool:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Leave Ctrl-C to nobody meanwhile; processes started now leave it to this one for good."""
-    if threading.current_thread() is not threading.main_thread():  # which may not say so
+    """Ignore SIGINT while workers start; the workers then inherit this."""
+    if threading.current_thread() is not threading.main_thread():  # which may go unreported
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -15,7 +15,7 @@ from deepobs_runner.optimizers import resolve_hyperparams
 from deepobs_runner.text import first_line
 
 USUAL_RATE = 1e-3
-"""Of classes whose signature has none."""
+"""Learning rate of classes without a default."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def optimizers_of(location: str) -> list[LibraryOptimizer]:
         location: `package.module` or `path/to/file.py`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the module has no such class.
         ProblemError: there is no such module or file.
     """
     module, _ = import_location(location)

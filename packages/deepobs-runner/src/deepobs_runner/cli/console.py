@@ -1,4 +1,4 @@
-"""What several commands print, and where."""
+"""Output that several commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PatientConsole(Console):
-    """A console whose reader may go away, as in `deepobs run ... | head`: the work goes on."""
+    """A console that tolerates a closed pipe, as in `deepobs run ... | head`."""
 
     def on_broken_pipe(self) -> None:
         """Print nothing from now on."""
@@ -21,12 +21,12 @@ class PatientConsole(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
     def print_line(self, text: str) -> None:
-        """Print a line as it is: no colours, no markup, no line breaks of our own."""
+        """Print a line without colours, markup or added line breaks."""
         self.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def make_console(*, quiet: bool = False) -> PatientConsole:
-    """Return a console; wide enough for the tables where the output is no terminal."""
+    """A console; wide enough for the tables if the output is not a terminal."""
     console = PatientConsole(quiet=quiet)
     if console.is_terminal:
         return console
@@ -39,8 +39,8 @@ def warn(text: str) -> None:
 
 
 def print_summary(console: PatientConsole, problems: dict[str, list[Setting]]) -> None:
-    """Print the table of settings and what a reader must know before comparing them."""
-    from deepobs_runner.report.notes import notes  # torch comes with these
+    """Print the table of settings, and notes on comparing them."""
+    from deepobs_runner.report.notes import notes  # these import torch
     from deepobs_runner.report.summary import summary_table
 
     console.print(summary_table(problems, console.width), crop=False)

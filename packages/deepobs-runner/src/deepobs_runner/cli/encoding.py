@@ -1,4 +1,4 @@
-"""Output where the terminal or pipe cannot take every character, such as ASCII or Windows-1252."""
+"""Substitutes for characters that an output's encoding lacks, such as ASCII or Windows-1252."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SUBSTITUTES = MappingProxyType(
         "•": "*",
     }
 )
-"""What stands for characters of tables, figures and sentences."""
+"""Substitute for each character of tables, figures and messages."""
 
 
 def substitute(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for the characters that an encoding lacks, and where to go on.
+    """Substitute for the characters that an encoding lacks, and the position behind them.
 
-    Braille dots, of figures in the terminal, become dots; an unknown character a question mark.
+    Braille dots (figures in the terminal) become dots, unknown characters question marks.
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from deepobs_runner.cli.commands import COMMANDS
 from deepobs_runner.cli.encoding import let_streams_substitute
+from deepobs_runner.cli.parser import CommandParser
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.version:
             return print_versions()
         return COMMANDS.load(arguments.command).execute(arguments)
-    except RankZeroError:  # which it prints itself
+    except RankZeroError:  # rank 0 already reported it
         return 2
     except LostProcessError as error:
         print(f"deepobs: {error}", file=sys.stderr)
@@ -44,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print(f"deepobs: there is no space left for the output: {error}.", file=sys.stderr)
+            print(
+                f"deepobs: disk full: {error}. Free some space, or choose another --out.",
+                file=sys.stderr,
+            )
             _drop_output()
         elif _needs_no_traceback(error):
             print(f"deepobs: {error}", file=sys.stderr)
@@ -54,14 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of one command, or of all commands without their arguments.
+    """Parser of one command, or of all commands without their arguments.
 
     Only the module of the command is imported.
 
     Args:
-        command: its name; None, or no command's name: the parser lists the commands.
+        command: its name; None, or an unknown name: the parser lists the commands.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="deepobs",
         description="Benchmark deep-learning optimizers.",
         epilog="Example: deepobs bench SGD Adam lr=0.03 --problem quadratic_deep --seeds 3",
@@ -89,13 +93,13 @@ def print_versions() -> int:
 
 
 def _drop_output() -> None:
-    """Let Python write at its exit what it could not write before, to nowhere."""
+    """Discard what Python could not write, so that its exit does not fail again."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _needs_no_traceback(error: Exception) -> bool:
-    """Whether the message of an error is all a user needs."""
+    """Whether a user needs only the message of an error, without a traceback."""
     from deepobs_runner.runs.outcome import REFUSALS
 
     return isinstance(error, REFUSALS)

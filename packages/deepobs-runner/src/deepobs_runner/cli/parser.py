@@ -1,16 +1,51 @@
 """Arguments that several commands share.
 
-What only some need is imported where it is used: `deepobs --help` waits for no other import.
+Imports that few commands need are inside functions, to keep `deepobs --help` fast.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Parser = argparse._ActionsContainer  # a parser or a group of it; argparse has no public name
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Parser with short errors that name the fix."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an unknown option is answered with the spelling that works."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(_explain_unknown(unknown, parsed.command))
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error and where to find help; exit with code 2."""
+        self.exit(
+            2,
+            f"{self.prog}: {message}\nHelp: {self.prog} --help\n",
+        )
+
+
+def _explain_unknown(arguments: Sequence[str], command: str | None) -> str:
+    """Message for arguments that no option or positional argument takes.
+
+    >>> _explain_unknown(["--lr", "0.01"], "run")
+    'unknown option --lr: write lr=0.01'
+    """
+    first, *rest = arguments
+    if not first.startswith("-"):
+        return f"unexpected argument {first!r}"
+    name, equals, value = first.lstrip("-").partition("=")
+    if not equals and rest and not rest[0].startswith("--"):
+        value = rest[0]
+    if command in ("run", "bench", "tune", "check") and value:
+        return f"unknown option --{name}: write {name.replace('-', '_')}={value}"
+    return f"unknown option {first}"
 
 
 def add(
@@ -26,67 +61,71 @@ def add_flag(parser: Parser, name: str, help: str) -> None:
     parser.add_argument(name, action="store_true", help=help)
 
 
-def add_list(parser: Parser, name: str, help: str = "may be given several times") -> None:
+def add_list(parser: Parser, name: str, help: str = "repeat to give several") -> None:
     """Add an option that may be repeated."""
     add(parser, name, help, action="append", default=[])
 
 
 def add_results(parser: Parser) -> None:
-    """Add where results are read from."""
+    """Add the results to read."""
     add(
         parser,
         "results",
-        "folder that `run` and `bench` wrote to, or a set of `baselines list`",
+        "results folder, or a baseline set",
         Path,
     )
 
 
 def add_data_dir(parser: Parser) -> None:
-    """Add where data sets lie."""
-    add(parser, "--data-dir", "default: DEEPOBS_DATA_DIR, else user cache", Path)
+    """Add the data folder."""
+    add(parser, "--data-dir", "data folder; default: $DEEPOBS_DATA_DIR, else user cache", Path)
 
 
-def add_device(parser: Parser, help: str = "auto, cpu, cuda, cuda:1, mps") -> None:
-    """Add what computes."""
+def add_device(
+    parser: Parser, help: str = "auto, cpu, cuda, cuda:1 or mps; default: %(default)s"
+) -> None:
+    """Add the device."""
     add(parser, "--device", help, default="auto")
 
 
 def add_out(parser: Parser) -> None:
-    """Add where results are written to."""
-    add(parser, "--out", "folder of results; default: %(default)s", Path, default=Path("results"))
+    """Add the folder for results."""
+    add(parser, "--out", "results folder; default: %(default)s", Path, default=Path("results"))
 
 
 def add_comparison(parser: argparse.ArgumentParser) -> Parser:
-    """Add what results are compared with, and how far they are read; return the group."""
+    """Add baselines, length and unit of a comparison; return the group."""
     from deepobs_runner.config import UNITS
 
     group = parser.add_argument_group("comparison")
-    add_flag(group, "--no-baselines", "compare the results with each other only")
+    add_flag(group, "--no-baselines", "leave out all baselines")
     add_list(
         group,
         "--baselines SET",
-        "a set of `baselines list`, or a folder; may be repeated; default: all sets",
+        "a baseline set or folder; repeatable; default: all sets",
     )
     add(
         group,
         "--epochs N",
-        "compare after N epochs: of longer runs with a constant schedule the first N are read",
+        "compare after N epochs; cuts longer constant-schedule runs",
         int,
     )
-    default = "of the time to the target; default: %(default)s"
+    default = "unit of the time to target; default: %(default)s"
     add(group, "--unit", default, choices=UNITS, default=UNITS[0])
     return group
 
 
 def add_references(parser: argparse.ArgumentParser) -> None:
-    """Add all that says what is compared with what."""
+    """Add the comparison with its references and level."""
     group = add_comparison(parser)
     add_list(
         group,
         "--reference OPTIMIZER",
-        "compare with this one; may be repeated; default: SGD, Momentum and Adam",
+        "reference; repeatable; default: SGD, Momentum, Adam",
     )
-    add(group, "--level", "of all intervals; default: %(default)s", float, default=0.95)
+    add(
+        group, "--level", "confidence level of intervals; default: %(default)s", float, default=0.95
+    )
     add(group, "--equivalence M", "test for equivalence within a margin, such as 1%%", share)
 
 
@@ -101,17 +140,16 @@ def share(word: str) -> float:
 
 
 def add_import_code(parser: Parser) -> None:
-    """Add whether code that results name may be imported."""
+    """Add the permission to import code that results name."""
     add_flag(
         parser,
         "--import-code",
-        "for trajectories: import the optimizers' files and packages that results name; not for "
-        "results of unknown origin",
+        "trajectories: import the optimizers' code that results name",
     )
 
 
 def setting_defaults() -> dict[str, Any]:
-    """Return the options that belong to a run's identity, with their defaults."""
+    """Options that belong to a run's identity, with their defaults."""
     from deepobs_runner.config import CHOICES, DEFAULT_PRECISION
 
     return {
@@ -123,107 +161,107 @@ def setting_defaults() -> dict[str, Any]:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add what changes the numbers of a run."""
+    """Add the settings, which change a run's numbers."""
     from deepobs_runner.config import CHOICES
 
     group = parser.add_argument_group("settings (part of a run's identity)")
-    add(group, "--epochs", "default: the problem's", int)
-    add(group, "--steps", "stop after this many optimizer steps", int)
-    add(group, "--batch-size", "default: the problem's", int)
-    add(group, "--schedule", "such as cosine:warmup=0.05; default: of the problem")
-    add(group, "--l2", "regularization factor; default: the problem's", float)
-    add(group, "--valid-size", "training examples held out", int)
-    add(group, "--clip-norm", "clip the gradient to this norm; 0: not", float)
+    add(group, "--epochs N", "epochs to train; default: the problem's", int)
+    add(group, "--steps N", "stop after N optimizer steps", int)
+    add(group, "--batch-size N", "training batch size; default: the problem's", int)
+    add(group, "--schedule", "e.g. cosine:warmup=0.05; default: the problem's")
+    add(group, "--l2", "L2 regularization factor; default: the problem's", float)
+    add(group, "--valid-size N", "hold out N training examples; default: 0", int)
+    add(group, "--clip-norm", "clip the gradient to this norm; 0: no clipping", float)
     for name, allowed in CHOICES.items():
         add(group, f"--{name.replace('_', '-')}", "default: %(default)s", choices=allowed)
     parser.set_defaults(**setting_defaults())
 
 
 def add_execution(parser: argparse.ArgumentParser) -> Parser:
-    """Add where and how a run is executed; return the group."""
+    """Add device, folders, checkpoints and limits; return the group."""
     from deepobs_runner.trackers import TRACKERS
 
     group = parser.add_argument_group("execution")
     add_device(group)
-    add_flag(group, "--compile", "compile forward pass and loss of training with torch.compile")
-    add_flag(
-        group, "--cuda-graphs", "launch forward and backward pass of training as one CUDA graph"
-    )
+    add_flag(group, "--compile", "use torch.compile for forward pass and loss")
+    add_flag(group, "--cuda-graphs", "capture forward and backward pass in a CUDA graph")
     add_flag(
         group,
         "--create-graph",
-        "keep the graph of every gradient, for second-order optimizers such as AdaHessian",
+        "keep gradient graphs, e.g. for AdaHessian",
     )
     add_data_dir(group)
     add_out(group)
-    add_flag(group, "--force", "repeat finished runs")
-    add_flag(group, "--resume", "go on from checkpoints of runs that were cut off")
-    add(group, "--checkpoint-epochs N", "write a checkpoint every N epochs", int)
+    add_flag(group, "--force", "repeat finished runs instead of skipping them")
+    add_flag(group, "--resume", "resume interrupted runs from their checkpoints")
+    add(
+        group,
+        "--checkpoint-epochs N",
+        "save a checkpoint every N epochs; default: by time only",
+        int,
+    )
     add(
         group,
         "--checkpoint-minutes M",
-        "and when M minutes have passed since the last; default: %(default)g",
+        "save a checkpoint every M minutes; default: %(default)g",
         float,
         default=10.0,
     )
     add(
         group,
         "--time-limit SECONDS",
-        "stop a run at the end of the epoch in which it has taken this long",
+        "stop a run after this time, at the end of the epoch",
         float,
     )
-    add(group, "--patience N", "stop after N epochs without improvement", int)
+    add(group, "--patience N", "stop after N epochs without improvement; default: never", int)
     add_list(
         group,
         "--track KIND",
-        f"also log to {', '.join(TRACKERS.built_in())} or one of your own, such as file.py:name; "
-        "repeat for more",
+        f"also log to {', '.join(TRACKERS.built_in())} or file.py:name",
     )
-    add_flag(group, "--dry-run", "say what would run and for how long, and stop")
-    add_flag(group, "--quiet", "no progress, only the end result")
+    add_flag(group, "--dry-run", "show planned runs and a time estimate, then exit")
+    add_flag(group, "--quiet", "hide the progress")
     return group
 
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
-    """Add where many runs are made."""
+    """Add the executor and its options."""
     from deepobs_runner.config import VECTORIZE
     from deepobs_runner.executors.registry import EXECUTORS, RETRIES
 
     group = parser.add_argument_group("executor (docs/clusters.md)")
     executors = ", ".join(EXECUTORS.built_in())
-    default = f"{executors} or one of your own; default: %(default)s"
+    default = f"{executors} or file.py:name; default: %(default)s"
     add(group, "--executor NAME", default, default="local")
     add(
         group,
         "--jobs N",
-        "local: run N at once, in processes that share the cores; default: %(default)s",
+        "local: number of worker processes; default: %(default)s",
         int,
         default=1,
     )
     add(
         group,
         "--vectorize",
-        "train runs of one small problem together, with other rounding: auto where it pays, on "
-        "wherever it is possible (docs/speed.md); default: %(default)s",
+        "train small runs in one pass, faster but with other rounding; default: %(default)s",
         choices=VECTORIZE,
         default="off",
     )
-    add(group, "--cpus-per-run N", "ray, slurm: cores of a run; default: 1", int)
-    add(group, "--gpus-per-run X", "ray, slurm: such as 1, on Ray also 0.5", float)
+    add(group, "--cpus-per-run N", "ray, slurm: CPU cores per run; default: 1", int)
+    add(group, "--gpus-per-run X", "ray, slurm: GPUs per run, on Ray also 0.5; default: 0", float)
     add(
         group,
         "--retries N",
-        "ray, slurm: how often a run is taken up again whose node was lost or whose time was up; "
-        f"default: {RETRIES}",
+        f"ray, slurm: restarts after a lost node; default: {RETRIES}",
         int,
     )
     add(
         group,
         "--address",
-        "ray: auto, ip:port or ray://host:port; default: RAY_ADDRESS, else this machine",
+        "ray: auto, ip:port or ray://host:port; default: local",
     )
     add_list(
         group,
         "--slurm KEY=VALUE",
-        "slurm: an option of sbatch, such as partition=gpu or time=2:00:00; repeat for more",
+        "slurm: sbatch option, e.g. time=2:00:00; repeatable",
     )

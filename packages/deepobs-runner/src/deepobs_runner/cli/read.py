@@ -1,4 +1,4 @@
-"""Results that `report`, `table` and `plot` are asked about."""
+"""Results for `report`, `table` and `plot`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from deepobs_runner.tuning.ledger import damaged_studies
 
 
 def read_data(arguments: argparse.Namespace) -> ReportData:
-    """Return the data that the arguments of `report`, `table` or `plot` ask for.
+    """Data for the arguments of `report`, `table` or `plot`.
 
     Raises:
-        UsageError: no such folder or set, nothing to report, no such baselines or reference.
+        UsageError: unknown folder, set, baselines or reference, or no results.
     """
     left_out: list[str] = []
     own, is_set = read_results(arguments.results, left_out)
@@ -39,7 +39,7 @@ def read_data(arguments: argparse.Namespace) -> ReportData:
         own = [run for run in own if run.config.problem_id.name in chosen]
         evaluated = {run.config.problem_id.name for run in own if run.records}
         left_out += [
-            f"{name}: no run has got as far as one evaluation"
+            f"{name}: no run has an evaluation yet"
             for name in dict.fromkeys(chosen)
             if name not in evaluated
         ]
@@ -67,33 +67,36 @@ def read_data(arguments: argparse.Namespace) -> ReportData:
 
 
 def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], bool]:
-    """Return the results in a folder, or of a baseline set, and whether it is one.
+    """Results of a folder or baseline set, and whether it is a set.
 
     Args:
         place: a folder of results or a packed set, or the name of a baseline set.
-        left_out: what is wrong with files that were left out is added to it.
+        left_out: receives a message per skipped file.
 
     Raises:
-        UsageError: neither, or no result in it.
+        UsageError: not found, or without results.
     """
     if not place.is_dir() and str(place) in baseline_sets():
         return all_results(baseline_sets()[str(place)]), True
     if (place / DESCRIPTION).exists():
         return unpacked_results(place), False
-    results = load_results(place, on_error=lambda error: left_out.append(f"left out: {error}"))
-    left_out += [f"left out: {sentence}" for sentence in damaged_studies(place)]
+    results = load_results(place, on_error=lambda error: left_out.append(f"skipped: {error}"))
+    left_out += [f"skipped: {message}" for message in damaged_studies(place)]
     if not results:
         raise UsageError(
-            f"There is nothing to report: no result can be read in {place}. "
-            + (" ".join(left_out) or '"deepobs run" and "deepobs bench" write some.')
+            f"No results in {place}. "
+            + (
+                " ".join(left_out)
+                or 'Make some with "deepobs run" or "deepobs bench", or name another folder.'
+            )
         )
     return results, False
 
 
 def warn_of_left_out(data: ReportData) -> None:
-    """Print what of the results, or of their epochs, is left out."""
-    for sentence in data.left_out:
-        warn(sentence)
+    """Print a warning per skipped file, problem or range of epochs."""
+    for message in data.left_out:
+        warn(message)
 
 
 def _check_problems(names: Iterable[str], known: Iterable[str]) -> None:
@@ -101,6 +104,6 @@ def _check_problems(names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise UsageError(
-                f"There are no results of {name!r}.{nearest(name, known)} "
-                f"Problems: {', '.join(known)}."
+                f"No results on the problem {name!r}.{nearest(name, known)} Problems: "
+                f"{', '.join(known)}."
             )

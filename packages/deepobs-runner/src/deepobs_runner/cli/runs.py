@@ -1,4 +1,4 @@
-"""Runs that the command line asks for: made and summarized, or shown with an estimate."""
+"""Execute and summarize the runs of a command, or show them with a time estimate."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from deepobs_runner.text import count, duration
 
 
 def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
-    """Return where the command line wants its runs to be made.
+    """Executor and options of the command line.
 
     Raises:
-        UsageError: an option that makes no sense, or has no effect on this executor.
+        UsageError: an invalid option, or one that has no effect on this executor.
     """
     names = ("jobs", "cpus_per_run", "gpus_per_run", "retries", "address", "vectorize")
     return ExecutorOptions(
@@ -51,7 +51,7 @@ def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
 
 
 def parse_optimizers(words: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Return optimizers with their hyperparameters; a word without `=` starts the next one.
+    """Optimizers with their hyperparameters; an argument without `=` starts the next optimizer.
 
     Raises:
         UsageError: a hyperparameter before the first optimizer.
@@ -66,7 +66,9 @@ def parse_optimizers(words: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
         elif groups:
             groups[-1][1].append(word)
         else:
-            raise UsageError(f"{word!r} comes before any optimizer. Write SGD lr=.1 Adam lr=1e-3.")
+            raise UsageError(
+                f"{word!r} needs an optimizer in front, as in: SGD {word} Adam lr=1e-3"
+            )
     return [(name, parse_hyperparams(options)) for name, options in groups]
 
 
@@ -77,7 +79,7 @@ def config_of(
     hyperparams: dict[str, Any],
     seed: int,
 ) -> RunConfig:
-    """Return the resolved configuration of one run."""
+    """Resolved configuration of one run."""
     settings = {name: getattr(arguments, name) for name in setting_defaults()}
     settings["schedule"] = parse_schedule(arguments.schedule)
     return resolve_config(
@@ -88,7 +90,7 @@ def config_of(
 
 
 def execution_of(arguments: argparse.Namespace) -> Execution:
-    """Return where and how runs are executed, as the options say."""
+    """Device, folders, checkpoints and limits of the options."""
     names = (
         "device", "compile", "cuda_graphs", "create_graph", "out", "data_dir", "resume",
         "checkpoint_epochs", "checkpoint_minutes", "time_limit", "patience",
@@ -122,7 +124,7 @@ def make_runs(
 
     if options.local and not arguments.dry_run:
         for precision in {config.precision for config in configs}:
-            make_backend(execution, precision, group)  # refused once, before anything starts
+            make_backend(execution, precision, group)  # report it once, before anything starts
     with joined(group, "survey", torch.device("cpu")) as together:
         found = together.from_rank_0(look)
     if arguments.dry_run:
@@ -153,23 +155,26 @@ def make_runs(
 def _print_vectorization_note(
     console: PatientConsole, todo: Sequence[RunConfig], execution: Execution
 ) -> None:
-    """Print how many runs could be trained together, which is never done unasked."""
+    """Print how many runs could be vectorised."""
     together = sum(map(len, sets_of(todo, execution, "auto")))
     if together:
         console.print_line(
-            f"note: --vectorize auto trains {count(together, 'run')} of these together. That is "
-            "faster, but their last digits differ (docs/speed.md)."
+            f"note: --vectorize auto trains {count(together, 'run')} of these in one pass. That is "
+            "faster, but changes their last digits (docs/speed.md)."
         )
 
 
 def _what_is_resumed(todo: Sequence[RunConfig], folder: Path, *, force: bool) -> str:
-    """Return how many runs go on from checkpoints, and how many begin."""
+    """Number of runs to resume, and to start from scratch."""
     there = 0 if force else sum(checkpoint_path(folder, config.id).exists() for config in todo)
-    return f"{count(there, 'run')} to resume from a checkpoint, {len(todo) - there} to begin anew"
+    return (
+        f"{count(there, 'run')} to resume from a checkpoint, {len(todo) - there} to start "
+        "from scratch"
+    )
 
 
 def _each_once(console: PatientConsole, configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """Return the configurations without repetitions, which would count as further seeds."""
+    """Configurations without duplicates, which would count as further seeds."""
     kept: dict[str, RunConfig] = {}
     repeated: dict[str, RunConfig] = {}
     for config in configs:
@@ -177,12 +182,12 @@ def _each_once(console: PatientConsole, configs: Sequence[RunConfig]) -> list[Ru
             repeated[config.id] = config
         kept.setdefault(config.id, config)
     for config in repeated.values():
-        console.print_line(f"asked for more than once, made once: {label_run(config)}")
+        console.print_line(f"duplicate, run once: {label_run(config)}")
     return list(kept.values())
 
 
 def _print_failure(outcome: Outcome, folder: Path) -> int:
-    """Print all there is to know of the only run; return the exit code."""
+    """Print the error of a single run; return the exit code."""
     if outcome.status in ("refused", "locked"):
         raise UsageError(outcome.message)
     print(outcome.message, file=sys.stderr)
@@ -205,42 +210,43 @@ def _summarize(
     outcomes: Sequence[Outcome],
     folder: Path,
 ) -> None:
-    """Print the table of what is finished, how many runs ended how, and why some failed."""
+    """Print the table of finished runs, counts per status, and reasons of failures."""
     good = {outcome.config.id for outcome in outcomes if outcome.good}
     results = [*found.finished]
     results += [load_result(result_path(c, folder)) for c in found.todo if c.id in good]
     if any(result.records for result in results):
         order = {config.id: number for number, config in enumerate(configs)}
         results.sort(key=lambda result: order[result.config.id])
-        if len(configs) == 1:  # a table may have to break the label
+        if len(configs) == 1:  # a table may break the label
             console.print_line(label_run(configs[0]))
-        # Brings scipy.stats, a second of imports that training need not wait for.
+        # Imports scipy.stats, which takes a second that training need not wait for.
         from deepobs_runner.report.notes import settings_by_problem
 
         print_summary(console, settings_by_problem(results, baselines=[]))
     together = sum("vectorized" in result.environment for result in results)
     if together:
         console.print_line(
-            f"note: {count(together, 'run')} trained together with others; the seconds of each are "
-            "its share",
+            f"note: {count(together, 'run')} trained in one pass with others; each gets its "
+            "share of "
+            "the time",
         )
     tally = {"finished before": len(found.finished)}
     for outcome in outcomes:
         tally[outcome.status] = tally.get(outcome.status, 0) + 1
-    tally["failed before, not retried"] = len(found.failed)
+    tally["failed earlier"] = len(found.failed)
     shown = ", ".join(f"{number} {what}" for what, number in tally.items() if number)
     console.print_line(f"{count(len(configs), 'run')}: {shown}; results in {folder}")
     warn_of_failures(outcomes)
     for result in found.failed:
         reason = Outcome(config=result.config, status="failed", message=result.error or "").reason
         run = f"{label_run(result.config)} ({result.config.id})"
-        warn(f"failed before: {run}: {reason}")
+        warn(f"failed earlier: {run}: {reason}")
     if any(outcome.status == "failed" for outcome in outcomes) or found.failed:
-        warn(f"tracebacks are kept in {folder}/<id>.json; --retry-failed runs failed ones again.")
+        warn(f"Tracebacks: {folder}/<id>.json. Add --retry-failed to retry failed runs.")
 
 
 def warn_of_failures(outcomes: Sequence[Outcome]) -> None:
-    """Print a line for each run that has no result; a sentence that holds for many is said once."""
+    """Print a line for each run without a result; a message common to many runs once."""
     refused: dict[str, list[str]] = {}
     for outcome in outcomes:
         run = f"{label_run(outcome.config)} ({outcome.config.id})"
@@ -259,7 +265,7 @@ def _print_plan(
     execution: Execution,
     options: ExecutorOptions,
 ) -> None:
-    """Print every run with its state, and how long those to run would take together."""
+    """Print every run with its state, and an estimate of the total time."""
     states = {result.config.id: "finished" for result in found.finished}
     states |= {result.config.id: "failed" for result in found.failed}
     for config in configs:
@@ -271,7 +277,7 @@ def _print_plan(
         return
     if not options.local:
         console.print_line(
-            f"no estimate of the time: it would be this machine's, not {options.name}'s"
+            f"no time estimate: {options.name} runs elsewhere, and only this machine can be timed"
         )
         return
     jobs = options.jobs
@@ -279,8 +285,8 @@ def _print_plan(
     new = [config for config in found.todo if cost_kind(config) not in kept]
     timings = {**kept, **time_runs(new, execution, jobs=jobs)}
     prediction = predict(found.todo, timings, jobs=jobs)
-    for sentence in prediction.gaps:
-        console.print_line(f"not in the estimate: {sentence}")
+    for message in prediction.gaps:
+        console.print_line(f"not in the estimate: {message}")
     if prediction.seconds is not None:
         console.print_line(
             f"about {duration(prediction.seconds)} with {count(jobs, 'job')}: an "
@@ -289,32 +295,32 @@ def _print_plan(
 
 
 def _basis(kept: Mapping[str, Timing], new: Sequence[RunConfig]) -> str:
-    """Return what an estimate rests on."""
+    """Source of a time estimate."""
     timed = "a few timed steps of each problem and optimizer on this machine"
     sgd = "the SGD steps that deepobs calibrate timed on this machine, for every optimizer"
     return f"{sgd}; for other settings, {timed}" if kept and new else sgd if kept else timed
 
 
 def _print_world_notes(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
-    """Say which numbers are those of several processes, and would be others in one."""
+    """Print which numbers depend on the number of processes."""
     for problem, size in sorted({(c.problem, c.world_size) for c in configs if c.world_size > 1}):
         console.print_line(
-            f"note: the network of {problem} normalises or draws over the rows of one process, so "
-            f"its numbers are those of {size} processes; world_size={size} is part of the run",
+            f"note: {problem} uses batch statistics or random numbers per process, so its results "
+            f"depend on the {size} processes; world_size={size} is part of the run",
         )
 
 
 def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
-    """Say which learning rates are the tuned ones of the official runs."""
+    """Print which learning rates are the tuned ones of the official runs."""
     lines = {
-        f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} is the tuned rate of "
-        "the official runs"
+        f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} (tuned in the "
+        "official runs)"
         for config in configs
         if config.hyperparams.get("lr") is not None
         and config.hyperparams["lr"] == official_learning_rate(config.problem, config.optimizer)
     }
     published = {
-        f"{config.problem} {config.optimizer}: what is not given is as published: "
+        f"{config.problem} {config.optimizer}: published values for the rest: "
         + ", ".join(f"{name}={value}" for name, value in given.items())
         for config in configs
         if config.resolution is not None

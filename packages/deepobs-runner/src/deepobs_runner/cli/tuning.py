@@ -1,4 +1,4 @@
-"""What `deepobs tune` does: try settings, choose, run the winners, write a plan of their runs."""
+"""`deepobs tune`: run trials, choose the winners, run them, and write a plan of their runs."""
 
 from __future__ import annotations
 
@@ -55,11 +55,10 @@ from deepobs_runner.tuning.tuner import Tuned, choose_valid_sizes, make_trials
 
 
 def tune(arguments: argparse.Namespace) -> int:
-    """Carry a study out.
+    """Run a study.
 
     Returns:
-        1 if an optimizer has no winner, a winner's run failed, or a trial left no result, so that
-        the choice is not final.
+        1 if an optimizer has no winner, a winner's run failed, or a trial has no result.
     """
     keep_memory()
     study = study_of(arguments)
@@ -67,14 +66,16 @@ def tune(arguments: argparse.Namespace) -> int:
     if seeds < 1:
         raise UsageError(f"--seeds is {seeds}; it must be at least 1.")
     options = executor_options(arguments)
-    executor_of(options)  # refused before anything is looked at
+    executor_of(options)  # fail before reading anything
     if study.prune and (options.name != "local" or options.jobs > 1):
         raise UsageError(
-            "--prune compares every trial with those before it, so it needs --executor local and "
-            "--jobs 1: with several at once the winner would depend on which is faster."
+            "--prune needs --executor local and --jobs 1: with parallel trials the winner would "
+            "depend on their order. Remove --prune, or these options."
         )
     if arguments.force:
-        raise UsageError("A study never repeats finished trials; --force has no meaning here.")
+        raise UsageError(
+            "A study never repeats finished trials. Remove --force, or choose another --study."
+        )
     execution = execution_of(arguments)
     check_trackers(execution.track)
     name = arguments.study or study.default_name
@@ -92,23 +93,23 @@ def tune(arguments: argparse.Namespace) -> int:
         _print_plan(console, study, arguments, seeds)
         return 0
     if options.local:
-        make_backend(execution, arguments.precision)  # refused once, before anything starts
+        make_backend(execution, arguments.precision)  # report it once, before anything starts
     check_writable(execution.out)
     if lines := damaged_lines(folder):
         console.print_line(
-            f"{count(len(lines), 'line')} of {folder / LEDGER} cannot be read (the first: "
-            f"{lines[0]}); trials that are missing there are noted again",
+            f"{count(len(lines), 'line')} of {folder / LEDGER} cannot be read (first: "
+            f"{lines[0]}). Missing trials are added again.",
         )
     with open_ledger(study, execution.out, name) as ledger:
         return _carry_out(console, ledger, arguments, seeds)
 
 
 def study_of(arguments: argparse.Namespace) -> Study:
-    """Return the study that is asked for."""
+    """Study of the arguments."""
     target = arguments.target
     problems = problems_with(suite=target) if target in SUITES else (target,)
     for problem in problems:
-        load_problem(problem)  # an unknown one is the first error
+        load_problem(problem)  # report an unknown ruleset first
     candidates = parse_optimizers(arguments.optimizers)
     names = [name for name, _ in candidates]
     known = setting_defaults()
@@ -135,20 +136,20 @@ def study_of(arguments: argparse.Namespace) -> Study:
 
 
 def _check_valid_size(asked: int | None, stored: Study) -> None:
-    """Refuse another validation split than a study began with."""
+    """Refuse a validation split other than the study's."""
     sizes = set(stored.valid_sizes.values())
     if asked is not None and sizes != {asked}:
         raise UsageError(
-            f"The study holds {', '.join(map(str, sorted(sizes))) or 'no'} rows out, and "
-            f"--valid-size is {asked}. Choose another --study."
+            f"The study holds {', '.join(map(str, sorted(sizes))) or 'no'} validation examples "
+            f"out, and --valid-size is {asked}. Choose another --study."
         )
 
 
 def _introduce(console: PatientConsole, study: Study, name: str, seeds: int) -> None:
-    """Print what is tuned, by which rules."""
+    """Print optimizers, problems and rules of the study."""
     rules = study.rules
     console.print_line(f"study {name}: {study.ruleset}: {rules.summary} ({rules.source})")
-    trials = f"{count(study.budget, 'trial')} an optimizer"
+    trials = f"{count(study.budget, 'trial')} per optimizer"
     scope = "on each problem" if rules.per == "problem" else "each on all problems"
     held = {p: n for p, n in study.valid_sizes.items() if n}
     rows = ", ".join(f"{n:,} of {p}" for p, n in held.items())
@@ -166,33 +167,30 @@ def _introduce(console: PatientConsole, study: Study, name: str, seeds: int) -> 
 
 
 def seeds_of_winners(study: Study, seeds: int) -> str:
-    """Return with which seeds the winners are run, and whether tuning used one of them."""
+    """Seeds of the winners' runs, and whether tuning used one of them."""
     last = study.first_seed + seeds - 1
     shown = f"seed {last}" if seeds == 1 else f"seeds {study.first_seed} to {last}"
     if study.first_seed > FIRST_SEED:
         return f"winners: {shown}; the trials use seed {FIRST_SEED}"
     reason = "as in 2019" if not study.rules.fresh_seeds else "as the study began before this rule"
-    return (
-        f"winners: {shown}; seed {FIRST_SEED}, by which the trials are chosen, is among them "
-        f"({reason})"
-    )
+    return f"winners: {shown}; they include seed {FIRST_SEED}, the seed of the trials ({reason})"
 
 
 def _print_unequal_grids(console: PatientConsole, study: Study) -> None:
-    """Say that optimizers get different numbers of trials where their grids are of other sizes."""
+    """Print a note if grids of different sizes give different numbers of trials."""
     sizes = {c.optimizer: len(predrawn("grid", c.space, study.budget)) for c in study.candidates}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
         console.print_line(
-            f"note: the numbers of trials are not equal ({shown}): a grid has as many points as "
-            f"fit into the budget. --sampler {study.rules.sampler} makes them equal.",
+            f"note: unequal numbers of trials ({shown}): a grid has as many points as fit into "
+            f"the budget. For equal numbers: --sampler {study.rules.sampler}.",
         )
 
 
 def _carry_out(
     console: PatientConsole, ledger: Ledger, arguments: argparse.Namespace, seeds: int
 ) -> int:
-    """Make the trials and the runs of the winners; print what came out."""
+    """Run the trials and the winners; print the results."""
     study, execution = ledger.study, execution_of(arguments)
     execute = executor_of(executor_options(arguments))
     arms = len(study.problems) * len(study.candidates)
@@ -229,13 +227,13 @@ def _carry_out(
 
 
 def _representative(study: Study, problem: str) -> RunConfig:
-    """Return the trial in the middle of the space of the first optimizer."""
+    """Trial in the middle of the first optimizer's space."""
     candidate = study.candidates[0]
     return study.trial(problem, candidate, candidate.space.at(0.5))
 
 
 def winners_of(tuned: Sequence[Tuned], study: Study, seeds: int) -> Winners:
-    """Return the configurations of the winners' runs, by problem and optimizer, problems first."""
+    """Configurations of the winners' runs, by problem and optimizer, problems first."""
     found = {
         (t.problem, t.candidate.optimizer): study.winners(
             t.problem, t.candidate, t.winner.point, seeds
@@ -248,13 +246,10 @@ def winners_of(tuned: Sequence[Tuned], study: Study, seeds: int) -> Winners:
 
 
 def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
-    """Return the table of chosen configurations, their values and what they cost."""
+    """Table of winners, their final values and tuning costs."""
     study = ledger.study
     costs = {(c.problem, c.optimizer): c for c in cost_of(study, ledger.folder)}
-    table = Table(
-        caption="lost: diverged, pruned, failed, or cut by a time limit; "
-        "epochs and time: of all trials"
-    )
+    table = Table(caption="lost: diverged, pruned, failed or out of time; epochs, time: all trials")
     table.add_column("problem", overflow="fold")
     table.add_column("optimizer", overflow="fold")
     table.add_column("chosen", overflow="fold")
@@ -277,14 +272,14 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
 
 
 def show_point(tuned: Tuned) -> str:
-    """Return the winner's point as words of the command line."""
+    """Winner's hyperparameters as on the command line."""
     assert tuned.winner is not None
     words = [f"{name}={show(value)}" for name, value in tuned.winner.point.items()]
     return " ".join(words) or " ".join(f"{k}={show(v)}" for k, v in tuned.candidate.fixed.items())
 
 
 def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
-    """Return what a reader must know of the choice: ties, losses, edges, the split."""
+    """Notes on the choice: ties, lost trials, edges of the space, the split."""
     lines = []
     for t in tuned:
         name = f"{t.candidate.optimizer} on {t.problem}"
@@ -292,12 +287,12 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
         if t.winner is None:
             states = sorted({trial.status for trial in t.trials})
             lines.append(
-                f"{name}: no winner: none of {count(len(t.trials), 'trial')} ended with a finite "
-                f"value ({', '.join(states)}). Widen the space downwards, or look at the ledger."
+                f"{name}: no winner: no trial of {len(t.trials)} ended with a finite "
+                f"value ({', '.join(states)}). Lower the lower end of --space, or read the ledger."
             )
         elif t.ties:
             numbers = ", ".join(str(trial.number) for trial in (t.winner, *t.ties))
-            lines.append(f"{name}: trials {numbers} ended equally well; the first is taken.")
+            lines.append(f"{name}: trials {numbers} are tied; the first wins.")
         if t.winner is not None and (edges := at_the_edge(t)):
             lines.append(f"{name}: the best {' and '.join(edges)} is at the end of its range.")
         if failed:
@@ -305,33 +300,33 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
             lines.append(f"{name}: {count(len(failed), 'trial')} failed: {reasons}")
         if cut := sum(trial.was_cut for trial in t.trials):
             lines.append(
-                f"{name}: a time limit cut {count(cut, 'trial')}, which cannot win. Give the same "
+                f"{name}: the time limit ended {count(cut, 'trial')}, which cannot win. Rerun the "
                 "command with --resume and a longer --time-limit."
             )
         if missing := without_result(t):
             lines.append(
-                f"{name}: {count(len(missing), 'trial')} left no result and had no part in the "
-                "choice. The same command makes what is missing and chooses again."
+                f"{name}: {count(len(missing), 'trial')} without a result, not considered. "
+                "Rerun the command to complete them."
             )
         if t.score is not None:
-            lines.append(f"{name}: geometric mean of the shares of progress: {t.score:.4f}")
+            lines.append(f"{name}: geometric mean of the shares of progress: {t.score:.3g}")
     if study.rules.select_on == "test":
         lines.append(
-            "note: chosen on the test set, as the original did; report other numbers than for "
-            "reproduction with a ruleset that holds out a validation split."
+            "note: chosen on the test set, as in 2019. Use this ruleset only to reproduce the "
+            "original; the other rulesets hold out a validation split."
         )
     return lines
 
 
 def without_result(tuned: Tuned) -> list[Trial]:
-    """Return the trials that are made again next time: refused, locked or killed."""
+    """Trials to repeat: refused, locked or killed."""
     return [trial for trial in tuned.trials if trial.status in ("refused", "locked", "killed")]
 
 
 def at_the_edge(tuned: Tuned) -> list[str]:
-    """Return the hyperparameters whose chosen value is the least or greatest that was tried.
+    """Hyperparameters with their best value at an end of the tried range.
 
-    Choices have no ends.
+    Choices are left out.
     """
     assert tuned.winner is not None
     edges = []
@@ -345,16 +340,16 @@ def at_the_edge(tuned: Tuned) -> list[str]:
 def _print_results(console: PatientConsole, outcomes: Sequence[Outcome], folder: Path) -> None:
     results = [load_result(result_path(o.config, folder)) for o in outcomes if o.good]
     if any(result.records for result in results):
-        console.print_line("the winners, trained on all training examples:")
+        console.print_line("Winners, trained on all training examples:")
         print_summary(console, settings_by_problem(results, baselines=[]))
 
 
 def _print_plan(
     console: PatientConsole, study: Study, arguments: argparse.Namespace, seeds: int
 ) -> None:
-    """Print how many runs there will be, and for how long they will take.
+    """Print the number of runs and a time estimate.
 
-    All trials of an optimizer count as long as one in the middle of its space.
+    Every trial of an optimizer is estimated by one in the middle of its space.
     """
     configs = []
     for problem in study.problems:
@@ -368,15 +363,16 @@ def _print_plan(
     )
     if not executor_options(arguments).local:
         console.print_line(
-            f"no estimate of the time: it would be this machine's, not {arguments.executor}'s",
+            f"no time estimate: {arguments.executor} runs elsewhere, and only this machine can be "
+            "timed",
         )
         return
     timings = time_runs(configs, execution_of(arguments), jobs=arguments.jobs)
     prediction = predict(configs, timings, jobs=arguments.jobs)
-    for sentence in prediction.gaps:
-        warn(f"not in the estimate: {sentence}")
+    for message in prediction.gaps:
+        warn(f"not in the estimate: {message}")
     if prediction.seconds is not None:
         console.print_line(
             f"about {duration(prediction.seconds)} with {count(arguments.jobs, 'job')}, "
-            "if nothing of it is there yet",
+            "from scratch",
         )

@@ -68,7 +68,7 @@ def run_on_ray(
             max_retries=options.max_retries,
             runtime_env={"env_vars": worker_environment(options.threads)},
         )
-        with terminable():  # Ray has put a handler of its own in the place of the first
+        with terminable():  # Ray replaced the first handler with its own
             pending = {remote.remote(task, folder): task for task in tasks}
             outcomes = _wait(ray, pending, options, watcher)
     return [outcomes[task.config.id] for task in tasks]

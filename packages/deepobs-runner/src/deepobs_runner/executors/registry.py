@@ -75,8 +75,8 @@ class ExecutorOptions:
         vectorize: `local`: which runs are trained together, see `run_all`.
         cpus_per_run: `ray`, `slurm`: cores, and threads, of a run; None: 1.
         gpus_per_run: `ray`, `slurm`: GPUs of a run, for Ray also a part of one; None: not given.
-        retries: `ray`, `slurm`: how often a run is resumed whose worker was lost, or whose job
-            reached its time limit; None: 3.
+        retries: `ray`, `slurm`: how often to resume a run after a lost worker or a job's time
+            limit; None: 3.
         address: `ray`: of the cluster; None: `RAY_ADDRESS`, else a Ray of this machine alone that
             ends with the runs.
         slurm: `slurm`: options of submitit and sbatch, see `executors.slurm`.

@@ -72,7 +72,7 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
 
     Args:
         task: the run.
-        again: an earlier worker was lost or cut off. The run is resumed from its checkpoint; if
+        again: an earlier worker was lost or interrupted. The run is resumed from its checkpoint; if
             that worker's lock is still held, this one waits for it.
     """
     keep_memory()
@@ -187,7 +187,7 @@ class ProgressWatcher:
 
 
 def _changed(task: Task) -> int | None:
-    """Return when a run's result file was changed, None if there is none."""
+    """Return when a run's result file was changed, None without a file."""
     try:
         return result_path(task.config, task.execution.out).stat().st_mtime_ns
     except OSError:

@@ -161,7 +161,7 @@ class Job:
 
     Attributes:
         task: the run.
-        again: an earlier job of this run was lost or cut off.
+        again: an earlier job of this run was lost or interrupted.
     """
 
     task: Task
@@ -186,7 +186,8 @@ def _interrupted_by_submitit() -> Iterator[None]:
 
     Its own handler would end the process in the middle of a step. Which of the two user signals it
     listens to is a setting of the site. SIGTERM, by which SLURM announces both preemption and
-    cancellation and which submitit ignores, interrupts, too: a further signal then says which.
+    cancellation and which submitit ignores, interrupts, too: a further signal then tells them
+    apart.
     """
     numbers = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
     handlers = {int(n): h for n in numbers if callable(h := signal.getsignal(n))}
@@ -331,7 +332,7 @@ def _lost(job: Job, options: ExecutorOptions) -> Outcome:
     return Outcome(
         config=job.task.config,
         status="killed",
-        message=f"Its job was lost {options.max_retries + 1} times without a word (see "
+        message=f"Its job was lost {options.max_retries + 1} times without a report (see "
         f"{job.task.execution.out / 'slurm'}); resume it with --resume.",
     )
 

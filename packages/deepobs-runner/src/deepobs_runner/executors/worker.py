@@ -1,4 +1,4 @@
-"""A worker process of `--jobs`, from both sides: what it does, and how its parent sees it.
+"""Worker process of `--jobs`: its loop, and its representation in the parent.
 
 Commands come pickled from the parent on standard input, events go back as JSON lines on what was
 standard output. What the user's code prints goes to standard error.
@@ -144,7 +144,7 @@ class WorkerProcess:
 
     def _read_events(self, events: queue.SimpleQueue[Any]) -> None:
         for line in self._output:
-            with suppress(ValueError):  # cut off when the process was killed
+            with suppress(ValueError):  # truncated when the process was killed
                 events.put((self, json.loads(line)))
         events.put((self, None))
 

@@ -1,4 +1,4 @@
-"""Optimizers of other packages under bare names: one row each says where it lies and what it gets.
+"""Optimizers of other packages under bare names: one row each, with its module and arguments.
 
 Those that work on matrices (Muon, Shampoo and their kind) get the hidden ones, convolution kernels
 flattened to (out, in * height * width). AdamW trains embeddings, the head, norms and biases.
@@ -73,7 +73,7 @@ class Adapter:
         """Return the optimizer of a model.
 
         Args:
-            model: says what its parameters are for.
+            model: gives the roles of its parameters.
             groups: its parameters, or groups of them.
             hyperparams: those of the signature.
         """
@@ -144,8 +144,8 @@ def divide(model: nn.Module, groups: Iterable[Any]) -> tuple[list[Group], list[G
     """Return groups of the hidden matrices, and groups of all other parameters.
 
     Args:
-        model: whose parameters they are.
-        groups: parameters, or groups of them, whose options are kept.
+        model: the owner of the parameters.
+        groups: parameters, or groups of them; their options are kept.
     """
     role = roles(model)
     matrices = {
@@ -174,7 +174,7 @@ def _pytorch_optimizer(name: str, reference: str, **options: Any) -> Adapter:
 
 
 def _muon(name: str, reference: str) -> Adapter:
-    """Return a variant of Muon from pytorch-optimizer, whose groups say that they hold matrices."""
+    """Variant of Muon from pytorch-optimizer, with groups that are marked as matrices."""
     return _pytorch_optimizer(name, reference, matrices=True, group={"use_muon": True})
 
 

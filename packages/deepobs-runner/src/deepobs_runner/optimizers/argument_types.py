@@ -27,11 +27,11 @@ NOT_FINITE: Mapping[str, float] = {"inf": math.inf, "-inf": -math.inf, "nan": ma
 
 
 class Mismatch(ValueError):
-    """A value does not fit its argument; the text says what would."""
+    """A value does not fit its argument; the text names the allowed type."""
 
 
 def typed_signature(factory: Callable[..., Any]) -> inspect.Signature:
-    """Return a signature whose annotations are types; `EMPTY` where they cannot be read."""
+    """Signature with types as annotations; `EMPTY` where they cannot be read."""
     signature, hints = inspect.signature(factory), _type_hints(factory)
     parameters = []
     for name, parameter in signature.parameters.items():
@@ -96,7 +96,7 @@ def _allowed(annotation: Any, default: Any) -> list[Any]:
     defaults = _types_of_default(default)
     if not _is_known(annotation):
         return defaults or [Any]
-    if annotation in (tuple, list):  # says nothing of what is in it
+    if annotation in (tuple, list):  # no information on its items
         return [*defaults, annotation]
     try:
         _convert(default, annotation)
@@ -106,7 +106,7 @@ def _allowed(annotation: Any, default: Any) -> list[Any]:
 
 
 def _types_of_default(default: Any) -> list[Any]:
-    """Return the types that a default stands for; none if it says nothing of other values.
+    """Types that a default stands for; empty if it does not restrict other values.
 
     A default of 0 may stand for 0.0, and one of (1, 2) for (1.0, 2.0).
     """
@@ -142,7 +142,7 @@ def _is_known(kind: Any) -> bool:
 
 
 def allowed_words(kind: Any) -> str:
-    """Return what a type allows, as a message says it."""
+    """Description of the values that a type allows, for messages."""
     if get_origin(kind) in UNIONS:
         known = [arm for arm in get_args(kind) if _converter(arm) is not None]
         return " or ".join(dict.fromkeys(map(allowed_words, known)))

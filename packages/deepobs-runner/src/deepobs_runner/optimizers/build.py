@@ -28,10 +28,10 @@ def make_optimizer(
 ) -> MakeOptimizer:
     """Return a function that builds the optimizer of a model.
 
-    A factory whose first argument is called `model` gets the model (`deepobs_models.roles` tells
-    what each parameter is for), every other one the parameter groups. It returns an optimizer,
-    a wrapper with `step(closure)`, `param_groups` and the state-dict methods, or several of these
-    that share one gradient: a list, a mapping or a generator.
+    A factory with a first argument named `model` gets the model (`deepobs_models.roles` tells what
+    each parameter is for), every other one the parameter groups. It returns an optimizer, a wrapper
+    with `step(closure)`, `param_groups` and the state-dict methods, or several of these that share
+    one gradient: a list, a mapping or a generator.
 
     Args:
         name: of the optimizer.
@@ -51,7 +51,7 @@ def make_optimizer(
             optimizer = _as_one(name, built)
         except (TypeError, ValueError) as error:
             if ":" in name:
-                raise  # the user's own code: the traceback says where
+                raise  # the user's own code: the traceback shows the place
             raise UsageError(f"{name} does not take these hyperparameters: {error}.") from None
         if "lr" not in arguments:
             _refuse_a_silent_rate(name, factory, optimizer)
@@ -115,7 +115,7 @@ def _refuse_a_silent_rate(name: str, factory: Callable[..., Any], optimizer: Any
     """Refuse a learning rate that is the library's default because none was given.
 
     Raises:
-        UsageError: the factory would have passed `lr` on, but there was none.
+        UsageError: the factory passes `lr` on, but no value was given.
     """
     if not hyperparameters_of(factory)[1]:
         return  # it takes no `lr`: its own code sets the rate

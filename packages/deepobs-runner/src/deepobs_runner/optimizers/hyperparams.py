@@ -43,7 +43,7 @@ def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], boo
 
 
 def resolve_hyperparams(
-    name: str, given: Mapping[str, Any], *, official_lr: float | None = None
+    name: str, given: Mapping[str, Any], *, official_lr: float | None = None, problem: str = ""
 ) -> dict[str, Any]:
     """Return the hyperparameters as JSON values, with the optimizer's own defaults filled in.
 
@@ -54,7 +54,8 @@ def resolve_hyperparams(
     Args:
         name: of the optimizer.
         given: by the user.
-        official_lr: used if no learning rate is given; None: that is an error.
+        official_lr: used if no learning rate is given; None: a missing rate is an error.
+        problem: named in messages, with the command that tunes on it.
 
     Raises:
         UsageError: unknown or missing hyperparameter, or a value of another type.
@@ -75,7 +76,7 @@ def resolve_hyperparams(
     arguments = to_arguments(name, {**chosen, **given})
     for key, default in named.items():
         if key not in arguments and (default is EMPTY or key == "lr"):
-            raise UsageError(f"{name} needs {key}=...; there is no default to compare fairly with.")
+            raise UsageError(_missing(name, key, problem))
     if isinstance(arguments.get("lr"), float) and not math.isfinite(arguments["lr"]):
         raise UsageError(f"lr of {name} must be finite; got {arguments['lr']}.")
     resolved = {
@@ -86,9 +87,18 @@ def resolve_hyperparams(
     for key, value in resolved.items():
         if not _is_json(value):
             raise UsageError(
-                f"{key}={value!r} of {name} is not made of numbers, texts, lists and mappings."
+                f"{key}={value!r} of {name} has an unsupported type. Use numbers, texts, lists "
+                "or mappings."
             )
     return resolved
+
+
+def _missing(name: str, key: str, problem: str) -> str:
+    where = f" on {problem}" if problem else ""
+    if key != "lr":
+        return f"{name} needs a value for {key}{where}. Add {key}=VALUE."
+    tune = f', or run "deepobs tune {problem} {name}"' if problem else ""
+    return f"{name} needs a learning rate{where}. Add lr=0.01{tune}."
 
 
 def to_arguments(name: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,9 +153,11 @@ def parse_hyperparams(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key.isidentifier() or not text:
-            raise UsageError(f"Cannot read {word!r}: hyperparameters are written key=value.")
+            raise UsageError(
+                f"Cannot read {word!r}. Write hyperparameters as key=value, e.g. lr=0.01."
+            )
         if key in parsed:
-            raise UsageError(f"The hyperparameter {key!r} is given twice.")
+            raise UsageError(f"The hyperparameter {key!r} is given twice. Remove one.")
         parsed[key] = _parse_value(text)
     return parsed
 

@@ -65,11 +65,11 @@ class CombinedOptimizer:
             optimizer.load_state_dict(own)
 
     def train(self) -> bool:
-        """Switch those that have a training mode to it; say whether there are any."""
+        """Switch optimizers with a training mode to it; return whether there are any."""
         return self._set_mode(training=True)
 
     def eval(self) -> bool:
-        """Switch those that evaluate at other weights than they train; say if there are any."""
+        """Switch optimizers that evaluate at other weights; return whether there are any."""
         return self._set_mode(training=False)
 
     def _set_mode(self, *, training: bool) -> bool:
@@ -78,7 +78,7 @@ class CombinedOptimizer:
 
 
 class _KnownLoss:
-    """A closure whose loss and gradient are there already."""
+    """A closure with a loss and gradient computed earlier."""
 
     def __init__(self, loss: Any) -> None:
         self._loss, self._called = loss, False
@@ -94,7 +94,7 @@ class _KnownLoss:
 
 
 class AfterClosure:
-    """An optimizer whose `step` takes no closure: it gets its gradient before.
+    """An optimizer with a `step` without closure: it gets its gradient before.
 
     Args:
         optimizer: all else is its own.
@@ -152,6 +152,6 @@ def flattened(parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
 
 
 def set_mode(optimizer: Any, *, training: bool) -> bool:
-    """Switch an optimizer that trains and evaluates at different weights; say whether it does."""
+    """Switch an optimizer with two sets of weights to one of them; return whether it has any."""
     switch = getattr(optimizer, "train" if training else "eval", None)
     return callable(switch) and switch() is not False

@@ -1,4 +1,4 @@
-"""How long runs will take: a few timed steps of each kind of run, and the sizes of its data."""
+"""Time estimates: a few timed steps of each kind of run, and the sizes of its data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_TIMINGS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What a kind of run costs, in seconds, and how much of it there is.
+    """Measured seconds of a kind of run, and its steps per epoch.
 
     Attributes:
         start: loading data and building model and optimizer.
@@ -58,11 +58,11 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """How long all runs take together.
+    """Estimated time of all runs.
 
     Attributes:
         seconds: None if nothing could be timed.
-        gaps: what is not in it, and why.
+        gaps: runs without an estimate, with the reason.
     """
 
     seconds: float | None
@@ -89,7 +89,7 @@ def time_runs(
     are timed and the sizes are those on record.
 
     Returns:
-        By `cost_kind`: the timing, or the reason why there is none.
+        By `cost_kind`: the timing, or the reason why it is missing.
     """
     kinds = {cost_kind(config): config for config in reversed(configs)}
     with torch_threads(threads_among(jobs)):
@@ -105,7 +105,7 @@ def threads_among(jobs: int) -> int:
 def _timing_or_reason(config: RunConfig, execution: Execution) -> Timing | str:
     try:
         return _measure(config, execution)
-    except Exception as error:  # a user's optimizer; the run itself will tell the whole story
+    except Exception as error:  # a user's optimizer; the run itself reports the full error
         short = config.optimizer.rpartition(":")[2]
         return f"{short} on {config.problem}: {type(error).__name__}: {error}"
 
@@ -166,7 +166,7 @@ def data_and_sizes(
 ) -> tuple[Dataset, dict[str, int]]:
     """Return what to time on and the number of examples of each split of a real run."""
     try:
-        # Who asks for an estimate does not want to wait for downloads.
+        # An estimate must not wait for downloads.
         with environment_variables({"DEEPOBS_OFFLINE": "1"}):
             dataset = load_data(problem, config, execution)
     except DataNotFoundError:

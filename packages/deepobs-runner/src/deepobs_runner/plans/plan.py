@@ -1,4 +1,4 @@
-"""Plans: a YAML file that says which runs to make; docs/plans.md describes it.
+"""Plans: YAML files that list runs; see docs/plans.md.
 
 Runs are problems x optimizers x settings x seeds. Overrides change settings, hyperparameters or
 seeds of some problems, some optimizers, or pairs of them.
@@ -97,7 +97,7 @@ def load_plan(path: Path) -> list[RunConfig]:
 
     Raises:
         PlanError: something in it is unknown, missing, of the wrong type, given twice or without
-            effect; the message says where, what was got and what is allowed.
+            effect; the message has the line, the value and what is allowed.
     """
     plan = read_yaml(path, "the plan")
     found = plan.mapping(TOP_KEYS)
@@ -120,8 +120,9 @@ def load_plan(path: Path) -> list[RunConfig]:
             if config.id in configs:
                 other = configs[config.id][1]
                 raise optimizer.item.fail(
-                    f"{optimizer.name} on {problem} with seed {config.seed} is planned twice with "
-                    f"the same settings and hyperparameters (see line {other.line}, and settings "
+                    f"{optimizer.name} on {problem} with seed {config.seed} is listed twice "
+                    f"with the same settings and hyperparameters (see line {other.line}, and "
+                    "settings "
                     "and overrides); leave one out."
                 )
             configs[config.id] = config, optimizer.item
@@ -260,8 +261,8 @@ def _override(item: Item, problems: tuple[str, ...], optimizers: tuple[str, ...]
     parts = item.mapping(OVERRIDE_KEYS)
     if not {"problem", "optimizer"} & set(parts):
         raise item.fail(
-            f"{item.name} names neither problem nor optimizer; what holds for all runs belongs "
-            "into `settings:` or `optimizers:`."
+            f"{item.name} names neither problem nor optimizer. Write values for all runs into "
+            "`settings:` or `optimizers:`."
         )
     if not {"settings", "hyperparams", "seeds"} & set(parts):
         raise item.fail(f"{item.name} overrides nothing; add settings, hyperparams or seeds.")

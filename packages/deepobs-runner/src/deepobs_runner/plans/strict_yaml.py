@@ -1,4 +1,4 @@
-"""Read YAML strictly, with the line of everything, so that errors can say where.
+"""Strict YAML reader that keeps line numbers for errors.
 
 Scalars follow YAML 1.2, so `1e-3` is a number (YAML 1.1, which PyYAML speaks, reads text), and
 `yes` or `on` are refused instead of becoming true.
@@ -50,7 +50,7 @@ class Item:
     name: str
 
     def fail(self, problem: str) -> PlanError:
-        """Return the error that says where something is wrong, to be raised."""
+        """Error with the place of the fault, to be raised."""
         return PlanError(f"{self.path}:{self.line}: {problem}")
 
     def expect(self, kind: type | tuple[type, ...], allowed: str) -> Any:
@@ -58,7 +58,7 @@ class Item:
 
         Args:
             kind: allowed types; a truth value is not a whole number.
-            allowed: says what is allowed, for the message.
+            allowed: description of what is allowed, for the message.
 
         Raises:
             PlanError: it is not.
@@ -136,14 +136,14 @@ def read_yaml(path: Path, name: str) -> Item:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise PlanError(f"{path}:{line}: This is not YAML: {error.problem}.") from None
+        raise PlanError(f"{path}:{line}: invalid YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
-        raise PlanError(f"{path}:1: This is not YAML: {error}.") from None
+        raise PlanError(f"{path}:1: invalid YAML: {error}.") from None
     _refuse_tags(text, path)
     if node is None:
         page = "plans" if name == "the plan" else "tuning"
         raise PlanError(
-            f"{path}:1: {name.capitalize()} is empty. See docs/{page}.md for what belongs there."
+            f"{path}:1: {name.capitalize()} is empty. See docs/{page}.md for its contents."
         )
     try:
         return _to_item(node, path, name)
@@ -162,8 +162,8 @@ def _refuse_tags(text: str, path: Path) -> None:
         if tag is not None:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             raise PlanError(
-                f"{path}:{event.start_mark.line + 1}: The tag {shown} has no meaning here; leave "
-                "it out. Quotes make a text of a value."
+                f"{path}:{event.start_mark.line + 1}: unsupported tag {shown}. Remove it; "
+                "quotes turn a value into text."
             )
 
 

@@ -2,7 +2,7 @@
 
 A set is the official results of 2019, a packed folder that `pack_baselines` wrote (`set.json` and
 one `<problem>.jsonl.xz` per problem, one result per line), or any folder of results. Their runs
-are ordinary results; the environment of each says which set it is from.
+are ordinary results; the environment of each names its set.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _labelled(result: RunResult, baselines: BaselineSet) -> RunResult:
 
 
 def _unpack(baselines: BaselineSet, name: str) -> list[RunResult]:
-    """Return the results in the packed files of a problem, one a line."""
+    """Results in the packed files of a problem, one per line."""
     results: list[RunResult] = []
     for problem, file in (baselines.packed or {}).items():
         if baselines.folder is None or without_folder(problem) != name:
@@ -244,7 +244,7 @@ def pack_baselines(
     _check_name(name)
     kept = [result for result in results if result.completed]
     if not kept:
-        raise UsageError("A baseline set needs at least one completed run; there is none.")
+        raise UsageError("A baseline set needs at least one completed run. Finish a run first.")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"The folder {folder} is not empty. Choose a new one for the set.")
     folder.mkdir(parents=True, exist_ok=True)

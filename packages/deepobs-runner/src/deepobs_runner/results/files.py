@@ -19,7 +19,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file under a temporary name beside `path`, then move it there."""
     name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        # Not mkstemp, whose files only their owner may read: here the umask decides.
+        # Not mkstemp: only the owner may read its files. Here the umask decides.
         with name.open("xb") as file:
             write(file)
             file.flush()

@@ -57,7 +57,7 @@ def label_setting(
 
     Args:
         config: resolved; what is left to the problem's defaults is left out.
-        original: the result is one of the original DeepOBS, whose recipe is always `2019`.
+        original: the result is one of the original DeepOBS, always of recipe `2019`.
         called: what the optimizer is called; empty: its name without module or file.
         without: hyperparameters that are named elsewhere.
 
@@ -143,7 +143,8 @@ def shared_hyperparams(configs: Iterable[RunConfig]) -> dict[str, dict[str, Any]
     The defaults of a user's optimizer are not known here, so most of it are defaults.
 
     Returns:
-        Names and values by optimizer; nothing for those of torch, whose defaults are known.
+        Names and values by optimizer; nothing for torch's optimizers, since their defaults are
+        known.
     """
     shared: dict[str, dict[str, Any]] = {}
     for config in configs:

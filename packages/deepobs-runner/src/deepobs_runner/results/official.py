@@ -30,7 +30,7 @@ def official_problems() -> list[str]:
 
 
 def official_learning_rate(problem: str, optimizer: str) -> float | None:
-    """Return the tuned learning rate of the official runs, None where there is none.
+    """Return the tuned learning rate of the official runs, None without one.
 
     >>> official_learning_rate("quadratic_deep", "Adam")
     0.039810717

@@ -1,4 +1,4 @@
-"""Result of a run, its paths, and what tells two results apart."""
+"""Result of a run, its paths and its origin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPLETED: tuple[Status, ...] = ("done", "diverged")
 """Statuses of a run that ended by itself: there is nothing left to train."""
 
 TIME_LIMIT = "time limit"
-"""What the reason of a stopped result says if a limit of time ended the run."""
+"""Reason of a stopped result after a time limit."""
 
 YOURS = "yours"
 OFFICIAL = "official"
@@ -131,11 +131,11 @@ class RunResult:
         """Return the objective of every step up to the last record, `(steps,)`.
 
         Raises:
-            UsageError: there are none: the run was never stored, or the original DeepOBS made it;
-                or the file is damaged.
+            UsageError: not stored (a run in memory, or one of the original DeepOBS), or a damaged
+                file.
         """
         if self.path is None or not steps_path(self.path).exists():
-            raise UsageError(f"There are no step objectives of {self.config.id} beside a result.")
+            raise UsageError(f"No step objectives are stored for the result {self.config.id}.")
         steps = self.records[-1].get("steps", 0) if self.records else 0
         objectives = _read_steps(steps_path(self.path))
         if len(objectives) < steps:

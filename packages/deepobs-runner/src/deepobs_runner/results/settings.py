@@ -67,7 +67,7 @@ class Setting:
 
     @property
     def source(self) -> str:
-        """Whose results these are, see `provenance_of`."""
+        """Origin of the results, see `provenance_of`."""
         return provenance_of(self.runs[0])
 
     @property
@@ -124,7 +124,7 @@ def settings_of(results: Iterable[RunResult]) -> list[Setting]:
 def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:
     """Return the runs of each setting that was tried, the trial itself first, then its repeats.
 
-    A winner that was trained anew on all rows is no further trial. The trial is the run with the
+    A winner that was retrained on all examples is not another trial. The trial is the run with the
     most held-out rows, as those it was set against had them too, and the lowest seed.
     """
     tried: dict[str, list[RunResult]] = {}

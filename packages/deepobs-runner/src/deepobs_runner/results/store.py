@@ -124,7 +124,7 @@ def set_damaged_aside(config: RunConfig, folder: Path) -> None:
     """Rename the result file of a configuration if it cannot be used; to be called under its lock.
 
     It is damaged, unreadable, of a newer version, or no file. Its step objectives go with it. The
-    new name ends in `.damaged`, so nothing reads it as a result; a warning says it.
+    new name ends in `.damaged`, so nothing reads it as a result; a warning reports it.
 
     Raises:
         UsageError: it cannot be renamed.
@@ -144,7 +144,7 @@ def set_damaged_aside(config: RunConfig, folder: Path) -> None:
 
 
 def _whole_result(config: RunConfig, folder: Path) -> RunResult | None:
-    """Read the result of a configuration and its records; None if there is none.
+    """Read the result of a configuration and its records; None without one.
 
     Raises:
         UsageError: the file is no result, or that of another run; or a record is damaged, or the

@@ -69,12 +69,12 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
 
 
 def keep_checkpoint(checkpoint: Checkpoint, folder: Path, *, read_back: bool) -> str | None:
-    """Write a checkpoint; return why there is none, and will be none, None if there is.
+    """Write a checkpoint; return the reason if that is impossible, else None.
 
     Args:
         checkpoint: of a run.
         folder: of its result.
-        read_back: load the file once, since one that cannot be loaded is of no use.
+        read_back: load the file once, since a checkpoint that cannot be loaded is useless.
 
     Raises:
         OSError: the disk is full, or the folder not writable.

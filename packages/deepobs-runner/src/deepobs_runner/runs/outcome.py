@@ -37,7 +37,7 @@ REFUSALS = (
     DownloadError,
     MissingPackageError,
 )
-"""Errors whose message says all there is to say; no traceback."""
+"""Errors with a complete message; no traceback needed."""
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 """Error numbers of a full disk and of a quota that is used up."""
@@ -54,8 +54,8 @@ class Outcome:
     Attributes:
         config: of the run, resolved.
         status: that of its result; or `refused`, something it needs does not exist, so nothing
-            was trained and nothing stored; `locked`, another process is at it; `killed`, its
-            worker process ended without a word.
+            was trained and nothing stored; `locked`, another process is running it; `killed`, its
+            worker process died without reporting.
         message: the error if it was refused, locked, killed or failed; of a failure often with its
             traceback.
     """
@@ -117,7 +117,7 @@ def keep_failure(config: RunConfig, text: str, folder: Path) -> None:
     if result_path(config, folder).exists():
         return
     failure = RunResult(config=config, status="failed", error=text)
-    with suppress(OSError):  # the outcome says what happened; a full disk must not end the others
+    with suppress(OSError):  # the outcome has the error; a full disk must not end the others
         save_result(failure, folder, np.zeros(0, dtype=np.float32))
 
 

@@ -63,16 +63,16 @@ def resolve(
 ) -> ResolvedRun:
     """Return the run that a configuration and an execution describe.
 
-    Everything is checked but what this machine can compute, since the run may be sent to another.
+    Everything is checked except this machine's devices, since the run may be sent elsewhere.
 
     Args:
         config: defaults are filled in, unless `resolve_config` has done so already.
         execution: where and how.
         problem: in place of the one that `config.problem` names.
-        group: the processes that train the run together.
+        group: the process group.
 
     Raises:
-        UsageError, ProblemError: something that is asked for does not exist, or does not fit.
+        UsageError, ProblemError: unknown or incompatible values.
     """
     execution = execution or Execution()
     if config.resolution is None or problem is not None:
@@ -120,6 +120,7 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
         config.optimizer,
         {**reference_hyperparams(problem, config.optimizer), **config.hyperparams},
         official_lr=official_learning_rate(problem.name, config.optimizer),
+        problem=config.problem,
     )
     if config.l2_via == "optimizer":
         hyperparams = without_weight_decay(config, hyperparams)
@@ -149,7 +150,7 @@ def fill_defaults(
     if clip_norm is None:
         clip_norm = defaults.clip_norm
     elif clip_norm == 0 and defaults.clip_norm is None:
-        clip_norm = None  # the same run as one that says nothing
+        clip_norm = None  # the same run as one without the option
     return replace(
         config,
         hyperparams=dict(hyperparams),
@@ -182,8 +183,8 @@ def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup)
     wanted = 1 if found.batch_dependence is None else group.size
     if config.world_size not in (1, wanted):
         raise UsageError(
-            f"world_size is {config.world_size}, but the numbers of {config.problem} are those of "
-            f"{wanted} here. Start as many processes with torchrun, or leave world_size out."
+            f"world_size is {config.world_size}, but {config.problem} runs with world_size "
+            f"{wanted} here. Start that many processes with torchrun, or omit world_size."
         )
     config = replace(config, world_size=wanted)
     object.__setattr__(config, "resolution", found)

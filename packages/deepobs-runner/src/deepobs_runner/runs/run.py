@@ -75,7 +75,7 @@ def run(
         UsageError, ProblemError: before anything is trained, if something asked for does not
             exist or the results cannot be written.
         FailedRunError: memory ran out, or the optimizer does what this precision or compilation
-            does not allow; the result says so, too.
+            does not allow; the result records it, too.
         LostProcessError: another process of the group was lost.
     """
     began = time.perf_counter()
@@ -131,7 +131,7 @@ def run(
 
 
 def _explain(error: BaseException, result: RunResult, device: torch.device) -> str | None:
-    """Return why training failed if a message says it; None if only the traceback does."""
+    """The reason of a failure if the error has a clear message; None otherwise."""
     if is_out_of_memory(error):
         return explain_out_of_memory(error, result.config, device)
     refused = isinstance(error, (UsageError, ProblemError))
@@ -163,7 +163,7 @@ def tidy(config: RunConfig, execution: Execution, force: bool) -> RunResult | No
 
 
 def finished_result(config: RunConfig, execution: Execution) -> RunResult | None:
-    """Return the finished result of a resolved configuration, None if there is none."""
+    """Return the finished result of a resolved configuration, None without one."""
     result = stored_result(config, execution.out)
     return result if result is not None and can_skip(result, execution) else None
 

@@ -1,4 +1,4 @@
-"""Trackers: what logs every record of a run beside its result file.
+"""Trackers log every record of a run in addition to its result file.
 
 A run has those that `Execution.track` names. Every module of this package but `tracking` is one;
 docs/howto/extend.md shows how to add another. Nothing heavy is imported here.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TrackerWarning(UserWarning):
-    """A tracker is dropped, or does less than was asked for; the run goes on, and is whole."""
+    """A tracker is dropped or does less than requested; the run continues."""
 
 
 class Tracker(Protocol):

@@ -1,4 +1,4 @@
-"""Hands the records of a run to its trackers; one that fails is dropped, the run goes on."""
+"""Pass the records of a run to its trackers; drop a failing tracker."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Tracking:
     def record(self, result: RunResult, step_objectives: Sequence[np.ndarray]) -> None:
         """Hand over what is new.
 
-        Trackers start with the first record, so there are none of a run that cannot begin; those
-        of a resumed run are handed its earlier records first.
+        Trackers start with the first record, so a run that cannot begin has none; in a resumed run
+        they get its earlier records first.
 
         Args:
             result: with its records so far.
@@ -54,7 +54,7 @@ class Tracking:
                 self._try(name, partial(tracker.record, record, new))
 
     def end(self, status: Status) -> None:
-        """Say that the run is over; `running` if it was interrupted."""
+        """End all trackers; the status is `running` if the run was interrupted."""
         for name, tracker in list(self._trackers.items()):
             self._try(name, partial(tracker.end, status))
         self._trackers = {}
@@ -77,15 +77,15 @@ class Tracking:
         except (Exception, SystemExit) as error:  # whatever someone else's code raises
             self._trackers.pop(name, None)
             warnings.warn(
-                f"The tracker {name} is dropped: {type(error).__name__}: {error}. The run goes on, "
-                "and its result is complete.",
+                f"The tracker {name} failed and is dropped: {type(error).__name__}: {error}. "
+                "The run continues, and its result is complete.",
                 TrackerWarning,
                 stacklevel=2,
             )
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a record by name, without those that are None as they are not finite.
+    """Return the numbers of a record by name, without values that are not finite.
 
     `epoch`, `steps`, `lr` (`lr/1` and so on for further parameter groups), `<split>/<metric>`,
     `seconds/<activity>` and `telemetry/<name>`.

@@ -61,8 +61,8 @@ def _copied(state: Any, device: torch.device) -> Any:
 def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
     """Load an optimizer's state dict so that nothing but its values changes.
 
-    torch puts new parameter groups in the place of the old ones, which a wrapper may hold, casts
-    state to the type of the weights, and takes texts and tuples of state apart.
+    torch replaces the old parameter groups, which a wrapper may hold, casts state to the type of
+    the weights, and takes texts and tuples of state apart.
     """
     with ExitStack() as stack:
         for part in optimizers_within(optimizer):
@@ -101,7 +101,7 @@ def _loaded_as_saved(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         saved.update(
             (p, state["state"][n])
-            for n, p in zip(numbers, parameters, strict=False)  # torch itself says what is wrong
+            for n, p in zip(numbers, parameters, strict=False)  # torch reports the error itself
             if isinstance(state["state"].get(n), Mapping)
         )
         ours = {

@@ -30,7 +30,7 @@ class Closure:
     optimizer draws from torch's generators between calls is new each time.
 
     Args:
-        problem: says what to compute.
+        problem: defines the objective.
         model: in training mode.
         l2: factor of the regularizer in the objective.
         clip_norm: gradients are clipped to this norm after each backward pass; None: not.
@@ -42,7 +42,7 @@ class Closure:
 
     Attributes:
         counts: so far: `closure_calls`; `gradient_evaluations`, those with a backward pass;
-            `skipped_steps`, those whose gradient overflowed in fp16.
+            `skipped_steps`, steps with a gradient overflow in fp16.
         objective: of the last step that called, at its incoming weights; a scalar on the device.
         gradient: computes it.
     """

@@ -59,8 +59,8 @@ def training_order(
     repeats those of the first: a TensorFlow 1 data set with a graph-level seed restarts the same
     stream at every re-initialisation, and all official runs were made so.
 
-    An epoch of several passes over the split orders each anew; one that is a part of a pass goes on
-    where the epoch before ended. A batch of all rows has them in the order of the split.
+    An epoch of several passes reshuffles for each pass; an epoch of a part of a pass continues the
+    epoch before. A batch of all rows has them in the order of the split.
 
     Raises:
         UsageError: if the training split has less than one batch.
@@ -136,7 +136,7 @@ class TrainingData:
     """The batches that a run trains on.
 
     Args:
-        problem: says how its model takes them.
+        problem: defines the order of its examples.
         dataset: on the device of the model.
         config: resolved.
         backend: its processes share every batch.

@@ -1,4 +1,4 @@
-"""Divergence: a run whose numbers are not finite ends there.
+"""Divergence: a run ends at the first number that is not finite.
 
 Finished results are judged by `analysis.metrics.is_diverged`: those of the original DeepOBS were
 trained to the end all the same.

@@ -28,7 +28,7 @@ class Evaluator:
     """Evaluates a model on all splits of a data set.
 
     Args:
-        problem: says what to compute.
+        problem: defines loss and metrics.
         dataset: on the device of the model.
         config: resolved.
         backend: that the model is on.

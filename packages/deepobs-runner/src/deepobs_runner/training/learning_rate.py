@@ -15,7 +15,7 @@ class LearningRate:
     """Sets the learning rate of every parameter group before each step.
 
     Args:
-        optimizer: whose groups have their base rates as `lr`.
+        optimizer: its groups have their base rates as `lr`.
         config: with the schedule. A constant one leaves the rate to the optimizer.
         steps_per_epoch: of a whole epoch.
 
@@ -48,7 +48,7 @@ class LearningRate:
         """Load the optimizer's state dict; the rate must still reach the groups that it trains.
 
         Raises:
-            UsageError: the optimizer put other groups in the place of those that are scheduled.
+            UsageError: the optimizer replaced the scheduled groups.
         """
         before = self._shown()
         load_optimizer(self._optimizer, state)

@@ -13,8 +13,8 @@ from deepobs_runner.results.clocks import CLOCKS
 class Stopwatch:
     """Gives all time since its start to activities.
 
-    `mark` and `lap` say what the time since the call before was spent on; `lap` is for what
-    happens within an epoch's steps, after which `settle` is called. Neither waits for a device.
+    `mark` and `lap` assign the time since the last call to an activity; `lap` is for what happens
+    within an epoch's steps, after which `settle` is called. Neither waits for a device.
 
     Args:
         device: which computes.

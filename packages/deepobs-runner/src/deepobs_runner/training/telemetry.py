@@ -14,7 +14,7 @@ class Telemetry:
     """Measures the last step of an epoch; `before` and `after` surround it.
 
     Args:
-        model: whose trainable parameters are measured, grouped by role.
+        model: its trainable parameters are measured, grouped by role.
     """
 
     def __init__(self, model: nn.Module) -> None:

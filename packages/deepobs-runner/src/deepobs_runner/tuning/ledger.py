@@ -1,4 +1,4 @@
-"""What a study did: `study.json`, and one line per trial, whatever its outcome.
+"""Ledger of a study: `study.json`, and one line per trial, whatever its outcome.
 
 Both lie in `<results>/tuning/<study>/`. A line is written when its trial has ended; of several
 lines of one trial, which a repetition makes, the last counts. docs/tuning.md describes the fields.
@@ -29,7 +29,7 @@ STUDY = "study.json"
 LEDGER = "ledger.jsonl"
 PLAN = "plan.yaml"
 
-KEPT = "Finished trials are kept; mend that and give the same command again."
+KEPT = "Finished trials are kept. Fix this and rerun the command."
 
 
 class Line(TypedDict):
@@ -93,8 +93,8 @@ def _read_study(path: Path) -> Study:
         return Study.from_json(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read: {error} Remove it and give the same command again: trials "
-            "whose results are there are not repeated."
+            f"{path} cannot be read: {error} Remove it and rerun the command: finished trials "
+            "are not repeated."
         ) from None
 
 
@@ -109,7 +109,7 @@ def check_same(study: Study, stored: Study, name: str) -> None:
     if different:
         shown = "; ".join(f"{k}: {_short(theirs[k])}, not {_short(ours[k])}" for k in different)
         raise UsageError(
-            f"There is a study {name!r} already, and it has other settings ({shown}). Choose "
+            f"The study {name!r} exists with other settings ({shown}). Choose "
             "another --study; trials that both have are not repeated."
         )
 
@@ -143,7 +143,8 @@ def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
             yield Ledger(study, name, folder)
     except Timeout:
         raise RunLockedError(
-            f"Another process is at the study {name!r} in {out}. Wait for it, or choose another "
+            f"Another process is running the study {name!r} in {out}. Wait for it, or choose "
+            "another "
             "--study."
         ) from None
 
@@ -204,8 +205,8 @@ def _key(line: Line) -> tuple[str, str, int, str]:
 def read_ledger(folder: Path) -> list[Line]:
     """Return the last line about every trial of a study, in the order of their first ones.
 
-    A line that cannot be read, such as one that was cut off when a process was killed, is left
-    out: its trial is appended again when the study is resumed. `damaged_lines` has their numbers.
+    An unreadable line, for example truncated by a killed process, is skipped: its trial is appended
+    again when the study is resumed. `damaged_lines` has their numbers.
     """
     lines = {_key(line): line for line in _lines(folder) if line is not None}
     return list(lines.values())
@@ -240,6 +241,6 @@ def damaged_studies(out: Path) -> list[str]:
 def _damage(folder: Path, numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
     return (
-        f"{folder / LEDGER}: line {shown} is not a trial. Give the command of the study "
-        "again: it appends every trial that is missing."
+        f"{folder / LEDGER}: line {shown} is not a trial. Rerun the command of the study to "
+        "append missing trials."
     )

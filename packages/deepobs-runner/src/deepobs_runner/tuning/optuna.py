@@ -29,8 +29,8 @@ OPTUNA = Requirement("optuna", extra="tune")
 class OptunaSampler:
     """Asks Optuna for points.
 
-    A trial that diverged is told as minus infinity, so that its neighbourhood is left; one that
-    failed for another reason says nothing about its point.
+    A trial that diverged is told as minus infinity, so that its neighbourhood is left; a failure
+    for another reason is no evidence about its point.
 
     Args:
         kind: `tpe` or `gp`.

@@ -21,14 +21,14 @@ _ADAM = Space({"lr": _RATE, "betas.0": LogUniform(0.5, 0.999), "betas.1": LogUni
 
 PRIORS: Mapping[str, Space] = MappingProxyType(
     {
-        # Crowded Valley: what its published runs cover, whose names hold the values tried.
+        # Crowded Valley: the range of its published runs; their names hold the values.
         "SGD": Space({"lr": _RATE}),
         "Adagrad": Space({"lr": _RATE}),
         "RMSprop": Space({"lr": _RATE, "alpha": LogUniform(1e-3, 1.0)}),
         "Adam": _ADAM,
         "NAdam": _ADAM,
         "RAdam": _ADAM,
-        # Not in that paper: that of Adam, whose step they share.
+        # Not in that paper: the space of Adam, which has the same step.
         "AdamW": _ADAM,
         "Adamax": _ADAM,
         # Our own: with the official runs' momentum of 0.99 a step is up to 100 times as long. (That
@@ -61,7 +61,7 @@ PRIORS: Mapping[str, Space] = MappingProxyType(
         "MARS": Space({"lr": LogUniform(1e-4, 0.1)}),
         "AdEMAMix": Space({"lr": _RATE}),
         "Adan": Space({"lr": _RATE}),
-        # Relatives of Adam, whose space they share.
+        # Relatives of Adam, with the same space.
         "ADOPT": _ADAM,
         "AdaBelief": _ADAM,
         "LaProp": _ADAM,

@@ -33,7 +33,7 @@ def rounded(value: float) -> float:
 
 
 class Dimension(Protocol):
-    """A hyperparameter's values; a frozen dataclass, whose fields are what JSON holds."""
+    """A hyperparameter's values; a frozen dataclass with the fields of its JSON form."""
 
     kind: ClassVar[str]
 
@@ -83,7 +83,7 @@ class Uniform(_Range):
 
 @dataclass(frozen=True)
 class LogUniform(_Range):
-    """Positive numbers whose logarithm is uniform."""
+    """Positive numbers with a uniform logarithm."""
 
     kind: ClassVar[str] = "log"
 
@@ -99,7 +99,7 @@ class LogUniform(_Range):
 
 @dataclass(frozen=True)
 class OneMinusLogUniform(_Range):
-    """Numbers below 1 whose distance from 1 is log-uniform between two ends: momenta.
+    """Numbers below 1 at a log-uniform distance from 1 between two ends: momenta.
 
     Between 0.9 and 0.99 there is then as much as between 0.99 and 0.999.
     """
@@ -284,7 +284,8 @@ def show_dimension(dimension: Dimension) -> str:
     """Return a dimension as `parse_dimension` reads it."""
     if isinstance(dimension, Choice):
         return "choice:" + "/".join(map(str, dimension.values))
-    return ":".join([dimension.kind, *(f"{v:g}" for v in asdict(dimension).values())])  # type: ignore[call-overload]
+    # type: ignore[call-overload]
+    return ":".join([dimension.kind, *(f"{v:g}" for v in asdict(dimension).values())])
 
 
 def read_spaces(words: Iterable[str], optimizers: Sequence[str]) -> dict[str, Space]:

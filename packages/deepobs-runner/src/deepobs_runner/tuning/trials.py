@@ -112,7 +112,7 @@ def shares_of_progress(by_problem: Mapping[str, Sequence[Trial]]) -> dict[int, f
     On a problem, a configuration that ends at v has made the share (v0 - v) / (v0 - v*) of the
     progress from the untrained value v0 to the best value v* of all trials; 0 if it lost or ended
     no better than untrained. The score is the geometric mean over the problems, so that one that
-    fails anywhere gets 0. A problem on which no trial made progress says nothing and is left out.
+    fails anywhere gets 0. A problem without progress in any trial is left out.
 
     Args:
         by_problem: the trials of one optimizer; those with one number have one configuration.

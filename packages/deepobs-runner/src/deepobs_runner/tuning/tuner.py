@@ -104,7 +104,7 @@ def make_trials(
     """Make the trials of a study that are not there yet, and choose the winners.
 
     The result depends on the study alone, not on where and how many at once its runs are made, and
-    not on how often it was interrupted: points are drawn anew and told the results that are there.
+    not on how often it was interrupted: points are drawn again, and stored results are reused.
 
     Args:
         ledger: of the study; every trial is appended.

@@ -1,6 +1,6 @@
-"""The commands of `deepobs`: a module for each, of its name, with its arguments and its action.
+"""Commands of `deepobs`: one module per command, with its arguments and its action.
 
-Arguments must not need torch, numpy or matplotlib: what an action needs, it imports when it runs.
+Arguments must not need torch, numpy or matplotlib; an action imports them when it runs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from deepobs_runner.extensions import Extensions
 
 
 class Command(NamedTuple):
-    """A command.
+    """One command of the command line.
 
     Attributes:
-        help: what it does, in a few words.
+        help: one line for the list of commands.
         add_arguments: adds its arguments to a parser, and a description.
         execute: returns the exit code.
     """

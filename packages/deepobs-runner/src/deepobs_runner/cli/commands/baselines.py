@@ -1,4 +1,4 @@
-"""`deepobs baselines`: what there is to compare with, its numbers, and copies of it."""
+"""`deepobs baselines`: list, show and export baseline sets."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which set, and what is done with it."""
+    """Add the action, the set and the export options."""
     parser.description = (
-        "Baseline sets: the official results of 2019, sets of this package, and folders of your "
-        "own that DEEPOBS_BASELINE_DIR names."
+        "List, show or export baseline sets: the official results of 2019, shipped sets, and "
+        "folders that DEEPOBS_BASELINE_DIR names."
     )
-    add(parser, "action", "", choices=("list", "show", "export"))
-    add(parser, "name", "a set of `baselines list`, or a folder of results", nargs="?")
+    add(parser, "action", "list (default), show or export", choices=("list", "show", "export"))
+    add(parser, "name", "name of a set, or a results folder", nargs="?")
     add_list(parser, "--problem")
     group = parser.add_argument_group("export")
-    add(group, "--out", "folder to write to", Path)
-    add_flag(group, "--tuned", "only the tuned setting of each optimizer")
-    add(group, "--pack NAME", "write a compact set of this name instead of result files")
-    add(group, "--title", "of the packed set, a sentence")
-    add(group, "--licence", "of the packed set's numbers")
+    add(group, "--out", "export: folder to write to", Path)
+    add_flag(group, "--tuned", "export: only the tuned setting of each optimizer")
+    add(group, "--pack NAME", "export: write a packed set of this name")
+    add(group, "--title", "export: title of the packed set")
+    add(group, "--licence", "export: licence of the packed set")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -44,7 +44,10 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(console)
     if arguments.name is None:
-        raise UsageError(f"deepobs baselines {arguments.action} wants the name of a set.")
+        raise UsageError(
+            f"deepobs baselines {arguments.action} needs a set: add a name of "
+            "`deepobs baselines list`."
+        )
     [chosen] = choose_sets([arguments.name])
     problems = _chosen_problems(chosen, arguments.problem)
     if arguments.action == "show":
@@ -53,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _list(console: PatientConsole) -> int:
-    """Print a row for every set."""
+    """Print one row per set."""
     from rich import box
     from rich.table import Table
 
@@ -64,21 +67,21 @@ def _list(console: PatientConsole) -> int:
         problems_of,
     )
 
-    table = Table("name", "problems", "runs", "what it is", box=box.SIMPLE_HEAD)
+    table = Table("name", "problems", "runs", "title", box=box.SIMPLE_HEAD)
     for found in baseline_sets().values():
         runs = all_results(found)
         about = f"{found.title}\n{found.folder or 'shipped'}; licence: {found.licence}"
         table.add_row(found.name, str(len(problems_of(found))), f"{len(runs):,}", about)
-    table.caption = f"further sets: folders in {FOLDERS_VARIABLE}"
+    table.caption = f"Add your own sets with the environment variable {FOLDERS_VARIABLE}."
     console.print(table)
     return 0
 
 
 def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
-    """Return the problems asked for, all of the set if none is.
+    """The requested problems; all of the set by default.
 
     Raises:
-        UsageError: the set has no results of one.
+        UsageError: the set lacks results on a problem.
     """
     from deepobs_runner.results.baselines import problems_of
 
@@ -86,14 +89,14 @@ def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
     for problem in asked:
         if problem not in known:
             raise UsageError(
-                f"The baseline set {chosen.name} has no results of {problem!r}. It has "
-                f"{', '.join(known) or 'none at all'}."
+                f"The baseline set {chosen.name} has no results on {problem!r}. It has "
+                f"{', '.join(known) or 'no results'}."
             )
     return list(asked) or known
 
 
 def _show(console: PatientConsole, chosen: BaselineSet, problems: Iterable[str]) -> int:
-    """Print the tuned settings of a set, how many runs it has, and what made them."""
+    """Print the tuned settings of a set, its number of runs and their provenance."""
     from deepobs_runner.analysis.tuned import tuned_settings
     from deepobs_runner.cli.console import print_summary
     from deepobs_runner.results.baselines import baseline_results
@@ -113,7 +116,7 @@ def _show(console: PatientConsole, chosen: BaselineSet, problems: Iterable[str])
 
 
 def provenance(runs: Iterable[RunResult]) -> list[str]:
-    """Return lines that say with what the runs were made: source, or versions and device."""
+    """Lines about the origin of runs: source, or versions and device."""
     lines: dict[str, int] = {}
     for run in runs:
         environment = run.environment
@@ -143,7 +146,7 @@ def _export(
     from deepobs_runner.results.store import save_result
 
     if arguments.out is None:
-        raise UsageError("deepobs baselines export wants a folder to write to: --out FOLDER.")
+        raise UsageError("deepobs baselines export needs a folder to write to. Add --out FOLDER.")
     folder: Path = arguments.out
     runs = [run for problem in problems for run in baseline_results(chosen, problem)]
     if arguments.tuned:
@@ -158,7 +161,7 @@ def _export(
             licence=arguments.licence or chosen.licence,
         )
         console.print_line(f"wrote the baseline set {arguments.pack!r} to {folder}")
-        console.print_line(f"{FOLDERS_VARIABLE}={folder} makes it one of those every report shows")
+        console.print_line(f"To show it in every report: export {FOLDERS_VARIABLE}={folder}")
         return 0
     check_writable(folder)
     for run in runs:
@@ -167,6 +170,4 @@ def _export(
     return 0
 
 
-COMMAND = Command(
-    "list, show and copy the results that reports compare with", add_arguments, execute
-)
+COMMAND = Command("list, show and export baseline sets", add_arguments, execute)

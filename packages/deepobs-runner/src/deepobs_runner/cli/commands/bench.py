@@ -1,4 +1,4 @@
-"""`deepobs bench`: several optimizers on several problems and seeds, or a plan."""
+"""`deepobs bench`: run optimizers × problems × seeds, or a plan."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ PLAN_SUFFIXES = (".yaml", ".yml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is run, how, and where."""
+    """Add optimizers or a plan, problems, seeds, settings and execution."""
     parser.description = (
-        "Run a plan, or every optimizer on every problem with every seed, then print a table. "
-        "Finished runs are not repeated."
+        "Run every optimizer on every problem with every seed, or a plan. "
+        "Skip finished runs. Print a table."
     )
     add(
         parser,
         "optimizers PLAN.yaml | OPTIMIZER [key=value ...]",
-        "a plan (docs/plans.md), or optimizers, where a bare word starts the next one: "
-        "SGD lr=.1 Adam lr=1e-3",
+        "e.g. SGD lr=.1 Adam lr=1e-3, or a plan file",
         nargs="+",
     )
     add_list(parser, "--problem")
-    add_list(parser, "--suite", "all problems of a suite")
-    add(parser, "--seeds N", "seeds 42 to 41+N; default: 1", int)
+    add_list(parser, "--suite", "all problems of a suite; repeatable")
+    add(parser, "--seeds N", "number of seeds, starting at 42; default: 1", int)
     add_settings(parser)
     group = add_execution(parser)
-    add_flag(group, "--retry-failed", "run those again that failed before")
+    add_flag(group, "--retry-failed", "retry failed runs")
     add_executor(parser)
 
 
@@ -53,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.plans.plan import load_plan
 
     options = executor_options(arguments)
-    executor_of(options)  # refused before anything is read
+    executor_of(options)  # fail before reading anything
     plans = [word for word in arguments.optimizers if word.lower().endswith(PLAN_SUFFIXES)]
     if plans:
         _check_nothing_beside(plans[0], arguments)
@@ -64,10 +63,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _check_nothing_beside(plan: str, arguments: argparse.Namespace) -> None:
-    """Refuse what would contradict a plan.
+    """Refuse options that would contradict a plan.
 
     Raises:
-        UsageError: optimizers, problems, seeds or settings are given beside it.
+        UsageError: optimizers, problems, seeds or settings are given with it.
     """
     given = [repr(word) for word in arguments.optimizers if word != plan]
     defaults: dict[str, Any] = {"problem": [], "suite": [], "seeds": None, **setting_defaults()}
@@ -78,7 +77,7 @@ def _check_nothing_beside(plan: str, arguments: argparse.Namespace) -> None:
     ]
     if given:
         raise UsageError(
-            f"{', '.join(given)} cannot be given beside a plan. Write it into {plan}, or leave "
+            f"{', '.join(given)} cannot be combined with a plan. Write it into {plan}, or leave "
             "the plan out."
         )
 
@@ -92,7 +91,9 @@ def _product(arguments: argparse.Namespace) -> list[RunConfig]:
     problems = [*arguments.problem, *suites]
     seeds = 1 if arguments.seeds is None else arguments.seeds
     if not problems:
-        raise UsageError("No problem given. Add --problem NAME or --suite NAME.")
+        raise UsageError(
+            "No problem given. Add --problem NAME or --suite NAME; deepobs list shows both."
+        )
     if seeds < 1:
         raise UsageError(f"--seeds is {seeds}; it must be at least 1.")
     return [
@@ -103,6 +104,4 @@ def _product(arguments: argparse.Namespace) -> list[RunConfig]:
     ]
 
 
-COMMAND = Command(
-    "compare several optimizers on several problems and seeds", add_arguments, execute
-)
+COMMAND = Command("run optimizers on several problems and seeds", add_arguments, execute)

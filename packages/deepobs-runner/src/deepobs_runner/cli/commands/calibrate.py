@@ -1,4 +1,4 @@
-"""`deepobs calibrate`: measure the time of SGD steps on this machine, and keep it."""
+"""`deepobs calibrate`: measure and store the SGD step time of each problem on this machine."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is timed, on what, and where the times go."""
+    """Add problems, device, number of jobs and the file of the times."""
     parser.description = (
-        "Time SGD on each problem with its default settings, and keep the times of this machine: "
-        "`bench --dry-run` predicts from them."
+        "Time SGD on each problem with its default settings. "
+        "`bench --dry-run` uses the stored times."
     )
     add_list(parser, "--problem")
     add_list(
         parser,
         "--suite",
-        "all problems of a suite; without any: all, but expensive ones only on a GPU",
+        "problems of a suite; default: all (expensive: GPU only)",
     )
     add_device(parser)
     add_data_dir(parser)
-    jobs = "with the threads that each of N runs at once has; default: %(default)s"
+    jobs = "threads as for N parallel jobs; default: %(default)s"
     add(parser, "--jobs N", jobs, int, default=1)
-    add(parser, "--out FILE", "default: DEEPOBS_CALIBRATION, else user cache", Path)
+    add(parser, "--out FILE", "file; default: $DEEPOBS_CALIBRATION, else user cache", Path)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Time the problems, print and keep what was measured; 1 if one could not be timed."""
+    """Time the problems, print and store the times; return 1 if a problem fails."""
     from rich.table import Table
 
     from deepobs_problems import load_problem
@@ -50,12 +50,12 @@ def execute(arguments: argparse.Namespace) -> int:
     console = make_console()
     names = _problems(arguments)
     for name in names:
-        load_problem(name)  # a name that is wrong is said before anything is timed
+        load_problem(name)  # report wrong names before timing starts
     console.print_line(f"timing SGD on {count(len(names), 'problem')}; best on a quiet machine")
     execution = Execution(device=arguments.device, data_dir=arguments.data_dir)
     table = Table("problem", "SGD step", "default training")
     reasons = []
-    for name in names:  # one at a time: what is measured is kept if the next is interrupted
+    for name in names:  # one at a time: an interrupt keeps all earlier times
         calibration, missing = measure([name], execution, jobs=arguments.jobs)
         reasons += missing
         if calibration.timings:
@@ -86,7 +86,7 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
 
 
 def _cells(name: str, calibration: Calibration) -> tuple[str, str]:
-    """Return the time of a step, and that of a training of the problem's default length."""
+    """Time per step, and for a training run of the problem's default length."""
     from deepobs_problems import load_problem
     from deepobs_runner.config import RunConfig
     from deepobs_runner.plans.calibration import OPTIMIZER
@@ -97,6 +97,4 @@ def _cells(name: str, calibration: Calibration) -> tuple[str, str]:
     return f"{1000 * timing.step:.3g} ms", duration(training)
 
 
-COMMAND = Command(
-    "measure the time of an SGD step of each problem, and keep it", add_arguments, execute
-)
+COMMAND = Command("measure and store SGD step times of this machine", add_arguments, execute)

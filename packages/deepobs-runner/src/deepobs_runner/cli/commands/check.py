@@ -1,4 +1,4 @@
-"""`deepobs check`: conformance of a user's problem or optimizer."""
+"""`deepobs check`: conformance tests for a problem or optimizer."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ STYLES = {"ok": "green", "no": "bold red", "info": ""}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is checked."""
+    """Add the problem, optimizer or library to check."""
     parser.description = (
-        "Run the conformance suite on a problem (on its stand-in data, if it has any) or an "
-        "optimizer, and print what was found."
+        "Run the conformance tests on a problem or an optimizer. "
+        "A problem is tested on stand-in data if it has any."
     )
     add(parser, "subject", "a name, file.py:name or package.module:name; a module with --all")
-    add(parser, "hyperparams key=value", "of an optimizer", nargs="*")
-    add_flag(parser, "--all", "check every optimizer class of a module or file; one line each")
-    add_flag(parser, "--create-graph", "keep the graph of every gradient")
+    add(
+        parser,
+        "hyperparams key=value",
+        "optional hyperparameters of an optimizer, e.g. lr=0.1",
+        nargs="*",
+        default=[],
+    )
+    add_flag(parser, "--all", "check every optimizer class of a module or file")
+    add_flag(parser, "--create-graph", "keep gradient graphs, e.g. for AdaHessian")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Check a problem or an optimizer, print a table; 1 if something was found wrong."""
+    """Check a problem or an optimizer and print a table; return 1 if a check fails."""
     from rich.table import Table
 
     from deepobs_runner.backend.memory import keep_memory
@@ -41,7 +47,9 @@ def execute(arguments: argparse.Namespace) -> int:
         return _check_all(arguments)
     if is_problem(arguments.subject):
         if arguments.hyperparams:
-            raise UsageError(f"{arguments.subject} is a problem; it takes no hyperparameters.")
+            raise UsageError(
+                f"{arguments.subject} is a problem and takes no hyperparameters. Remove them."
+            )
         findings = problem_findings(arguments.subject)
     else:
         hyperparams = parse_hyperparams(arguments.hyperparams)
@@ -50,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
             resolve_hyperparams(arguments.subject, hyperparams),
             create_graph=arguments.create_graph,
         )
-    table = Table("check", "", "what was seen", title=arguments.subject)
+    table = Table("check", "", "finding", title=arguments.subject)
     for finding in findings:
         mark = "" if finding.state == "info" else finding.state
         table.add_row(finding.name, mark, finding.message, style=STYLES[finding.state])
@@ -59,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _check_all(arguments: argparse.Namespace) -> int:
-    """Check a library, print a line per optimizer as it is checked; 1 if something is wrong."""
+    """Check a library, print one line per optimizer; return 1 if a check fails."""
     from deepobs_runner.checks.library import check_library
     from deepobs_runner.cli.console import make_console
     from deepobs_runner.optimizers import parse_hyperparams
@@ -84,12 +92,12 @@ def _check_all(arguments: argparse.Namespace) -> int:
 
 
 def _few(names: list[str]) -> str:
-    """Return a name and how many more there are."""
+    """The first name and the number of further ones."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def is_problem(subject: str) -> bool:
-    """Whether the subject names a problem; a known optimizer's name is none.
+    """Whether the subject names a problem rather than a known optimizer.
 
     Raises:
         ProblemError: the subject's file or module does not exist.
@@ -107,14 +115,14 @@ def is_problem(subject: str) -> bool:
     problems = [*CATALOG, *installed_problems()]
     if subject not in optimizers and subject not in problems:
         raise UsageError(
-            f"{subject!r} is no problem and no optimizer."
-            f"{nearest(subject, [*optimizers, *problems])} A user's own is file.py:name."
+            f"Unknown problem or optimizer {subject!r}."
+            f"{nearest(subject, [*optimizers, *problems])} Write your own as file.py:name."
         )
     return subject in problems
 
 
 def problem_findings(subject: str) -> list[Finding]:
-    """Return the checks of a problem as findings."""
+    """Checks of a problem as findings."""
     from deepobs_problems import load_problem
     from deepobs_problems.testing import check_problem
     from deepobs_runner.checks.optimizer import Finding
@@ -123,4 +131,4 @@ def problem_findings(subject: str) -> list[Finding]:
     return [Finding(c.name, "ok" if c.ok else "no", c.sentence) for c in report.checks]
 
 
-COMMAND = Command("check a problem or an optimizer of your own", add_arguments, execute)
+COMMAND = Command("test your own problem or optimizer", add_arguments, execute)

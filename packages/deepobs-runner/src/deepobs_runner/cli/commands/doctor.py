@@ -1,4 +1,4 @@
-"""`deepobs doctor`: what this installation can do."""
+"""`deepobs doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from deepobs_runner.checks.smoke import Smoke
     from deepobs_runner.cli.console import PatientConsole
 
-SLOW_BF16 = "no bf16 instructions: --precision bf16 works, but is slower than fp32"
-NO_COMPILER = "none found: torch.compile will not work on the CPU; install g++ or clang"
+SLOW_BF16 = "no bf16 instructions: --precision bf16 is slower than fp32"
+NO_COMPILER = "not found: install g++ or clang for torch.compile on the CPU"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the smoke test, and where data and results would lie."""
+    """Add the smoke test, and the folders to check."""
     parser.description = (
-        "Print versions, devices, threads, data sets, extras and baseline sets. Nothing is "
-        "downloaded, and no folder is written to."
+        "Show versions, devices, threads, data sets, extras and baseline sets. "
+        "Downloads and writes nothing."
     )
     add_flag(
         parser,
         "--smoke",
-        "train a few steps of as many problems as some seconds allow; 1 if one fails",
+        "train a few steps of as many problems as time allows",
     )
     add(parser, "--smoke-seconds S", "default: %(default)g", float, default=10.0)
-    add_device(parser, "of the smoke test; default: %(default)s")
+    add_device(parser, "device for the smoke test; default: %(default)s")
     add_data_dir(parser)
     add_out(parser)
     add_flag(parser, "--json", "print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print what was found; 1 if a smoke test was asked for and a problem failed it."""
+    """Print the state of the installation; return 1 if the smoke test fails."""
     import json
     from dataclasses import asdict
 
@@ -94,7 +94,7 @@ def _smoke(console: PatientConsole, arguments: argparse.Namespace) -> list[Smoke
 
 
 def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `diagnose` found, line by line."""
+    """Lines about the findings of `diagnose`."""
     named = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield f"versions:  {named}"
     for device in facts["devices"]:
@@ -102,8 +102,10 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     threads = facts["threads"]
     policy = threads["OMP_WAIT_POLICY"]
     yield f"threads:   {threads['torch']} of {threads['cores']} cores, OMP_WAIT_POLICY {policy}"
-    kept = "stays with the process" if facts["memory_kept"] else "goes back to the system, slower"
-    yield f"memory:    freed, it {kept}"
+    kept = (
+        "is kept by the process" if facts["memory_kept"] else ("is returned to the system (slower)")
+    )
+    yield f"memory:    freed memory {kept}"
     yield f"compiler:  {facts['compiler'] or NO_COMPILER}"
     yield f"data:      {facts['data']['folder']}"
     for state, names in _by_value(facts["data"]["sets"]).items():
@@ -146,4 +148,4 @@ def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
     return groups
 
 
-COMMAND = Command("say what this installation can do", add_arguments, execute)
+COMMAND = Command("check the installation", add_arguments, execute)

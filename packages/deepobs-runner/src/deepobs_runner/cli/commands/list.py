@@ -1,4 +1,4 @@
-"""`deepobs list`: the problems there are."""
+"""`deepobs list`: list the test problems."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ENTRY_POINT_GROUP = "deepobs.problems"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which problems, and the format."""
+    """Add the filters and the format."""
     add(parser, "--suite", "only the problems of this suite")
-    add_list(parser, "--tag", "only those with this tag; repeat to narrow")
+    add_list(parser, "--tag", "only problems with this tag; repeatable")
     add_flag(parser, "--json", "print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print the problems that have the suite and all the tags asked for.
+    """Print the problems of a suite that have all requested tags.
 
-    Torch is imported only where other packages bring problems, or what is asked for is unknown.
+    Torch is imported only for problems of other packages, and for unknown names.
 
     Raises:
         ProblemError: no such suite or tag.
@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
     elif not rows:
         wanted = " and ".join(map(repr, arguments.tag))
-        print(f"No problem of the suite {suite!r} has the tags {wanted}.")
+        print(f"No problem of the suite {suite!r} has all the tags {wanted}. Remove one of them.")
     else:
         from deepobs_runner.cli.console import make_console
 
@@ -65,13 +65,13 @@ def _check_names(rows: list[ProblemRow], suite: str, tags: set[str]) -> None:
     suites = {name for row in rows for name in row["suites"]}
     if suite in suites and tags <= {tag for row in rows for tag in row["tags"]}:
         return
-    from deepobs_problems import problems_with  # knows them all, and what is nearest
+    from deepobs_problems import problems_with  # it knows all names and suggests the nearest
 
     problems_with(tags, suite=suite)
 
 
 def _installed_rows() -> Iterator[ProblemRow]:
-    """Yield the rows of other packages' problems; one that cannot be loaded is said, left out."""
+    """Rows of other packages' problems; a warning names each that cannot be loaded."""
     from deepobs_problems import ProblemError, load_problem
     from deepobs_problems.lookup import installed_problems
     from deepobs_runner.cli.console import warn
@@ -81,11 +81,11 @@ def _installed_rows() -> Iterator[ProblemRow]:
         try:
             yield problem_row(load_problem(name))
         except (ProblemError, ImportError) as error:
-            warn(f"the installed problem {name!r} is left out: {error}")
+            warn(f"warning: skipped the installed problem {name!r}: {error}")
 
 
 def problem_table(rows: Sequence[ProblemRow]) -> Table:
-    """Return the table for a terminal of 80 columns; `--json` has every column."""
+    """The table for 80 columns; `--json` has every column."""
     from rich import box
     from rich.table import Table
 
@@ -100,7 +100,7 @@ def problem_table(rows: Sequence[ProblemRow]) -> Table:
     for key, title in columns.items():
         table.add_column(title, justify="right" if key in RIGHT else "left", no_wrap=True)
     for row in rows:
-        # `offline` has all of `synthetic`; both would not fit beside each other.
+        # `offline` includes `synthetic`, and both do not fit into 80 columns.
         suites = [name for name in row["suites"] if name not in ("all", "synthetic")]
         shown = {**row, "suites": suites}
         if row["steps"] is not None:

@@ -1,4 +1,4 @@
-"""`deepobs plot`: single figures of a folder of results, as files or as text."""
+"""`deepobs plot`: draw one kind of figure, into a file or the terminal."""
 
 from __future__ import annotations
 
@@ -27,23 +27,22 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which figure of which results, and where it goes."""
+    """Add the kind of figure, the results and the output."""
     parser.description = (
-        "Draw one kind of figure of the results in a folder, beside the baselines. "
-        "docs/figures.md shows them all."
+        "Draw one kind of figure from results and baselines. docs/figures.md shows them all."
     )
     add_results(parser)
-    add(parser, "figure FIGURE", f"{', '.join(FIGURES.built_in())} or one of your own")
-    add_list(parser, "--problem", "only these; may be repeated")
-    add(parser, "--metric", "such as accuracy, of curves, sensitivity and tuning")
-    add(parser, "--out FILE", "a .pdf, .png or .svg; default: print it as text", Path)
-    add_flag(parser, "--terminal", "text as well as the file")
-    add(parser, "--width", "3.3 or 6.9 inches; default: what suits the figure", choices=WIDTHS)
-    add_flag(parser, "--serif", "letters as in Times")
+    add(parser, "figure FIGURE", f"{', '.join(FIGURES.built_in())} or file.py:name")
+    add_list(parser, "--problem", "only this problem; repeatable; default: all")
+    add(parser, "--metric", "e.g. accuracy, for curves, sensitivity and tuning")
+    add(parser, "--out FILE", "a .pdf, .png or .svg file; default: print as text", Path)
+    add_flag(parser, "--terminal", "print as text, too")
+    add(parser, "--width", "3.3 or 6.9 inches wide; default: fits the figure", choices=WIDTHS)
+    add_flag(parser, "--serif", "use a serif font like Times")
     add(
         parser,
         "--scale",
-        "of curves: distance to the best on a log axis, or values; default: %(default)s",
+        "curves: log distance to the best, or values; default: %(default)s",
         choices=SCALES,
         default=SCALES[0],
     )
@@ -52,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Draw the figures of one kind; return 1 if there is none.
+    """Draw the figures of one kind; return 1 without a figure.
 
-    A file of results that cannot be read is named and left out.
+    A warning names each result file that cannot be read.
     """
     use_one_thread()
     from deepobs_runner.cli.console import make_console
@@ -103,7 +102,7 @@ def _check_metric(data: ReportData, name: str) -> None:
     known = list(dict.fromkeys(metric for values in splits for metric in values))
     if name not in known:
         raise UsageError(
-            f"No run has a metric {name!r}.{nearest(name, known)} Metrics: {', '.join(known)}."
+            f"No run has the metric {name!r}.{nearest(name, known)} Metrics: {', '.join(known)}."
         )
 
 
@@ -118,15 +117,15 @@ def _with_figure(found: Iterable[Drawing]) -> Iterator[Drawing]:
             warn(drawing.caption)
         else:
             yield drawing
-    if nothing:  # of trajectories, where there is no function of two parameters
-        warn("there is no problem with a figure of this kind.")
+    if nothing:  # trajectories need a function of two parameters
+        warn("no problem has a figure of this kind.")
 
 
 def write(drawn: Sequence[Drawing], path: Path) -> list[Path]:
-    """Write figures into one file; of several, a PDF has pages, and pictures get their names.
+    """Write figures into one PDF with pages, or into one image file each.
 
     Raises:
-        UsageError: no such format, or a file cannot be written.
+        UsageError: unknown format, or a file cannot be written.
     """
     from deepobs_runner.figures.saving import format_of, save, save_pages
 
@@ -140,4 +139,4 @@ def write(drawn: Sequence[Drawing], path: Path) -> list[Path]:
     ]
 
 
-COMMAND = Command("draw one figure of results, into a file or as text", add_arguments, execute)
+COMMAND = Command("draw a figure, into a file or the terminal", add_arguments, execute)

@@ -1,4 +1,4 @@
-"""`deepobs report`: what a folder of results, or a baseline set, says."""
+"""`deepobs report`: report on a results folder or baseline set."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from deepobs_runner.report.formats import FORMATS, PAPER_FORMATS, USUAL_FORMATS
 from deepobs_runner.text import count
 
 WORTH_A_POOL = 20
-"""Runs from which on a pool of processes draws the figures."""
+"""Number of runs above which a worker pool draws the figures."""
 
 DRAWING = ("deepobs_runner.figures.kinds.trajectory", "matplotlib.backends.backend_pdf")
-"""Modules that each process of the pool needs."""
+"""Modules that each worker imports."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is compared, and where the report goes."""
+    """Add the comparison and the output."""
     parser.description = (
         "Write one HTML file that opens without a network, tables as CSV and a methods paragraph; "
         "with --paper figures as PNG and PDF, and LaTeX, too (docs/report.md)."
     )
-    add_list(parser, "--problem", "only these; may be repeated")
+    add_list(parser, "--problem", "only this problem; repeatable; default: all")
     add_results(parser)
     add_references(parser)
-    add(parser, "--out", "folder of the report; default: RESULTS/report, report-SET", Path)
+    add(parser, "--out", "report folder; default: RESULTS/report or report-SET", Path)
     add_flag(parser, "--paper", f"also write {', '.join(PAPER_FORMATS)}")
     usual = ",".join(USUAL_FORMATS)
-    add(parser, "--formats A,B", f"what to write, of {','.join(FORMATS)}; default: {usual}")
+    add(parser, "--formats A,B", f"formats out of {','.join(FORMATS)}; default: {usual}")
     add_import_code(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print a table of results, and write the report with its figures and tables.
 
-    A file that cannot be read is named and left out.
+    A warning names each file that cannot be read.
     """
     use_one_thread()
     from deepobs_runner.backend.worker_pool import worker_pool
@@ -71,8 +71,8 @@ def execute(arguments: argparse.Namespace) -> int:
     workers = None if draw and _is_large(arguments.results) else 1
     with collector_paused(), worker_pool(workers, modules=DRAWING) as executor:
         data = read_data(arguments)
-        make_folder(out, formats)  # before anything is drawn, if it cannot be made
-        # The pool begins while the summary is made.
+        make_folder(out, formats)  # fail before drawing anything
+        # Workers start while the summary is computed.
         drawn = data.drawings(import_code=arguments.import_code, executor=executor) if draw else ()
         warn_of_left_out(data)
         if empty := sum(not run.records for run in data.own):
@@ -91,12 +91,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def default_folder(place: Path) -> Path:
-    """Return where a report goes if nothing is said."""
+    """The default folder of a report."""
     return place / "report" if place.is_dir() else Path(f"report-{place}")
 
 
 def _is_large(place: Path) -> bool:
-    """Whether a report draws for longer than a pool takes to start."""
+    """Whether drawing takes longer than starting a worker pool."""
     from deepobs_runner.results.baselines import DESCRIPTION, baseline_sets
 
     if place.is_dir():
@@ -106,7 +106,7 @@ def _is_large(place: Path) -> bool:
 
 
 def _written_lines(written: Sequence[Path], folder: Path) -> Iterator[str]:
-    """Yield the name of the page, if there is one, and the kinds of the other files."""
+    """Lines about the page, if written, and the kinds of the other files."""
     pages = [path for path in written if path.suffix == ".html"]
     for page in pages:
         yield f"wrote {page}, which opens in any browser"
@@ -118,7 +118,7 @@ def _written_lines(written: Sequence[Path], folder: Path) -> Iterator[str]:
 
 
 COMMAND = Command(
-    "compare results with each other and with the baselines, for reading and for a paper",
+    "write an HTML report, figures and LaTeX tables",
     add_arguments,
     execute,
 )

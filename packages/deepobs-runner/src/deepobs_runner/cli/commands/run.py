@@ -1,4 +1,4 @@
-"""`deepobs run`: one optimizer on one problem with one seed."""
+"""`deepobs run`: train one optimizer on one problem with one seed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from deepobs_runner.cli.parser import add, add_execution, add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is run, and how."""
+    """Add problem, optimizer, seed, settings and execution."""
     parser.description = "Train one optimizer on one problem with one seed."
-    add(parser, "problem", "a name of `deepobs list`, file.py:name or package.module:name")
-    add(parser, "optimizer", "a torch.optim class, Momentum, or package.module:factory")
-    add(parser, "hyperparams key=value", "such as lr=1e-3", nargs="*")
-    add(parser, "--seed", "default: %(default)s", int, default=42)
+    add(parser, "problem", "a problem of `deepobs list`, or file.py:name")
+    add(parser, "optimizer", "torch.optim class, Momentum, or file.py:name")
+    add(
+        parser,
+        "hyperparams key=value",
+        "optional hyperparameters, e.g. lr=1e-3",
+        nargs="*",
+        default=[],
+    )
+    add(parser, "--seed N", "random seed; default: %(default)s", int, default=42)
     add_settings(parser)
     add_execution(parser)
 
@@ -32,4 +38,4 @@ def execute(arguments: argparse.Namespace) -> int:
     return make_runs([config], arguments, ExecutorOptions(), retry_failed=True)
 
 
-COMMAND = Command("train one optimizer on one problem", add_arguments, execute)
+COMMAND = Command("train one optimizer on one problem with one seed", add_arguments, execute)

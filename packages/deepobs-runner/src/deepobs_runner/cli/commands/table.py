@@ -1,4 +1,4 @@
-"""`deepobs table`: one table of the report."""
+"""`deepobs table`: print one table of the report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from deepobs_runner.report.tables import TABLES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which table of which results, and its format."""
+    """Add the kind of table, the results and the format."""
     parser.description = "Print one table of the report, or write it to a file."
     add_results(parser)
     kinds = TABLES.built_in()
-    listed = f"{', '.join(kinds)} or one of your own; default: %(default)s"
+    listed = f"{', '.join(kinds)} or file.py:name; default: %(default)s"
     add(parser, "kind", listed, nargs="?", default=kinds[0])
     add_table_output(parser)
     add_list(parser, "--problem")
@@ -45,4 +45,4 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMAND = Command("print one table of the report, or write it to a file", add_arguments, execute)
+COMMAND = Command("print a table of the report, or write it to a file", add_arguments, execute)

@@ -1,4 +1,4 @@
-"""`deepobs tune`: good settings of optimizers, found with equal budgets."""
+"""`deepobs tune`: tune optimizers with equal budgets."""
 
 from __future__ import annotations
 
@@ -16,56 +16,57 @@ from deepobs_runner.cli.parser import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is tuned, by which rules, and where."""
+    """Add optimizers, problems, ruleset, budget and execution."""
     from deepobs_runner.tuning.rulesets import RULESETS
     from deepobs_runner.tuning.samplers import SAMPLERS
 
     parser.description = (
-        "Try settings of each optimizer, choose the best on the validation split, run the winners "
-        "with several seeds, and write a plan that repeats these runs. What is done already is "
-        "not repeated."
+        "Tune each optimizer on the validation split, run the winners with several seeds, and "
+        "write a plan of these runs. Skip finished trials."
     )
     summaries = (f"{name}: {RULESETS.load(name).summary}" for name in RULESETS.built_in())
     parser.epilog = f"Rulesets: {'; '.join(summaries)}"
-    add(parser, "target PROBLEM|SUITE", "a problem, or a suite of problems")
+    add(parser, "target PROBLEM|SUITE", "problem or suite to tune on; repeatable")
     add(
         parser,
         "optimizers OPTIMIZER [key=value ...]",
-        "what has a value is not tuned; a bare word starts the next optimizer",
+        "e.g. SGD Adam beta1=0.9; a given value is not tuned",
         nargs="+",
     )
-    add(parser, "--ruleset", "default: %(default)s; see below", default="best-of-k")
-    add(parser, "--budget K", "trials of each optimizer; default: the ruleset's")
+    add(
+        parser, "--ruleset", "tuning protocol, see below; default: %(default)s", default="best-of-k"
+    )
+    add(parser, "--budget K", "trials per optimizer; default: the ruleset's")
     add_list(
         parser,
         "--space SPACE",
-        "lr=log:1e-5:1, Adam.lr=log:1e-5:1, or a YAML file; may be given several times",
+        "e.g. lr=log:1e-5:1 or Adam.lr=…, or a YAML file; repeatable",
     )
     samplers = ", ".join(SAMPLERS.built_in())
-    add(parser, "--sampler", f"{samplers} or one of your own; default: the ruleset's")
+    add(parser, "--sampler", f"{samplers} or file.py:name; default: the ruleset's")
     add(parser, "--sampler-seed N", "default: 0", int, default=0)
     add(
         parser,
         "--at-once N",
-        "trials an adaptive sampler draws before it learns from them; default: %(default)s",
+        "trials per batch of an adaptive sampler; default: %(default)s",
         int,
         default=1,
     )
-    add_flag(parser, "--prune", "let Hyperband end hopeless trials of tpe and gp early")
-    add(parser, "--study NAME", "default: made of the settings")
-    add(parser, "--seeds N", "of the winners; default: 10", int)
+    add_flag(parser, "--prune", "stop bad trials of tpe and gp early (Hyperband)")
+    add(parser, "--study NAME", "name of the study; default: from its settings")
+    add(parser, "--seeds N", "seeds for each winner; default: 10", int)
     add_settings(parser)
     group = add_execution(parser)
-    add_flag(group, "--retry-failed", "make failed trials again")
+    add_flag(group, "--retry-failed", "retry failed trials")
     add_executor(parser)
     parser.set_defaults(valid_size=None)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Carry a study out."""
+    """Run a study."""
     from deepobs_runner.cli.tuning import tune
 
     return tune(arguments)
 
 
-COMMAND = Command("find good settings of optimizers with equal budgets", add_arguments, execute)
+COMMAND = Command("tune optimizers with equal budgets", add_arguments, execute)

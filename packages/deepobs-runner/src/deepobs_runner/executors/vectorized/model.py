@@ -22,14 +22,14 @@ NOT_STACKABLE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd,
 
 
 class CannotStackError(UsageError):
-    """The model cannot be trained in stacks; the message says why."""
+    """The model cannot be vectorised; the message gives the reason."""
 
 
 class StackedModel:
     """Evaluates a problem for all runs at once.
 
     Args:
-        problem: says what to compute.
+        problem: defines loss and metrics.
         models: one for each of the S seeds, as separate runs would start with.
         settings: L, the number of runs that start with each of them.
         l2: factor of the regularizer in the training objective.
@@ -86,7 +86,7 @@ class StackedModel:
             return {"loss": self.model(x)}
 
         def penalty() -> Tensor:
-            value = problem.regularizer(self.model, evaluated_l2)  # a number where there is none
+            value = problem.regularizer(self.model, evaluated_l2)  # a placeholder
             return torch.as_tensor(value, device=self.weights[0].device)
 
         self._penalty = self._over_runs(penalty, 0)

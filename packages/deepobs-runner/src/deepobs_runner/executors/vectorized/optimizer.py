@@ -1,8 +1,8 @@
-"""One `torch.optim` optimizer for many runs whose weights are stacked, each with its own rate.
+"""One `torch.optim` optimizer for many runs with stacked weights, each at its own rate.
 
 The optimizer steps on tensors of zeros with a learning rate of 1, so that what it leaves there is
-the step per unit of rate; each run then takes its own multiple. Exact for optimizers that treat
-every number of a tensor alike and whose step is proportional to the learning rate.
+the step per unit of rate; each run then takes its own multiple. Exact for elementwise optimizers
+with steps proportional to the learning rate.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ELEMENTWISE: Mapping[str, Decay] = MappingProxyType(
         "SGD": "gradient",
     }
 )
-"""Optimizers that can be stacked, and what `weight_decay` is added to unless an option says so."""
+"""Optimizers that can be stacked, and the default place of `weight_decay`."""
 
 NOT_STACKED = IMPLEMENTATION_SWITCHES | {"maximize"}
 """Options of these optimizers with which they are not stacked."""

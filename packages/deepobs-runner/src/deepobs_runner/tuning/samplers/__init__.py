@@ -41,7 +41,7 @@ class PruningSampler(Sampler, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Predrawn:
-    """A sampler whose points are known from the beginning.
+    """A sampler with points known from the beginning.
 
     Point i depends on the space and the seed alone: not on the budget, the number of jobs, or the
     release of a library.

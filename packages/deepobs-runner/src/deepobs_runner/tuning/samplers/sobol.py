@@ -16,10 +16,10 @@ BITS = 30
 def draw(dimensions: int, count: int, seed: int) -> np.ndarray:
     """Return scrambled Sobol points `(count, dimensions)`.
 
-    scipy's are scrambled by a digital shift of our own, the exclusive or with one random number a
+    scipy's are scrambled by a digital shift of our own, the exclusive or with one random number per
     dimension: it keeps the evenness of the points (Matousek, "On the L2-discrepancy for anchored
-    boxes", J. Complexity 1998) and is the same in every release of scipy. Each interval
-    [j, j + 1) / 2^k gets one of the first 2^k points, in every dimension.
+    boxes", J. Complexity 1998) and is the same in every release of scipy. Each interval [j, j + 1)
+    / 2^k gets one of the first 2^k points, in every dimension.
     """
     from scipy.stats import qmc
 
