@@ -184,7 +184,10 @@ def test_two_rows_of_one_name_are_refused(module):
 
 @pytest.mark.parametrize(
     ("location", "message"),
-    [("no_such_module_at_all", "Cannot find the module"), ("none.py", r"There is no file none\.py")],
+    [
+        ("no_such_module_at_all", "Cannot find the module"),
+        ("none.py", r"Cannot find the file none\.py"),
+    ],
 )
 def test_a_module_that_is_not_there(location, message, capsys):
     assert run("list", "--module", location) == 2

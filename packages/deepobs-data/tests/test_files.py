@@ -574,7 +574,7 @@ def test_import_of_the_only_file_under_any_name(tmp_path, change_source):
 
 @pytest.mark.parametrize(("name", "gone"), [("mnist", "none.gz"), ("cifar10", "none")])
 def test_import_of_nothing(tmp_path, name, gone):
-    with pytest.raises(dd.DataNotFoundError, match=f"no file or folder .*{gone}"):
+    with pytest.raises(dd.DataNotFoundError, match=f"Cannot find .*{gone}"):
         dd.import_files(name, tmp_path / gone, tmp_path / "root")
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"")
     with pytest.raises(dd.DataNotFoundError, match="does not hold all files of 'mnist'"):

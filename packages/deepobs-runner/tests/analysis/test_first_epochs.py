@@ -147,7 +147,9 @@ def test_the_report_says_what_was_cut():
 
 
 def test_nothing_left_is_said():
-    with pytest.raises(UsageError, match=r"nothing to report after 5 epochs.*end before epoch 5"):
+    with pytest.raises(
+        UsageError, match=r"No results to report after 5 epochs.*end before epoch 5"
+    ):
         gather_data([make([9.0, 5.0])], epochs=5)
     with pytest.raises(UsageError, match="epochs is 0"):
         gather_data([make([9.0, 5.0])], epochs=0)

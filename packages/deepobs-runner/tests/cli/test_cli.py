@@ -231,7 +231,7 @@ def test_missing_data_offline(tmp_path, monkeypatch, capsys):
 
 def test_empty_results_folder(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
-    assert "nothing to report" in capsys.readouterr().err
+    assert "No results" in capsys.readouterr().err
 
 
 def test_no_arguments_print_the_help(capsys):

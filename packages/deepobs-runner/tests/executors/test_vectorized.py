@@ -412,7 +412,7 @@ def test_nothing_is_trained_together_unasked(tmp_path, capsys):
     words = ["bench", "SGD", "lr=1e-3", "--problem", "two_d_branin", "--steps", "3"]
     words += ["--device", "cpu", "--seeds"]
     assert main([*words, "4", "--out", str(tmp_path / "four")]) == 0
-    assert "--vectorize auto trains 4 runs of these together" in capsys.readouterr().out
+    assert "--vectorize auto trains 4 runs of these in one pass" in capsys.readouterr().out
     assert main([*words, "1", "--out", str(tmp_path / "one")]) == 0
     assert "--vectorize" not in capsys.readouterr().out
     (alone,) = load_results(tmp_path / "one")

@@ -297,7 +297,8 @@ def test_errors_say_file_and_line(plan, tmp_path, text, line, said):
 def test_tags_are_refused(plan, tmp_path, text, line, tag):
     with pytest.raises(UsageError) as caught:
         plan(text)
-    assert str(caught.value).startswith(f"{tmp_path / 'plan.yaml'}:{line}: unsupported tag {tag}. Remove")
+    place = f"{tmp_path / 'plan.yaml'}:{line}"
+    assert str(caught.value).startswith(f"{place}: unsupported tag {tag}. Remove")
 
 
 def test_a_plan_that_is_no_text(tmp_path):

@@ -73,7 +73,7 @@ def test_nothing_that_can_be_read(store, capsys):
     assert main(["report", str(folder)]) == 2
     errors = capsys.readouterr().err
     assert "broken.json" in errors
-    assert "nothing to report" in errors
+    assert "No results" in errors
 
 
 def test_settings_with_equal_rates_are_told_apart():

@@ -404,9 +404,9 @@ def test_problems_that_are_chosen_are_all_there_is(folder, capsys):
 def test_a_chosen_problem_without_a_record_is_named(folder, capsys):
     place = folder(run_of(), run_of((), problem="q"))
     assert main(["table", str(place), "--problem", "p", "--problem", "q"]) == 0
-    assert "q: no run has got as far as one evaluation" in capsys.readouterr().err
+    assert "q: no run has an evaluation yet" in capsys.readouterr().err
     assert main(["table", str(place), "--problem", "q"]) == 2
-    assert "no run has got as far as one evaluation" in capsys.readouterr().err
+    assert "no run has an evaluation yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_ends_of_runs_that_something_else_cut_off_do_not_count():
     assert row["final_test_objective_std"] == pytest.approx(np.sqrt(0.5))
     assert (row["epochs"], row["seeds"], row["averaged"]) == ("0 to 2", 5, 2)
     assert row["status"] == (
-        "1 done, 1 stopped early, 1 cut off by a time limit, 1 failed, 1 running"
+        "1 done, 1 stopped early, 1 ended by a time limit, 1 failed, 1 running"
     )
     problems = settings_by_problem(runs, baselines=[])
     assert "2 of 5" in shown(problems)
@@ -186,8 +186,7 @@ def test_where_nothing_is_done_there_is_what_there_is():
     assert row["final_test_objective"] == 2.5
     said = notes(settings_by_problem(runs, baselines=[]))
     assert any(
-        "no run of SGD lr=0.1 is done (1 cut off by a time limit, 1 running)" in note
-        for note in said
+        "no run of SGD lr=0.1 is done (1 ended by a time limit, 1 running)" in note for note in said
     )
 
 
@@ -217,7 +216,7 @@ def test_generated_data_is_named_on_every_problem():
 
     assert said("real") == []
     (note,) = said("synthetic")
-    assert note.endswith("The numbers say nothing about the problem.")
+    assert note.endswith("These results do not hold for the problem.")
     (note,) = said("real", "synthetic")
     assert note.startswith("fmnist_logreg: SGD lr=0.1 data=synthetic is of generated data")
     assert note.endswith("not comparable with the others.")

@@ -467,7 +467,7 @@ def test_the_original_protocol_in_small(tmp_path, capsys):
     assert len(lines) == 36
     results = load_results(out)
     assert len(results) == 37  # seed 42 of the winner is its trial
-    assert "is among them (as in 2019)" in printed
+    assert "(as in 2019)" in printed
     assert {(r.config.recipe, r.config.valid_size) for r in results} == {("2019", 0)}
 
 
@@ -491,7 +491,7 @@ def test_a_study_that_began_before_the_rule_keeps_its_seeds(tmp_path, capsys):
     place.write_text(json.dumps(study))
     capsys.readouterr()
     assert main(command) == 0
-    assert "seed 42, by which the trials are chosen, is among them" in capsys.readouterr().out
+    assert "they include seed 42, the seed of the trials" in capsys.readouterr().out
     assert [c.seed for c in load_plan(place.with_name("plan.yaml"))] == [42, 43]
     winners = {r.config.seed for r in load_results(out) if not r.config.valid_size}
     assert winners == {42, 43, 44}

@@ -190,7 +190,7 @@ def _find_anywhere(source: Source, path: Path) -> Found | None:
 
 def _not_importable(name: str, source: Source, path: Path) -> str:
     if not path.exists():
-        return f"There is no file or folder {path}."
+        return f"Cannot find {path}."
     where = path.parent if path.is_file() else path
     names = ", ".join(file.name for file in source.files)
     archives = [file.name for file in source.downloads if file.archive]

@@ -19,8 +19,9 @@ WHOLE_RUN = "whole_run"
 
 
 Reason = Literal["", "schedule", "too short", "unknown end", "not evaluated"]
-"""Why nothing is read of a run: its schedule depends on its length; it ends before; it does not say
-whether a limit of steps cut its last epoch short; it was not evaluated there. Empty: it is read."""
+"""Reason why a run cannot be cut: its schedule depends on its length, it ends before, it does not
+record whether a limit of steps shortened its last epoch, or it has no evaluation there. Empty: it
+can be cut."""
 
 
 class Reading(NamedTuple):
@@ -33,7 +34,7 @@ class Reading(NamedTuple):
         planned: epochs, or steps, of the whole runs, for which their settings were chosen.
         unit: `epochs` or `steps`.
         schedule: of the learning rate, in words.
-        runs: optimizer of each run, and whose it is.
+        runs: optimizer and origin of each run.
     """
 
     problem: str
@@ -51,9 +52,9 @@ def first_epochs(
     """Return what the results would be if every run had this many epochs, and what is read of them.
 
     With a constant learning rate the first epochs of a longer run are what a run of so many epochs
-    would have given. Its result gets the configuration of the latter, and its environment says how
-    long the run is, for which its settings may have been tuned, and its id. Runs with another
-    schedule, which depends on their length, are left out, and so are shorter ones.
+    would have given. Its result gets the configuration of the latter, and its environment has the
+    length of the full run, for which its settings may have been tuned, and its id. Runs with
+    another schedule, which depends on their length, are left out, and so are shorter ones.
 
     Args:
         results: of any problems; those without a record stay as they are.
@@ -97,7 +98,7 @@ def id_of_file(run: RunResult) -> str:
 
 
 def _why_not(run: RunResult, epochs: int) -> Reason:
-    """Return why a run says nothing about so many epochs, nothing if it does."""
+    """Reason why a run cannot be cut to this many epochs; empty if it can."""
     config = run.config
     if not run.records or (config.epochs == epochs and config.steps is None):
         return ""

@@ -71,7 +71,7 @@ def metric_of(runs: Iterable[RunResult], split: str = "test") -> Metric | None:
 
 
 def is_diverged(run: RunResult) -> bool:
-    """Whether a run says it diverged, or ends with a loss that is not a finite number.
+    """Whether a run is recorded as diverged, or ends with a loss that is not finite.
 
     The original DeepOBS trained diverged runs to the end and gave them no status.
     """
@@ -87,10 +87,10 @@ def is_diverged(run: RunResult) -> bool:
 
 
 def is_counted(run: RunResult) -> bool:
-    """Whether what a run ended with counts: it is done, diverged, or was stopped early.
+    """Whether the final value of a run counts: it is done, diverged, or was stopped early.
 
-    A run that a time limit cut off, that failed or that is still running ended where something
-    else decided, and does not count; nor does one without a record.
+    Runs that reached a time limit, failed or are still running are truncated and do not count, nor
+    do runs without a record.
     """
     return run.finished and not run.out_of_time and len(run.records) > 0
 

@@ -152,8 +152,8 @@ def sensitivity_of(runs: Sequence[RunResult], metric: Metric) -> Sensitivity:
 def near_best(curve: Sensitivity, percent: float = 5.0) -> Window | None:
     """Return the window of learning rates within some percent of the best.
 
-    The window is the run of neighbouring rates around the best whose value is worse by no more
-    than `percent` of the size of the best value; for a metric near 0 that means little.
+    The window is the range of neighbouring rates around the best with values worse by at most
+    `percent` of the size of the best value; for a metric near 0 that means little.
 
     Returns:
         None if no rate has a finite value.

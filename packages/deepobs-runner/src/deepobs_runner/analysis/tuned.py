@@ -31,13 +31,13 @@ def tuned_settings(results: Iterable[RunResult]) -> dict[str, list[Setting]]:
 
 
 def choose(settings: Iterable[Setting]) -> dict[str, list[Setting]]:
-    """Return, for each problem, the setting that stands for each optimizer; it says what chose it.
+    """Selected setting of each optimizer on each problem, with the reason of the selection.
 
-    Runs of one optimizer are kept apart by whose they are, recipe, data and precision. Of several
-    settings the one with the most seeds that count is chosen, because seeds are repeated at the
-    tuned setting; among equals one without held-out rows, because trials hold some out; among those
-    the one with the best median final value, on held-out rows if every run has them, else on the
-    test split.
+    Runs of one optimizer are kept apart by origin, recipe, data and precision. Of several settings
+    the one with the most seeds that count is chosen, because seeds are repeated at the tuned
+    setting; among equals one without held-out rows, because trials hold some out; among those the
+    one with the best median final value, on held-out rows if every run has them, else on the test
+    split.
 
     Args:
         settings: as `settings_of` returns them, with records.
@@ -62,7 +62,8 @@ def _choose(settings: Sequence[Setting]) -> Setting:
     if len(repeated) == 1:
         return replace(repeated[0], chosen_by="repeated")
     retrained = [s for s in repeated if not any(run.config.valid_size for run in s.runs)]
-    if 0 < len(retrained) < len(repeated):  # the others are trials, on whose held-out rows it won
+    # the others are trials; it won on their validation examples
+    if 0 < len(retrained) < len(repeated):
         repeated = retrained
     if len(repeated) == 1:
         return replace(repeated[0], chosen_by="its training on all rows")

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 
 def add_table_output(parser: Parser) -> None:
-    """Add the format of a table, and where it goes."""
-    add(parser, "--format", "", choices=TABLE_FORMATS, default="terminal")
-    add(parser, "--out", "file to write; its suffix may say the format", Path)
+    """Add the format and the file of a table."""
+    add(
+        parser,
+        "--format",
+        "output format; default: %(default)s",
+        choices=TABLE_FORMATS,
+        default="terminal",
+    )
+    add(parser, "--out", "output file; its extension sets the format", Path)
 
 
 def is_for_people(arguments: argparse.Namespace) -> bool:
@@ -30,7 +36,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
     """Print a table, or write it to a file.
 
     Raises:
-        UsageError: the name of the file says no format, or it cannot be written.
+        UsageError: unknown extension, or the file cannot be written.
     """
     from deepobs_runner.report.table import Table
     from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
@@ -63,6 +69,6 @@ def _format_of(path: Path) -> str:
     formats = {suffix: name for name, suffix in TABLE_FORMATS.items() if suffix}
     if path.suffix not in formats:
         raise UsageError(
-            f"{path.name!r} says no format. End it with {', '.join(formats)}, or give --format."
+            f"{path.name!r} has no known extension. Use {', '.join(formats)}, or add --format."
         )
     return formats[path.suffix]

@@ -1,7 +1,7 @@
 """The comparison of optimizers: targets, times, speedups, tests and verdicts, as numbers.
 
 Everything takes the settings that `analysis.tuned_settings` returns, or ordinary `RunResult`s, and
-returns frozen dataclasses with `rows()`. docs/statistics.md says what each number means.
+returns frozen dataclasses with `rows()`. docs/statistics.md explains each number.
 """
 
 from deepobs_runner.analysis.t_tests import student, welch

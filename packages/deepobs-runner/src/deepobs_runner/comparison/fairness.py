@@ -30,7 +30,7 @@ class Facet(NamedTuple):
 
     Attributes:
         name: of what it is.
-        describe: says what holds for a setting, nothing where that is not known.
+        describe: value for a setting; empty if unknown.
         listed: whether there is a point in saying that it is equal.
     """
 
@@ -83,8 +83,8 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
     """Return everything else that differs between optimizers on a problem.
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
-    size, data, rows held out, regularizer, schedule, clipping, processes, vectorization, seeds, and
-    the program that made the runs.
+    size, data, validation examples, regularizer, schedule, clipping, processes, vectorization,
+    seeds, and the program that made the runs.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -275,7 +275,7 @@ FACETS = (
     Facet("epochs", _epochs),
     _of_runs("batch size", _batch_size),
     _of_runs("data", lambda run: f"{run.config.data} data"),
-    _of_runs("rows held out", _held_out),
+    _of_runs("validation examples", _held_out),
     _of_runs("regularizer", _regularizer),
     _of_runs("schedule", lambda run: show_schedule(run.config.schedule)),
     _of_runs("clipping", _clipping),

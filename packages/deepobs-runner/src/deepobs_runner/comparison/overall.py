@@ -20,7 +20,7 @@ LEAST_FOR_MEAN = 4
 """Problems with a speedup from which on there is a mean of them."""
 
 LEAST_STRATA = 2
-"""Problems from which on there is a probability of improvement: on one, the line says it all."""
+"""Problems from which on there is a probability of improvement: one problem has its own line."""
 
 
 class GeometricMean(NamedTuple):

@@ -92,7 +92,7 @@ def _groups(
 def _alike(
     problems: Mapping[str, Sequence[Setting]], labels: Sequence[str], field: str
 ) -> list[list[str]]:
-    """Return the labels in groups whose configurations have the same in one field."""
+    """Labels in groups of configurations with equal values in one field."""
     groups: dict[frozenset[str], list[str]] = {}
     for label in labels:
         groups.setdefault(_values(problems, label, field), []).append(label)

@@ -104,7 +104,7 @@ class ProblemComparison:
 
     @property
     def too_short(self) -> str:
-        """Label of the one whose runs end before the other reaches the target, else nothing."""
+        """Optimizer with runs that end before the other reaches the target; else empty."""
         if self.undecided != "too short":
             return ""
         first = _ends_before(self.times, self.reference_times)

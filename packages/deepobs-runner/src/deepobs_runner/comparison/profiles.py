@@ -51,7 +51,7 @@ class Profiles:
         left_out: problems that do not, with the reason.
         unit: of the times.
         tau_max: up to which the integral goes.
-        profiles: one an optimizer.
+        profiles: one per optimizer.
     """
 
     problems: tuple[str, ...]
@@ -117,7 +117,8 @@ def performance_profiles(
     has no interval: it takes the fastest of each problem as known, so resampling the seeds of equal
     optimizers puts their integrals below the truth, and such an interval covered it in 0 to 4 %.
     A profile depends on all optimizers in it (Gould and Scott, "A note on performance profiles",
-    ACM TOMS 43, 2016): it says who is close to the fastest, not who is the second.
+    ACM TOMS 43, 2016): a profile shows which optimizers are close to the fastest, not which is the
+    second.
 
     Args:
         problems: as `tuned_settings` returns them; one counts if it has a target, every optimizer

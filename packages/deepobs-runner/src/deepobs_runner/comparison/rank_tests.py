@@ -39,7 +39,7 @@ class Shift(NamedTuple):
     """By how much one sample lies above another.
 
     Attributes:
-        least: lower bound of the median difference; -inf if there is none.
+        least: lower bound of the median difference; -inf without one.
         most: its upper bound; equal to `least` if the median difference is known.
         low: lower end of the interval; -inf if the runs are too few for the level.
         high: its upper end.

@@ -57,7 +57,7 @@ How they were derived is not published. They are no value that a tuned run ended
 official runs of tuned Adam reach them in 25 to 55 % of the epochs, those of the VAEs in one."""
 
 TOO_EASY = frozenset({"mnist_vae", "fmnist_vae"})
-"""Problems whose official value every optimizer passes in its first epoch."""
+"""Problems with an official value that every optimizer passes in its first epoch."""
 
 MAIN, EASIER, HARDER = 0.75, 0.5, 0.9
 """Shares of the epochs within which half of the runs of tuned Adam reach the targets."""
@@ -102,7 +102,7 @@ class Targets(NamedTuple):
 
     Attributes:
         easier: what half of the defining runs reach in 50 % of the epochs; None if no easier.
-        main: what they reach in 75 %, or an official value; None if there is none.
+        main: what they reach in 75 %, or an official value; None without one.
         harder: what they reach in 90 %; None if no harder.
     """
 
@@ -140,7 +140,7 @@ class _File(msgspec.Struct):
 
 
 def convergence_target(problem: str) -> Target | None:
-    """Return the official convergence value of a problem, None where there is none."""
+    """Official convergence value of a problem, None without one."""
     if problem not in CONVERGENCE:
         return None
     metric, value = CONVERGENCE[problem]
@@ -204,12 +204,12 @@ def target_of(
 def target_among(
     problem: str, tuned: Sequence[Setting], *, epochs: int | None = None
 ) -> Target | None:
-    """Return the main target of a problem whose tuned settings are known, see `targets_of`."""
+    """Main target of a problem with known tuned settings, see `targets_of`."""
     return targets_of(problem, tuned, epochs=epochs).main
 
 
 def targets_of(problem: str, tuned: Sequence[Setting], *, epochs: float | None = None) -> Targets:
-    """Return the targets of a problem whose tuned settings are known.
+    """Targets of a problem with known tuned settings.
 
     A shipped target holds for runs as long as those it was made from. Runs of another length get
     targets of their own: what half of the runs of a reference of this length reach in 75 % of it.
@@ -301,8 +301,8 @@ def targets_from(
 
     Args:
         problem: its name.
-        runs: of one setting, one a seed; those that do not count are ignored.
-        source: whose runs these are.
+        runs: of one setting, one per seed; runs that do not count are ignored.
+        source: origin of the runs.
         epochs: for which they were planned; None: those of the longest.
 
     Returns:

@@ -32,7 +32,7 @@ OFFICIAL_STEPS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "tolstoi_char_rnn": (50, 1045),
     }
 )
-"""Batch size and steps an epoch of the official runs, whose records hold no steps."""
+"""Batch size and steps per epoch of the official runs, since their records have no steps."""
 
 FLAT = 1e-9
 """How close to one half a survival curve is one half: it is a product of rounded fractions."""

@@ -29,7 +29,7 @@ from deepobs_runner.results.settings import Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the results say about two optimizers.
+    """Comparison of two optimizers over all problems.
 
     Attributes:
         optimizer: label.
@@ -39,9 +39,9 @@ class Verdict:
         problems: the comparison on each problem on which one of them has runs.
         improvement: probability that a run of the optimizer is the faster one, over all problems;
             0.5 if both are equal; None with times on fewer than two problems.
-        mean: geometric mean speedup; None where a mean says nothing, see `geometric_mean`.
+        mean: geometric mean speedup; None where a mean is meaningless, see `geometric_mean`.
         differences: in what else the two differ.
-        foreign: whose targets were set by runs of another recipe or other data.
+        foreign: problems with targets from runs of another recipe or other data.
         agreement: what is equal between the two, and what is not known of both.
         known: labels of all optimizers among the results.
     """
@@ -167,7 +167,7 @@ def judge_settings(
 
 
 def correct(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """Return verdicts whose p-values are corrected by `holm` for all tests of all of them.
+    """Verdicts with p-values corrected by `holm` over all their tests.
 
     These are the speedup and the difference of final values of every line, and the probability of
     improvement and the geometric mean of every verdict. A mean is refused where lines are decided

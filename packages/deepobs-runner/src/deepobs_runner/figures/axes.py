@@ -36,7 +36,7 @@ NUMBER = "0.35"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, in inches, whose parts make room for each other."""
+    """Empty figure, sized in inches, with a layout that makes room for its parts."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -36,7 +36,7 @@ Of the longest curve; of one that ends within it, of its own, lest it be hidden 
 DEEPEST = 0.02
 """Share of the values of a curve that may lie below the lower edge of a gap axis.
 
-At its best evaluation the gap of a noisy curve is close to 0, which says nothing.
+At its best evaluation the gap of a noisy curve is close to 0, by construction.
 """
 
 ROOM = 1.35
@@ -251,7 +251,7 @@ def _set_view(
 
 
 def draw_target(axes: Axes, value: float) -> None:
-    """Draw the target as a dashed line across the panel; say so where it is beyond its edge."""
+    """Draw the target as a dashed line across the panel, or a note if it is beyond the edge."""
     low, high = axes.get_ylim()
     text: dict[str, Any] = {"fontsize": SMALL, "color": "black", "ha": "right", "zorder": 5.0}
     if low <= value <= high:

@@ -29,7 +29,7 @@ class Drawing:
         kind: which figure it is, one of `FIGURES`.
         name: of its file, without suffix; the same for no two of a report.
         title: in a few words.
-        caption: what is drawn and what lines and bands mean; without a figure, why there is none.
+        caption: what is drawn and what lines and bands mean; without a figure, the reason.
         problem: what it is about; None for one over several problems.
         figure: None if it could not be drawn.
     """
@@ -104,7 +104,7 @@ class Material:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Drawing:
-        """Return a drawing of what `plot` returns; a UsageError of it says why there is none."""
+        """Return a drawing of what `plot` returns; the text of its UsageError replaces a figure."""
         figure: Figure | None
         try:
             figure = plot(*args, **kwargs)

@@ -54,7 +54,7 @@ STYLE: Mapping[str, Any] = MappingProxyType(
     }
 )
 
-# Blue, green and vermilion of Okabe and Ito's palette and Tol's wine, whose lightness differs where
+# Blue, green and vermilion of Okabe and Ito's palette and Tol's wine. Their lightness differs where
 # a colour-blind reader sees no hue; black is left for text and for what belongs to no optimizer.
 FIXED_COLORS: Mapping[str, str] = MappingProxyType(
     {"SGD": "#0072B2", "Momentum": "#009E73", "Adam": "#D55E00", "AdamW": "#882255"}
@@ -186,7 +186,7 @@ def contrast(color: str) -> float:
 
 
 class Subject(NamedTuple):
-    """Whose line it is, as far as its look goes."""
+    """Owner of a line, which sets its style."""
 
     optimizer: str
     baseline: bool

@@ -106,8 +106,8 @@ class Canvas:
 def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
     """Return the panels of a figure as text, one below the other, and what its letters stand for.
 
-    A letter on a line says whose it is, so that it reads without colour. Where rows have names, as
-    in a forest plot, a dot stands for a value, and numbers are written behind their row. Bands and
+    A letter on a line identifies its optimizer without colour. Where rows have names, as in a
+    forest plot, a dot stands for a value, and numbers are written behind their row. Bands and
     contours are left out; a map is a table of its cells.
     """
     panels = [(axes, series_of(axes)) for axes in figure.axes]

@@ -43,7 +43,7 @@ class Spread:
         reference: label of the optimizer.
         source: name of the baseline set.
         unit: of the times.
-        target: whose times these are; None if the problem has none.
+        target: of the times; None if the problem has no target.
         runs: those that count.
         reached: how many of them reach the target.
         time: geometric mean of their times; NaN unless half of the runs, and three, reach it.

@@ -44,7 +44,7 @@ class ReportData:
         problems: the tuned setting of each optimizer on each problem: what is compared.
         every: all settings with a record, among which those were chosen.
         own_keys: of the settings the report is about, see `Setting.key`.
-        targets: by problem; None where there is none.
+        targets: by problem; None without one.
         verdicts: of each pair that is compared; p-values are corrected over all of them.
         ranks: mean ranks of all optimizers that are compared; None for fewer than three.
         equivalences: of each pair that is compared, within a margin; none if no margin was given.
@@ -91,7 +91,7 @@ class ReportData:
         return setting.key in self.own_keys
 
     def shown(self, problem: str) -> list[Setting]:
-        """Return the settings of a problem whose curves are shown; of very many, the tuned ones."""
+        """Settings of a problem to show as curves; of very many, the tuned ones."""
         listed = list(self.settings[problem])
         return listed if len(listed) <= MOST_SETTINGS else [s for s in listed if s.chosen_by]
 
@@ -168,7 +168,7 @@ def gather_data(
         left_out = [*notes, *left_out]
     evaluated = [run for run in own if run.records]
     if not evaluated:
-        raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
+        raise UsageError("No results to report: no run has an evaluation yet.")
     real = {run.config.problem_id for run in evaluated if run.config.data != "synthetic"}
     comparable = [run for run in baselines if run.config.problem_id in real]
     kept, notes = _of_own_recipes(comparable, own)
@@ -223,7 +223,7 @@ def _after(
     ours, readings = first_epochs(own, epochs)
     notes = list(map(reading_sentence, readings))
     if any(run.records for run in own) and not any(run.records for run in ours):
-        raise UsageError(f"There is nothing to report after {epochs} epochs. {' '.join(notes)}")
+        raise UsageError(f"No results to report after {epochs} epochs. {' '.join(notes)}")
     theirs, readings = first_epochs(baselines, epochs)
     return ours, theirs, [*notes, *map(reading_sentence, readings)]
 

@@ -7,7 +7,7 @@ FORMATS = ("html", "png", "pdf", "csv", "latex")
 """What a report can be written as."""
 
 USUAL_FORMATS = ("html", "csv")
-"""What it is written as if nothing is said."""
+"""Default formats."""
 
 PAPER_FORMATS = ("png", "pdf", "latex")
 """What a paper needs besides."""

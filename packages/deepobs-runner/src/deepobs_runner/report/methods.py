@@ -1,4 +1,4 @@
-"""The methods paragraph: what was run and how it was compared, as results say it."""
+"""The methods paragraph: runs and comparison, from the stored results."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _choice(setting: Setting) -> Choice:
 
 
 def _settings(choices: Sequence[Choice]) -> Iterator[str]:
-    """Say every setting; what all of a problem, or all of them, have in common is said once."""
+    """Describe every setting; values common to a problem or to all are named once."""
     shared = [name for name in ("seeds", "tuning") if len({getattr(c, name) for c in choices}) == 1]
     for problem in dict.fromkeys(choice.problem for choice in choices):
         listed = [choice for choice in choices if choice.problem == problem]
@@ -155,7 +155,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _conditions(runs: Sequence[RunResult]) -> Iterator[str]:
-    """Say recipe, precision, schedule and data where they can be said for all, else each."""
+    """Describe recipe, precision, schedule and data, together if all runs agree."""
     configs = [run.config for run in runs]
     for name, values in (
         ("data recipe", {config.recipe for config in configs}),
@@ -169,7 +169,10 @@ def _conditions(runs: Sequence[RunResult]) -> Iterator[str]:
     if held_out != [0]:
         yield f"Training examples held out for validation: {join([str(n) for n in held_out])}."
     if any(config.data == "synthetic" for config in configs):
-        yield "Some runs used generated stand-in data, which says nothing about the problem itself."
+        yield (
+            "Some runs used generated stand-in data; their results do not hold for the "
+            "problem itself."
+        )
 
 
 def _outcomes(runs: Sequence[RunResult]) -> str:

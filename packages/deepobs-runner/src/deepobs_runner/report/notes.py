@@ -30,7 +30,7 @@ def settings_by_problem(
     """
     shown = [result for result in results if result.records]
     if not shown:
-        raise UsageError("There is nothing to report: no run has got as far as one evaluation.")
+        raise UsageError("No results to report: no run has an evaluation yet.")
     problems: dict[str, list[Setting]] = {}
     for setting in settings_of(shown):
         problems.setdefault(setting.problem, []).append(setting)
@@ -44,13 +44,13 @@ def settings_by_problem(
 
 
 def steps_of(runs: Iterable[RunResult]) -> list[float]:
-    """Return how many steps each run took, where its records say it."""
+    """Number of steps of each run, if recorded."""
     steps = (run.records[-1].get("steps") for run in runs if run.records)
     return [float(number) for number in steps if number is not None]
 
 
 def describe_range(numbers: Iterable[float]) -> str:
-    """Return the least and the greatest of some numbers, "" if there are none.
+    """Return the least and the greatest of some numbers, "" without any.
 
     >>> describe_range([4.0, 4.0]), describe_range([2.0, 4.0, 9 / 7])
     ('4', '1.29 to 4')
@@ -73,7 +73,7 @@ def status_of(run: RunResult) -> str:
     if is_diverged(run):
         return "diverged"
     if run.status == "stopped":
-        return "cut off by a time limit" if run.out_of_time else "stopped early"
+        return "ended by a time limit" if run.out_of_time else "stopped early"
     return run.status
 
 
@@ -108,7 +108,7 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
 
 
 def _notes_on_shared(settings: Sequence[Setting]) -> list[str]:
-    """Say what the labels of users' optimizers leave out, as all their settings share it."""
+    """Notes on hyperparameters that labels omit, since all settings share them."""
     by_source: dict[str, list[RunConfig]] = {}
     for setting in settings:
         by_source.setdefault(setting.source, []).append(setting.runs[0].config)
@@ -122,7 +122,7 @@ def _notes_on_shared(settings: Sequence[Setting]) -> list[str]:
 
 
 def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
-    """Say which means leave runs out, or are of runs that should be left out."""
+    """Notes on means that exclude runs, or include doubtful ones."""
     sentences = []
     for setting in settings:
         out = [run for run in setting.runs if not is_counted(run)]

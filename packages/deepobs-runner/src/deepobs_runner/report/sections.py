@@ -53,7 +53,7 @@ def title_of(data: ReportData) -> str:
     sides = []
     for chosen in ("optimizer", "reference"):
         labels = list(dict.fromkeys(getattr(v, chosen) for v in data.verdicts))
-        # What tells runs of one optimizer apart is said where they are.
+        # Problem pages show how runs of one optimizer differ.
         names = list(dict.fromkeys(label.partition(" (")[0] for label in labels))
         sides.append(", ".join(names) if len(names) <= 4 else f"{len(names)} optimizers")
     return " vs. ".join(sides)

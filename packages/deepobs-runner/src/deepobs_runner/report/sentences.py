@@ -31,7 +31,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "epochs": "Different numbers of epochs",
         "batch size": "Different batch sizes",
         "data": "Different data",
-        "rows held out": "Different rows held out of training",
+        "validation examples": "Different validation examples of training",
         "regularizer": "Different regularizers",
         "schedule": "Different schedules",
         "clipping": "Different clipping",
@@ -89,7 +89,7 @@ def _what_is_read(reading: Reading) -> str:
     reasons = {
         "schedule": f"the schedule {reading.schedule} depends on the length of the run",
         "too short": f"they end before epoch {epochs}",
-        "unknown end": "they do not say whether the limit of steps cut their epoch short",
+        "unknown end": "they do not record whether the limit of steps shortened their last epoch",
         "not evaluated": f"they were not evaluated after epoch {epochs}",
     }
     if reading.reason:
@@ -122,7 +122,7 @@ COUNTED = (
 
 
 def overall_sentence(verdict: Verdict) -> str:
-    """Return the verdict over all problems: counts, then what can be said of all together.
+    """Return the verdict over all problems: counts, then the estimates over all problems.
 
     On one problem it is the sentence on that problem.
     """
@@ -157,7 +157,7 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def mean_text(verdict: Verdict) -> str:
-    """Return the geometric mean speedup with its intervals; nothing if there is none."""
+    """Geometric mean speedup with its intervals; empty without one."""
     mean = verdict.mean
     if mean is None:
         return ""
@@ -389,21 +389,21 @@ def p_number(p: float) -> str:
 
 
 def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[str]:
-    """Return what generated data forbids, unless `notes_on_official` says it."""
+    """Note on generated data, unless `notes_on_official` has it."""
     labels = [setting.label for setting in settings if has_stand_in_data(setting)]
     if len(labels) == len(settings):
         official = (
             ", and the official results are left out" if problem in official_problems() else ""
         )
         return [
-            f"{problem}: data=synthetic is generated data of the same shapes. The numbers say "
-            f"nothing about the problem{official}."
+            f"{problem}: data=synthetic is generated data of the same shapes. These results do "
+            f"not hold for the problem{official}."
         ]
     if not labels or any(setting.official for setting in settings):
         return []
     return [
-        f"{problem}: {_listed(labels)} of generated data of the same shapes, which says nothing "
-        "about the problem; not comparable with the others."
+        f"{problem}: {_listed(labels)} of generated data of the same shapes; results do not "
+        "hold for the problem and are not comparable with the others."
     ]
 
 

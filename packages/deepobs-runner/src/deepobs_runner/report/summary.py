@@ -99,8 +99,8 @@ def summary_table(problems: Mapping[str, Sequence[Setting]], width: int = 120) -
 def _lay_out(problems: Mapping[str, Sequence[Setting]], width: int) -> Layout:
     """Return the columns for a width.
 
-    Where words would have to be broken, whose the runs are and how they ended stands below the
-    setting, and if that is not enough, the spread of a number below it.
+    If words would break, origin and status stand below the setting, and if that is not enough, the
+    spread of a number below it.
     """
     shown = [setting for settings in problems.values() for setting in settings]
     labels, beside, numbers = _labels(shown), _beside(shown), _numbers(shown)
@@ -139,7 +139,7 @@ def _labels(shown: Sequence[Setting]) -> Column:
 
 
 def _beside(shown: Sequence[Setting]) -> list[Column]:
-    """Return whose the runs are and, if not all are done, how they ended."""
+    """Origin of the runs, and their status unless all are done."""
     columns = [Column("runs", [f"{s.source}, {s.runs[0].config.recipe}" for s in shown])]
     statuses = [describe_statuses(setting.runs) for setting in shown]
     if set(statuses) != {"done"}:

@@ -1,4 +1,4 @@
-"""Tables as data: rows of raw values for files, and columns that say how they are shown."""
+"""Tables as data: rows of raw values for files, and columns with their formats."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ LIST = ".written"
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """A drawing whose files are being written."""
+    """A drawing with files being written."""
 
     drawing: Drawing
     paths: tuple[Path, ...]

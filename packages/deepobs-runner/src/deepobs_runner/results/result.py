@@ -148,8 +148,8 @@ class RunResult:
 def provenance_of(result: RunResult) -> str:
     """Return where a result comes from.
 
-    `yours`; `official` for the results of 2019; `original` for another file of the original
-    DeepOBS; else the name of the baseline set it was taken from.
+    `yours`, `official` for the results of 2019, `original` for another file of the original
+    DeepOBS, or the name of its baseline set.
     """
     environment = result.environment
     if "baselines" in environment:

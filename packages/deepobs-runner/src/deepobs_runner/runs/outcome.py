@@ -53,9 +53,9 @@ class Outcome:
 
     Attributes:
         config: of the run, resolved.
-        status: that of its result; or `refused`, something it needs does not exist, so nothing
-            was trained and nothing stored; `locked`, another process is running it; `killed`, its
-            worker process died without reporting.
+        status: of its result, or one of three without training. `refused`: something it needs is
+            missing. `locked`: another process is running it. `killed`: its worker process died
+            without reporting.
         message: the error if it was refused, locked, killed or failed; of a failure often with its
             traceback.
     """

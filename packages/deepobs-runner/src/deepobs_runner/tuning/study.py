@@ -173,11 +173,12 @@ def make_study(
     prune: bool = False,
     seed: int = 0,
 ) -> Study:
-    """Return a study that keeps to its ruleset; sizes of validation splits are still open.
+    """Make a study within its ruleset; the sizes of validation splits are still open.
 
-    Arguments are the attributes of `Study`, but: `candidates` are optimizers with their fixed
-    hyperparameters; `budget` may be a name of the ruleset's budgets; `spaces`, by optimizer,
-    replace the default ones; `settings` are fields of a `RunConfig`. None: the ruleset's own.
+    Arguments are the attributes of `Study`, with four exceptions. `candidates` are optimizers with
+    their fixed hyperparameters. `budget` may be a name of the ruleset's budgets. `spaces`, by
+    optimizer, replace the default ones. `settings` are fields of a `RunConfig`. None: the ruleset's
+    own.
 
     Raises:
         UsageError: something the ruleset does not allow, an optimizer twice, no space for one, or

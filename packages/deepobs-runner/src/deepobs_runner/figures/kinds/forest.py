@@ -188,7 +188,7 @@ def _head(axes: Axes, verdict: Verdict, *, last: bool) -> None:
 
 
 def _draw_line(axes: Axes, row: int, line: ProblemComparison | None, verdict: Verdict) -> None:
-    """Draw the row of one problem: dot and interval, or why there is none, and the numbers."""
+    """Draw the row of one problem: dot and interval (or a reason without them), and numbers."""
     if line is None:
         _write(axes, row, "no runs", UNDECIDED)
         return

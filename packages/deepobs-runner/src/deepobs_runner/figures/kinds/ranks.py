@@ -32,8 +32,8 @@ def ranks(material: Material) -> Iterator[Drawing]:
         "Mean ranks",
         "Mean rank by the time to the target over the problems on which all optimizers have times, "
         f"1 is the fastest, with {percent(material.level)} intervals over problems. From ten "
-        "problems on, bars join optimizers whose mean ranks differ by less than the critical "
-        "difference (CD) of Nemenyi's test.",
+        "problems on, bars join optimizers with mean ranks closer than the critical difference "
+        "(CD) of Nemenyi's test.",
         _plot,
         material,
     )

@@ -102,7 +102,7 @@ def plot_speed(
     """Return the median time to the target beside the mean final value, a row for each optimizer.
 
     Dots with intervals, the fastest optimizer first. One of which fewer than half of the runs reach
-    the target has an arrow at the end of its longest run, and says how many do.
+    the target has an arrow at the end of its longest run, with their number.
 
     Raises:
         UsageError: no target, no optimizer reaches it, or the records do not hold the unit.

@@ -153,8 +153,7 @@ def _drawing(
         f"Trajectories on {problem}",
         "The parameters after every step of the run with the lowest seed, coloured by the step, "
         "over contours of the function without noise. A ring is the start, stars are minima, a "
-        "dot is the last step shown, hollow where the run goes on; a cross is where a trajectory "
-        "leaves the panel for good.",
+        "dot is the last step shown, hollow where the run goes on; ✕: trajectory leaves the panel.",
         plot_trajectory,
         problem,
         followed,
@@ -212,7 +211,7 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
     points: list[Point] = []
 
     def build_watched(model: nn.Module) -> Any:
-        """Return the optimizer, whose every step leaves a point."""
+        """The optimizer; each of its steps adds a point."""
         optimizer = build(model)
         step = optimizer.step
         u, v = model.parameters()
@@ -244,7 +243,7 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
 
 
 def try_to_follow(run: RunResult, most_steps: int) -> Trajectory | str:
-    """Return the trajectory of a run, see `follow`, or why there is none, in one line.
+    """Trajectory of a run, see `follow`, or the reason why it is missing.
 
     The optimizer may be a user's file as it is today, which can raise anything. A reason, unlike
     some exceptions, can be sent from any process.

@@ -172,7 +172,7 @@ def _band(table: np.ndarray, best: float) -> list[list[float | int | None]]:
     """Return median, lowest and highest of runs `(n, E)` at every point; of one run its values."""
     if len(table) == 1:
         return [[compact(value, best) for value in table[0].tolist()]]
-    with warnings.catch_warnings():  # where no run has a value, there is none
+    with warnings.catch_warnings():  # no value without runs
         warnings.simplefilter("ignore", RuntimeWarning)
         rows = (np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0))
     return [[compact(value, best) for value in row.tolist()] for row in rows]

@@ -65,7 +65,7 @@ class Cell:
     """A number with its interval in words.
 
     Attributes:
-        text: the estimate, or why there is none.
+        text: the estimate, or the reason for its absence.
         range: the interval; empty without one.
         state: whether it is decided for or against the optimizer; only then it has a colour.
         words: all of it for those who do not see colour or place.
@@ -145,7 +145,8 @@ def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
         if status == "not reached":
             text = f"reached {_share(line.reached)} vs. {_share(line.reference_reached)}"
         return Cell(text=text, range="", state="none", words=text)
-    state: State = {"faster": "good", "slower": "bad"}.get(status, "open")  # type: ignore[assignment]
+    # type: ignore[assignment]
+    state: State = {"faster": "good", "slower": "bad"}.get(status, "open")
     text = ratio_text(estimate)
     if estimate.bound and estimate.value == 1:  # only the direction is known
         text = status if state != "open" else "inconclusive"
@@ -168,7 +169,8 @@ def final_cell(line: ProblemComparison) -> Cell:
         return Cell(text=line.final_status, range="", state="none", words=line.final_status)
     accuracy = line.final_metric is not None and line.final_metric.higher_is_better
     factor, unit = (100, " pp") if accuracy else (1, "")
-    state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")  # type: ignore[assignment]
+    # type: ignore[assignment]
+    state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")
     decimals = _decimals(factor * estimate.value, factor * (estimate.high - estimate.low))
 
     def show(value: float) -> str:
@@ -187,7 +189,7 @@ def _decimals(value: float, width: float) -> int:
 
 
 def mean_cell(estimate: Estimate | None, axis: Axis) -> Cell:
-    """Return the geometric mean speedup over problems, or that there is none."""
+    """Geometric mean speedup over problems, or a note on its absence."""
     if estimate is None:
         return Cell(text="–", range="", state="none", words="no mean over these problems")
     state: State = "open"

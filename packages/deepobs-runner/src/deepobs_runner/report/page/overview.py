@@ -194,7 +194,7 @@ def _difference_badge(difference: Difference, optimizer: str, epochs: int | None
         return f"judged at {epochs} of {longest} epochs"
     if facet == "batch size":
         return f"batch size {first} vs. {second}"
-    if facet in ("seeds", "epochs", "rows held out", "number of processes"):
+    if facet in ("seeds", "epochs", "validation examples", "number of processes"):
         nouns = {"number of processes": "processes"}
         noun = nouns.get(facet, facet)
         if first and second and first != second:

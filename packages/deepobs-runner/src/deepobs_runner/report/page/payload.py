@@ -73,7 +73,7 @@ def as_json(payload: Mapping[str, Any]) -> str:
 
 
 def _shown(data: ReportData, problem: str) -> list[Setting]:
-    """Return the settings whose curves the page has: the compared ones first."""
+    """Settings with curves on the page, the compared ones first."""
     tuned = list(data.problems[problem])
     keys = {setting.key for setting in tuned}
     return tuned + [setting for setting in data.shown(problem) if setting.key not in keys]
@@ -186,7 +186,7 @@ def _runs(data: ReportData, problems: Sequence[str]) -> dict[str, Any]:
 
 
 def _listed_metrics(runs: Sequence[RunResult]) -> list[Metric]:
-    """Return the metrics whose final value is listed for each run."""
+    """Metrics with a final value per run in the list."""
     found: dict[Metric, None] = {}
     for split, name in PANELS if len(runs) < MANY_RUNS else PANELS[1::2]:
         if any(name in run.records[-1]["metrics"].get(split, {}) for run in runs if run.records):

@@ -207,7 +207,7 @@ def _rank(ranks: Mapping[str, float], group: Group) -> str:
 
 
 def _heat(line: ProblemComparison | None) -> Heat:
-    """Return a cell whose colour is the log of the speedup, full at 4 times as fast or slow."""
+    """Cell coloured by the log of the speedup, saturated at a factor of 4."""
     if line is None:
         return Heat("", "none", "", None, "no runs")
     cell = speed_cell(line, Axis(reach=1.0))

@@ -40,7 +40,7 @@ METRICS = {
     "valid_objective": Metric("valid", "objective", higher_is_better=False),
     "valid_accuracy": Metric("valid", "accuracy", higher_is_better=True),
 }
-"""Whose final values are tabulated; columns of metrics that nobody has are left out."""
+"""Metrics with final values in the table; columns without any value are omitted."""
 
 
 def final_table(data: ReportData) -> Table:
@@ -60,7 +60,7 @@ def final_table(data: ReportData) -> Table:
         rows.append(row)
     columns = [
         PROBLEM, OPTIMIZER, SETTING, number("Settings tried", "settings_seen"), SEEDS, *ENDS,
-        interval(data.percent), words("of", "metric"), _end_column("Best on the way", "best"),
+        interval(data.percent), words("of", "metric"), _end_column("Best epoch", "best"),
         STATUS,
     ]  # fmt: skip
     caption = (
@@ -142,7 +142,7 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
 
     Args:
         runs: of one setting; see `counted`.
-        level: of the interval; None: there is none.
+        level: of the interval; None: no interval.
     """
     ended = counted(runs)
     row: dict[str, Any] = {

@@ -81,7 +81,7 @@ def sensitivity_table(data: ReportData) -> Table:
         number("Width in decades", "decades", _decades),
     ]  # fmt: skip
     caption = (
-        f"The learning rate with the best final value, and the rates around it whose value is "
+        "The learning rate with the best final value, and the rates around it with values "
         f"worse by at most {PERCENT:g} %. The width of this window is a lower bound: rates between "
         "those tried are not known."
     )
@@ -140,7 +140,7 @@ def divergence_table(data: ReportData) -> Table:
         number(f"{data.percent} interval", "low", _percents),
     ]  # fmt: skip
     caption = (
-        "Settings tried whose first run diverged, and diverged seeds of the setting that stands "
+        "Settings tried with a diverged first run, and diverged seeds of the setting that stands "
         "for the optimizer; where several were tried, without the seed that it was chosen by. "
         f"Wilson's {data.percent} interval is of these seeds: a grid of settings is no sample."
     )
