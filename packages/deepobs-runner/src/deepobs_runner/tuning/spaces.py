@@ -284,8 +284,7 @@ def show_dimension(dimension: Dimension) -> str:
     """Return a dimension as `parse_dimension` reads it."""
     if isinstance(dimension, Choice):
         return "choice:" + "/".join(map(str, dimension.values))
-    # type: ignore[call-overload]
-    return ":".join([dimension.kind, *(f"{v:g}" for v in asdict(dimension).values())])
+    return ":".join([dimension.kind, *(f"{v:g}" for v in asdict(dimension).values())])  # type: ignore[call-overload]
 
 
 def read_spaces(words: Iterable[str], optimizers: Sequence[str]) -> dict[str, Space]:

@@ -145,8 +145,7 @@ def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
         if status == "not reached":
             text = f"reached {_share(line.reached)} vs. {_share(line.reference_reached)}"
         return Cell(text=text, range="", state="none", words=text)
-    # type: ignore[assignment]
-    state: State = {"faster": "good", "slower": "bad"}.get(status, "open")
+    state: State = {"faster": "good", "slower": "bad"}.get(status, "open")  # type: ignore[assignment]
     text = ratio_text(estimate)
     if estimate.bound and estimate.value == 1:  # only the direction is known
         text = status if state != "open" else "inconclusive"
@@ -169,8 +168,7 @@ def final_cell(line: ProblemComparison) -> Cell:
         return Cell(text=line.final_status, range="", state="none", words=line.final_status)
     accuracy = line.final_metric is not None and line.final_metric.higher_is_better
     factor, unit = (100, " pp") if accuracy else (1, "")
-    # type: ignore[assignment]
-    state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")
+    state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")  # type: ignore[assignment]
     decimals = _decimals(factor * estimate.value, factor * (estimate.high - estimate.low))
 
     def show(value: float) -> str:
