@@ -40,7 +40,7 @@ FURTHEST = 16.0
 ROW = 0.17
 """Height of a row, in inches."""
 
-NUMBERS = 0.62
+NUMBERS = 0.72
 """Width of the columns of numbers beside a panel, in inches."""
 
 COLORS: Mapping[str, str] = MappingProxyType(
@@ -119,6 +119,8 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
     low, high = _limits(verdicts)
     with paper_style(paper):
         figure = new_figure(width, (ROW * len(rows) + 0.75) * grid[0])
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.set(wspace=0.04)  # type: ignore[call-arg]
         panels = list(figure.subplots(*grid, squeeze=False).flat)
         for index, (axes, verdict) in enumerate(zip(panels, verdicts, strict=True)):
             style_axes(axes, paper, grid="")
@@ -230,8 +232,8 @@ def _draw_estimate(
         axes.plot(ends, (row, row), color=color, linewidth=1.5, label="_interval", zorder=2.0,
                   solid_capstyle="butt")  # fmt: skip
         for end, inside, sign in (
-            (left * 1.05, low >= left, "<"),
-            (right / 1.05, high <= right, ">"),
+            (left * 1.07, low >= left, "<"),
+            (right / 1.07, high <= right, ">"),
         ):
             if not inside:
                 axes.plot([end], [row], linestyle="none", marker=sign, markersize=4.5, color=color,

@@ -96,7 +96,7 @@ def plot_heatmap(
     if len(verdicts) < LEAST:
         raise UsageError(
             f"A heat map takes {LEAST} optimizers that are compared with one reference; here are "
-            f"{len(verdicts)}."
+            f"{len(verdicts)}. Name one with --reference."
         )
     if len({verdict.reference for verdict in verdicts}) > 1:
         raise UsageError("A heat map takes verdicts of one reference.")
