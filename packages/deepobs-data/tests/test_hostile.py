@@ -20,7 +20,7 @@ from deepobs_data.files.fetch import locked
 from deepobs_data.files.sources import Download
 
 GOOD, BAD = (np.random.RandomState(seed).bytes(200_000) for seed in (0, 1))
-PATIENCE = Patience(timeout=0.5, pause=0.005, period=1.0, total=20.0)
+PATIENCE = Patience(timeout=2.0, pause=0.005, period=4.0, total=60.0)
 
 
 def head(status="200 OK", **fields):
