@@ -37,11 +37,11 @@ def test_many_samples_at_once():
     np.testing.assert_array_equal(found.p(), [one.p() for one in each])
 
 
-def test_a_known_variance_is_no_sample():
+def test_a_known_variance_adds_to_the_error_alone():
     same = np.full(3, 5.0)
     found = welch(same, np.full(4, 4.0), 0.25)
-    assert (found.error, found.freedom) == (0.5, np.inf)
-    assert found.p() == pytest.approx(2 * stats.norm.sf(2.0))
+    assert (found.error, found.freedom) == (0.5, pytest.approx(1 / (0.25 / 2 + 0.25 / 3)))
+    assert found.p() == pytest.approx(2 * stats.t.sf(2.0, found.freedom))
 
 
 def test_without_any_spread_a_difference_is_certain():

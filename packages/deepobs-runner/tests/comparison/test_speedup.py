@@ -27,7 +27,7 @@ def test_all_runs_reach_the_target():
     errors = [np.var(log, ddof=1) / len(log) for log in logs]
     grid = sum(np.mean(1.0 / np.square(times)) / 12 for times in (slow, fast))
     variance = sum(errors) + grid
-    freedom = variance**2 / (errors[0] ** 2 / 2 + errors[1] ** 2 / 3)
+    freedom = variance**2 / ((errors[0] + grid / 2) ** 2 / 2 + (errors[1] + grid / 2) ** 2 / 3)
     reach = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
     assert math.log(found.low) == pytest.approx(math.log(found.value) - reach)
     ratio = abs(math.log(found.value)) / math.sqrt(variance)
@@ -36,9 +36,12 @@ def test_all_runs_reach_the_target():
 
 def test_equal_times_are_known_to_an_epoch():
     """However many seeds there are, as all of them arrive between the same two evaluations."""
-    few, many = (line_of(two_optimizers([6] * n, [5] * n)).speedup for n in (3, 12))
-    assert few.value == pytest.approx(1.2)
-    assert (few.low, few.high) == pytest.approx((many.low, many.high))
+    few, many = (line_of(two_optimizers([6] * n, [5] * n)).speedup for n in (3, 30))
+    assert (few.value, many.value) == pytest.approx((1.2, 1.2))
+    error = math.sqrt((1 / 25 + 1 / 36) / 12)
+    for found, n in ((few, 3), (many, 30)):
+        reach = stats.t.ppf(0.975, 2 * n - 2) * error
+        assert math.log(found.high) == pytest.approx(math.log(1.2) + reach)
     assert line_of(two_optimizers([30] * 5, [20] * 5)).speedup_status == "faster"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 class Contrast(NamedTuple):
@@ -14,7 +14,7 @@ class Contrast(NamedTuple):
     Attributes:
         value: the mean, or the difference.
         error: its standard error.
-        freedom: degrees of freedom of the error; inf if the error is known.
+        freedom: degrees of freedom of the error.
     """
 
     value: np.ndarray
@@ -23,14 +23,14 @@ class Contrast(NamedTuple):
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the values that the two-sided t-test does not reject."""
-        reach = stats.t.ppf((1 + level) / 2, self.freedom) * self.error
+        reach = special.stdtrit(self.freedom, (1 + level) / 2) * self.error
         return self.value - reach, self.value + reach
 
     def p(self) -> np.ndarray:
         """Return the two-sided p-value of 0; without any spread 0, or 1 if the value is 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.abs(self.value) / self.error
-        p = 2 * stats.t.sf(ratio, self.freedom)
+        p = 2 * special.stdtr(self.freedom, -ratio)
         return np.where(self.error > 0, p, np.where(self.value == 0, 1.0, 0.0))
 
 
@@ -56,15 +56,16 @@ def welch(
     Args:
         first: minuend.
         second: subtrahend.
-        known_variance: of the difference, in addition to that which the samples show, `(...)`; it
-            is known, so it adds degrees of freedom (Satterthwaite, Biometrics Bulletin 2, 1946).
+        known_variance: of the difference, in addition to that which the samples show, `(...)`. It
+            adds to the error, half of it to each side, but as if it were estimated from as many
+            values: with few values their own variance may be far too small, and an error that is
+            taken for known would hide that.
     """
     n, m = first.shape[-1], second.shape[-1]
-    one = first.var(axis=-1, ddof=1) / n
-    other = second.var(axis=-1, ddof=1) / m
-    variance = one + other + known_variance
-    estimated = one**2 / (n - 1) + other**2 / (m - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.where(estimated > 0, variance**2 / estimated, np.inf)
+    one = first.var(axis=-1, ddof=1) / n + np.asarray(known_variance) / 2
+    other = second.var(axis=-1, ddof=1) / m + np.asarray(known_variance) / 2
+    with np.errstate(invalid="ignore"):
+        freedom = (one + other) ** 2 / (one**2 / (n - 1) + other**2 / (m - 1))
+    freedom = np.where(one + other > 0, freedom, n + m - 2.0)
     value = first.mean(axis=-1) - second.mean(axis=-1)
-    return Contrast(value, np.sqrt(variance), freedom)
+    return Contrast(value, np.sqrt(one + other), freedom)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from deepobs_runner.analysis.t_tests import student
 from deepobs_runner.comparison.estimate import Estimate, uncorrected
@@ -79,9 +79,9 @@ def improvement_of(
         level: of the interval.
     """
     mean = shares.mean(axis=-1)
-    reach = stats.norm.ppf((1 + level) / 2)
+    reach = special.ndtri((1 + level) / 2)
     error = math.sqrt(_share_variance(np.array(0.5), runs))
-    p = 2 * stats.norm.sf(np.abs(mean - 0.5) / error)
+    p = 2 * special.ndtr(-np.abs(mean - 0.5) / error)
     ends = []
     for side in (-1, 1):  # bisection: the end lies between the mean and 0 or 1
         inside, outside = mean, np.full_like(mean, (1 + side) / 2)
@@ -143,9 +143,9 @@ def mean_of_intervals(
     mean = values.mean(axis=-1)
     below = np.sqrt(((values - lows) ** 2).sum(axis=-1)) / count
     above = np.sqrt(((highs - values) ** 2).sum(axis=-1)) / count
-    error = np.where(mean > 0, below, above) / stats.norm.ppf((1 + level) / 2)
+    error = np.where(mean > 0, below, above) / special.ndtri((1 + level) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.norm.sf(np.abs(mean) / error)
+        p = 2 * special.ndtr(-np.abs(mean) / error)
     p = np.where(error > 0, p, np.where(mean == 0, 1.0, 0.0))
     return mean, mean - below, mean + above, p
 

@@ -72,7 +72,8 @@ def log_speedup(
     A time is only known up to the distance to the evaluation before, which is a variance of
     1/12 of its square, the same for runs of one spread. So the mean log time has a variance of
     grid² / (12 time²) (delta method) beside that over seeds, and it does not fall with the number
-    of runs: where all of them arrive within one epoch, seeds do not tell when.
+    of runs: where all of them arrive within one epoch, seeds do not tell when. It counts as if it
+    were estimated, see `welch`: two runs that arrive in one epoch have a spread, too.
 
     Args:
         first: times, above 0.
