@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from runner_builders import ACCURACY, LOSS, run_of
 
-from deepobs_runner.analysis import expected_best, tuned_settings
+from deepobs_runner.analysis import expected_best, expected_search, tuned_settings
 from deepobs_runner.analysis.tuning_curve import best_of
 
 
@@ -42,3 +42,37 @@ def test_a_winner_trained_anew_is_no_further_trial():
     assert curve.expected.tolist() == [2.0, 1.0]
     (setting,) = tuned_settings(runs)["p"]
     assert setting.tried == 2
+
+
+def test_k_trials_cost_k_times_their_mean():
+    lengths = [1, 2, 4]
+    runs = [run_of([9.0] * length + [1.0], lr=float(length)) for length in lengths]
+    curve = expected_best(runs, LOSS)
+    for k in (1, 2, 3):
+        costs = [sum(draw) for draw in itertools.combinations(lengths, k)]
+        assert curve.epochs[k - 1] == pytest.approx(np.mean(costs))
+    assert [row["epochs"] for row in curve.rows()] == curve.epochs.tolist()
+
+
+@pytest.mark.parametrize(
+    "reached", [(True,) * 5, (False, True, True, False, True), (False,) * 4 + (True,)]
+)
+def test_the_expected_search_is_the_mean_over_all_orders(reached):
+    lengths = np.array([10.0, 8.0, 10.0, 3.0, 10.0])
+    times = np.array([4.0, 5.0, 9.0, 3.0, 7.0])
+    costs = []
+    for order in itertools.permutations(range(5)):
+        cost = 0.0
+        for trial in order:
+            if reached[trial]:
+                costs.append(cost + times[trial])
+                break
+            cost += lengths[trial]
+    found = expected_search(lengths, times, np.array(reached))
+    assert found == pytest.approx(np.mean(costs))
+
+
+def test_a_search_that_finds_nothing_never_ends():
+    none = np.zeros(2, dtype=bool)
+    assert expected_search(np.ones(2), np.ones(2), none) == np.inf
+    assert np.isnan(expected_search(np.zeros(0), np.zeros(0), none[:0]))

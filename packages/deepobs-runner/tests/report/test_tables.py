@@ -127,7 +127,7 @@ ENDS = {
 
 STATISTICS = (
     *("speedup", "difference", "ranks"),
-    *("sensitivity", "rates", "tuning", "divergence"),
+    *("sensitivity", "rates", "tuning", "search", "divergence"),
 )
 
 
@@ -291,3 +291,40 @@ def test_speedups_are_shown_at_an_easier_and_a_harder_target_too():
     ]
     table = TABLES.load("speedup")(gather_data(short))
     assert "Easier target" not in {column.title for column in table.columns}
+
+
+def trials_and_winner(optimizer, rates, reach, seeds=3, epochs=10):
+    """Return a trial for each rate, and the runs of the first, which reach 1 or not."""
+
+    def values(seed):
+        return [9.0] * (epochs - 3 - seed % 2) + [0.1 if reach else 5.0] * (4 + seed % 2)
+
+    trials = [
+        run_of(values(0) if i == 0 else [9.0] * (epochs + 1), lr=rate, optimizer=optimizer,
+               valid_size=8, epochs=epochs)
+        for i, rate in enumerate(rates)
+    ]  # fmt: skip
+    settings = {"lr": rates[0], "optimizer": optimizer, "epochs": epochs}
+    return trials + [run_of(values(seed), 43 + seed, **settings) for seed in range(seeds)]
+
+
+def test_the_time_to_the_target_with_tuning():
+    adam = trials_and_winner("Adam", [0.1, 0.2, 0.3], reach=True)
+    worse = trials_and_winner("SGD", [0.1, 0.2, 0.3], reach=False)
+    table = TABLES.load("search")(gather_data([*adam, *worse]))
+    by_name = {row["optimizer"]: row for row in table.rows}
+    row = by_name["Adam"]
+    assert (row["trials"], row["reached"], row["cost"]) == (3, 1, 10)
+    assert row["search"] == 2 / 2 * 10 + 7  # of two others one comes before it
+    assert (row["tuning"], row["time"], row["together"]) == (30, 7, 37)
+    assert (by_name["SGD"]["search"], by_name["SGD"]["together"]) == (np.inf, np.inf)
+
+
+def test_unequal_budgets_have_no_time_with_tuning():
+    runs = trials_and_winner("Adam", [0.1, 0.2, 0.3], reach=True)
+    runs += trials_and_winner("SGD", [0.1, 0.2], reach=True)
+    rows = TABLES.load("search")(gather_data(runs)).rows
+    assert all(np.isnan(row["together"]) for row in rows)
+    assert all(np.isfinite(row["search"]) for row in rows)
+    untuned = [run_of([3.0, 1.0], seed, optimizer="Adam") for seed in (1, 2)]
+    assert TABLES.load("search")(gather_data(untuned)).rows == ()

@@ -26,7 +26,7 @@ from deepobs_runner.analysis.sensitivity import (
     sensitivity_of,
 )
 from deepobs_runner.analysis.tuned import candidates, choose, optimizers_of, tuned_settings
-from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best
+from deepobs_runner.analysis.tuning_curve import TuningCurve, expected_best, expected_search
 
 __all__ = [
     "Band",
@@ -44,6 +44,7 @@ __all__ = [
     "detectable",
     "divergence_rate",
     "expected_best",
+    "expected_search",
     "final_value",
     "first_epochs",
     "is_diverged",

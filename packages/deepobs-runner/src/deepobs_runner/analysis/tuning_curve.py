@@ -24,6 +24,7 @@ class TuningCurve:
         lower_quartile: of the best of k over draws: a quarter of them is lower.
         median: of the best of k.
         upper_quartile: of the best of k.
+        epochs: expected cost of k trials; each is expected to cost the mean of all.
         untrained: trials that diverged or ended worse than they began, and count as untrained.
     """
 
@@ -33,36 +34,36 @@ class TuningCurve:
     lower_quartile: np.ndarray
     median: np.ndarray
     upper_quartile: np.ndarray
+    epochs: np.ndarray
     untrained: int
 
     def rows(self) -> list[Row]:
         """Return a row for every number of trials."""
         return [
-            {"metric": str(self.metric), "trials": k, "expected": mean, "std": std}
-            for k, (mean, std) in enumerate(
-                zip(self.expected.tolist(), self.std.tolist(), strict=True), start=1
+            {"metric": str(self.metric), "trials": k, "expected": mean, "std": std, "epochs": cost}
+            for k, (mean, std, cost) in enumerate(
+                zip(self.expected.tolist(), self.std.tolist(), self.epochs.tolist(), strict=True),
+                start=1,
             )
         ]
 
 
-def trial_values(results: Iterable[RunResult], metric: Metric) -> tuple[np.ndarray, int]:
-    """Return the value of each setting tried, and how many count as untrained.
+def first_trials(results: Iterable[RunResult]) -> list[RunResult]:
+    """Return the trial of each setting that was tried: of its runs that count the first."""
+    return [runs[0] for runs in trials_of(without_copies(filter(is_counted, results)))]
 
-    A trial is one run: of each setting the first that counts, see `trials_of`. A tuner can always
-    hand back the untrained model, so a trial that diverged or ended worse than it began counts
-    with its value before training; without one it is left out.
+
+def trial_value(run: RunResult, metric: Metric) -> tuple[float, bool]:
+    """Return what a trial gives a tuner, and whether it counts as untrained.
+
+    A tuner can always hand back the untrained model, so a trial that diverged or ended worse than
+    it began counts with its value before training; NaN without one.
     """
-    values, untrained = [], 0
-    for runs in trials_of(without_copies(filter(is_counted, results))):
-        run = runs[0]
-        before = run.series(metric.split, metric.name)[0]
-        after = final_value(run, metric)
-        if not math.isfinite(after) or metric.sign * after < metric.sign * before:
-            untrained += 1
-            after = before
-        if math.isfinite(after):
-            values.append(float(after))
-    return np.array(values), untrained
+    before = run.series(metric.split, metric.name)[0]
+    after = final_value(run, metric)
+    if not math.isfinite(after) or metric.sign * after < metric.sign * before:
+        return float(before), True
+    return float(after), False
 
 
 def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve | None:
@@ -81,9 +82,13 @@ def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve |
     Returns:
         None without a trial that has the metric.
     """
-    values, untrained = trial_values(results, metric)
-    if not len(values):
+    trials = first_trials(results)
+    found = [trial_value(run, metric) for run in trials]
+    known = [i for i, (value, _) in enumerate(found) if math.isfinite(value)]
+    if not known:
         return None
+    values = np.array([found[i][0] for i in known])
+    cost = float(np.mean([trials[i].epochs()[-1] for i in known]))
     ascending = np.sort(metric.sign * values)  # the last is the best
     n = len(ascending)
     chances = np.array([best_of(n, k) for k in range(1, n + 1)])  # (k, n)
@@ -98,7 +103,8 @@ def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve |
         lower_quartile=low,
         median=median,
         upper_quartile=high,
-        untrained=untrained,
+        epochs=cost * np.arange(1, n + 1),
+        untrained=sum(untrained for _, untrained in found),
     )
 
 
@@ -116,3 +122,31 @@ def best_of(n: int, k: int) -> np.ndarray:
     """
     below = [math.comb(i, k) / math.comb(n, k) for i in range(n + 1)]
     return np.diff(below)
+
+
+def expected_search(lengths: np.ndarray, times: np.ndarray, reached: np.ndarray) -> float:
+    """Return the expected cost of trying settings at random until one reaches the target.
+
+    They are tried one after another, without replacement, each for its whole length, but the one
+    that reaches the target for its time to it. Of n trials of which m reach it, (n - m) / (m + 1)
+    others are expected to come before the first of these (negative hypergeometric distribution).
+
+    >>> expected_search(np.array([10.0, 10.0, 10.0]), np.array([10.0, 4.0, 10.0]),
+    ...                 np.array([False, True, False]))
+    14.0
+
+    Args:
+        lengths: of the trials, `(n,)`.
+        times: to the target of those that reach it, `(n,)`.
+        reached: which ones do, `(n,)`.
+
+    Returns:
+        inf if none does, NaN without trials.
+    """
+    if not len(reached):
+        return math.nan
+    if not reached.any():
+        return math.inf
+    others = lengths[~reached]
+    before = len(others) / (reached.sum() + 1)
+    return float((before * others.mean() if len(others) else 0.0) + times[reached].mean())

@@ -27,6 +27,7 @@ TABLES: Extensions[Callable[[ReportData], Table]] = Extensions(
         "sensitivity": "tuning",
         "rates": "tuning",
         "tuning": "tuning",
+        "search": "tuning",
         "divergence": "tuning",
         "cost": "cost",
         "trials": "cost",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,11 +12,15 @@ from deepobs_runner.analysis import (
     Sensitivity,
     divergence_rate,
     expected_best,
+    expected_search,
     metric_of,
     near_best,
     sensitivity_of,
 )
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
+from deepobs_runner.analysis.tuning_curve import first_trials
+from deepobs_runner.comparison import Times, times_to_target
+from deepobs_runner.comparison.time_to_target import progress
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import (
     METRIC,
@@ -117,17 +122,75 @@ def tuning_table(data: ReportData) -> Table:
         rows.append({
             "problem": setting.problem, "optimizer": setting.optimizer, "metric": str(metric),
             "trials": len(values), "untrained": curve.untrained, "all": values[-1],
+            "epochs": float(curve.epochs[0]),
             **{f"best_of_{k}": values[k - 1] for k in TRIALS if k <= len(values)},
         })  # fmt: skip
     columns = [
         PROBLEM, OPTIMIZER, METRIC, *(number(f"k = {k}", f"best_of_{k}") for k in TRIALS),
         number("All", "all"), number("Settings", "trials"), number("Untrained", "untrained"),
+        number("Epochs per trial", "epochs"),
     ]  # fmt: skip
     caption = (
         "Expected final value of the best of k settings drawn at random from those tried, without "
-        "replacement; one that diverged or ended worse than it began counts as untrained."
+        "replacement; one that diverged or ended worse than it began counts as untrained. k trials "
+        "cost k times the epochs of one."
     )
     return make_table("tuning", "What tuning gives", caption, columns, rows)
+
+
+def search_table(data: ReportData) -> Table:
+    """Return how long it takes to the target of each problem if tuning counts."""
+    rows = [row for problem in data.problems for row in _searches(data, problem)]
+    unit = data.unit.replace("_", " ")
+    columns = [
+        PROBLEM, OPTIMIZER, number("Trials that reach it", "reached", _of_trials),
+        number("Cost of a trial", "cost"), number("Search", "search"),
+        number("Tuning", "tuning"), number("Run", "time"), number("Together", "together"),
+    ]  # fmt: skip
+    caption = (
+        f"In {unit}. Search: expected cost of trying settings at random, from those tried, until "
+        "one reaches the target; ∞ if none does. Tuning: cost of all trials, where all "
+        "optimizers of the problem had as many; run: median time of the chosen setting over its "
+        "seeds; together: both."
+    )
+    return make_table("search", "Time to the target with tuning", caption, columns, rows)
+
+
+def _searches(data: ReportData, problem: str) -> Iterator[Row]:
+    """Yield the costs of every optimizer that was tuned on a problem."""
+    target = data.targets[problem]
+    if target is None:
+        return
+    found: list[Row] = []
+    for setting in data.problems[problem]:
+        trials = first_trials(data.candidates(setting))
+        times = times_to_target(trials, target, data.unit)
+        lengths = lengths_of(trials, times)
+        if len(trials) < 2 or len(lengths) != len(trials):
+            continue
+        own = times_to_target(setting.runs, target, data.unit)
+        found.append({
+            "problem": problem, "optimizer": setting.optimizer, "target": str(target),
+            "unit": times.counted, "trials": len(trials), "reached": int(times.reached.sum()),
+            "cost": float(lengths.mean()),
+            "search": expected_search(lengths, times.times, times.reached),
+            "time": own.median if own.counted == times.counted else math.nan,
+        })  # fmt: skip
+    equal = len({row["trials"] for row in found}) == 1
+    for row in found:
+        tuning = row["trials"] * row["cost"] if equal else math.nan
+        yield {**row, "tuning": tuning, "together": tuning + row["time"]}
+
+
+def lengths_of(runs: Sequence[RunResult], times: Times) -> np.ndarray:
+    """Return the whole length of each run in the unit of its times; none where it is not known."""
+    found = [progress(run, times.counted) for run in runs]
+    known = [entry[0][-1] for entry in found if entry is not None and entry[1] == times.counted]
+    return np.array(known, dtype=float) if not times.unknown else np.zeros(0)
+
+
+def _of_trials(row: Row) -> str:
+    return f"{row['reached']} of {row['trials']}"
 
 
 def divergence_table(data: ReportData) -> Table:
