@@ -68,10 +68,10 @@ def booktabs(
         narrow: whether it is set small, to fit a column of a paper.
     """
     lines = [
-        r"% needs \usepackage{booktabs} and \usepackage{textcomp}",
+        r"% needs \usepackage{booktabs}, \usepackage{textcomp}",
         r"\begin{table}",
         r"  \centering",
-        *([r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}"] if narrow else []),
+        *([r"  \scriptsize", r"  \setlength{\tabcolsep}{2pt}"] if narrow else []),
         rf"  \caption{{{escape(caption)}}}",
         rf"  \label{{{label}}}",
         rf"  \begin{{tabular}}{{@{{}}{columns}@{{}}}}" if narrow

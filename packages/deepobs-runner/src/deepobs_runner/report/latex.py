@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from deepobs_runner.analysis import Metric, curve_band, metric_of, summarize_end
-from deepobs_runner.comparison import Estimate, ProblemComparison
+from deepobs_runner.comparison import Estimate, ProblemComparison, holm
+from deepobs_runner.comparison.problem_comparison import compare_on_problem
 from deepobs_runner.report.booktabs import booktabs, escape
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.methods import Methods, cite
+from deepobs_runner.report.table import decimals_for
 from deepobs_runner.results.settings import Setting
 
 ROWS = 12
@@ -52,18 +54,26 @@ def _results(data: ReportData, metric: Metric, problems: Sequence[str], name: st
         if any(s.optimizer == label for p in problems for s in data.problems[p])
     ]
     unit = " in %" if metric.higher_is_better else ""
-    rows = []
-    for problem in problems:
-        ends = _ends(data.problems[problem], metric)
-        best = _best(ends, metric)
-        ties = {best} | {label for label in ends if _tied(data, problem, label, best)}
-        cells = [_mean_and_spread(ends.get(label), metric, label in ties) for label in labels]
-        rows.append(" & ".join([escape(problem), *cells]))
+    ends = {problem: _ends(data.problems[problem], metric) for problem in problems}
+    bold = _best_and_ties(data, ends, metric)
+    rows = [
+        " & ".join(
+            [
+                escape(problem),
+                *(
+                    _mean_and_spread(ends[problem].get(label), metric, (problem, label) in bold)
+                    for label in labels
+                ),
+            ]
+        )
+        for problem in problems
+    ]
     seeds = sorted({len(s.runs) for p in problems for s in data.problems[p]})
     several = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     caption = (
         f"Final {metric}{unit}, mean and standard deviation over {several} seeds. Bold: the best "
-        "mean, and those that the test, corrected for all comparisons, does not tell from it."
+        "mean, and every other that a test does not tell from it; its p-values are corrected for "
+        "the comparisons of the table (Holm)."
     )
     head = " & ".join(["Problem", *map(escape, labels)])
     return booktabs(f"l{'r' * len(labels)}", [head], rows, caption, f"tab:{name}", narrow=True)
@@ -83,14 +93,30 @@ def _best(ends: Mapping[str, tuple[float, float]], metric: Metric) -> str | None
     return max(finite, key=lambda label: metric.sign * ends[label][0], default=None)
 
 
-def _tied(data: ReportData, problem: str, label: str, best: str | None) -> bool:
-    """Whether a comparison of a label with the best was made, and left it inconclusive."""
-    for verdict in data.verdicts:
-        if {verdict.optimizer, verdict.reference} == {label, best}:
-            for line in verdict.problems:
-                if line.problem == problem:
-                    return line.final_status == "inconclusive"
-    return False
+def _best_and_ties(
+    data: ReportData, ends: Mapping[str, Mapping[str, tuple[float, float]]], metric: Metric
+) -> set[tuple[str, str]]:
+    """Return problem and label of each best mean, and of those that no test tells from it."""
+    found: set[tuple[str, str]] = set()
+    tested: list[tuple[str, str]] = []
+    p_values: list[float] = []
+    for problem, of in ends.items():
+        best = _best(of, metric)
+        if best is None:
+            continue
+        found.add((problem, best))
+        for label, (mean, _) in of.items():
+            if label == best or not math.isfinite(mean):
+                continue
+            line = compare_on_problem(
+                problem, data.problems[problem], None, best, label, unit=data.unit, level=data.level
+            )
+            known = line.final is not None and not math.isnan(line.final.p)
+            tested.append((problem, label))
+            p_values.append(line.final.p if known and line.final is not None else 1.0)
+    corrected = holm(p_values).tolist() if p_values else []
+    ties = {pair for pair, p in zip(tested, corrected, strict=True) if p > 1 - data.level}
+    return found | ties
 
 
 def _mean_and_spread(end: tuple[float, float] | None, metric: Metric, bold: bool) -> str:
@@ -127,6 +153,7 @@ def latex_forest(data: ReportData) -> str:
     What is decided after the correction is bold.
     """
     parts = []
+    interval = escape(f"{data.percent} CI")
     for verdict in data.verdicts:
         rows = [" & ".join(_forest_cells(line)) for line in verdict.problems]
         name = f"{verdict.optimizer} vs. {verdict.reference}"
@@ -135,48 +162,54 @@ def latex_forest(data: ReportData) -> str:
             f"difference of the final values (above 0: better), each with its {data.percent} "
             "interval. Bold: decided after correction for all tests."
         )
-        head = ["Problem & Speedup & Interval & Final value & Interval"]
+        head = [f"Problem & Speedup [{interval}] & Final value [{interval}]"]
         label = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
-        parts.append(booktabs("lrlrl", head, rows, caption, f"tab:{label}", narrow=True))
+        parts.append(booktabs("lrr", head, rows, caption, f"tab:{label}", narrow=True))
     return "\n".join(parts)
 
 
 def _forest_cells(line: ProblemComparison) -> list[str]:
-    speed = _estimate(line.speedup, line.speedup_status in ("faster", "slower"), r"\times")
+    speed = _estimate(line.speedup, line.speedup_status in ("faster", "slower"), r"{\times}")
     if line.speedup is None:
-        speed = [escape(line.speedup_status), ""]
+        speed = escape(line.speedup_status)
     points = line.final_metric is not None and line.final_metric.higher_is_better
     decided = line.final_status in ("better", "worse")
     final = _estimate(line.final, decided, r"\,\mathrm{pp}" if points else "", 100 if points else 1)
-    return [escape(line.problem), *speed, *final]
+    return [escape(line.problem), speed, final]
 
 
-def _estimate(estimate: Estimate | None, bold: bool, unit: str, factor: float = 1.0) -> list[str]:
-    """Return an estimate and its interval."""
+def _estimate(estimate: Estimate | None, bold: bool, unit: str, factor: float = 1.0) -> str:
+    """Return an estimate and its interval, which share a power of ten."""
     if estimate is None or math.isnan(estimate.value):
-        return ["--", ""]
-    signs = {"at least": r"\geq ", "at most": r"\leq "}
-    value = power_of_ten(factor * estimate.value)
-    text = rf"\mathbf{{{value}}}" if bold else value
-    text = f"${signs.get(estimate.bound, '')}{text}{unit}$"
+        return "--"
+    value, low, high = (factor * x for x in (estimate.value, estimate.low, estimate.high))
+    largest = max((abs(x) for x in (value, low, high) if math.isfinite(x)), default=0.0)
+    size = math.floor(math.log10(largest)) if largest else 0
+    power = 0 if -4 < size < 5 else size
+    value, low, high = (x / 10**power for x in (value, low, high))
+    decimals = min(decimals_for(value, high - low), 5)
+    text = plain_number(value, decimals)
+    text = {"at least": r"\geq ", "at most": r"\leq "}.get(estimate.bound, "") + (
+        rf"\mathbf{{{text}}}" if bold else text
+    )
+    times = rf" \times 10^{{{power}}}" if power else ""
     if estimate.bound or not estimate.has_interval:
-        return [text, ""]
-    ends = (power_of_ten(factor * end) for end in (estimate.low, estimate.high))
-    return [text, f"$[{', '.join(ends)}]$"]
+        return f"${text}{times}{unit}$"
+    ends = f"[{plain_number(low, decimals)}, {plain_number(high, decimals)}]"
+    if times:
+        return f"$({text}\\ {ends}){times}{unit}$"
+    return f"${text}{unit}\\ {ends}$"
 
 
-def power_of_ten(value: float) -> str:
-    r"""Return a number with three digits, in math mode.
+def plain_number(value: float, decimals: int) -> str:
+    r"""Return a number in math mode.
 
-    >>> power_of_ten(1.234), power_of_ten(-2.5e-7), power_of_ten(math.inf)
-    ('1.23', '-2.50 \\times 10^{-7}', '\\infty')
+    >>> plain_number(1.234, 2), plain_number(math.inf, 0)
+    ('1.23', '\\infty')
     """
     if math.isinf(value):
         return r"\infty" if value > 0 else r"-\infty"
-    size = math.floor(math.log10(abs(value))) if value else 0
-    if not -4 < size < 6:
-        return rf"{value / 10**size:.2f} \times 10^{{{size}}}"
-    return f"{value:.{max(2 - size, 0)}f}"
+    return f"{value:.{decimals}f}"
 
 
 def latex_methods(methods: Methods) -> str:

@@ -184,6 +184,17 @@ def longest_word(texts: Iterable[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=0)
 
 
+def decimals_for(value: float, width: float) -> int:
+    """Return the decimals that give the width of an interval two digits, or the value three.
+
+    >>> decimals_for(0.0691, 0.464), decimals_for(-35.4, 26.2), decimals_for(0.0123, math.inf)
+    (2, 0, 4)
+    """
+    if math.isfinite(width) and width > 0:
+        return max(1 - math.floor(math.log10(width)), 0)
+    return max(2 - math.floor(math.log10(abs(value))), 0) if value and math.isfinite(value) else 0
+
+
 def interval_text(low: float | None, high: float | None) -> str:
     """Return an interval, with as many decimals as its width is worth; nothing without one.
 

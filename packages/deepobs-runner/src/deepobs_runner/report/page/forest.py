@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from deepobs_runner.comparison import Estimate, ProblemComparison, Verdict
+from deepobs_runner.report.table import decimals_for
 
 LEAST, MOST = math.log(2.3), math.log(32)
 """How far the axis reaches from 1 to either side, at least and at most."""
@@ -148,7 +149,9 @@ def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
     state: State = {"faster": "good", "slower": "bad"}.get(status, "open")  # type: ignore[assignment]
     text = ratio_text(estimate)
     if estimate.bound and estimate.value == 1:  # only the direction is known
-        text = status if state != "open" else "inconclusive"
+        text = status
+        if status == "inconclusive":
+            text = f"reached {_share(line.reached)} vs. {_share(line.reference_reached)}"
     words = {"good": f"{text}, faster", "bad": f"{text}, slower"}.get(state, f"{text}, {status}")
     if status not in ("faster", "slower", "inconclusive"):
         words = f"{text}, {WITHOUT_SPEED.get(status, status)}"
@@ -169,7 +172,7 @@ def final_cell(line: ProblemComparison) -> Cell:
     accuracy = line.final_metric is not None and line.final_metric.higher_is_better
     factor, unit = (100, " pp") if accuracy else (1, "")
     state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")  # type: ignore[assignment]
-    decimals = _decimals(factor * estimate.value, factor * (estimate.high - estimate.low))
+    decimals = decimals_for(factor * estimate.value, factor * (estimate.high - estimate.low))
 
     def show(value: float) -> str:
         return signed(factor * value, decimals)
@@ -177,13 +180,6 @@ def final_cell(line: ProblemComparison) -> Cell:
     text = f"{show(estimate.value)}{unit}"
     words = f"{text}, {line.final_status}"
     return Cell(text=text, range=range_text(estimate, show), state=state, words=words)
-
-
-def _decimals(value: float, width: float) -> int:
-    """Return the decimals that give the width of an interval two digits, or the value three."""
-    if math.isfinite(width) and width > 0:
-        return max(1 - math.floor(math.log10(width)), 0)
-    return max(2 - math.floor(math.log10(abs(value))), 0) if value and math.isfinite(value) else 0
 
 
 def mean_cell(estimate: Estimate | None, axis: Axis) -> Cell:

@@ -263,7 +263,8 @@ function makeChart(spec, place, width, height, onZoom) {
       draw: [(u) => drawOver(spec, u)],
       setSelect: [(u) => {
         if (u.select.width < 8 || !onZoom) return;
-        onZoom([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]);
+        const ends = [u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")];
+        setTimeout(() => onZoom(ends)); // uPlot has to end its drag before it is replaced
       }],
     },
   }, table, place);

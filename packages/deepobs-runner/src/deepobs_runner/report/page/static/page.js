@@ -179,7 +179,7 @@ function drawCharts(place, wanted, onZoom, size = null) {
 function addReading(spec, u, plot, frame, onZoom) {
   const tip = element("div", { class: "tooltip", role: "status", hidden: true });
   frame.append(tip);
-  const xs = [...new Set(spec.series.flatMap((s) => s.x))].sort((a, b) => a - b).filter((x) => x >= u.scales.x.min && x <= u.scales.x.max);
+  const xs = [...new Set(spec.series.flatMap((s) => s.x))].sort((a, b) => a - b).filter((x) => !spec.zoom || (x >= spec.zoom[0] && x <= spec.zoom[1]));
   let at = -1;
   const show = (x) => {
     tip.replaceChildren(tooltipOf(spec, x));
@@ -282,6 +282,8 @@ function makeSortable(table) {
 
 /* ---- Print: one problem a page, with its figures and the rows of its tables ---- */
 
+const PRINTED = ["final", "times", "speedup", "difference", "sensitivity"].map((kind) => `table-${kind}`);
+
 function buildPrint() {
   const place = document.getElementById("print");
   const theme = root.dataset.theme;
@@ -297,8 +299,8 @@ function buildPrint() {
       const spec = make(index);
       if (spec) wanted.push({ spec, head: element("h3", {}, spec.title), title: spec.title });
     }
-    drawCharts(figures, wanted, null, { width: 222, height: 165 });
-    for (const original of $$("details.table table").filter((table) => $("tr[data-p]", table.tBodies[0]))) {
+    drawCharts(figures, wanted, null, { width: 336, height: 165 });
+    for (const original of $$("details.table table").filter((table) => PRINTED.includes(table.id))) {
       const table = original.cloneNode(true);
       table.removeAttribute("id");
       table.classList.toggle("one-problem", table.tHead.rows[0].cells[0].dataset.problem !== undefined);

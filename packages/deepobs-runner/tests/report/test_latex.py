@@ -1,0 +1,104 @@
+"""LaTeX of results: it compiles whatever results are called, fits a column, and marks ties."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from runner_builders import run_of
+
+from deepobs_runner.report.data import gather_data
+from deepobs_runner.report.latex import latex_forest, latex_methods, latex_results
+from deepobs_runner.report.sections import assemble
+
+HOSTILE = r"\input{/etc/passwd} $x^2$ 50%_&{}~#^\\ <é> 数 \write18{ls}"
+DOCUMENT = r"""\documentclass[twocolumn]{article}
+\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}
+\usepackage{textcomp}
+%% Debian's texlive-latex-base has no booktabs.
+\IfFileExists{booktabs.sty}{\usepackage{booktabs}}{%%
+  \let\toprule\hline\let\midrule\hline\let\bottomrule\hline}
+\providecommand{\cite}[1]{[#1]}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+def runs(optimizer, ends, problem="p", **settings):
+    return [
+        run_of([3.0 * ends[0], end], seed, optimizer=optimizer, problem=problem, **settings)
+        for seed, end in enumerate(ends)
+    ]
+
+
+@pytest.fixture
+def data():
+    """Return results of two metrics, with a clear winner, a tie, and a diverged optimizer."""
+    noise = [0.0, 0.01, 0.02, -0.01, 0.015]
+    found = runs("SGD", [2.0 + n for n in noise]) + runs("Adam", [1.0 - n for n in noise])
+    found += runs("AdamW", [1.001 + n for n in noise])
+    found += runs("SGD", [2.5e-7 * (1 + n) for n in noise], problem="small")
+    found += runs("Adam", [2.6e-7 * (1 + n) for n in noise], problem="small")
+    found += runs("SGD", [0.9 + n for n in noise], problem="tolstoi_char_rnn", metric="accuracy")
+    found += runs("Adam", [0.8 - n for n in noise], problem="tolstoi_char_rnn", metric="accuracy")
+    found += [
+        run_of([0.1, None], s, problem="tolstoi_char_rnn", metric="accuracy", optimizer="AdamW",
+               status="diverged") for s in range(5)
+    ]  # fmt: skip
+    return gather_data(found, references=["Adam"])
+
+
+def test_the_best_is_bold_and_so_is_what_no_test_tells_from_it(data):
+    tables = latex_results(data)
+    assert sorted(tables) == ["results-accuracy", "results-objective"]
+    rows = {
+        line.split(" & ")[0].strip(): re.findall(r"\\mathbf", line)
+        for text in tables.values()
+        for line in text.splitlines()
+        if " & " in line
+    }
+    assert len(rows["p"]) == 2  # Adam, and AdamW
+    assert len(rows[r"tolstoi\_char\_rnn"]) == 1
+    assert r"$\mathbf{90.7}_{\pm 1.2}$" in tables["results-accuracy"]  # in per cent
+    assert "diverged" in tables["results-accuracy"]
+    assert r"\times 10^{-7}" in tables["results-objective"]
+
+
+def test_every_number_is_in_math_mode_and_no_e_notation_is_left(data):
+    texts = [*latex_results(data).values(), latex_forest(data)]
+    texts += [table.to_latex() for table in assemble(data).tables.values() if table.rows]
+    for text in texts:
+        assert not re.search(r"\de[-+]\d", text)
+
+
+def compiled(text, folder):
+    """Compile a document; return its log, and that of boxes that are too wide."""
+    (folder / "paper.tex").write_text(DOCUMENT % text, "utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    return done.stdout
+
+
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+
+
+@needs_latex
+def test_results_and_verdicts_compile_and_fit_a_column(data, tmp_path):
+    log = compiled("\n".join([*latex_results(data).values(), latex_forest(data)]), tmp_path)
+    assert "Overfull" not in log
+
+
+@needs_latex
+def test_names_and_messages_of_results_are_never_commands(tmp_path):
+    found = runs("a.py:Mine", [1.0, 1.1], problem=f"{HOSTILE}.py:p{HOSTILE}")
+    found += runs("SGD", [2.0, 2.1], problem=f"{HOSTILE}.py:p{HOSTILE}", error=HOSTILE)
+    data = gather_data(found, left_out=[HOSTILE])
+    report = assemble(data)
+    tables = [table.to_latex() for table in report.tables.values() if table.rows]
+    texts = [*latex_results(data).values(), latex_forest(data), latex_methods(report.methods)]
+    log = compiled("\n".join([*tables, *texts]), tmp_path)
+    assert "root:x" not in log
