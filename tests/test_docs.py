@@ -96,7 +96,7 @@ RUN_SLOW = (
 )
 """The whole of getting-started.md, and more, in the order in which they are run."""
 
-OUTPUT = {"text", "bibtex", "", "{toctree}", "{eval-rst}"}
+OUTPUT = {"text", "bibtex", "", "{toctree}", "{eval-rst}", "{include}"}
 """Blocks that are shown, or are directives of the site."""
 
 

@@ -36,6 +36,15 @@ def test_the_page_of_every_problem_is_current():
     assert tool.outdated(pages) == [], "run: python tools/generate_problem_pages.py"
 
 
+def test_the_page_of_every_command_is_current():
+    tool = load_tool("generate_cli_pages")
+    pages = tool.render()
+    outdated = [path.name for path, text in pages.items() if path.read_text("utf-8") != text]
+    assert outdated == [], "run: python tools/generate_cli_pages.py"
+    assert {path.name for path in tool.FOLDER.glob("*.md")} == {path.name for path in pages}
+    assert set(tool.EXAMPLES) <= {path.stem for path in pages}
+
+
 def test_the_layers_on_a_page_hold_all_parameters():
     tool = load_tool("generate_problem_pages")
     names = ("mnist_vae", "svhn_wrn164", "tolstoi_char_rnn", "quadratic_deep")

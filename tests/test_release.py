@@ -43,10 +43,10 @@ def test_a_tag_that_agrees_passes(packages, capsys):
 @pytest.mark.parametrize(
     ("tag", "message"),
     [
-        ("v1.2.1", "is no tag of a release"),
-        ("deepobs-models-v1.2", "is no tag of a release"),
-        ("deepobs-models-v1.2.1.dev3", "is no tag of a release"),
-        ("deepobs-nets-v1.2.1", "There is no package 'deepobs-nets'"),
+        ("v1.2.1", "is not a release tag"),
+        ("deepobs-models-v1.2", "is not a release tag"),
+        ("deepobs-models-v1.2.1.dev3", "is not a release tag"),
+        ("deepobs-nets-v1.2.1", "Unknown package 'deepobs-nets'"),
         ("deepobs-models-v1.3.0", "has version 1.2.1 in pyproject.toml, and 1.3.0"),
     ],
 )

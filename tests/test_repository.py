@@ -1,6 +1,7 @@
 """What holds across the packages."""
 
 import hashlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -81,3 +82,20 @@ def test_the_workflow_for_others_tries_the_releases_of_our_own_session():
     listed = (ROOT / "noxfile.py").read_text().split("RELEASES = [")[1].split("]\n]")[0]
     assert offered == re.findall(r'\("([\d.]+)", "([\d.]+)"\)', listed)
     assert len(offered) >= 10
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_metadata_is_that_of_the_tool(package):
+    text = (package / "pyproject.toml").read_text(encoding="utf-8")
+    assert load_metadata_tool().with_metadata(package.name, text) == text, (
+        "run: python tools/project_metadata.py"
+    )
+
+
+def load_metadata_tool():
+    spec = importlib.util.spec_from_file_location(
+        "project_metadata", ROOT / "tools" / "project_metadata.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(ROOT.glob("packages/*/src/**/*.py"))
 PAGES = sorted(
     path
-    for pattern in ("CONTRIBUTING.md",)
+    for pattern in ("*.md", "docs/**/*.md", "packages/*/*.md", "examples/**/*.md")
     for path in ROOT.glob(pattern)
     if "_build" not in path.parts
 )
@@ -114,3 +114,7 @@ def test_code_is_no_prose():
         "One.",
         "Two.",
     ]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 400

@@ -54,7 +54,7 @@ def find_package(name: str, packages: Path) -> Path:
     """
     known = sorted(path.name for path in packages.iterdir())
     if name not in known:
-        raise ReleaseError(f"There is no package {name!r}; the packages are {', '.join(known)}.")
+        raise ReleaseError(f"Unknown package {name!r}; the packages are {', '.join(known)}.")
     return packages / name
 
 
@@ -75,6 +75,11 @@ def check(name: str, version: str, packages: Path, *, dated: bool) -> None:
         raise ReleaseError(
             f"The newest entry of {name}/CHANGELOG.md is {newest}; write the one of {version}."
         )
+    if dated and "/OWNER/" in (package / "pyproject.toml").read_text(encoding="utf-8"):
+        raise ReleaseError(
+            "The address of the repository is not set. Replace OWNER in tools/project_metadata.py, "
+            "and run it."
+        )
     if dated and date == "unreleased":
         raise ReleaseError(
             f"{name}/CHANGELOG.md says that {version} is unreleased; put the date there."
@@ -94,7 +99,7 @@ def main(arguments: list[str], packages: Path = ROOT / "packages") -> int:
             match = TAG.fullmatch(options.tag)
             if match is None:
                 raise ReleaseError(
-                    f"{options.tag!r} is no tag of a release; those are like deepobs-models-v1.2.0."
+                    f"{options.tag!r} is not a release tag. Write it like deepobs-models-v1.2.0."
                 )
             name, version = match["name"], match["version"]
         check(name, version, packages, dated=not options.rehearsal)

@@ -57,7 +57,7 @@ problem has a page with its layers, published results and peculiarities.
 """
 
 FOOTNOTES = """\
-* **Parameters**: trained numbers.
+* **Parameters**: trainable parameters.
 * **L2**: factor of the regularizer, half the sum of squares of the weights of all convolutions and
   linear layers, or of the convolutions alone; never of biases or normalisation layers.
 * **FLOPs** of the forward pass of one example, counted by `torch.utils.flop_counter`: matrix

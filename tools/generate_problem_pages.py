@@ -44,6 +44,7 @@ from deepobs_problems import CATALOG, SUITES, TAGS, Problem, convolution_weights
 from deepobs_problems.cost import measure_cost
 from deepobs_runner import RunResult, official_results
 from deepobs_runner.comparison import target_of
+from deepobs_runner.report.table import spread_text
 
 FOLDER = Path(__file__).parents[1] / "docs" / "problems"
 
@@ -60,7 +61,7 @@ OPTIMIZERS = ("SGD", "Momentum", "Adam")
 
 
 class Layer(NamedTuple):
-    """A row of the table of layers: name, what it is, output of one example, trained numbers."""
+    """A row of the table of layers: name, type, output of one example, trainable parameters."""
 
     name: str
     text: str
@@ -89,7 +90,7 @@ def page_of(problem: Problem) -> str:
         ),
         f"Before training: {NETWORKS[kind].start}.\n",
         *published(problem),
-        "## To know\n",
+        "## Notes\n",
         "\n".join(f"* {note}" for note in notes(problem, facts, kind)) + "\n",
         "## Run it\n",
         f"```bash\n{command(problem)}\n```\n",
@@ -112,9 +113,9 @@ def facts_of(
         f"{sizes['test']:,} for testing",
     )
     yield "An example", f"{shape(batch.x.shape[1:])} {facts.x_dtype}; {PREPARED[facts.name]}"
-    yield "Network", f"`{network(problem)}`, {cost.parameters:,} trained numbers"
+    yield "Network", f"`{network(problem)}`, {cost.parameters:,} trainable parameters"
     yield "Loss", LOSSES[problem.loss]
-    yield "Metrics", ", ".join([*problem.metrics, *problem.roots]) or "none beside the loss"
+    yield "Metrics", ", ".join([*problem.metrics, *problem.roots]) or "only the loss"
     yield "L2", regularizer(problem)
     yield "Batch size", f"{defaults.batch_size}{star}, {steps:,} steps per epoch"
     if defaults.epochs is None:
@@ -296,8 +297,8 @@ def published(problem: Problem) -> Iterator[str]:
     for optimizer in OPTIMIZERS:
         seeds = [run for run in runs if run.config.optimizer == optimizer]
         row = [optimizer, f"{seeds[0].config.hyperparams['lr']:g}"]
-        row += [final(seeds, split, "objective", 4) for split in ("test", "train_eval")]
-        rows.append(row + ([final(seeds, "test", "accuracy", 4)] if accuracy else []))
+        row += [final(seeds, split, "objective") for split in ("test", "train_eval")]
+        rows.append(row + ([final(seeds, "test", "accuracy")] if accuracy else []))
     target = target_of(problem.name)
     if target is None:
         raise ValueError(f"{problem.name} has official results, but no target.")
@@ -310,11 +311,10 @@ def published(problem: Problem) -> Iterator[str]:
     yield f"Target of the speed of an optimizer: {target} ({target.source}).\n"
 
 
-def final(runs: list[RunResult], split: str, metric: str, digits: int) -> str:
+def final(runs: list[RunResult], split: str, metric: str) -> str:
     """Return mean ± standard deviation of the last value."""
     values = [run.series(split, metric)[-1] for run in runs]
-    mean, deviation = statistics.mean(values), statistics.stdev(values)
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    return spread_text(statistics.mean(values), statistics.stdev(values))
 
 
 def notes(problem: Problem, facts: DatasetInfo, kind: str) -> Iterator[str]:

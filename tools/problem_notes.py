@@ -42,7 +42,7 @@ NETWORKS: dict[str, Network] = {
         f"{_GLOROT_TRUNCATED}, of dense layers from Glorot uniform; biases 0",
         (
             "The first two convolutions are unpadded; the third and the pooling are TensorFlow's "
-            "'SAME', whose odd pixel is at the bottom and right.",
+            "'SAME', with the odd pixel at the bottom and right.",
         ),
     ),
     "VGG": Network(
@@ -88,7 +88,7 @@ NETWORKS: dict[str, Network] = {
         "kernels from Glorot uniform, biases 0",
         (
             "The loss is a sum over 784 pixels and 8 latent dimensions, not a mean.",
-            "Evaluation takes a fixed noise for each example; the original draws anew in every "
+            "Evaluation takes a fixed noise for each example; the original redraws it in every "
             "evaluation.",
             "A run can end in a collapsed solution that ignores the latent variables: on MNIST at "
             "about 52.9. Look at the runs, not at their mean alone.",
