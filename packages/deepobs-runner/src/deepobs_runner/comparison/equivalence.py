@@ -1,8 +1,8 @@
 """Equivalence: whether two optimizers are shown to differ by less than a margin.
 
-That no difference is found does not show that there is none: few seeds find nothing. Two one-sided
-tests show it; Schuirmann, "A comparison of the two one-sided tests procedure and the power approach
-for assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and
+An inconclusive difference is no evidence of equality: few seeds find nothing. Two one-sided tests
+are; Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for
+assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and
 Biopharmaceutics 15 (1987).
 """
 
@@ -242,7 +242,7 @@ def _interval(at: At, ratio: float, tail: float) -> tuple[float, float]:
 
 
 def _first(rejects: Callable[[float], bool], begin: float) -> float:
-    """Return the least number above `begin` that is rejected; inf if there is none nearby."""
+    """Return the least number above `begin` that is rejected; inf without one nearby."""
     step = 1e-9
     while not rejects(begin + step):
         step *= 2

@@ -89,13 +89,13 @@ def report(
         equivalence: margin, as a share, within which equivalence is tested; None: it is not.
 
     Raises:
-        UsageError: no result has a record; no such set or reference; a level outside (0, 1); a
-            margin that is not above 0.
+        UsageError: results without records, an unknown set or reference, a level outside (0, 1), or
+            a margin <= 0.
     """
     with collector_paused():
         left_out: list[str] = []
         if isinstance(results, str | Path):
-            own = load_results(Path(results), on_error=lambda e: left_out.append(f"left out: {e}"))
+            own = load_results(Path(results), on_error=lambda e: left_out.append(f"skipped: {e}"))
         else:
             own = list(results)
         sets = list(baseline_sets().values()) if baselines is None else choose_sets(baselines)

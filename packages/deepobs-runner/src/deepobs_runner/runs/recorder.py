@@ -131,7 +131,7 @@ class Recorder:
     def fail(self, error: str) -> None:
         """Store why the run failed; before its first record nothing was trained.
 
-        Where even that cannot be written, the file of before says that the run failed.
+        If that cannot be written either, the earlier file has the status `failed`.
         """
         if not self.result.records:
             return

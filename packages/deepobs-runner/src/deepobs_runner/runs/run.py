@@ -191,7 +191,7 @@ def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None
     except UsageError as error:
         kept = set_aside(path, error)
         warnings.warn(
-            f"{error} The checkpoint is kept as {kept.name}, and the run starts anew.",
+            f"{error} The checkpoint is kept as {kept.name}, and the run starts from scratch.",
             CheckpointWarning,
             stacklevel=2,
         )
