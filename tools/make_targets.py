@@ -135,8 +135,8 @@ def _around_official(problem: str, adam: Sequence[RunResult], found: Targets) ->
         problem=problem,
         metric=main.metric,
         value=median_reached(adam, main.metric, FASTER * share, epochs),
-        source=f"value that half of the runs of official tuned {OPTIMIZER} reach in two thirds of "
-        f"the epochs that they take to the official value ({len(adam)} seeds)",
+        source=f"value that half of {len(adam)} runs of official tuned {OPTIMIZER} reach in two "
+        "thirds of the epochs that they take to the official value",
     )
     return Targets(easier, main, found.harder)
 
@@ -175,7 +175,7 @@ def targets_of_set(
     targets = {}
     for problem, listed in configs.items():
         runs = [load_result(result_path(config, folder)) for config in listed]
-        source = f"tuned {OPTIMIZER} of {name}, which no comparison uses,"
+        source = f"tuned {OPTIMIZER} ({name}, seeds that no comparison uses)"
         targets_found = targets_from(problem, runs, source, epochs=listed[0].epochs)
         assert targets_found is not None
         targets[problem] = _entry(targets_found, runs)

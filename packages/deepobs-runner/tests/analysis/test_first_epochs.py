@@ -127,7 +127,7 @@ def test_the_target_is_what_official_adam_reaches_in_the_first_epochs():
     assert np.median(best) - 0.01 < target.value <= np.median(best)
     assert target.value < np.median(last)
     assert target.source == (
-        "value that half of the runs of official Adam reach in 75 % of 10 epochs (10 seeds)"
+        "value that half of 10 runs of official Adam reach in 75 % of 10 epochs"
     )
     assert target_of("fmnist_2c2d", epochs=100) == target_of("fmnist_2c2d")
 

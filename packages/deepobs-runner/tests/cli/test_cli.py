@@ -103,7 +103,17 @@ def test_dry_run_trains_nothing(tmp_path, capsys):
     assert sum(line.startswith("to run ") for line in lines) == 4
     assert lines[-1].startswith("about ")
     assert "estimate" in lines[-1]
+    assert "power of 2 seeds: deepobs plan-seeds quadratic_deep --seeds 2" in lines
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--problem", "quadratic_deep"], ["--problem", "mnist_mlp", "--seeds", "2"]]
+)
+def test_a_dry_run_says_nothing_of_power_that_is_not_known(words, tmp_path, capsys):
+    words = ["bench", "SGD", "lr=0.1", *words, "--data", "synthetic", "--steps", "1", "--dry-run"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert "plan-seeds" not in capsys.readouterr().out
 
 
 def test_the_table_of_the_list_is_current():

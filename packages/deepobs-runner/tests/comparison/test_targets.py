@@ -39,7 +39,7 @@ def test_the_target_is_what_half_of_the_runs_of_adam_reach_in_three_quarters_of_
     worse = [falling(0.1 * lr, optimizer="Adam", lr=lr) for lr in (20.0, 30.0)]
     found = targets_among(*adam, *worse, falling(0.0))
     assert found.main.source == (
-        "value that half of the runs of Adam here reach in 75 % of 10 epochs (3 seeds)"
+        "value that half of 3 runs of Adam here reach in 75 % of 10 epochs"
     )
     # A run in steps of one meets from the fifth last on what it has there.
     assert [target.value for target in found] == [7.0, 5.0, 3.0]
@@ -88,7 +88,7 @@ def test_runs_of_another_length_have_a_target_of_their_own():
     ]
     found = targets_among(*short, problem=problem)
     assert (found.main.value, found.main.epochs) == (3.0, 3)
-    assert "Adam here reach in 75 % of 3 epochs (2 seeds)" in found.main.source
+    assert "half of 2 runs of Adam here reach in 75 % of 3 epochs" in found.main.source
     # The baselines beside them have 100 epochs, and do not change what most of one's own have.
     baselines = baseline_results(baseline_sets()["tuned-2026"], problem)
     assert targets_among(*short, *baselines, problem=problem) == found

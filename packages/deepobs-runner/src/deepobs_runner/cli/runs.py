@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from deepobs_runner.executors.vectorized.batching import sets_of
 from deepobs_runner.optimizers import parse_hyperparams
 from deepobs_runner.plans.calibration import kept_timings, load_calibrations
 from deepobs_runner.plans.estimate import Timing, cost_kind, predict, time_runs
+from deepobs_runner.results.baselines import baseline_sets, problems_of
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
@@ -273,6 +275,8 @@ def _print_plan(
             f"{states.get(config.id, 'to run'):8}  {label_run(config)}  ({config.id})"
         )
     console.print_line(f"{len(found.todo)} of {count(len(configs), 'run')} to run")
+    if hint := _power_hint(configs):
+        console.print_line(hint)
     if not found.todo:
         return
     if not options.local:
@@ -292,6 +296,16 @@ def _print_plan(
             f"about {duration(prediction.seconds)} with {count(jobs, 'job')}: an "
             f"estimate from {_basis(kept, new)}",
         )
+
+
+def _power_hint(configs: Sequence[RunConfig]) -> str:
+    """Command that shows what the seeds of a comparison find; empty if there is none."""
+    seeds = Counter(config.setting_id for config in configs).most_common(1)[0][1]
+    known = {name for each in baseline_sets().values() for name in problems_of(each)}
+    problems = dict.fromkeys(c.problem for c in configs if c.problem in known)
+    if seeds < 2 or not problems:
+        return ""
+    return f"power of {seeds} seeds: deepobs plan-seeds {' '.join(problems)} --seeds {seeds}"
 
 
 def _basis(kept: Mapping[str, Timing], new: Sequence[RunConfig]) -> str:

@@ -313,15 +313,16 @@ def targets_from(
     if metric is None:
         return None
     length = epochs or max(float(run.epochs()[-1]) for run in used)
-    seeds = "one seed" if len(used) == 1 else f"{len(used)} seeds"
+    runs_reach = f"half of {len(used)} runs of {source} reach"
+    if len(used) == 1:
+        runs_reach = f"one run of {source} reaches"
 
     def target(share: float) -> Target:
         return Target(
             problem=problem,
             metric=metric,
             value=median_reached(used, metric, share, length),
-            source=f"value that half of the runs of {source} reach in {100 * share:g} % of "
-            f"{count(length, 'epoch')} ({seeds})",
+            source=f"value that {runs_reach} in {100 * share:g} % of {count(length, 'epoch')}",
             epochs=epochs,
         )
 
