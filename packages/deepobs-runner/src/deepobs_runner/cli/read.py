@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from deepobs_problems.errors import nearest
 from deepobs_runner.cli.console import warn
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
@@ -21,7 +20,6 @@ from deepobs_runner.results.baselines import (
 )
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import load_results
-from deepobs_runner.tuning.ledger import damaged_studies
 
 
 def read_data(arguments: argparse.Namespace) -> ReportData:
@@ -81,7 +79,10 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
     if (place / DESCRIPTION).exists():
         return unpacked_results(place), False
     results = load_results(place, on_error=lambda error: left_out.append(f"skipped: {error}"))
-    left_out += [f"skipped: {message}" for message in damaged_studies(place)]
+    if (place / "tuning").is_dir():  # the import is one of torch, which takes a second
+        from deepobs_runner.tuning.ledger import damaged_studies
+
+        left_out += [f"skipped: {message}" for message in damaged_studies(place)]
     if not results:
         raise UsageError(
             f"No results in {place}. "
@@ -103,6 +104,8 @@ def _check_problems(names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
+            from deepobs_problems.errors import nearest  # imports torch
+
             raise UsageError(
                 f"No results on the problem {name!r}.{nearest(name, known)} Problems: "
                 f"{', '.join(known)}."

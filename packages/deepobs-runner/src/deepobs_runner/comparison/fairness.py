@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from deepobs_problems import ProblemError, load_problem
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
 from deepobs_runner.analysis.metrics import is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
@@ -19,6 +18,7 @@ from deepobs_runner.results.official import (
 )
 from deepobs_runner.results.result import RunResult, is_official
 from deepobs_runner.results.settings import Setting
+from deepobs_runner.results.shipped_defaults import problem_row
 from deepobs_runner.text import count
 
 Describe = Callable[[Setting], str]
@@ -322,6 +322,10 @@ def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
 @cache  # looking up a problem asks every installed package
 def official_l2(problem: str) -> float | None:
     """Return the L2 of the official runs of a problem, which they do not say: the problem's own."""
+    if (row := problem_row(problem)) is not None:
+        return float(row["l2"])
+    from deepobs_problems import ProblemError, load_problem
+
     try:
         return load_problem(problem).l2
     except ProblemError:  # another package claims the name; nothing is known of its l2 then

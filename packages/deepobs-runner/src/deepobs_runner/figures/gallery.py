@@ -8,7 +8,6 @@ from functools import cache, partial
 from itertools import chain
 
 from deepobs_runner.analysis import optimizers_of, tuned_settings
-from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.comparison import (
     Ranks,
     Target,
@@ -102,7 +101,7 @@ def drawings(
         scale=scale,
         paper=paper,
         import_code=import_code,
-        executor=executor or InlineExecutor(),
+        executor=executor,
     )
     # All are called before the first is drawn, so that what runs elsewhere has begun.
     found = chain.from_iterable([figure(material) for figure in chosen])

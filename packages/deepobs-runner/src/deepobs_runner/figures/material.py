@@ -62,7 +62,8 @@ class Material:
         scale: of the vertical axis of curves.
         paper: width and font of all figures.
         import_code: whether code that results name may be imported.
-        executor: for what takes seconds and can begin before other figures are drawn.
+        executor: for what takes seconds and can begin before other figures are drawn; None: this
+            process.
     """
 
     settings: Mapping[str, Sequence[Setting]]
@@ -80,7 +81,7 @@ class Material:
     scale: Scale
     paper: Paper
     import_code: bool
-    executor: Executor
+    executor: Executor | None
 
     @property
     def test_metric(self) -> Metric | None:

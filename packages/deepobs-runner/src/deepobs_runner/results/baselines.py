@@ -20,7 +20,6 @@ from typing import Any
 
 import msgspec
 
-from deepobs_problems.errors import nearest
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import write_bytes
@@ -108,6 +107,8 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
         elif Path(name).is_dir():
             found = read_set(Path(name))
         else:
+            from deepobs_problems.errors import nearest  # imports torch
+
             raise UsageError(
                 f"Unknown baseline set or folder {name!r}.{nearest(name, list(known))} "
                 f"Sets: {', '.join(known)}."

@@ -16,6 +16,7 @@ from typing import Any
 from deepobs_runner.config import DEFAULT_PRECISION, Identity, RunConfig
 from deepobs_runner.results.names import digits_to_tell, distinct_names
 from deepobs_runner.results.result import RunResult, provenance_of
+from deepobs_runner.results.shipped_defaults import OPTIMIZERS, problem_row
 from deepobs_runner.schedules import DEFAULT, SCHEDULES, Schedule, parse_schedule, schedule_to_json
 
 SETTINGS = (
@@ -219,6 +220,8 @@ def _plain(value: Any) -> Any:
 def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
     """Return the defaults of an optimizer as JSON values; none for one that is not known."""
     known = dict(ORIGINAL_DEFAULTS.get(optimizer, {}))
+    if optimizer in OPTIMIZERS:
+        return MappingProxyType(known | dict(OPTIMIZERS[optimizer]))
     from deepobs_runner.optimizers import known_optimizers
 
     if optimizer in known_optimizers():  # others may run code that a result names
@@ -241,7 +244,11 @@ def _default_settings(problem: str) -> Mapping[str, Any]:
         factory: Callable[[], Any] | Any = field.default_factory
         if field.name in SETTINGS and field.name not in ("epochs", "steps", "batch_size", "l2"):
             known[field.name] = field.default if factory is MISSING else factory()
-    if ":" not in problem:
+    if (row := problem_row(problem)) is not None:
+        known |= {name: row[name] for name in ("epochs", "steps", "precision", "l2")}
+        known |= {"batch_size": row["batch size"], "clip_norm": row["clip norm"]}
+        known |= {"schedule": parse_schedule(row["schedule"])}
+    elif ":" not in problem:
         from deepobs_problems import ProblemError, load_problem
 
         try:

@@ -108,7 +108,7 @@ class Trajectory:
 def trajectories(material: Material) -> Iterator[Drawing]:
     """Return the trajectories on every function of two parameters; training begins at once."""
     started = {
-        problem: _start(listed, material.executor, material.import_code)
+        problem: _start(listed, material.executor or InlineExecutor(), material.import_code)
         for problem, listed in material.tuned.items()
         if problem in AREAS
     }
