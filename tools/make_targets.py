@@ -24,7 +24,7 @@ import numpy as np
 
 from deepobs_runner.analysis import metric_of, tuned_settings
 from deepobs_runner.analysis.bootstrap import quantiles
-from deepobs_runner.analysis.reached import kept_values, median_reached
+from deepobs_runner.analysis.reached import kept_of, median_reached
 from deepobs_runner.comparison.targets import (
     CONVERGENCE,
     FILE,
@@ -145,8 +145,7 @@ def times_to_reach(runs: Sequence[RunResult], target: Target) -> np.ndarray:
     """Return the epoch in which each run reaches a target and keeps it, infinite where none."""
     times = []
     for run in runs:
-        values = run.series(target.metric.split, target.metric.name)
-        reached = np.nonzero(target.reached(kept_values(values, target.metric)))[0]
+        reached = np.nonzero(target.reached(kept_of(run, target.metric)))[0]
         times.append(float(run.epochs()[reached[0]]) if len(reached) else np.inf)
     return np.array(times)
 

@@ -44,6 +44,12 @@ def test_the_first_epoch_counts_and_training_has_to_begin(epochs, value):
     assert reached_within(run_of([0.0]), LOSS, epochs) == math.inf
 
 
+def test_a_run_that_diverges_right_after_a_target_did_not_reach_it():
+    values = [9.0, 1.0, 2.0, 3.0]
+    assert reached_within(run_of(values), LOSS, 3) == 2.0  # two of three meet 2
+    assert reached_within(run_of([*values, None], status="diverged"), LOSS, 4) == 3.0
+
+
 def test_half_of_the_runs_reach_the_median():
     runs = [run_of([9.0, last, last], seed) for seed, last in enumerate([1.0, 2.0, 3.0])]
     assert median_reached(runs, LOSS, 0.5, 2) == 2.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepobs_runner.analysis.bootstrap import quantiles
-from deepobs_runner.analysis.metrics import Metric, is_counted
+from deepobs_runner.analysis.metrics import Metric, is_counted, is_diverged
 from deepobs_runner.results.result import RunResult
 
 WINDOW = 5
@@ -32,6 +32,16 @@ def kept_values(values: np.ndarray, metric: Metric) -> np.ndarray:
     return np.asarray(metric.sign * np.minimum(merits, middle))
 
 
+def kept_of(run: RunResult, metric: Metric) -> np.ndarray:
+    """Return the hardest target that each evaluation of a run reaches, see `kept_values`, `(n,)`.
+
+    After a divergence no further evaluation would have met it.
+    """
+    values = run.series(metric.split, metric.name)
+    after = np.full(WINDOW - 1 if is_diverged(run) else 0, np.nan)
+    return kept_values(np.append(values, after), metric)[: len(values)]
+
+
 def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
     """Return the hardest target that a run reaches at some evaluation within so many epochs.
 
@@ -46,8 +56,7 @@ def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
     if not trained.any():
         return metric.worst
     allowed = trained & (ends <= max(epochs, float(ends[trained][0])))
-    values = kept_values(run.series(metric.split, metric.name), metric)
-    return float(metric.sign * (metric.sign * values[allowed]).max())
+    return float(metric.sign * (metric.sign * kept_of(run, metric)[allowed]).max())
 
 
 def median_reached(runs: Sequence[RunResult], metric: Metric, share: float, epochs: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from deepobs_runner.analysis.bootstrap import LEAST_FOR_MEDIANS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Numbers, Row, counted, is_diverged
-from deepobs_runner.analysis.reached import WINDOW, kept_values
+from deepobs_runner.analysis.reached import kept_of
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.config import UNITS, Unit
 from deepobs_runner.errors import UsageError
@@ -188,7 +188,7 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     for run, entry in zip(used, found, strict=True):
         values = run.series(target.metric.split, target.metric.name)
         if entry is not None and (np.isfinite(values).any() or is_diverged(run)):
-            kept.append((run, entry[0], _arrivals(run, target)))
+            kept.append((run, entry[0], target.reached(kept_of(run, target.metric))))
     longest = max((float(at[-1]) for _, at, _ in kept), default=0.0)
     times, reached, grid, lost = [], [], [], []
     for run, at, arrived in kept:
@@ -208,17 +208,6 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
         lost=np.array(lost, dtype=bool),
         unknown=len(runs) - len(kept),
     )
-
-
-def _arrivals(run: RunResult, target: Target) -> np.ndarray:
-    """Return which evaluations of a run reach a target, `(E,)`; see `kept_values`.
-
-    After a divergence no evaluation would have met it.
-    """
-    values = run.series(target.metric.split, target.metric.name)
-    after = np.full(WINDOW - 1 if is_diverged(run) else 0, np.nan)
-    kept = kept_values(np.append(values, after), target.metric)
-    return target.reached(kept)[: len(values)]
 
 
 def comparable_times(
