@@ -45,6 +45,7 @@ SEE_ALSO: Mapping[str, tuple[str, str]] = {
     "plot": ("Figures", "../figures.md"),
     "baselines": ("Baselines", "../baselines.md"),
     "check": ("Benchmark my optimizer", "../howto/my-optimizer.md"),
+    "plan-seeds": ("How many seeds", "../howto/seeds.md"),
     "calibrate": ("Experiment tracking and diagnostics", "../watching.md"),
     "doctor": ("Installation", "../howto/install.md"),
 }
@@ -153,7 +154,9 @@ def run_examples() -> dict[str, str]:
             with contextlib.redirect_stdout(printed):
                 main(shlex.split(command)[1:])
             lines = [line.rstrip() for line in printed.getvalue().splitlines()]
-            outputs[name] = "\n".join(lines).strip("\n")
+            # Progress has the times of this machine.
+            kept = [line for line in lines if not re.search(r"  epoch \d.*s\)$", line)]
+            outputs[name] = "\n".join(kept).strip("\n")
     return outputs
 
 

@@ -35,7 +35,7 @@ def test_info(name, capsys):
 
 def test_info_of_an_unknown_name(capsys):
     assert run("info", "fashion") == 2
-    assert "There are mnist, fmnist" in capsys.readouterr().err
+    assert "Known: mnist, fmnist" in capsys.readouterr().err
 
 
 def test_dry_run_downloads_nothing(tmp_path, capsys):

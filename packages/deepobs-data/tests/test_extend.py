@@ -170,7 +170,7 @@ def test_a_broken_package_costs_only_its_own(tmp_path, broken):
     install(tmp_path / "site", "waves = waves:WAVES", waves=broken)
     shown = list_in_process(tmp_path / "site")
     assert "mnist" in shown.stdout
-    assert "'waves' of waves:WAVES is left out" in shown.stderr
+    assert "'waves' of waves:WAVES is skipped" in shown.stderr
 
 
 def test_two_rows_of_one_name_are_refused(module):

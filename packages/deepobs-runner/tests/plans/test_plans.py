@@ -233,7 +233,7 @@ WRONG = {
     "no learning rate": (
         "problems: [two_d_beale]\noptimizers:\n  - SGD",
         3,
-        "SGD on two_d_beale: SGD needs lr=",
+        "SGD needs a learning rate on two_d_beale",
     ),
     "in hyperparams and grid": (
         SMALL + "    grid: {lr: [1]}",

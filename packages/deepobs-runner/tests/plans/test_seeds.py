@@ -119,7 +119,7 @@ def test_the_command(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mnist_mlp"], "There are no baselines of mnist_mlp"),
+        (["mnist_mlp"], "No baselines of mnist_mlp"),
         (["--ratio", "fast"], "--ratio takes numbers"),
         (["quadratic"], "quadratic"),
         (["--seeds", "1"], "two seeds"),

@@ -263,7 +263,7 @@ def test_a_name_belongs_to_one_study(execution):
     busy = pytest.raises(UsageError, match="Another process is running the study 's'")
     with open_ledger(study, execution.out, "s"), busy:
         carried_out(study, execution)
-    with pytest.raises(UsageError, match=r"study 's' already, and .* settings \(budget: 2"):
+    with pytest.raises(UsageError, match=r"study 's' exists with other settings \(budget: 2"):
         carried_out(small(execution, budget=3), execution)
     with pytest.raises(UsageError, match=r"study name '\.\./s' must be of letters"):
         study_folder(execution.out, "../s")
@@ -375,7 +375,7 @@ def test_the_command_ends_in_a_plan_of_the_winners_runs(tmp_path, capsys):
         assert " ".join(f"{key}={value}" for key, value in line["point"].items()) in shown
     capsys.readouterr()
     assert main([*command, "--budget", "4"]) == 2
-    assert "study 'mine' already" in capsys.readouterr().err
+    assert "study 'mine' exists" in capsys.readouterr().err
 
 
 def test_the_winner_stands_for_its_optimizer_and_no_trial_by_its_test_value(execution):
@@ -423,7 +423,7 @@ def test_grids_of_unequal_sizes_are_said(tmp_path, capsys):
     command += ["--out", str(tmp_path / "out"), "--budget", "9"]
     assert main([*command, "--sampler", "grid"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "unequal (SGD 9, Adam 8): a grid has as many points as fit" in printed
+    assert "unequal numbers of trials (SGD 9, Adam 8): a grid has as many points as fit" in printed
     assert main([*command, "--sampler", "sobol"]) == 0
     assert "unequal" not in capsys.readouterr().out
 

@@ -6,7 +6,7 @@ Imports that few commands need are inside functions, to keep `deepobs --help` fa
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,6 +46,14 @@ def _explain_unknown(arguments: Sequence[str], command: str | None) -> str:
     if command in ("run", "bench", "tune", "check") and value:
         return f"unknown option --{name}: write {name.replace('-', '_')}={value}"
     return f"unknown option {first}"
+
+
+CHOICE_HELP: Mapping[str, str] = {
+    "recipe": "how data are read and evaluated",
+    "l2_via": "where the L2 term is added",
+    "precision": "arithmetic of the model",
+    "data": "real data, or generated stand-ins",
+}
 
 
 def add(
@@ -173,7 +181,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add(group, "--valid-size N", "hold out N training examples; default: 0", int)
     add(group, "--clip-norm", "clip the gradient to this norm; 0: no clipping", float)
     for name, allowed in CHOICES.items():
-        add(group, f"--{name.replace('_', '-')}", "default: %(default)s", choices=allowed)
+        text = f"{CHOICE_HELP[name]}; default: %(default)s"
+        add(group, f"--{name.replace('_', '-')}", text, choices=allowed)
     parser.set_defaults(**setting_defaults())
 
 
@@ -243,7 +252,7 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
     add(
         group,
         "--vectorize",
-        "train small runs in one pass, faster but with other rounding; default: %(default)s",
+        "train small runs in one pass; default: %(default)s",
         choices=VECTORIZE,
         default="off",
     )

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run the conformance tests on a problem or an optimizer. "
         "A problem is tested on stand-in data if it has any."
     )
-    add(parser, "subject", "a name, file.py:name or package.module:name; a module with --all")
+    add(parser, "subject", "name, file.py:name or package.module:name")
     add(
         parser,
         "hyperparams key=value",

@@ -26,29 +26,34 @@ Cell = tuple[str, Callable[[Mapping[str, Any]], str]]
 Number = TypeVar("Number", int, float)
 
 SEEDS = (10,)
-"""Of which the power is shown."""
+"""Numbers of seeds to show the power of."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which problems, what is to be found, and how sure."""
+    """Add problems, speedups, power and level."""
     parser.description = (
         "Show how many seeds per optimizer a speedup takes, from the spread of tuned SGD, Momentum "
         "and Adam between seeds (docs/tuning.md)."
     )
-    add(parser, "targets PROBLEM|SUITE", "default: all with baselines", nargs="*")
-    add_list(parser, "--baselines SET", "a set of `baselines list`, or a folder; default: all sets")
-    add_list(parser, "--ratio R", "speedup to find; may be repeated; default: 1.1, 1.2 and 1.5")
-    add_list(parser, "--seeds N", "also show the power of N seeds; may be repeated; default: 10")
+    add(parser, "targets PROBLEM|SUITE", "problem or suite; default: all with baselines", nargs="*")
+    add_list(parser, "--baselines SET", "a baseline set or folder; repeatable; default: all sets")
+    add_list(parser, "--ratio R", "speedup to find; repeatable; default: 1.1, 1.2 and 1.5")
+    add_list(parser, "--seeds N", "also show the power of N seeds; repeatable; default: 10")
     add(parser, "--power P", "probability to find it; default: %(default)s", float, default=0.8)
-    add(parser, "--level", "of the report's intervals; default: %(default)s", float, default=0.95)
+    add(
+        parser,
+        "--level",
+        "confidence level of intervals; default: %(default)s",
+        float,
+        default=0.95,
+    )
     add(
         parser,
         "--tests K",
-        "tests that p-values are corrected for; default: those of a report on these problems; "
-        "1: no correction",
+        "number of tests to correct for; default: as in a report",
         int,
     )
-    add(parser, "--unit", "of time; default: %(default)s", choices=UNITS, default=UNITS[0])
+    add(parser, "--unit", "unit of time; default: %(default)s", choices=UNITS, default=UNITS[0])
     add_table_output(parser)
 
 
@@ -67,7 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if not spreads:
         known = dict.fromkeys(spread.problem for spread in spreads_of(sets, unit=arguments.unit))
         raise UsageError(
-            f"There are no baselines of {join(problems) or 'any problem'}, so their spread is not "
+            f"No baselines of {join(problems) or 'any problem'}, so their spread is not "
             f"known. There are some of: {', '.join(known)}. Name a folder of results of your own "
             "with --baselines FOLDER."
         )

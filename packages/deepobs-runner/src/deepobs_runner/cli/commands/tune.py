@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "e.g. lr=log:1e-5:1 or Adam.lr=…, or a YAML file; repeatable",
     )
     samplers = ", ".join(SAMPLERS.built_in())
-    add(parser, "--sampler", f"{samplers} or file.py:name; default: the ruleset's")
+    add(parser, "--sampler", f"{samplers}, file.py:name; default: ruleset's")
     add(parser, "--sampler-seed N", "default: 0", int, default=0)
     add(
         parser,
