@@ -45,6 +45,12 @@ def test_the_page_of_every_command_is_current():
     assert set(tool.EXAMPLES) <= {path.stem for path in pages}
 
 
+def test_the_page_of_conclusions_is_current():
+    tool = load_tool("conclusions")
+    found = tool.PAGE.read_text(encoding="utf-8").splitlines()
+    assert found == tool.page().splitlines(), "run: python tools/conclusions.py"
+
+
 def test_the_layers_on_a_page_hold_all_parameters():
     tool = load_tool("generate_problem_pages")
     names = ("mnist_vae", "svhn_wrn164", "tolstoi_char_rnn", "quadratic_deep")
