@@ -244,7 +244,9 @@ def table(lines: Mapping[str, list[Change]], overall: Change) -> list[str]:
     for problem, listed in [*lines.items(), ("all problems", [overall])]:
         for change in listed:
             what = "" if change.what == "all" else change.what
-            rows.append(f"| {problem} | {what} | {change.before} | {change.after} | {change.reason} |")
+            rows.append(
+                f"| {problem} | {what} | {change.before} | {change.after} | {change.reason} |"
+            )
     return rows
 
 
