@@ -24,8 +24,8 @@ from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 
 LEAST_PAIRS = 6
-"""Common seeds from which on runs are paired. With fewer, a pair of small samples costs more degrees
-of freedom than common initial weights are worth: docs/statistics.md."""
+"""Common seeds from which on runs are paired. With fewer, pairs cost more degrees of freedom than
+common initial weights are worth: docs/statistics.md."""
 
 WELCH = "Welch's t"
 PAIRED = "paired t over common seeds"
