@@ -41,6 +41,8 @@ ONE_ARGUMENT: Mapping[str, Mapping[str, Any]] = {
 GRAPHS = ("pytorch_optimizer:AdaHessian", "pytorch_optimizer:SophiaH")
 """Those that need --create-graph."""
 REASONS: Mapping[str, str] = {
+    "pytorch_optimizer:BSAM": "its foreach step raises RuntimeError; beside `num_data`, "
+    "`foreach=False` helps",
     "pytorch_optimizer:AdaLOMO": "steps inside its own backward pass (`fused_backward`)",
     "pytorch_optimizer:LOMO": "steps inside its own backward pass (`fused_backward`)",
     "pytorch_optimizer:DeMo": "needs a process group of torch.distributed",
@@ -153,11 +155,19 @@ class Row:
             f"`{self.name}`",
             f"{self.hyperparams['lr']:g}",
             f"`{self.argument}`" if self.argument else "",
-            "-" if quadratic is None else f"{quadratic:.1f}",
+            "-" if quadratic is None else short(quadratic),
             "-" if logreg is None else f"{logreg:.1%}",
             self.note.replace("|", "\\|"),
         ]
         return f"| {' | '.join(cells)} |\n"
+
+
+def short(value: float) -> str:
+    """Return an objective with one decimal, or a power of ten where it diverges."""
+    if value < 1e5:
+        return f"{value:.1f}"
+    mantissa, _, exponent = f"{value:.0e}".partition("e+")
+    return f"{mantissa}×10<sup>{int(exponent)}</sup>"
 
 
 def rows_of(location: str) -> list[Row]:
