@@ -214,7 +214,7 @@ class RunConfig:
 
     @cached_property
     def id(self) -> str:
-        """Name of the run's files: problem, optimizer, seed and a hash.
+        """Name of the run's files, made of problem, optimizer, seed and a hash.
 
         A user's file counts by its name and content (in the fingerprint), not by its folder.
         """
@@ -240,7 +240,7 @@ class RunConfig:
 
     @cached_property
     def setting_id(self) -> str:
-        """Identity of the setting: equal for runs that differ in the seed only."""
+        """Identity of the setting, equal for runs that differ in the seed only."""
         return replace(self, seed=0).id
 
 

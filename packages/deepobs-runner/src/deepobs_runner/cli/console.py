@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -31,11 +30,6 @@ def make_console(*, quiet: bool = False) -> PatientConsole:
     if console.is_terminal:
         return console
     return PatientConsole(width=120, quiet=quiet)
-
-
-def warn(text: str) -> None:
-    """Print a warning to standard error."""
-    print(f"deepobs: {text}", file=sys.stderr)
 
 
 def print_summary(console: PatientConsole, problems: dict[str, list[Setting]]) -> None:

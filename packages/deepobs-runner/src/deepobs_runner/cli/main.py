@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from deepobs_runner.cli.commands import COMMANDS
 from deepobs_runner.cli.encoding import let_streams_substitute
+from deepobs_runner.cli.messages import print_error
 from deepobs_runner.cli.parser import CommandParser
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0: done. 1: a run failed. 2: invalid request. 130: interrupted.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        complete(os.environ.get("COMP_LINE", ""))
     let_streams_substitute()
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(words[0] if words else None)
@@ -36,22 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RankZeroError:  # rank 0 already reported it
         return 2
     except LostProcessError as error:
-        print(f"deepobs: {error}", file=sys.stderr)
+        print_error(str(error))
         return 1
     except KeyboardInterrupt:
         trains = arguments.command in ("run", "bench", "tune")
         kept = "; finished runs are kept" if trains else ""
-        print(f"deepobs: interrupted{kept}.", file=sys.stderr)
+        print_error(f"interrupted{kept}.")
         return 130
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print(
-                f"deepobs: disk full: {error}. Free some space, or choose another --out.",
-                file=sys.stderr,
-            )
+            print_error(f"disk full: {error}. Free some space, or choose another --out.")
             _drop_output()
         elif _needs_no_traceback(error):
-            print(f"deepobs: {error}", file=sys.stderr)
+            print_error(str(error))
         else:
             raise
         return 2
@@ -79,6 +79,18 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         if name == command:
             listed.add_arguments(added)
     return parser
+
+
+def complete(line: str) -> None:
+    """Answer the shell's request for completions, see `deepobs_runner[completion]`.
+
+    Args:
+        line: the command line so far.
+    """
+    from argcomplete import autocomplete
+
+    words = line.split()
+    autocomplete(build_parser(words[1] if len(words) > 1 else None))
 
 
 def print_versions() -> int:

@@ -69,6 +69,11 @@ def add_flag(parser: Parser, name: str, help: str) -> None:
     parser.add_argument(name, action="store_true", help=help)
 
 
+def add_json(parser: Parser) -> None:
+    """Add JSON output."""
+    add_flag(parser, "--json", "print JSON")
+
+
 def add_list(parser: Parser, name: str, help: str = "repeat to give several") -> None:
     """Add an option that may be repeated."""
     add(parser, name, help, action="append", default=[])
@@ -230,6 +235,7 @@ def add_execution(parser: argparse.ArgumentParser) -> Parser:
     )
     add_flag(group, "--dry-run", "show planned runs and a time estimate, then exit")
     add_flag(group, "--quiet", "hide the progress")
+    add_json(group)
     return group
 
 

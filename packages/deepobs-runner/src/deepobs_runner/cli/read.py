@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from deepobs_runner.cli.console import warn
+from deepobs_runner.cli.messages import warn
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.data import ReportData, gather_data

@@ -14,7 +14,8 @@ import torch
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.backend.memory import keep_memory
-from deepobs_runner.cli.console import PatientConsole, make_console, print_summary, warn
+from deepobs_runner.cli.console import PatientConsole, make_console, print_summary
+from deepobs_runner.cli.messages import print_json, warn
 from deepobs_runner.cli.parser import setting_defaults
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -112,7 +113,7 @@ def make_runs(
     keep_memory()
     group = torchrun_group()
     execute = executor_of(options, group)
-    console = make_console(quiet=not group.is_rank_0)
+    console = make_console(quiet=arguments.json or not group.is_rank_0)
     execution = execution_of(arguments)
     resolved = [resolve(config, execution, group=group).config for config in configs]
     configs = _each_once(console, resolved)
@@ -132,6 +133,8 @@ def make_runs(
     if arguments.dry_run:
         if group.is_rank_0:
             _print_plan(console, configs, found, execution, options)
+            if arguments.json:
+                print_json(rows_of_runs(configs, found, ()))
         return 0
     if found.finished:
         finished = f"{len(found.finished)} of {count(len(configs), 'run')}"
@@ -142,7 +145,7 @@ def make_runs(
     if options.local and options.vectorize == "off" and group.size == 1:
         _print_vectorization_note(console, found.todo, execution)
     evaluations = sum(map(evaluations_of, found.todo))
-    quiet = arguments.quiet or not group.is_rank_0 or not found.todo
+    quiet = arguments.quiet or arguments.json or not group.is_rank_0 or not found.todo
     with report_progress(console, evaluations, quiet=quiet) as reporter:
         outcomes = execute(found.todo, execution, force=arguments.force, reporter=reporter)
     bad = [outcome for outcome in outcomes if not outcome.good]
@@ -151,7 +154,35 @@ def make_runs(
     if len(configs) == 1 and bad:
         return _print_failure(bad[0], execution.out)
     _summarize(console, configs, found, outcomes, execution.out)
+    if arguments.json:
+        print_json(rows_of_runs(configs, found, outcomes, execution.out))
     return 1 if bad or found.failed else 0
+
+
+def rows_of_runs(
+    configs: Sequence[RunConfig],
+    found: Survey,
+    outcomes: Sequence[Outcome],
+    folder: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of `--json`: configuration, status and final metrics of every run.
+
+    Args:
+        configs: of the runs.
+        found: their state before this command.
+        outcomes: of the runs of this command.
+        folder: of the results; None: nothing was run.
+    """
+    states = {result.config.id: "finished" for result in found.finished}
+    states |= {result.config.id: "failed" for result in found.failed}
+    states |= {outcome.config.id: outcome.status for outcome in outcomes}
+    rows = []
+    for config in configs:
+        stored = None if folder is None else stored_result(config, folder)
+        final = stored.records[-1]["metrics"] if stored is not None and stored.records else None
+        status = states.get(config.id, "to run")
+        rows.append({"id": config.id, "status": status, "config": config.to_json(), "final": final})
+    return rows
 
 
 def _print_vectorization_note(

@@ -24,6 +24,9 @@ def add_table_output(parser: Parser) -> None:
         choices=TABLE_FORMATS,
         default="terminal",
     )
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="same as --format json"
+    )
     add(parser, "--out", "output file; its extension sets the format", Path)
 
 

@@ -12,7 +12,8 @@ from rich.table import Table
 from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import keep_memory
-from deepobs_runner.cli.console import PatientConsole, make_console, print_summary, warn
+from deepobs_runner.cli.console import PatientConsole, make_console, print_summary
+from deepobs_runner.cli.messages import print_json, warn
 from deepobs_runner.cli.parser import setting_defaults
 from deepobs_runner.cli.runs import (
     execution_of,
@@ -87,7 +88,7 @@ def tune(arguments: argparse.Namespace) -> int:
         check_same(study, stored, name)
         _check_valid_size(arguments.valid_size, stored)
         study = stored
-    console = make_console()
+    console = make_console(quiet=arguments.json)
     _introduce(console, study, name, seeds)
     if arguments.dry_run:
         _print_plan(console, study, arguments, seeds)
@@ -196,7 +197,8 @@ def _carry_out(
     arms = len(study.problems) * len(study.candidates)
     one = _representative(study, study.problems[0])
     total = arms * study.budget * evaluations_of(one)
-    with report_progress(console, total, quiet=arguments.quiet) as reporter:
+    quiet = arguments.quiet or arguments.json
+    with report_progress(console, total, quiet=quiet) as reporter:
         tuned = make_trials(
             ledger,
             execution,
@@ -204,6 +206,8 @@ def _carry_out(
             retry_failed=arguments.retry_failed,
             reporter=reporter,
         )
+    if arguments.json:
+        print_json(rows_of_trials(tuned))
     console.print(trials_table(tuned, ledger))
     for sentence in sentences(tuned, study):
         console.print_line(sentence)
@@ -213,9 +217,7 @@ def _carry_out(
         return 1
     title = f"winners of the deepobs study {ledger.name}, ruleset {study.ruleset}"
     plans = write_plans(ledger.folder / PLAN, winners, study.settings, title)
-    with report_progress(
-        console, sum(map(evaluations_of, configs)), quiet=arguments.quiet
-    ) as reporter:
+    with report_progress(console, sum(map(evaluations_of, configs)), quiet=quiet) as reporter:
         outcomes = execute(configs, execution, reporter=reporter)
     _print_results(console, outcomes, execution.out)
     for path in plans:
@@ -269,6 +271,20 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
             duration(cost.seconds),
         )
     return table
+
+
+def rows_of_trials(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
+    """Rows of `--json`: the winner per problem and optimizer, with its final value."""
+    return [
+        {
+            "problem": t.problem,
+            "optimizer": t.candidate.optimizer,
+            "winner": t.winner and dict(t.winner.point),
+            "value": t.winner and t.winner.value,
+            "trials": len(t.trials),
+        }
+        for t in tuned
+    ]
 
 
 def show_point(tuned: Tuned) -> str:

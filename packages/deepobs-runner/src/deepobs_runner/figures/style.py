@@ -137,12 +137,12 @@ class Look(NamedTuple):
 
     @property
     def color(self) -> str:
-        """Of the line: that of the ink, darker for a thin one, which would look pale."""
+        """Colour of the line, that of the ink, darker for a thin one, which would look pale."""
         return darker(self.ink.color, 0.8) if self.thin else self.ink.color
 
     @property
     def hollow(self) -> bool:
-        """Whether markers are hollow: of a baseline, or of a further setting of an optimizer."""
+        """Whether markers are hollow, of a baseline, or of a further setting of an optimizer."""
         return self.thin or self.line != "-"
 
     def options(self) -> dict[str, Any]:

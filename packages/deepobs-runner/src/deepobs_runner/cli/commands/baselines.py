@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add, add_flag, add_list
+from deepobs_runner.cli.parser import add, add_flag, add_json, add_list
 from deepobs_runner.errors import UsageError
 from deepobs_runner.text import count
 
@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(parser, "action", "list (default), show or export", choices=("list", "show", "export"))
     add(parser, "name", "name of a set, or a results folder", nargs="?")
-    add_list(parser, "--problem")
+    add_list(parser, "--problem", "only this problem; repeatable; default: all")
+    add_json(parser)
     group = parser.add_argument_group("export")
     add(group, "--out", "export: folder to write to", Path)
     add_flag(group, "--tuned", "export: only the tuned setting of each optimizer")
@@ -40,9 +41,9 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.cli.console import make_console
     from deepobs_runner.results.baselines import choose_sets
 
-    console = make_console()
+    console = make_console(quiet=arguments.json)
     if arguments.action == "list":
-        return _list(console)
+        return _list(console, json=arguments.json)
     if arguments.name is None:
         raise UsageError(
             f"deepobs baselines {arguments.action} needs a set: add a name of "
@@ -51,15 +52,16 @@ def execute(arguments: argparse.Namespace) -> int:
     [chosen] = choose_sets([arguments.name])
     problems = _chosen_problems(chosen, arguments.problem)
     if arguments.action == "show":
-        return _show(console, chosen, problems)
+        return _show(console, chosen, problems, json=arguments.json)
     return _export(console, chosen, problems, arguments)
 
 
-def _list(console: PatientConsole) -> int:
+def _list(console: PatientConsole, *, json: bool) -> int:
     """Print one row per set."""
     from rich import box
     from rich.table import Table
 
+    from deepobs_runner.cli.messages import print_json
     from deepobs_runner.results.baselines import (
         FOLDERS_VARIABLE,
         all_results,
@@ -68,10 +70,21 @@ def _list(console: PatientConsole) -> int:
     )
 
     table = Table("name", "problems", "runs", "title", box=box.SIMPLE_HEAD)
+    rows = []
     for found in baseline_sets().values():
         runs = all_results(found)
         about = f"{found.title}\n{found.folder or 'shipped'}; licence: {found.licence}"
-        table.add_row(found.name, str(len(problems_of(found))), f"{len(runs):,}", about)
+        problems = problems_of(found)
+        table.add_row(found.name, str(len(problems)), f"{len(runs):,}", about)
+        rows.append(
+            {
+                "name": found.name, "title": found.title, "licence": found.licence,
+                "folder": found.folder and str(found.folder), "problems": problems,
+                "runs": len(runs),
+            }
+        )  # fmt: skip
+    if json:
+        print_json(rows)
     table.caption = f"Add your own sets with the environment variable {FOLDERS_VARIABLE}."
     console.print(table)
     return 0
@@ -95,16 +108,33 @@ def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:
     return list(asked) or known
 
 
-def _show(console: PatientConsole, chosen: BaselineSet, problems: Iterable[str]) -> int:
+def _show(
+    console: PatientConsole, chosen: BaselineSet, problems: Iterable[str], *, json: bool
+) -> int:
     """Print the tuned settings of a set, its number of runs and their provenance."""
     from deepobs_runner.analysis.tuned import tuned_settings
     from deepobs_runner.cli.console import print_summary
+    from deepobs_runner.cli.messages import print_json
     from deepobs_runner.results.baselines import baseline_results
     from deepobs_runner.results.settings import settings_of
 
     console.print_line(f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
     runs = {problem: baseline_results(chosen, problem) for problem in problems}
-    print_summary(console, tuned_settings(run for listed in runs.values() for run in listed))
+    tuned = tuned_settings(run for listed in runs.values() for run in listed)
+    if json:
+        print_json(
+            [
+                {
+                    "problem": problem, "setting": setting.runs[0].config.to_json(),
+                    "seeds": [run.config.seed for run in setting.runs],
+                    "final": [run.records[-1]["metrics"] for run in setting.runs],
+                }
+                for problem, settings in tuned.items()
+                for setting in settings
+            ]
+        )  # fmt: skip
+        return 0
+    print_summary(console, tuned)
     for problem, listed in runs.items():
         settings = len(settings_of(listed))
         console.print_line(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add, add_data_dir, add_device, add_list
+from deepobs_runner.cli.parser import add, add_data_dir, add_device, add_json, add_list
 from deepobs_runner.errors import UsageError
 from deepobs_runner.text import count, duration
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
     jobs = "threads as for N parallel jobs; default: %(default)s"
     add(parser, "--jobs N", jobs, int, default=1)
+    add_json(parser)
     add(parser, "--out FILE", "file; default: $DEEPOBS_CALIBRATION, else user cache", Path)
 
 
@@ -40,14 +42,15 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from deepobs_problems import load_problem
     from deepobs_runner.backend.memory import keep_memory
-    from deepobs_runner.cli.console import make_console, warn
+    from deepobs_runner.cli.console import make_console
+    from deepobs_runner.cli.messages import print_json, warn
     from deepobs_runner.config import Execution
     from deepobs_runner.plans.calibration import keep_calibration, measure
 
     keep_memory()
     if arguments.jobs < 1:
         raise UsageError(f"--jobs is {arguments.jobs}; it must be at least 1.")
-    console = make_console()
+    console = make_console(quiet=arguments.json)
     names = _problems(arguments)
     for name in names:
         load_problem(name)  # report wrong names before timing starts
@@ -55,12 +58,16 @@ def execute(arguments: argparse.Namespace) -> int:
     execution = Execution(device=arguments.device, data_dir=arguments.data_dir)
     table = Table("problem", "SGD step", "default training")
     reasons = []
+    times: dict[str, Any] = {}
     for name in names:  # one at a time: an interrupt keeps all earlier times
         calibration, missing = measure([name], execution, jobs=arguments.jobs)
         reasons += missing
         if calibration.timings:
             path = keep_calibration(calibration, arguments.out)
             table.add_row(name, *_cells(name, calibration))
+            times[name] = asdict(next(iter(calibration.timings.values())))
+    if arguments.json:
+        print_json(times)
     if table.row_count:
         console.print(table)
         machine = calibration.machine

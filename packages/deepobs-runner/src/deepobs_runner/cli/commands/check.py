@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add, add_flag
+from deepobs_runner.cli.parser import add, add_flag, add_json
 from deepobs_runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_flag(parser, "--all", "check every optimizer class of a module or file")
     add_flag(parser, "--create-graph", "keep gradient graphs, e.g. for AdaHessian")
+    add_json(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -40,6 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.checks.optimizer import check_optimizer
     from deepobs_runner.cli.console import make_console
+    from deepobs_runner.cli.messages import print_json
     from deepobs_runner.optimizers import parse_hyperparams, resolve_hyperparams
 
     keep_memory()
@@ -58,6 +61,9 @@ def execute(arguments: argparse.Namespace) -> int:
             resolve_hyperparams(arguments.subject, hyperparams),
             create_graph=arguments.create_graph,
         )
+    if arguments.json:
+        print_json([asdict(finding) for finding in findings])
+        return int(any(finding.state == "no" for finding in findings))
     table = Table("check", "", "finding", title=arguments.subject)
     for finding in findings:
         mark = "" if finding.state == "info" else finding.state
@@ -70,16 +76,19 @@ def _check_all(arguments: argparse.Namespace) -> int:
     """Check a library, print one line per optimizer; return 1 if a check fails."""
     from deepobs_runner.checks.library import check_library
     from deepobs_runner.cli.console import make_console
+    from deepobs_runner.cli.messages import print_json
     from deepobs_runner.optimizers import parse_hyperparams
     from deepobs_runner.text import count
 
-    console = make_console()
+    console = make_console(quiet=arguments.json)
     checked = faulty = 0
+    found: dict[str, list[dict[str, str]]] = {}
     for name, findings in check_library(
         arguments.subject,
         parse_hyperparams(arguments.hyperparams),
         create_graph=arguments.create_graph,
     ):
+        found[name] = [asdict(finding) for finding in findings]
         wrong: dict[str, list[str]] = {}
         for finding in findings:
             if finding.state == "no":
@@ -88,6 +97,8 @@ def _check_all(arguments: argparse.Namespace) -> int:
         said = "; ".join(f"{_few(names)}: {message}" for message, names in wrong.items())
         console.print_line(f"{name.rpartition(':')[2]}: {said or 'ok'}")
     console.print_line(f"{count(checked, 'optimizer')}: {checked - faulty} ok, {faulty} not")
+    if arguments.json:
+        print_json(found)
     return int(faulty > 0)
 
 

@@ -74,7 +74,7 @@ def _installed_rows() -> Iterator[ProblemRow]:
     """Rows of other packages' problems; a warning names each that cannot be loaded."""
     from deepobs_problems import ProblemError, load_problem
     from deepobs_problems.lookup import installed_problems
-    from deepobs_runner.cli.console import warn
+    from deepobs_runner.cli.messages import warn
     from deepobs_runner.plans.problem_table import problem_row
 
     for name in installed_problems():

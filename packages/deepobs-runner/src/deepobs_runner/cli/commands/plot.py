@@ -108,7 +108,7 @@ def _check_metric(data: ReportData, name: str) -> None:
 
 def _with_figure(found: Iterable[Drawing]) -> Iterator[Drawing]:
     """Yield drawings that have a figure; print why others have none."""
-    from deepobs_runner.cli.console import warn
+    from deepobs_runner.cli.messages import warn
 
     nothing = True
     for drawing in found:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from deepobs_runner.cli.parser import (
     add,
     add_flag,
     add_import_code,
+    add_json,
     add_list,
     add_references,
     add_results,
@@ -39,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "--paper", f"also write {', '.join(PAPER_FORMATS)}")
     usual = ",".join(USUAL_FORMATS)
     add(parser, "--formats A,B", f"formats out of {','.join(FORMATS)}; default: {usual}")
+    add_flag(parser, "--open", "open the page in a browser")
+    add_json(parser)
     add_import_code(parser)
 
 
@@ -50,10 +55,13 @@ def execute(arguments: argparse.Namespace) -> int:
     use_one_thread()
     from deepobs_runner.backend.worker_pool import worker_pool
     from deepobs_runner.cli.console import make_console, print_summary
+    from deepobs_runner.cli.messages import print_json
     from deepobs_runner.cli.read import read_data, warn_of_left_out
     from deepobs_runner.report.sections import assemble
     from deepobs_runner.report.sentences import overall_sentence
+    from deepobs_runner.report.tables import TABLES
     from deepobs_runner.report.tables.equivalence import equivalence_sentence
+    from deepobs_runner.report.text import json_table
     from deepobs_runner.report.write import (
         check_formats,
         figure_formats,
@@ -63,7 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     from deepobs_runner.results.store import collector_paused
 
-    console = make_console()
+    console = make_console(quiet=arguments.json)
     words = USUAL_FORMATS if arguments.formats is None else arguments.formats.split(",")
     formats = check_formats([*words, *(PAPER_FORMATS if arguments.paper else ())])
     draw = bool(figure_formats(formats))
@@ -87,6 +95,12 @@ def execute(arguments: argparse.Namespace) -> int:
         written = write_report(data, assemble(data), out, formats, figures=figures)
     for line in _written_lines(written, out):
         console.print_line(line)
+    if arguments.json:
+        rows = json.loads(json_table(TABLES.load("verdict")(data)))
+        print_json({"verdict": rows, "files": [str(path) for path in written]})
+    pages = [path for path in written if path.suffix == ".html"]
+    if arguments.open and pages:
+        webbrowser.open(pages[0].resolve().as_uri())
     return 0
 
 

@@ -1,0 +1,129 @@
+"""Output of the commands for programs and terminals: JSON, colours, completion, unknown options."""
+
+import json
+import os
+import subprocess
+import sys
+import webbrowser
+
+import pytest
+
+from deepobs_runner.cli.main import main
+from deepobs_runner.cli.messages import print_error, print_json, warn
+
+RUN = ["quadratic_deep", "--epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("json") / "results"
+    command = ["bench", "SGD", "Adam", "--problem", *RUN, "--recipe", "2019", "--out", str(place)]
+    assert main([*command, "--quiet"]) == 0
+    return place
+
+
+def printed(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def test_runs_as_json(folder, capsys):
+    command = ["bench", "SGD", "Adam", "--problem", *RUN, "--recipe", "2019", "--out", str(folder)]
+    assert main([*command, "--json"]) == 0
+    rows = printed(capsys)
+    assert [row["config"]["optimizer"] for row in rows] == ["SGD", "Adam"]
+    assert {row["status"] for row in rows} == {"finished"}
+    assert rows[0]["final"]["test"]["objective"] > 0
+    assert main([*command, "--json", "--dry-run", "--force"]) == 0
+    assert {row["status"] for row in printed(capsys)} == {"to run"}
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (["baselines", "list"], "licence"),
+        (["baselines", "show", "official", "--problem", "quadratic_deep"], "setting"),
+        (["check", "SGD", "lr=0.01"], "state"),
+        (["list", "--suite", "synthetic"], "tags"),
+    ],
+)
+def test_tables_as_json(command, key, capsys):
+    assert main([*command, "--json"]) == 0
+    assert all(key in row for row in printed(capsys))
+
+
+def test_tables_of_results_as_json(folder, capsys, monkeypatch):
+    assert main(["table", str(folder), "final", "--json"]) == 0
+    assert printed(capsys)
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    options = ["--formats", "html", "--no-baselines", "--json", "--open"]
+    assert main(["report", str(folder), *options]) == 0
+    assert any(name.endswith("report.html") for name in printed(capsys)["files"])
+    (address,) = opened
+    assert address.startswith("file://")
+
+
+def test_winners_as_json(tmp_path, capsys):
+    command = ["tune", "two_d_branin", "SGD", "--budget", "4", "--epochs", "2", "--seeds", "1"]
+    assert main([*command, "--out", str(tmp_path), "--json"]) == 0
+    (row,) = printed(capsys)
+    assert row["trials"] == 4
+    assert row["winner"]["lr"] > 0
+
+
+def test_json_has_no_nan(capsys):
+    print_json({"a": [float("nan"), float("inf"), 1.0]})
+    assert printed(capsys) == {"a": [None, None, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "colored"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_prefixes_are_coloured_on_a_terminal(variables, colored, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    print_error("one")
+    warn("two")
+    lines = capsys.readouterr().err.splitlines()
+    assert [("\x1b[" in line) for line in lines] == [colored, colored]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "two_d_branin", "SGD", "--lr", "0.01"], "unknown option --lr: write lr=0.01"),
+        (["bench", "SGD", "--weight-decay=0.1"], "write weight_decay=0.1"),
+        (["list", "--foo"], "unknown option --foo"),
+        (["list", "foo"], "unexpected argument 'foo'"),
+    ],
+)
+def test_unknown_options_are_answered_with_the_fix(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.splitlines()[-1].startswith("Help: deepobs")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("deepobs ru", "run"), ("deepobs run --rec", "--recipe")]
+)
+def test_the_shell_gets_completions(line, expected, tmp_path):
+    pytest.importorskip("argcomplete")
+    answer = tmp_path / "answer"
+    variables = {
+        "_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "COMP_LINE": line,
+        "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n",
+    }  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-c", "from deepobs_runner.cli import main; main()"],
+        env={**os.environ, **variables},
+        check=False,
+        timeout=120,
+    )
+    assert expected in answer.read_text().split()
