@@ -93,7 +93,9 @@ def test_spreads_of_the_shipped_sets():
         *[("quadratic_deep", "tuned-2026")] * 3,
     ]
     assert {s.reference for s in found} == {"SGD", "Momentum", "Adam"}
-    assert number_of_tests(found) == 2 * 2 * 3
+    assert number_of_tests(found) == 2 * 2 * 3 + 3  # each reference over problems, too
+    assert number_of_tests(found[:3]) == 6
+    assert number_of_tests(spreads_of(sets)) == 13 * 2 * 3 + 2 * 3
     assert all(s.runs == 10 for s in found)
 
 

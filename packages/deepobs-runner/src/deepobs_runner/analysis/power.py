@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.errors import UsageError
@@ -170,19 +170,22 @@ def detectable(
     """
     _check_power(power)
 
-    def found(difference: float) -> float:
-        return welch_power(difference, deviation, seeds, known_variance=known_variance, level=level)
-
     scale = math.sqrt(2 * deviation**2 / seeds + known_variance)
     if scale == 0:
         return 0.0
-    low, high = 0.0, scale
-    while found(high) < power:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if found(middle) >= power else (middle, high)
-    return high
+
+    def lacking(difference: float) -> float:
+        found = welch_power(
+            difference, deviation, seeds, known_variance=known_variance, level=level
+        )
+        return found - power
+
+    if lacking(0.0) >= 0:
+        return 0.0
+    high = 4 * scale
+    while lacking(high) < 0:
+        high *= 2
+    return float(optimize.brentq(lacking, 0.0, high, xtol=1e-9 * scale, rtol=1e-9))
 
 
 def _check_power(power: float) -> None:

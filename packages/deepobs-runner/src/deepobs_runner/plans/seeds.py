@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from deepobs_runner.analysis import (
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.analysis.metrics import Row, final_value, is_counted
 from deepobs_runner.comparison import Target, Unit, targets_of, times_to_target
+from deepobs_runner.comparison.overall import LEAST_FOR_MEAN, LEAST_STRATA
 from deepobs_runner.comparison.pairs import USUAL_REFERENCES
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, problems_of
@@ -163,11 +165,15 @@ def spread_of(setting: Setting, target: Target | None, source: str, unit: Unit) 
 
 
 def number_of_tests(spreads: Iterable[Spread]) -> int:
-    """Return how many tests the report of a comparison on these problems has.
+    """Return how many tests the report of a comparison on these problems has at most.
 
-    Times and final values, on each problem against each reference.
+    Times and final values on each problem against each reference, and, over problems, the
+    probability of being faster and the mean speedup.
     """
-    return 2 * len({(spread.problem, spread.reference) for spread in spreads})
+    pairs = {(spread.problem, spread.reference) for spread in spreads}
+    problems = Counter(reference for _, reference in pairs)
+    over_problems = sum((n >= LEAST_STRATA) + (n >= LEAST_FOR_MEAN) for n in problems.values())
+    return 2 * len(pairs) + over_problems
 
 
 def seed_plan(

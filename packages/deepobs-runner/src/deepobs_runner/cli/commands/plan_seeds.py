@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add problems, speedups, power and level."""
     parser.description = (
         "Show how many seeds per optimizer a speedup takes, from the spread of tuned SGD, Momentum "
-        "and Adam between seeds (docs/tuning.md)."
+        "and Adam between seeds (docs/howto/seeds.md)."
     )
     add(parser, "targets PROBLEM|SUITE", "problem or suite; default: all with baselines", nargs="*")
     add_list(parser, "--baselines SET", "a baseline set or folder; repeatable; default: all sets")
@@ -64,6 +64,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.results.baselines import baseline_sets, choose_sets
 
     console = make_console()
+    ratios = _numbers("ratio", arguments.ratio, float) or list(RATIOS)
+    seeds = _numbers("seeds", arguments.seeds, int) or list(SEEDS)
     names = arguments.baselines
     sets = choose_sets(names) if names else list(baseline_sets().values())
     problems = _problems(arguments.targets)
@@ -76,8 +78,6 @@ def execute(arguments: argparse.Namespace) -> int:
             f"known. There are some of: {', '.join(known)}. Name a folder of results of your own "
             "with --baselines FOLDER."
         )
-    ratios = _numbers("ratio", arguments.ratio, float) or list(RATIOS)
-    seeds = _numbers("seeds", arguments.seeds, int) or list(SEEDS)
     tests = number_of_tests(spreads) if arguments.tests is None else arguments.tests
     shown = is_for_people(arguments)
     rows = seed_plan(
@@ -213,8 +213,9 @@ def sentences(
     tests = rows[0]["tests"]
     if tests > 1:
         yield (
-            f"Corrected for {tests} tests, time and final value against each reference on each "
-            "problem: fewer problems take fewer seeds. --tests 1 shows those of a single test."
+            f"Corrected for {tests} tests: time and final value against each reference on each "
+            "problem, and over problems. Fewer problems take fewer seeds; --tests 1 shows a single "
+            "test."
         )
     else:
         yield "Not corrected for several tests."
