@@ -76,7 +76,7 @@ FOREIGN = r"torch|numpy|np|nn|matplotlib|collections|concurrent|contextlib|pathl
 BARE = "Tensor|Module|Figure|Path|LineStyle|Status"
 TYPE_VARIABLE = r"(deepobs_[\w.]+\.)?(_M|_Layer|T|P|P\.args|P\.kwargs)"
 # Types of fields that a reader of the pages needs no page for.
-NAMES = "Factory|Identity|Kind|LossScale|Move|Options|Profiles|Ranks|Reason|Scale"
+NAMES = "Contrast|Factory|Identity|Kind|LossScale|Move|Options|Profiles|Ranks|Reason|Scale|Shift"
 INTERNAL = rf"(deepobs_[\w.]+\.)?({NAMES})"
 nitpick_ignore_regex = [
     ("py:.*", rf"({FOREIGN})\..*"),

@@ -144,8 +144,8 @@ def test_out_of_memory_of_the_device_is_a_sentence(problem, configure, execution
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cuda:99", r"'cuda:99' is not there: .* CUDA devices"),
-        ("cpu:1", "is not there"),
+        ("cuda:99", r"'cuda:99' not found: .* CUDA devices"),
+        ("cpu:1", "not found"),
         ("xpu", "not supported"),
         ("gpu", "Unknown device 'gpu'"),
     ],

@@ -252,7 +252,7 @@ def test_world_size_is_part_of_a_run_only_where_it_changes_the_numbers():
 
 def test_batch_that_cannot_be_divided(together):
     config = RunConfig(problem="fmnist_mlp", optimizer="SGD", hyperparams={"lr": 0.1})
-    with pytest.raises(UsageError, match="3 processes cannot divide"):
+    with pytest.raises(UsageError, match="not a multiple of 3 processes"):
         resolve(config, group=ProcessGroup(size=3))
     for found in together("numbers", "blobs", batch_size=15):
         assert found["raised"] == "UsageError"
@@ -430,7 +430,7 @@ def test_torchrun_gives_the_numbers_of_one_process(
 @pytest.mark.slow
 def test_torchrun_refuses_once_and_notes_batch_norm(tmp_path):
     uneven = run_command(tmp_path, "fmnist_mlp", "SGD", "lr=0.1", "--batch-size", "15")
-    assert "15, which 2 processes cannot divide evenly" in uneven.stderr
+    assert "15, which is not a multiple of 2 processes" in uneven.stderr
     assert not list(tmp_path.glob("*.json"))
 
 

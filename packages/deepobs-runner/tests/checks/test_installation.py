@@ -119,7 +119,7 @@ def test_what_does_not_fit_the_time_is_left_out():
     ended = []
     first, second = smoke_test([branin] * 2, device="cpu", seconds=1e-3, on_end=ended.append)
     assert first.status == "ok"
-    assert (second.status, second.reason) == ("left out", "as the 0.001 s were over")
+    assert (second.status, second.reason) == ("left out", "0.001 s are over")
     assert ended == [first, second]
 
 

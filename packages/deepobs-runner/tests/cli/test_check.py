@@ -8,7 +8,7 @@ from deepobs_runner.cli import main
 def test_an_optimizer_of_torch(capsys):
     assert main(["check", "Adam", "lr=0.01"]) == 0
     printed = capsys.readouterr().out
-    assert "a resumed run equals an uninterrupted one" in printed
+    assert "a resumed run is bit-identical to an uninterrupted one" in printed
     assert "bytes of state per parameter" in printed
 
 

@@ -1,1 +1,1 @@
-"""Where a run computes: device, precision, compilation, memory, several processes."""
+"""Backend of a run: device, precision, compilation, memory and process group."""

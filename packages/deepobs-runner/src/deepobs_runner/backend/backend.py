@@ -1,4 +1,4 @@
-"""The backend of a run: where, how precisely and with which processes it computes."""
+"""Backend of a run: device, precision, compilation and process group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """What few runs need beside a model and a device, in one object; see `make_backend`.
+    """Device, precision, compilation and process group of a run; see `make_backend`.
 
     Attributes:
         device: that computes.
@@ -31,7 +31,7 @@ class Backend:
         compile: compile forward pass and objective of training.
         cuda_graphs: capture forward and backward pass of training in CUDA graphs.
         create_graph: keep the graph of every gradient, for optimizers that differentiate it again.
-        group: the processes that share every batch.
+        group: the process group that shares every batch.
     """
 
     device: torch.device = CPU
@@ -49,7 +49,7 @@ class Backend:
 
     @property
     def prepares(self) -> bool:
-        """Whether a training step is compiled or captured before the first one is taken."""
+        """Whether training steps are compiled or captured before the first step."""
         return self.compile or self.cuda_graphs
 
     def numerics(self) -> AbstractContextManager[None]:
@@ -78,7 +78,7 @@ def make_backend(
     precision: Precision = "fp32",
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Backend:
-    """Return the backend that an execution asks for.
+    """Make the backend of an execution.
 
     Raises:
         UsageError: unknown or absent device, or one that lacks this precision; compilation or CUDA
@@ -88,7 +88,7 @@ def make_backend(
     device = group.device(execution.device, precision)
     if group.size > 1 and execution.compile:
         raise UsageError(
-            "Compiled training by several processes is not supported. Leave --compile out, or "
+            "Compiled training by several processes is not supported. Remove --compile, or "
             "train on one device."
         )
     if execution.cuda_graphs:

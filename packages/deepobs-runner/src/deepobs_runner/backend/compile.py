@@ -1,8 +1,8 @@
 """`torch.compile` of what a training step computes: forward pass, loss and regularizer.
 
-The optimizer's own step and the evaluation stay as they are. Evaluation has batches of another
-size and a shorter last one for each split: several compilations more, each of which takes as long
-as that of training, for passes that are a small part of a run.
+The optimizer's step and the evaluation are not compiled. Evaluation has other batch sizes, with a
+shorter last batch per split. Each would need a compilation as long as that of training, for passes
+that are a small part of a run.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from deepobs_runner.text import first_line
 Objective = Callable[..., tuple[Tensor, State]]
 
 MANY = 10**6
-"""Compilations of one function, the objective of all problems. Torch's limit of eight is there to
-notice a function that is compiled again and again; beyond it, it would silently compile no more."""
+"""Compilations of one function, the objective of all problems. Torch's limit of eight detects
+functions that recompile repeatedly; beyond it, torch silently stops compiling."""
 
 
 def compile_objective(problem: Problem) -> Objective:
@@ -38,7 +38,7 @@ def compile_objective(problem: Problem) -> Objective:
 
 @contextmanager
 def compilation(problem: Problem) -> Iterator[None]:
-    """Let a compiled objective be built here, however many this process has built before.
+    """Allow a compilation, regardless of earlier ones in this process.
 
     Raises:
         UsageError: it cannot be compiled here.
@@ -57,7 +57,7 @@ def compilation(problem: Problem) -> Iterator[None]:
 
 
 def _limits() -> list[str]:
-    """Return the names of torch's limits, which were others in 2.6."""
+    """Names of torch's limits; torch 2.6 has other names."""
     what = "recompile" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size"
     return [f"{what}_limit", f"accumulated_{what}_limit"]
 

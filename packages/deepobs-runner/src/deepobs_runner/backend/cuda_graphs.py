@@ -1,8 +1,8 @@
 """CUDA graphs of what a training step computes: forward pass, objective and gradient.
 
-A graph holds the kernels of eager training, so the numbers are the same. What goes away is the
-time in which the process launches them one after another, which is most of a step of a small
-network on a fast GPU. The optimizer's own step and the evaluation stay as they are.
+A graph holds the kernels of eager training, so the results are identical. It saves the kernel
+launches, which take most of a small network's step on a fast GPU. The optimizer's step and the
+evaluation are not captured.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Compute = Callable[[Batch, State], tuple[Tensor, State]]
 """The objective of a batch and the state that the next one begins with."""
 
 WARM_UPS = 3
-"""Eager steps before the capture, in which libraries choose kernels and take workspace."""
+"""Eager steps before the capture, in which libraries choose kernels and allocate workspace."""
 
 TOLERANCE = 1e-2
 """Of a replay against an eager step, relative to the largest number of a tensor: kernels are the
@@ -46,7 +46,7 @@ HOOKS = (
 
 
 def check_graphs(device: torch.device, precision: Precision, processes: int = 1) -> None:
-    """Refuse what CUDA graphs cannot do here.
+    """Check that CUDA graphs are possible.
 
     Raises:
         UsageError: another device, fp16, or several processes.
@@ -59,7 +59,7 @@ def check_graphs(device: torch.device, precision: Precision, processes: int = 1)
         reason = "are for runs in one process"
     else:
         return
-    raise UsageError(f"CUDA graphs {reason}. Otherwise leave --cuda-graphs out.")
+    raise UsageError(f"CUDA graphs {reason}. Otherwise remove --cuda-graphs.")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class GraphedStep:
         self._graphs: dict[bool, _Graph] = {}
 
     def capture(self, compute: Compute, batch: Batch, state: State) -> State:
-        """Capture what is computed of a batch and a state; return the state after it.
+        """Capture the computation for a batch and a state; return the state after it.
 
         Buffers and generators advance as in several steps; gradients remain.
 
@@ -131,12 +131,12 @@ class GraphedStep:
         All of them are tensors of their own, as from an eager step: an optimizer may keep them.
 
         Raises:
-            UsageError: a parameter lies elsewhere in memory than when it was captured.
+            UsageError: a parameter has moved in memory since the capture.
         """
         if addresses(self._model.parameters()) != self._addresses:
             raise UsageError(
-                "The optimizer gives the weights other memory than they had, which a CUDA graph "
-                "does not see. Run it without --cuda-graphs."
+                "The optimizer moved the weights in memory, which a CUDA graph does not "
+                "notice. Run it without --cuda-graphs."
             )
         captured = self._graphs[state is None]
         captured.replay(batch, state)
@@ -147,7 +147,7 @@ class GraphedStep:
         return captured.objective.clone(), map_state(Tensor.clone, captured.outgoing)
 
     def _step(self, compute: Compute, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """Compute objective, outgoing state and gradients, the way that is captured."""
+        """Compute objective, outgoing state and gradients, as in the capture."""
         for parameter in self._trained:
             parameter.grad = None
         objective, outgoing = compute(batch, state)
@@ -303,7 +303,7 @@ def _agree(
 
 
 def _refuse_hooks(model: nn.Module) -> None:
-    """Refuse Python code that runs in every pass: a replay would leave it out.
+    """Refuse hooks, since a replay would not run their Python code.
 
     Hooks of torch itself, such as `weight_norm`, compute on the device and are captured.
     """
@@ -315,5 +315,5 @@ def _refuse_hooks(model: nn.Module) -> None:
             raise UsageError(
                 f"There is a hook on the model or its parameters, {module}."
                 f"{getattr(hook, '__qualname__', type(hook).__qualname__)}, which a CUDA graph "
-                "would not call. Run it without --cuda-graphs."
+                "cannot call. Run it without --cuda-graphs."
             )

@@ -1,4 +1,4 @@
-"""Devices: where a run computes."""
+"""Choice of the device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deepobs_runner.config import Precision
 from deepobs_runner.errors import UsageError
 
 LACKING: Mapping[str, Precision] = MappingProxyType({"cpu": "fp16", "mps": "fp64"})
-"""The precision that runs on a kind of device do not have."""
+"""Precisions that a kind of device lacks."""
 
 
 def choose_device(name: str, precision: Precision = "fp32") -> torch.device:
@@ -35,19 +35,19 @@ def choose_device(name: str, precision: Precision = "fp32") -> torch.device:
         raise UsageError(f"Runs on {name!r} are not supported. Use auto, cpu, cuda, cuda:1 or mps.")
     if (device.index or 0) >= present[device.type]:
         raise UsageError(
-            f"Device {name!r} is not there: this installation sees {present['cuda']} CUDA devices "
+            f"Device {name!r} not found: this installation sees {present['cuda']} CUDA devices "
             f"and {'an' if present['mps'] else 'no'} MPS device. Use --device cpu or auto."
         )
     if precision == LACKING.get(device.type):
         raise UsageError(
-            f"precision is {precision}, which runs on {device.type} do not have. Use another "
+            f"Precision {precision} is not available on {device.type}. Use another "
             f"device, or --precision {'bf16' if precision == 'fp16' else 'fp32'}."
         )
     return device
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

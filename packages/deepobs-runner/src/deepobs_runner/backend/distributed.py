@@ -2,7 +2,7 @@
 
 `torchrun` starts them. The batch, its order and its augmentation parameters are those of one
 process, and every process holds the same state of the run. Rank 0 alone reads and writes the folder
-of results, and tells the others what it decides.
+of results, and broadcasts its decisions.
 
 Gradients are averaged by the closure, not by torch's `DistributedDataParallel`: an optimizer may
 call the closure several times per step, ask for the value only, or differentiate the gradient once
@@ -37,7 +37,7 @@ TIMEOUT = timedelta(minutes=10)
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """The processes that train together, as one of them sees the group.
+    """A process group, as seen by one of its processes.
 
     Attributes:
         rank: of this process.
@@ -83,8 +83,8 @@ class ProcessGroup:
         """
         if batch_size % self.size:
             raise UsageError(
-                f"batch_size is {batch_size}, which {self.size} processes cannot divide evenly. "
-                "Choose a number of processes that divides it, or another --batch-size."
+                f"batch_size is {batch_size}, which is not a multiple of {self.size} processes. "
+                "Use a number of processes that divides it, or another --batch-size."
             )
 
     def average_(self, tensors: list[Tensor]) -> None:
@@ -117,7 +117,7 @@ class ProcessGroup:
     def from_rank_0(self, function: Callable[[], T]) -> T:
         """Return what the function returns on rank 0, which alone calls it.
 
-        An exception there ends the other processes, too.
+        An exception on rank 0 ends the other processes, too.
 
         Raises:
             RankZeroError: on the other ranks, if the function raised an exception on rank 0.
@@ -161,7 +161,7 @@ class ProcessGroup:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Surround a collective operation.
+        """Translate errors of a collective operation.
 
         Raises:
             FailedRunError: another process failed; the message explains it.
@@ -176,9 +176,9 @@ class ProcessGroup:
                 kind = FailedRunError if failure["explained"] else RuntimeError
                 raise kind(failure["text"]) from None
             raise LostProcessError(
-                f"Process {self.rank} of {self.size} lost a peer, or waited in vain for "
-                f"{TIMEOUT.total_seconds():.0f} s ({first_line(error)}). Every epoch "
-                "that was completed is stored; --resume continues."
+                f"Process {self.rank} of {self.size} lost a peer, or timed out after "
+                f"{TIMEOUT.total_seconds():.0f} s ({first_line(error)}). Completed epochs are "
+                "stored. Continue with --resume."
             ) from error
 
 
@@ -275,11 +275,11 @@ def joined(group: ProcessGroup, task: str, device: torch.device) -> Iterator[Pro
 
 
 def _leave() -> None:
-    """Close the connections; whoever waits for this process notices.
+    """Close the connections; waiting processes get an error.
 
     In torch 2.6 the destructor of a process group keeps the interpreter's lock while it waits
     for gloo's threads, which may need it to free a tensor (pytorch/pytorch#154976): a deadlock.
-    That of the backend lets go of the lock, so the backend is kept until the group is gone.
+    The destructor of the backend releases the lock, so the backend is kept until the group is gone.
     """
     backend = dist.group.WORLD._get_backend(torch.device("cpu"))  # type: ignore[union-attr]
     dist.destroy_process_group()

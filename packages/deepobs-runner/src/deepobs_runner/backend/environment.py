@@ -1,4 +1,4 @@
-"""The machine and the software that a result was made with."""
+"""Machine and software of a result."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ RECORDED_PACKAGES = (
 
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""What Linux calls bfloat16 instructions, on x86 (AVX-512, AMX) and on ARM."""
+"""Linux's names of bfloat16 instructions, on x86 (AVX-512, AMX) and on ARM."""
 
 
 def environment(device: torch.device, execution: Execution | None = None) -> dict[str, Any]:
-    """Return what a result says about the machine and the software it was made with."""
+    """Describe machine and software for a result."""
     execution = execution or Execution()
     versions = {}
     for package in RECORDED_PACKAGES:
@@ -61,7 +61,7 @@ def environment(device: torch.device, execution: Execution | None = None) -> dic
 
 @cache
 def processor() -> str:
-    """Return the processor's name, `x86_64` or the like where nothing tells more."""
+    """Name of the processor, or only its architecture."""
     if platform.system() == "Darwin":
         return _sysctl("machdep.cpu.brand_string") or platform.machine()
     facts = _cpuinfo()
@@ -70,7 +70,7 @@ def processor() -> str:
 
 @cache
 def has_bf16_instructions() -> bool | None:
-    """Return whether the processor multiplies in bfloat16; None if unknown."""
+    """Whether the processor has bfloat16 instructions; None if unknown."""
     if platform.system() == "Darwin":
         answer = _sysctl("hw.optional.arm.FEAT_BF16")
         return answer == "1" if answer else None
@@ -88,7 +88,7 @@ def memory_bytes() -> int | None:
 
 
 def usable_cores() -> int:
-    """Return the number of processor cores this process may use."""
+    """Number of processor cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -96,7 +96,7 @@ def usable_cores() -> int:
 
 @contextmanager
 def torch_threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads meanwhile."""
+    """Let torch use this many threads in the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -107,7 +107,7 @@ def torch_threads(number: int) -> Iterator[None]:
 
 @contextmanager
 def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables meanwhile; processes that start inherit them."""
+    """Set environment variables in the context, also for new processes."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -121,7 +121,7 @@ def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first processor."""
+    """Linux's description of the first processor."""
     try:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:

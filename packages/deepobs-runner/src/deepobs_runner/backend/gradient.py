@@ -51,10 +51,10 @@ class Gradient:
         self._compute = compile_objective(problem) if backend.compile else problem.objective
 
     def prepare(self, batch: Batch) -> None:
-        """Compile or capture what a step computes; no trace is left but in the generators.
+        """Compile or capture a step; only the generators change.
 
         Args:
-            batch: of the size of all to come.
+            batch: of the size of all later batches.
 
         Raises:
             UsageError: it cannot be compiled or captured here.
@@ -102,7 +102,7 @@ class Gradient:
             objective, outgoing = self._objective(batch, state)
         if create_graph and self._backend.compile:
             raise UsageError(
-                "The optimizer differentiates the gradient once more, which torch.compile does not "
+                "The optimizer differentiates the gradient, which torch.compile does not "
                 "support. Run it without --compile."
             )
         for parameter in self.parameters:
@@ -141,7 +141,7 @@ class GraphedGradient(Gradient):
 
 
 class SharedGradient(Gradient):
-    """Each process has a share of the batch; objective and gradient are means over the processes.
+    """Gradient of a shared batch; objective and gradient are means over the processes.
 
     The mean is taken before the gradient is unscaled, so that all processes skip the same steps.
     """
@@ -177,7 +177,7 @@ class SharedGradient(Gradient):
         return value
 
     def _average_in_graph(self) -> None:
-        """Average every gradient as it arrives at its parameter, from now on.
+        """From now on, average every gradient as it arrives at its parameter.
 
         Those that the optimizer computes later from this gradient, such as products with the
         Hessian, go the same way, and are those of the whole batch.
@@ -215,7 +215,7 @@ def put_back_buffers(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
 def gradient_of(
     problem: Problem, model: nn.Module, backend: Backend, *, l2: float, around_backward: Context
 ) -> Gradient:
-    """Return what computes the gradient of a training step on this backend; see `Gradient`.
+    """Make the gradient computation for this backend; see `Gradient`.
 
     Raises:
         UsageError: CUDA graphs with a context around the backward pass, which a replay leaves out.

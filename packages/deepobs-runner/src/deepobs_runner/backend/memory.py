@@ -1,4 +1,4 @@
-"""The memory of a run: how much it takes, what if it runs out, and keeping what is freed."""
+"""Memory of a run: peak use, out-of-memory errors, and reuse of freed memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _kept = False
 
 
 def tensor_bytes(state: Any) -> int:
-    """Return the bytes of all tensors in nested state, such as an optimizer's state dict.
+    """Bytes of all tensors in nested state, such as an optimizer's state dict.
 
     >>> tensor_bytes({"state": {0: {"step": torch.zeros(()), "momentum": [torch.zeros(3)]}}})
     16
@@ -59,11 +59,11 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the most bytes that were in use at once; None where nothing says.
+    """Peak memory in bytes; None if unknown.
 
     On CUDA the most that tensors took on the device since `forget_peak`. Elsewhere the largest
     resident size this process ever had: Python, libraries and earlier runs in the process are
-    part of it, so it only bounds what the run needed. Windows does not say.
+    part of it, so it is an upper bound. Unknown on Windows.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -80,7 +80,7 @@ def peak_memory(device: torch.device) -> int | None:
 def _resident_peak() -> int | None:
     """Return the largest resident size of this process on Linux, in bytes.
 
-    What getrusage says of a process begins with the size of the one that started it.
+    getrusage of a process starts with the size of its parent.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -100,13 +100,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 def explain_out_of_memory(error: BaseException, config: RunConfig, device: torch.device) -> str:
     """Advice for a run that is out of memory."""
     peak = peak_memory(device)
-    taken = "" if peak is None else f" The most in use at once was {peak / 2**30:.2f} GiB."
-    tries = ["another --device", "a smaller --batch-size, which is another experiment"]
+    taken = "" if peak is None else f" Peak memory was {peak / 2**30:.2f} GiB."
+    tries = ["another --device", "a smaller --batch-size (a different experiment)"]
     if config.precision in ("fp32", "tf32", "fp64"):
-        tries.insert(0, "--precision bf16, which changes the numbers")
+        tries.insert(0, "--precision bf16 (changes the numbers)")
     return (
         f"Out of memory on {device}: {config.problem} with batch_size {config.batch_size} in "
-        f"{config.precision}.{taken} Try {', '.join(tries[:-1])}, or {tries[-1]}. Torch says: "
+        f"{config.precision}.{taken} Try {', '.join(tries[:-1])}, or {tries[-1]}. Torch: "
         f"{first_line(error)}"
     )
 
@@ -124,13 +124,13 @@ def keep_memory() -> bool:
     stays near its peak, and the peak itself can grow, by an eighth for the network that it grew
     most.
 
-    Nothing is done without glibc, or where the environment says otherwise, see `VARIABLES`.
+    No effect without glibc, or if one of `VARIABLES` is set.
     """
     global _kept
     set_option = _mallopt()
     if set_option is None or _user_decided():
         return False
-    # In this order: with only the second, glibc would keep even less than by itself.
+    # In this order: the second alone makes glibc keep even less.
     _kept = any(set_option(M_MMAP_THRESHOLD, size) for size in LARGEST_KEPT) and bool(
         set_option(M_TRIM_THRESHOLD, IDLE_BYTES)
     )
@@ -152,5 +152,5 @@ def _mallopt() -> Any:
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)
-    # musl has neither; another allocator in glibc's place does as it likes.
+    # musl has neither; other allocators ignore both.
     return getattr(libc, "mallopt", None) if hasattr(libc, "gnu_get_libc_version") else None

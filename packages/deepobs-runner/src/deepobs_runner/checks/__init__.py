@@ -1,1 +1,1 @@
-"""Checks of an optimizer, of an installation, and of many problems in a few steps each."""
+"""Checks: optimizers, the installation, and smoke tests of many problems."""

@@ -1,4 +1,4 @@
-"""What an installation can do, as data; nothing is written and nothing is downloaded.
+"""Diagnosis of an installation, as data; writes and downloads nothing.
 
 `deepobs doctor` prints it.
 """
@@ -37,7 +37,7 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 def diagnose(data_dir: Path | None, out: Path) -> dict[str, Any]:
-    """Return all that is known about the installation, JSON values by topic.
+    """Diagnose the installation: JSON values by topic.
 
     Args:
         data_dir: folder of the data sets; None: `DEEPOBS_DATA_DIR`, else the user's cache.
@@ -68,7 +68,7 @@ def devices() -> list[dict[str, Any]]:
     """Return the devices that `--device` can name.
 
     `memory` in bytes, None where it cannot be told; `bf16`: whether there are instructions for
-    it. Without, `--precision bf16` works, but converts in every operation and is slower than fp32.
+    it. Without them, `--precision bf16` converts in every operation and is slower than fp32.
     """
     found: list[dict[str, Any]] = [
         {
@@ -96,7 +96,7 @@ def devices() -> list[dict[str, Any]]:
 
 
 def threads() -> dict[str, Any]:
-    """Return how many threads torch uses, of how many cores, and how they wait."""
+    """Threads of torch, number of cores, and how idle threads wait."""
     return {
         "torch": torch.get_num_threads(),
         "cores": usable_cores(),
@@ -106,7 +106,7 @@ def threads() -> dict[str, Any]:
 
 
 def data_sets(root: Path) -> dict[str, Any]:
-    """Return the data folder and the state of each data set in it.
+    """Data folder and state of each data set.
 
     `made`: generated, needs no files. `verified`, `damaged`: its files have the right checksums
     or not. `present`: there are no checksums to compare with. `missing`.
@@ -130,7 +130,7 @@ def _state(row: DatasetInfo, root: Path) -> str:
 
 
 def extras(requirements: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Return, by extra, whether all its packages are installed, and how to install them.
+    """State of each extra: whether installed, and its install command.
 
     Args:
         requirements: as a distribution declares them; None for those of this one.
@@ -160,13 +160,13 @@ def extras(requirements: Iterable[str] | None = None) -> dict[str, dict[str, Any
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether results can be written to a folder, which is not made if it is not there."""
+    """Whether a folder is writable; does not create it."""
     existing = next((p for p in (folder, *folder.absolute().parents) if p.exists()), folder)
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def baselines() -> Mapping[str, Any]:
-    """Return the titles of the baseline sets by name, or what is wrong with them."""
+    """Titles of the baseline sets by name, or their errors."""
     try:
         return {name: found.title for name, found in baseline_sets().items()}
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""The conformance suite over all optimizers of a library."""
+"""Conformance tests of all optimizers of a library."""
 
 from __future__ import annotations
 
@@ -53,14 +53,17 @@ def optimizers_of(location: str) -> list[LibraryOptimizer]:
             rate = float(rate) if is_number else USUAL_RATE
             found.append(LibraryOptimizer(f"{location}:{name}", {"lr": rate}))
     if not found:
-        raise UsageError(f"{location} has no optimizer class with arguments params and lr.")
+        raise UsageError(
+            f"{location} has no optimizer class with arguments params and lr. Name "
+            "a module with one."
+        )
     return found
 
 
 def check_library(
     location: str, hyperparams: Mapping[str, Any], *, create_graph: bool = False
 ) -> Iterator[tuple[str, list[Finding]]]:
-    """Yield each optimizer of a library and what the suite finds, or why it cannot run.
+    """Yield each optimizer of a library with its findings, or the reason why it cannot run.
 
     Args:
         location: `package.module` or `path/to/file.py`.

@@ -1,6 +1,6 @@
-"""What an optimizer does: a conformance suite that ends in a table, `deepobs check`.
+"""Conformance tests of an optimizer, for `deepobs check`.
 
-Every check builds a small network with dropout and batch norm afresh and takes a few steps.
+Every check builds a new small network with dropout and batch norm and takes a few steps.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ class Finding:
 
     Attributes:
         name: of the check.
-        state: `ok`; `no` if a run with this optimizer may go wrong; `info` if it is a fact that
-            is neither.
-        message: what was seen.
+        state: `ok`, `no` (runs with this optimizer may fail), or `info` (neither).
+        message: the finding.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Finding:
 def check_optimizer(
     name: str, hyperparams: Mapping[str, Any], *, create_graph: bool = False
 ) -> list[Finding]:
-    """Return what an optimizer does, one finding per check; a check that raises is a `no`.
+    """Test an optimizer: one finding per check; a check that raises is a `no`.
 
     Args:
         name: as on the command line.
@@ -147,8 +146,8 @@ def _repeatable(make: MakeOptimizer) -> Seen:
     one, other = SmallTraining(make), SmallTraining(make)
     equal = _same_numbers(one.steps(0, STEPS), other.steps(0, STEPS))
     if equal and _same(one.weights(), other.weights()):
-        return "ok", "two runs with one seed are equal bit for bit"
-    return "no", "two runs with one seed differ: is there randomness without torch's generator?"
+        return "ok", "two runs with one seed are bit-identical"
+    return "no", "two runs with one seed differ: use torch's generators for all randomness"
 
 
 def _state_dict_round_trip(make: MakeOptimizer) -> Seen:
@@ -161,8 +160,8 @@ def _state_dict_round_trip(make: MakeOptimizer) -> Seen:
     resumed.load(model, state)
     equal = _same_numbers(resumed.steps(STEPS, STEPS), expected)
     if equal and _same(whole.weights(), resumed.weights()):
-        return "ok", "a resumed run equals an uninterrupted one bit for bit"
-    return "no", "a resumed run differs: something the steps depend on is not in state_dict()"
+        return "ok", "a resumed run is bit-identical to an uninterrupted one"
+    return "no", "a resumed run differs: put all state into state_dict()"
 
 
 def _checkpoint_reads_back(make: MakeOptimizer) -> Seen:
@@ -193,7 +192,7 @@ def _parameter_without_gradient(make: MakeOptimizer) -> Seen:
     unused = nn.Parameter(torch.ones(4, 3))
     SmallTraining(make, unused=unused).steps(0, STEPS)
     if torch.equal(unused.detach(), torch.ones(4, 3)):
-        return "ok", "parameters without a gradient are left as they are"
+        return "ok", "parameters without a gradient stay unchanged"
     return "info", "parameters without a gradient are changed"
 
 
@@ -250,7 +249,7 @@ def _bf16(make: MakeOptimizer) -> Seen:
     if not all(bool(weight.isfinite().all()) for weight in training.weights()):
         return "no", "weights in bfloat16 become infinite or NaN"
     if _same(before, training.weights()):
-        return "info", "weights in bfloat16 do not move: the steps are too small"
+        return "info", "weights in bfloat16 do not change: the steps are too small"
     return "ok", "steps on weights in bfloat16"
 
 
@@ -264,7 +263,7 @@ def _complex_weights(make: MakeOptimizer) -> Seen:
         return "info", f"refuses complex weights: {type(error).__name__}: {first_line(error)}"
     change = spectrum.detach() - before
     if not (change.real.any() and change.imag.any()):
-        return "no", "complex weights: real or imaginary parts do not move"
+        return "no", "complex weights: real or imaginary parts do not change"
     if objectives[-1] >= objectives[0]:
         return "no", f"complex weights: from {objectives[0]:.3g} to {objectives[-1]:.3g}"
     return "ok", "trains complex weights"
@@ -275,9 +274,9 @@ def _draws(make: MakeOptimizer) -> Seen:
     training.steps(0, STEPS)
     drawn_from = training.counted.drawn_from
     if not drawn_from:
-        return "info", "draws no random numbers"
+        return "info", "uses no random numbers"
     if len(set(drawn_from)) < len(drawn_from):
-        return "no", "gets the same random numbers from torch's generator more than once"
+        return "no", "gets the same random numbers from torch's generator repeatedly"
     noisy = SmallTraining(make)
     seen: list[bytes] = []
     noisy.model.register_forward_pre_hook(lambda *_: seen.append(generator_state()))
@@ -310,9 +309,9 @@ def _evaluation_first(make: MakeOptimizer) -> Seen:
             "exchange weights only where there is state"
         )
     if not has_modes:
-        return "info", "has no eval()"
+        return "info", "no eval()"
     if _same(before, evaluated) and _same(before, training.weights()):
-        return "ok", "eval() before the first step leaves the weights as they are"
+        return "ok", "eval() before the first step keeps the weights"
     return "no", "eval() before the first step changes the weights"
 
 
@@ -326,7 +325,7 @@ def _modes(make: MakeOptimizer) -> Seen:
     set_mode(training.optimizer, training=True)
     pairs = zip(before, training.weights(), strict=True)
     if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs):
-        return "no", "eval() and train() do not bring the weights back"
+        return "no", "eval() and train() do not restore the weights"
     where = "other weights" if exchanged else "the same weights"
     return "info", f"has train() and eval(), evaluates at {where}"
 

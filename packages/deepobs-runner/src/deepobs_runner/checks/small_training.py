@@ -1,4 +1,4 @@
-"""Small networks in training, for the conformance suite of optimizers."""
+"""Small training runs for the conformance tests of optimizers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CountingNetwork(nn.Module):
 
 
 def _no_data(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("The conformance suite makes its own data.")
+    raise RuntimeError("The conformance tests generate their own data.")
 
 
 SMALL_PROBLEM = Problem(name="conformance", data=_no_data, model=small_network)

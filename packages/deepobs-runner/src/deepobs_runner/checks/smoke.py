@@ -1,4 +1,4 @@
-"""A few training steps of many problems on stand-in data, within some seconds; writes no files."""
+"""Smoke test: a few training steps of many problems on stand-in data; writes no files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Smoke:
 
 
 def candidates() -> tuple[list[Problem], list[Smoke]]:
-    """Return the problems of the catalog to train, cheapest first, and those that are too large."""
+    """Problems of the catalog, cheapest first, and problems that are too large."""
     rows = shipped_rows() or catalog_rows()
     rows.sort(key=lambda row: (_cost(row["tags"]), row["parameters"]))
     small = [CATALOG[row["problem"]] for row in rows if row["parameters"] <= MOST_PARAMETERS]
@@ -74,9 +74,9 @@ def smoke_test(
     seconds: float = SECONDS,
     on_end: Callable[[Smoke], object] = lambda smoke: None,
 ) -> list[Smoke]:
-    """Train a few SGD steps of each problem and evaluate them; return the outcomes.
+    """Train each problem for a few SGD steps and evaluate it; return the outcomes.
 
-    A problem is begun if it would be done in time, were it as slow as the slowest so far.
+    A problem starts only if it can finish in time, judged by the slowest problem so far.
 
     Args:
         problems: in this order, the cheapest first.
@@ -90,7 +90,7 @@ def smoke_test(
     for problem in problems:
         left = seconds - (time.perf_counter() - begun)
         if left < slowest or left <= 0:
-            reason = f"as the {seconds:g} s were over"
+            reason = f"{seconds:g} s are over"
             smoke = Smoke(problem=problem.name, status="left out", reason=reason)
         else:
             smoke = _try(problem, device)
@@ -101,7 +101,7 @@ def smoke_test(
 
 
 def _step_once() -> None:
-    """Take an empty step: the first in a process makes torch import its compiler."""
+    """Take an empty step, since the first one makes torch import its compiler."""
     weight = torch.nn.Parameter(torch.zeros(1))
     weight.grad = torch.zeros(1)
     torch.optim.SGD([weight], lr=0.1).step()

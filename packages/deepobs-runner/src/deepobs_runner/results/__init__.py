@@ -1,1 +1,1 @@
-"""Results of runs: on disk, the official ones of 2019, and sets of baselines."""
+"""Results of runs: files, official results of 2019, baseline sets."""

@@ -33,9 +33,9 @@ FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
 DESCRIPTION = "set.json"
 SHIPPED = "baseline_sets"
 LEFT_OUT = ("telemetry",)
-"""Fields of a record that a packed set does without."""
+"""Fields of a record that a packed set omits."""
 CLOCK_DIGITS = 3
-"""Significant digits of the seconds in a packed set: more are noise, and take most of the room."""
+"""Significant digits of seconds in a packed set: more would be noise and take most of the space."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ OFFICIAL_SET = BaselineSet(
 
 
 def baseline_sets(folders: Iterable[Path] = ()) -> dict[str, BaselineSet]:
-    """Return all sets by name: shipped ones, those of the environment, then those of `folders`.
+    """All sets by name: shipped, from the environment, from `folders`.
 
     Raises:
         UsageError: a folder is not a set, or two sets have the same name.
@@ -94,7 +94,7 @@ def baseline_sets(folders: Iterable[Path] = ()) -> dict[str, BaselineSet]:
 
 
 def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
-    """Return the sets that are named, each by its name or its folder.
+    """Sets by name or folder.
 
     Raises:
         UsageError: unknown set.
@@ -261,13 +261,13 @@ def pack_baselines(
         content = b"".join(encode_result(_slim(run)) + b"\n" for run in runs)
         write_bytes(folder / packed[problem], lzma.compress(content))
     description = {"name": name, "title": title, "licence": licence, "files": packed}
-    text = json.dumps(description, indent=1) + "\n"  # last: a folder without it is no set
+    text = json.dumps(description, indent=1) + "\n"  # last: only this file makes the folder a set
     write_bytes(folder / DESCRIPTION, text.encode())
     return folder
 
 
 def _slim(result: RunResult) -> RunResult:
-    """Return a result without what a comparison does not need."""
+    """Copy of a result with only the fields that comparisons need."""
     environment = {k: v for k, v in result.environment.items() if k != "baselines"}
     return replace(
         result, environment=environment, records=tuple(map(_slim_record, result.records))

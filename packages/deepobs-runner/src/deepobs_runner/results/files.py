@@ -115,7 +115,7 @@ def check_writable(folder: Path) -> None:
     """Create the folder of the results and try to write there.
 
     Raises:
-        UsageError: if that is not possible.
+        UsageError: the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Names of settings for tables, legends and progress: the optimizer and what is no default.
+"""Labels of settings: the optimizer plus non-default values.
 
-A label depends on the setting alone, with two exceptions: where two would be called the same
-something is added, and hyperparameters that all settings of a user's optimizer share are left out.
+A label depends on the setting alone, with two exceptions: equal labels get a suffix, and
+hyperparameters shared by all settings of a user's optimizer are omitted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RATES = ("lr", "learning_rate")
 """Names of the learning rate; the latter in some results of the original."""
 
 MOST_DIGITS = 7
-"""Of a number that somebody wrote, rather than computed."""
+"""Most significant digits of a number that a person wrote."""
 
 
 def label_setting(
@@ -50,7 +50,7 @@ def label_setting(
     called: str = "",
     without: Collection[str] = (),
 ) -> str:
-    """Return optimizer, learning rate, and what differs from the defaults of optimizer and problem.
+    """Label of a setting: optimizer, learning rate, and values that are not defaults.
 
     The defaults of a user's optimizer or problem (`location:name`) are not known here, since
     naming a result must not run code; all their hyperparameters, or epochs, batch size and l2,
@@ -90,7 +90,7 @@ def label_setting(
 
 
 def label_run(config: RunConfig) -> str:
-    """Return problem, setting (see `label_setting`) and seed of a run.
+    """Label of a run: problem, setting (see `label_setting`) and seed.
 
     A user's problem and optimizer are named as they were given, with their files: no table tells
     two of the same name apart here.
@@ -139,7 +139,7 @@ def label_results(firsts: Sequence[RunResult]) -> list[str]:
 
 
 def shared_hyperparams(configs: Iterable[RunConfig]) -> dict[str, dict[str, Any]]:
-    """Return what all settings of each user's optimizer share, the learning rate aside.
+    """Hyperparameters common to all settings of each user's optimizer, except the learning rate.
 
     The defaults of a user's optimizer are not known here, so most of it are defaults.
 
@@ -171,7 +171,7 @@ def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]
 
 
 def show(value: Any) -> str:
-    """Return a value as it is written on the command line.
+    """Format a value as on the command line.
 
     Numbers that somebody wrote are exact. Those that were computed, such as the rates of a
     logarithmic grid, have the first six digits, but are never shown as a round number they are

@@ -1,4 +1,4 @@
-"""Names of problems and optimizers: what is one, and what tells two of one name apart."""
+"""Names of problems and optimizers, made unique if needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST_DIGITS = 4
 
 
 def digits_to_tell(hashes: Sequence[str]) -> int:
-    """Return how many first digits tell hashes apart."""
+    """Number of leading digits that make hashes unique."""
     longest = max(map(len, hashes))
     enough = (
         n for n in range(LEAST_DIGITS, longest) if len({h[:n] for h in hashes}) == len(hashes)
@@ -41,7 +41,7 @@ def distinct_names(identities: Iterable[Identity]) -> dict[Identity, str]:
 
 
 class Kind(NamedTuple):
-    """What is compared as one optimizer."""
+    """Group of runs that is compared as one optimizer."""
 
     optimizer: Identity
     provenance: str
@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 
 def kind_of(result: RunResult) -> Kind:
-    """Return what a run is compared as."""
+    """Kind of a run, for comparisons."""
     config = result.config
     return Kind(
         optimizer=config.optimizer_id,

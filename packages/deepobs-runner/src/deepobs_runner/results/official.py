@@ -1,4 +1,4 @@
-"""The official 2019 results, shipped with the package and read as ordinary results."""
+"""Official results of 2019, shipped with the package and read as ordinary results."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from deepobs_runner.schedules import Constant, Schedule, Step
 
 PATTERN = "random_seed__*.json"
 BESIDE_ORIGINALS = frozenset({"convergence_performance.json"})
-"""What lies in a folder of original results and is no result."""
+"""Files in a folder of original results that are not results."""
 
 SOURCES = {
     "2019": "original DeepOBS, layout of 2019",
@@ -67,7 +67,7 @@ def load_original(path: Path) -> RunResult:
         raise UsageError(f"{path}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} is no result of the original DeepOBS: {type(error).__name__}: {error}."
+            f"{path} is not a result of the original DeepOBS: {type(error).__name__}: {error}."
         ) from None
 
 

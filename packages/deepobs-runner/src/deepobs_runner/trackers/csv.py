@@ -1,7 +1,6 @@
 """CSV tables, one file per run.
 
-A run that was killed and resumed is written from its first record again, so no row is doubled,
-and none of a start that was lost stays.
+A resumed run is written again from its first record, so rows are neither duplicated nor lost.
 """
 
 from __future__ import annotations

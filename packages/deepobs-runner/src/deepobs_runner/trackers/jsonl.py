@@ -1,4 +1,4 @@
-"""JSON lines, one file per run; a resumed run is written from its first record again, see `csv`."""
+"""JSON lines, one file per run; a resumed run is written again from its first record."""
 
 from __future__ import annotations
 

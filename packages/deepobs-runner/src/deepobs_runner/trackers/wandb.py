@@ -1,7 +1,6 @@
 """Weights & Biases: one W&B run per run, online or offline as its own settings say.
 
-Where its server cannot be reached, or nobody is logged in, the run is kept in W&B's own file for
-`wandb sync`.
+Without server or login, the run is kept in W&B's own file for `wandb sync`.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from deepobs_runner.trackers import TrackerWarning
 from deepobs_runner.trackers.tracking import scalars
 
 SECONDS_TO_ANSWER = 5.0
-"""What a server gets to answer before a run; W&B itself would try for 90 seconds."""
+"""Seconds for a server to answer before a run; W&B's own limit is 90."""
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_FINISH = 15.0
-"""What W&B gets to upload at the end of a run; the rest stays in its file."""
+"""Seconds for uploads at the end of a run; the rest stays in W&B's file."""
 
 
 class WeightsAndBiases:
@@ -116,7 +115,7 @@ class WeightsAndBiases:
 
 
 def why_away(url: str) -> str | None:
-    """Return the reason if no server answers at `url`; any answer will do, a refusal too."""
+    """Reason if no server answers at `url`; any answer counts, even a refusal."""
     try:
         urllib.request.urlopen(url, timeout=SECONDS_TO_ANSWER).close()
     except urllib.error.HTTPError:

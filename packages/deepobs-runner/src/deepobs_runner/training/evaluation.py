@@ -1,4 +1,4 @@
-"""Evaluation of every split of a run, as its recipe wants it."""
+"""Evaluation of every split of a run, as defined by its recipe."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Evaluator:
         return Order(rows, None)
 
     def _training_rows(self) -> tuple[Split, Order]:
-        """Return what the training loss is evaluated on: fixed rows, or as the official runs did.
+        """Training examples for evaluation: fixed rows, or as in the official runs.
 
         Those took the first batches of the training pipeline, augmentation included; all of them
         where the text is read in order, since their count was taken for one of windows.

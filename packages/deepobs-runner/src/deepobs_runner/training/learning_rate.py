@@ -1,4 +1,4 @@
-"""Where the schedule writes the learning rate."""
+"""Learning rate of each step, from the schedule."""
 
 from __future__ import annotations
 

@@ -55,20 +55,20 @@ def train(
         make_optimizer: builds the optimizer of the model.
         config: resolved, see `resolve_config`.
         execution: device and data folder.
-        dataset: in place of the problem's own.
+        dataset: instead of the problem's own.
         resume: continue after this checkpoint; the first record is that of the next epoch.
         around_backward: context manager around every backward pass.
-        backend: in place of the one that `execution` asks for, see `make_backend`. In a process
-            group every process calls this alike, and gets the same records, clocks apart.
+        backend: instead of the backend of `execution`, see `make_backend`. In a process group every
+            process calls this alike, and gets the same records, clocks apart.
 
     Yields:
         A record before training, after every epoch, and after the last step if that is not the
         end of an epoch.
 
     Raises:
-        UsageError: no such device, a batch larger than the training split, CUDA graphs where they
+        UsageError: unknown device, batch larger than the training split, or CUDA graphs where they
             are impossible.
-        DivergedError: an exception that follows from numbers that are not finite.
+        DivergedError: an exception caused by numbers that are not finite.
     """
     execution = execution or Execution()
     backend = backend or make_backend(execution, config.precision)
@@ -222,14 +222,14 @@ class _Run:
         """Compile or capture before the first epoch, so that its clocks are as those of others."""
         self.clock.mark("data")
         with global_stream(self.config.seed, "noise", epoch, device=self.backend.device):
-            one = order.first(self.data.batch_size)  # no more is loaded
+            one = order.first(self.data.batch_size)  # load only one batch
             self.closure.gradient.prepare(next(self.data.batches(one)))
         synchronize(self.backend.device)
         self.clock.mark("compile")
         self.prepares = False
 
     def _has_diverged(self, error: Exception) -> bool:
-        """Whether an exception follows from numbers that are not finite.
+        """Whether numbers that are not finite caused an exception.
 
         Several processes would have to agree on it, so there it is a failure like any other.
         """

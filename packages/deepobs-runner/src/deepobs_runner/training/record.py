@@ -1,4 +1,4 @@
-"""What training yields: one record per evaluation."""
+"""Record of one evaluation, yielded by training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, with nothing left out."""
+"""Time of a run by activity, without gaps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deepobs_runner.results.clocks import CLOCKS
 
 
 class Stopwatch:
-    """Gives all time since its start to activities.
+    """Assigns all elapsed time to activities.
 
     `mark` and `lap` assign the time since the last call to an activity; `lap` is for what happens
     within an epoch's steps, after which `settle` is called. Neither waits for a device.
@@ -87,5 +87,5 @@ class CudaStopwatch(Stopwatch):
 
 
 def start_stopwatch(device: torch.device) -> Stopwatch:
-    """Return a running stopwatch for what the device computes."""
+    """Start a stopwatch for a device."""
     return CudaStopwatch(device) if device.type == "cuda" else Stopwatch(device)

@@ -1,4 +1,4 @@
-"""Telemetry of an epoch: norms of gradient, weights and update at its last step."""
+"""Telemetry of an epoch: norms of gradient, weights and update at the last step."""
 
 from __future__ import annotations
 

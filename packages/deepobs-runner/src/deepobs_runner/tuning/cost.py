@@ -1,4 +1,4 @@
-"""What tuning took: the cost of every study, a row per problem and optimizer."""
+"""Cost of tuning: one row per problem and optimizer of every study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepobs_runner.tuning.study import Study
 
 @dataclass(frozen=True, kw_only=True)
 class TuningCost:
-    """What tuning an optimizer on a problem took, the runs of the winner not included.
+    """Cost of tuning an optimizer on a problem, without the runs of the winner.
 
     Attributes:
         study: its name; so are the following.

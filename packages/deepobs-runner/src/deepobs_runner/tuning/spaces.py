@@ -1,6 +1,6 @@
-"""Search spaces as data: what is tuned, and how a number in [0, 1] becomes a value of it.
+"""Search spaces as data: maps from [0, 1] to values of hyperparameters.
 
-Every sampler works on the unit cube, so a space says all about the scale of its hyperparameters.
+Samplers work on the unit cube; the space defines the scale of each hyperparameter.
 """
 
 from __future__ import annotations

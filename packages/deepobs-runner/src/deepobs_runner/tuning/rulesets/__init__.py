@@ -1,4 +1,4 @@
-"""Rulesets as data: how many trials, drawn how, and on which split the best is chosen.
+"""Rulesets as data: budget, sampler, and the split for the choice.
 
 Every module of this package is one; docs/howto/extend.md shows how to add another. Nothing heavy is
 imported here.
@@ -15,11 +15,11 @@ from deepobs_runner.extensions import Extensions
 
 @dataclass(frozen=True, kw_only=True)
 class Ruleset:
-    """How one tunes.
+    """Protocol of a study.
 
     Attributes:
-        summary: in a few words.
-        source: the paper, or what is our own.
+        summary: one line.
+        source: paper, or our own design.
         budget: number of trials if none is asked for.
         budgets: trials by name; empty: any number.
         sampler: if none is asked for.

@@ -1,4 +1,4 @@
-"""Which points of a space are tried: known from the beginning, or asked for and told.
+"""Samplers of search spaces: predrawn points, or adaptive.
 
 Every module of this package is a sampler; docs/howto/extend.md shows how to add another. Nothing
 heavy is imported here.
@@ -23,7 +23,7 @@ Point = dict[str, Any]
 
 
 class Sampler(Protocol):
-    """Gives points and is told their trials, in the same order."""
+    """Proposes points and receives their trials in the same order."""
 
     def ask(self, count: int) -> list[Point]:
         """Return the next points; fewer if there are no more."""
