@@ -72,11 +72,13 @@ def welch_power(
     variance = one + other + known_variance
     if variance == 0:
         return 1.0 if difference else 0.0
-    first, second = one * _chi_squared(n - 1)[:, None], other * _chi_squared(m - 1)[None, :]
-    shown = first + second + known_variance  # (POINTS, POINTS): what samples may show
-    half = known_variance / 2  # counts as estimated, as in `welch`
-    estimated = (first + half) ** 2 / (n - 1) + (second + half) ** 2 / (m - 1)
-    freedom = shown**2 / np.maximum(estimated, 1e-300)
+    # (POINTS, POINTS): what samples may show, see `t_tests.welch`
+    first = one * _chi_squared(n - 1)[:, None] + known_variance / 2
+    second = other * _chi_squared(m - 1)[None, :] + known_variance / 2
+    shown = first + second
+    with np.errstate(invalid="ignore"):
+        freedom = shown**2 / (first**2 / (n - 1) + second**2 / (m - 1))
+    freedom = np.where(shown > 0, freedom, n + m - 2.0)
     critical = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(shown / variance)
     shift = abs(difference) / math.sqrt(variance)
     found = special.ndtr(shift - critical) + special.ndtr(-shift - critical)
