@@ -89,7 +89,7 @@ def render(paths: list[Path]) -> str:
 
 
 HEADER = ["Python", "torch", *(f"`{package}`" for package in PACKAGES), "run on"]
-TEXT = """# Which Python and torch
+TEXT = """# Tested Python and torch versions
 
 Python 3.11 or newer and torch 2.6 or newer. `nox -s releases` runs the tests of networks and data
 on every minor release of torch, `nox -s matrix` those of all four packages on some. The table lists

@@ -76,7 +76,7 @@ def page_of(name: str, output: str) -> str:
             lines += [f"## {heading(group.title)}", "", "| Argument | Meaning |", "| --- | --- |"]
             lines += [*rows, ""]
     if parser.epilog:
-        lines += [escaped(parser.epilog), ""]
+        lines += [escaped(parser.epilog).replace("; ", "\n* ").replace(": ", ":\n\n* ", 1), ""]
     if name in SEE_ALSO:
         title, path = SEE_ALSO[name]
         lines += [f"See also: [{title}]({path}).", ""]

@@ -330,7 +330,7 @@ def _print_plan(
 
 
 def _power_hint(configs: Sequence[RunConfig]) -> str:
-    """Command that shows what the seeds of a comparison find; empty if there is none."""
+    """Command that shows what the seeds of a comparison find; empty without baselines."""
     seeds = Counter(config.setting_id for config in configs).most_common(1)[0][1]
     known = {name for each in baseline_sets().values() for name in problems_of(each)}
     problems = dict.fromkeys(c.problem for c in configs if c.problem in known)
