@@ -1,6 +1,7 @@
 """When runs reach a target."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from runner_builders import BAR, reaching, run_of
 from scipy import stats
 
 from deepobs_runner import UsageError
+from deepobs_runner.analysis import learning_rate_sensitivity, near_best
 from deepobs_runner.comparison import (
     published_speed,
+    reaching_window,
     survival_median,
     times_to_target,
 )
@@ -118,6 +121,17 @@ def test_a_target_is_reached_where_it_is_kept(values, time):
     assert (times.times[0] if times.reached[0] else None) == time
     first = next(i for i, value in enumerate(values) if value == 0)
     assert published_speed([run], BAR).mean == first  # as published, first passage
+
+
+def test_the_window_of_learning_rates_that_reach_the_target():
+    ends = {0.01: 1.5, 0.03: 0.9, 0.1: 0.5, 0.3: 0.95, 1.0: 2.5}
+    runs = [run_of([3.0, end], seed, lr=lr) for lr, end in ends.items() for seed in range(3)]
+    curve = learning_rate_sensitivity(runs, BAR.metric)
+    window = reaching_window(curve, runs, BAR)
+    assert (window.low, window.high, window.percent) == (0.03, 0.3, None)
+    assert window.decades_at_most == pytest.approx(2.0)
+    assert reaching_window(curve, runs, replace(BAR, value=0.4)) is None
+    assert reaching_window(curve, runs, None) == near_best(curve, 5.0)
 
 
 def test_half_of_the_runs_may_be_open():

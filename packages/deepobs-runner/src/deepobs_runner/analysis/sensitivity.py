@@ -62,17 +62,17 @@ class Sensitivity:
 
 @dataclass(frozen=True, kw_only=True)
 class Window(Numbers):
-    """The learning rates around the best that are nearly as good.
+    """The learning rates around the best that are good.
 
     Attributes:
-        percent: how much worse than the best a rate may be.
+        percent: how much worse than the best a rate may be; None: it must reach a target.
         low: smallest rate of the window.
         high: largest rate of it.
         decades: log10(high / low): the least its width can be, as rates between are not known.
         decades_at_most: up to the next rates outside; inf if the grid ends first.
     """
 
-    percent: float
+    percent: float | None
     low: float
     high: float
     decades: float
@@ -168,7 +168,25 @@ def near_best(curve: Sensitivity, percent: float = 5.0) -> Window | None:
         return None
     value = curve.medians[best]
     loss = curve.metric.sign * (value - curve.medians)  # how much worse than the best
-    good = loss <= abs(value) * percent / 100
+    return window_around_best(curve, loss <= abs(value) * percent / 100, percent)
+
+
+def window_around_best(
+    curve: Sensitivity, good: np.ndarray, percent: float | None = None
+) -> Window | None:
+    """Return the window of neighbouring learning rates around the best that are good.
+
+    Args:
+        curve: over the learning rates.
+        good: which of them are, `(rates,)`.
+        percent: of the window, see `Window`.
+
+    Returns:
+        None if the best rate is not good, or no rate has a finite value.
+    """
+    best = curve.best
+    if best is None or not good[best]:
+        return None
     first = last = best
     while first > 0 and good[first - 1]:
         first -= 1

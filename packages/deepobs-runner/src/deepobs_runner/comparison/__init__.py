@@ -37,6 +37,7 @@ from deepobs_runner.comparison.time_to_target import (
     Times,
     comparable_times,
     published_speed,
+    reaching_window,
     survival_median,
     times_to_target,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "performance_profiles",
     "published_speed",
     "rank_shift",
+    "reaching_window",
     "speedup_of",
     "stored_targets",
     "student",

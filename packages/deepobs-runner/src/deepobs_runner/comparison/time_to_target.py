@@ -13,6 +13,13 @@ import numpy as np
 from deepobs_runner.analysis.bootstrap import LEAST_FOR_MEDIANS, interval, resample_counts
 from deepobs_runner.analysis.metrics import Numbers, Row, counted, is_diverged
 from deepobs_runner.analysis.reached import kept_of
+from deepobs_runner.analysis.sensitivity import (
+    Sensitivity,
+    Window,
+    near_best,
+    rate_of,
+    window_around_best,
+)
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.config import UNITS, Unit
 from deepobs_runner.errors import UsageError
@@ -221,6 +228,26 @@ def comparable_times(
     if len({times.counted for times in found if times is not None and len(times.times)}) > 1:
         return comparable_times(settings, target, "steps")
     return found
+
+
+def reaching_window(
+    curve: Sensitivity, runs: Sequence[RunResult], target: Target | None
+) -> Window | None:
+    """Return the learning rates around the best with which half of the runs reach a target.
+
+    Args:
+        curve: over the learning rates.
+        runs: at these rates.
+        target: to reach; None: rates that end at most 5 % worse than the best, see `near_best`.
+
+    Returns:
+        None if the best rate does not reach the target.
+    """
+    if target is None:
+        return near_best(curve)
+    by_rate = [[run for run in runs if rate_of(run) == rate] for rate in curve.rates.tolist()]
+    medians = [times_to_target(own, target).median for own in by_rate]
+    return window_around_best(curve, np.isfinite(medians))
 
 
 @dataclass(frozen=True, kw_only=True)

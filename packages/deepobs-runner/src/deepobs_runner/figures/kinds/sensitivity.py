@@ -14,9 +14,9 @@ from deepobs_runner.analysis import (
     Window,
     candidates,
     metric_of,
-    near_best,
     sensitivity_of,
 )
+from deepobs_runner.comparison import Target, reaching_window
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.figures.axes import (
@@ -67,12 +67,13 @@ def sensitivity(material: Material) -> Iterator[Drawing]:
             f"Learning rates on {problem}",
             "Distance of the final value at each learning rate to the best final value, for the "
             "seed that all rates have, else the median over seeds. A ring is the best rate of an "
-            "optimizer, a bar below spans the rates around it that are at most 5 % worse, a cross "
-            "at the upper edge is a rate of which a run diverged.",
+            "optimizer, a bar below spans the rates around it that reach the target, a cross at "
+            "the upper edge is a rate of which a run diverged.",
             plot_sensitivity,
             problem,
             grids,
             metric=material.test_metric,
+            target=material.targets[problem],
             looks=material.looks,
             paper=material.paper,
         )
@@ -86,16 +87,16 @@ def plot_sensitivity(
     grids: Mapping[str, Sequence[RunResult]],
     *,
     metric: Metric | None = None,
-    percent: float = 5.0,
+    target: Target | None = None,
     looks: Mapping[str, Look] | None = None,
     paper: Paper = PLAIN,
 ) -> Figure:
     """Return the gap of the final value to the best over the learning rates, both logarithmic.
 
     The best rate is ringed. Rates of which a run diverged are crosses at the upper edge, and no
-    line leads to them. A bar below spans the rates that are worse than the best by some percent at
-    most. The grids are runs of each optimizer at different learning rates, by label; without a
-    metric, it is the one by which the problem is judged.
+    line leads to them. A bar below spans the rates around the best that reach the target; without a
+    target, those that are at most 5 % worse. The grids are runs of each optimizer at different
+    learning rates, by label; without a metric, it is the one by which the problem is judged.
 
     Raises:
         UsageError: no optimizer has three learning rates and a finite value.
@@ -110,7 +111,9 @@ def plot_sensitivity(
     if looks is None:
         subjects = [Subject(grids[label][0].config.optimizer_id.name, False) for label in curves]
         looks = dict(zip(curves, looks_of(subjects), strict=True))
-    windows = {label: near_best(curve, percent) for label, curve in curves.items()}
+    windows = {
+        label: reaching_window(curve, grids[label], target) for label, curve in curves.items()
+    }
     width, beside = paper.inches(COLUMN), fit_beside(list(curves))
     best = _best(list(curves.values()))
     strip = 0.12 * len(curves) + 0.05

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from deepobs_runner.analysis import Metric, expected_best, near_best
+from deepobs_runner.analysis import Metric, expected_best
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.figures.style import palette_of
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import status_of
 from deepobs_runner.report.page.curves import compact, curves_of, points_of
-from deepobs_runner.report.tables.tuning import PERCENT, sensitivities, tried
+from deepobs_runner.report.tables.tuning import sensitivities, tried, window_of
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult, provenance_of
 from deepobs_runner.results.settings import PANELS, Setting, key_of
@@ -110,7 +110,7 @@ def _sensitivity(
     """Return the final value over the learning rates of those that tried several."""
     found = []
     for setting, curve in sensitivities(data):
-        window = near_best(curve, PERCENT)
+        window = window_of(data, setting, curve)
         found.append(
             {
                 "p": problems.index(setting.problem),

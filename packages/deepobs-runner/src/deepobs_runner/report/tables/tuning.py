@@ -10,16 +10,16 @@ import numpy as np
 from deepobs_runner.analysis import (
     Metric,
     Sensitivity,
+    Window,
     divergence_rate,
     expected_best,
     expected_search,
     metric_of,
-    near_best,
     sensitivity_of,
 )
 from deepobs_runner.analysis.metrics import is_counted, is_diverged
 from deepobs_runner.analysis.tuning_curve import first_trials
-from deepobs_runner.comparison import Times, times_to_target
+from deepobs_runner.comparison import Times, reaching_window, times_to_target
 from deepobs_runner.comparison.time_to_target import progress
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import (
@@ -40,9 +40,6 @@ from deepobs_runner.results.settings import Setting, trials_of
 TRIALS = (1, 2, 4, 8, 16, 32)
 """Numbers of trials that the table of tuning shows, where there are so many."""
 
-PERCENT = 5.0
-"""How much worse than the best a learning rate of the window may be."""
-
 
 def tried(data: ReportData) -> Iterator[tuple[Setting, list[RunResult], Metric]]:
     """Yield the setting of every optimizer with all runs of it, tuned or not, and their metric."""
@@ -61,21 +58,27 @@ def sensitivities(data: ReportData) -> Iterator[tuple[Setting, Sensitivity]]:
             yield setting, curve
 
 
+def window_of(data: ReportData, setting: Setting, curve: Sensitivity) -> Window | None:
+    """Return the learning rates around the best that reach the target."""
+    return reaching_window(curve, data.candidates(setting), data.targets[setting.problem])
+
+
 def sensitivity_table(data: ReportData) -> Table:
-    """Return the window of learning rates that are nearly as good as the best."""
+    """Return the window of learning rates around the best that reach the target."""
     rows: list[Row] = []
     for setting, curve in sensitivities(data):
-        window = near_best(curve, PERCENT)
+        window = window_of(data, setting, curve)
         row = {
             "problem": setting.problem, "optimizer": setting.optimizer,
             "metric": str(curve.metric), "rates": len(curve.rates),
             "diverged": int(np.sum(curve.diverged == curve.runs)),
         }  # fmt: skip
-        if curve.best is not None and window is not None:
+        if curve.best is not None:
+            row["best_lr"] = float(curve.rates[curve.best])
+            row["best_value"] = float(curve.medians[curve.best])
+        if window is not None:
             row |= {
-                "best_lr": float(curve.rates[curve.best]),
-                "best_value": float(curve.medians[curve.best]), "low": window.low,
-                "high": window.high, "decades": window.decades,
+                "low": window.low, "high": window.high, "decades": window.decades,
                 "decades_at_most": window.decades_at_most,
             }  # fmt: skip
         rows.append(row)
@@ -86,9 +89,9 @@ def sensitivity_table(data: ReportData) -> Table:
         number("Width in decades", "decades", _decades),
     ]  # fmt: skip
     caption = (
-        "The learning rate with the best final value, and the rates around it with values "
-        f"worse by at most {PERCENT:g} %. The width of this window is a lower bound: rates between "
-        "those tried are not known."
+        "The learning rate with the best final value, and the rates around it with which half of "
+        "the runs reach the target; without a target, rates that end at most 5 % worse. The width "
+        "of this window is a lower bound: rates between those tried are not known."
     )
     return make_table("sensitivity", "Sensitivity to the learning rate", caption, columns, rows)
 

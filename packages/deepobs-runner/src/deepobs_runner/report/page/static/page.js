@@ -128,7 +128,7 @@ function renderOne(makeSpec, nothing) {
     const spec = makeSpec(state.problem);
     const place = $(".charts", panel);
     setControls(panel, spec && select("y axis", SCALES, state.scale, (scale) => update({ scale })),
-      spec?.kind === "sensitivity" ? element("span", { class: "key" }, "Bars: window of learning rates close to the best. Crosses: every run diverged.") : null);
+      spec?.kind === "sensitivity" ? element("span", { class: "key" }, "Bars: learning rates around the best that reach the target. Crosses: every run diverged.") : null);
     if (!spec) return void place.replaceChildren(element("p", { class: "empty" }, nothing));
     return drawCharts(place, [{ spec, head: element("h3", {}, spec.title), title: `${problem.name} ${spec.title}` }], null);
   };
