@@ -226,7 +226,8 @@ def label_ends(axes: Axes, ends: Sequence[End], height: float) -> None:
     places = transform.transform([(end.x, end.y) for end in ends])  # (n, 2): shares of the panel
     shares = np.clip(np.nan_to_num(places[:, 1]), 0.0, 1.0)
     lines = [end.label.count("\n") + 1 for end in ends]
-    moved = spread(shares * points, [1.15 * SMALL * n for n in lines])
+    sizes = [1.15 * SMALL * n for n in lines]
+    moved = keep_within(spread(shares * points, sizes), sizes, -SMALL, points + SMALL)
     for end, place, y, at in zip(ends, places, shares, moved, strict=True):
         x = float(np.clip(place[0], 0.0, 1.0))
         axes.annotate(
@@ -272,6 +273,28 @@ def spread(places: ArrayLike, heights: ArrayLike) -> np.ndarray:
         for index in group:
             moved[index] = at + sizes[index] / 2
             at += sizes[index]
+    return moved
+
+
+def keep_within(
+    places: np.ndarray, heights: Sequence[float], low: float, high: float
+) -> np.ndarray:
+    """Return places of things of these heights, moved apart, that lie between two ends, `(n,)`.
+
+    If there is no room for all, they go on beyond the upper end.
+
+    >>> keep_within(np.array([0.0, 4.0, 20.0]), [4.0, 4.0, 4.0], 0.0, 22.0).tolist()
+    [2.0, 6.0, 20.0]
+    """
+    moved, order = places.copy(), np.argsort(places, kind="stable")
+    end = high
+    for index in order[::-1]:
+        moved[index] = min(moved[index], end - heights[index] / 2)
+        end = moved[index] - heights[index] / 2
+    end = low
+    for index in order:
+        moved[index] = max(moved[index], end + heights[index] / 2)
+        end = moved[index] + heights[index] / 2
     return moved
 
 

@@ -253,19 +253,20 @@ def _set_view(
 def draw_target(axes: Axes, value: float) -> None:
     """Draw the target as a dashed line across the panel, or a note if it is beyond the edge."""
     low, high = axes.get_ylim()
-    text: dict[str, Any] = {"fontsize": SMALL, "color": "black", "ha": "right", "zorder": 5.0}
+    # At the left, where curves are still far above it.
+    text: dict[str, Any] = {"fontsize": SMALL, "color": "black", "ha": "left", "zorder": 5.0}
     if low <= value <= high:
         axes.axhline(
             value, color="black", linewidth=0.8, linestyle=(0, (4.0, 2.0)), zorder=2.8,
             label="_target",
         )  # fmt: skip
         axes.annotate(
-            "target", (1.0, value), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+            "target", (0.0, value), xycoords=("axes fraction", "data"), xytext=(3, 2),
             textcoords="offset points", va="bottom", **text,
         )  # fmt: skip
     elif value < low:  # also a gap below 0: better than every run
         axes.annotate(
-            "target ↓", (1.0, 0.0), xycoords="axes fraction", xytext=(-2, 2),
+            "target ↓", (0.0, 0.0), xycoords="axes fraction", xytext=(3, 2),
             textcoords="offset points", va="bottom", **text,
         )  # fmt: skip
 

@@ -21,6 +21,8 @@ FORMATS = ("png", "pdf", "svg")
 """Suffixes of the files that `save` writes."""
 
 DPI = 200
+RASTER_DPI = 400
+"""Of those parts of a PDF or SVG that are pictures."""
 
 METADATA: Mapping[str, dict[str, Any]] = MappingProxyType(
     {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
@@ -72,9 +74,10 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
 
                 with PdfPages(path, metadata=METADATA["pdf"]) as pages:
                     for figure in figures:
-                        figure.savefig(pages, format="pdf")
+                        figure.savefig(pages, format="pdf", dpi=RASTER_DPI)
             else:
-                figures[0].savefig(path, format=kind, dpi=DPI, metadata=METADATA[kind])
+                dpi = DPI if kind == "png" else RASTER_DPI
+                figures[0].savefig(path, format=kind, dpi=dpi, metadata=METADATA[kind])
     except OSError as error:
         raise cannot_write(path, error) from None
     return path

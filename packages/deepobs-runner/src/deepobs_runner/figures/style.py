@@ -170,7 +170,7 @@ def text_color(color: str) -> str:
     """Return a colour in which text reads on white: as dark as WCAG's contrast of 4.5 takes.
 
     >>> text_color("#0072B2"), text_color("#56B4E9")
-    ('#0072B2', '#3c7ea3')
+    ('#0072B2', '#3a7a9e')
     """
     share = 1.0
     while contrast(darker(color, share)) < 4.5:

@@ -60,8 +60,8 @@ def curves(material: Material) -> Iterator[Drawing]:
             problem,
             f"Training curves on {problem}",
             f"{scale_text(material.scale)} "
-            f"{LINES_AND_BANDS.format(level=percent(material.level))}{material.thin_text} A cross "
-            "is where half of the runs had diverged.",
+            f"{LINES_AND_BANDS.format(level=percent(material.level))}{material.thin_text}"
+            f"{seeds_text(leading(settings))} A cross is where half of the runs had diverged.",
             plot_curves,
             problem,
             settings,
@@ -171,19 +171,37 @@ def labels_of(settings: Sequence[Setting]) -> list[str]:
     """Return what settings are called beside their lines: the optimizer, and what is needed.
 
     That is the whole setting where an optimizer has several, the number of seeds where it is not
-    the same for all, and how many runs diverged.
+    the same for all of yours, or all baselines, and how many runs diverged.
     """
     optimizers = [setting.optimizer for setting in settings]
-    seeds = {len(setting.runs) for setting in settings}
+    seeds = {
+        baseline: {len(s.runs) for s in settings if s.baseline is baseline}
+        for baseline in (False, True)
+    }
     labels = []
     for setting in settings:
         alone = optimizers.count(setting.optimizer) == 1
         label = setting.optimizer if alone else setting.label
         diverged = sum(map(is_diverged, setting.runs))
-        remarks = [count(len(setting.runs), "seed")] if len(seeds) > 1 else []
+        remarks = [count(len(setting.runs), "seed")] if len(seeds[setting.baseline]) > 1 else []
         remarks += [f"{diverged} diverged"] if diverged else []
         labels.append("\n".join([label, *([", ".join(remarks)] if remarks else [])]))
     return labels
+
+
+def seeds_text(settings: Sequence[Setting]) -> str:
+    """Return how many seeds lines stand for, for a caption.
+
+    >>> seeds_text([])
+    ''
+    """
+    words = []
+    for baseline, name in ((False, "yours"), (True, "baselines")):
+        found = sorted({len(s.runs) for s in settings if s.baseline is baseline})
+        if found:
+            words.append(f"{count(found[0], 'seed') if len(found) == 1 else 'seeds'} ({name})")
+    plain = [word for word in words if not word.startswith("seeds")]
+    return f" Lines stand for {' and '.join(plain)}." if plain else ""
 
 
 def _curves(

@@ -60,6 +60,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
 )
 """Why a row has no speedup."""
 
+SHORT_REASONS: Mapping[str, str] = MappingProxyType(
+    {**REASONS, "not reached": "neither reaches it", "no runs": "no runs", "untrained": "at once"}
+)
+"""The same where three panels stand side by side."""
+
 SIGNS: Mapping[str, str] = MappingProxyType({"better": "+", "worse": "−", "inconclusive": "·"})
 """Of the difference of final values."""
 
@@ -122,6 +127,7 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
         if (engine := figure.get_layout_engine()) is not None:
             engine.set(wspace=0.04)  # type: ignore[call-arg]
         panels = list(figure.subplots(*grid, squeeze=False).flat)
+        narrow = grid[1] == SIDE_BY_SIDE
         for index, (axes, verdict) in enumerate(zip(panels, verdicts, strict=True)):
             style_axes(axes, paper, grid="")
             name_rows(axes, rows)
@@ -129,10 +135,14 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
             use_ratio_ticks(axes.xaxis, low, high)
             if beside and index:
                 axes.tick_params(labelleft=False)
-            _head(axes, verdict, last=beside or index == len(verdicts) - 1)
+            _head(axes, verdict)
+            if beside or index == len(verdicts) - 1:
+                unit = verdict.unit.replace("_", " ")
+                middle = unit if narrow else f"speedup in {unit}"
+                axes.set_xlabel(f"← slower   {middle}   faster →", fontsize=SMALL)
             lines = {line.problem: line for line in verdict.problems}
             for row, problem in enumerate(problems):
-                _draw_line(axes, row, lines.get(problem), verdict)
+                _draw_line(axes, row, lines.get(problem), SHORT_REASONS if narrow else REASONS)
             if means:
                 axes.axhline(len(problems) - 0.5, color="0.8", linewidth=0.5, zorder=0.5)
                 _draw_mean(axes, len(problems), verdict)
@@ -168,7 +178,7 @@ def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     return 1 / reach, reach
 
 
-def _head(axes: Axes, verdict: Verdict, *, last: bool) -> None:
+def _head(axes: Axes, verdict: Verdict) -> None:
     """Write who is compared, how often it is decided, and what is which side."""
     axes.set_title(
         f"{verdict.optimizer} vs. {verdict.reference}", loc="left", pad=13, fontweight="bold"
@@ -184,19 +194,18 @@ def _head(axes: Axes, verdict: Verdict, *, last: bool) -> None:
         textcoords="offset points", fontsize=SMALL, color=NUMBER, ha="center",
     )  # fmt: skip
     axes.axvline(1.0, color="0.6", linewidth=0.7, zorder=1.0)
-    if last:
-        unit = verdict.unit.replace("_", " ")
-        axes.set_xlabel(f"← slower   speedup in {unit}   faster →", fontsize=SMALL)
 
 
-def _draw_line(axes: Axes, row: int, line: ProblemComparison | None, verdict: Verdict) -> None:
+def _draw_line(
+    axes: Axes, row: int, line: ProblemComparison | None, reasons: Mapping[str, str]
+) -> None:
     """Draw the row of one problem: dot and interval (or a reason without them), and numbers."""
     if line is None:
         _write(axes, row, "no runs", UNDECIDED)
         return
     color = color_of(line.speedup_status)
     if line.speedup is None:
-        _write(axes, row, REASONS.get(line.speedup_status, line.speedup_status), UNDECIDED)
+        _write(axes, row, reasons.get(line.speedup_status, line.speedup_status), UNDECIDED)
     else:
         _draw_estimate(axes, row, line.speedup, color, "o", line.problem)
         _number(axes, row, text_of(line), color, bold=line.speedup_status in COLORS)

@@ -63,7 +63,7 @@ MINIMA: Mapping[str, tuple[Point, ...]] = MappingProxyType(
 )
 """Global minima (u, v) of the noise-free functions."""
 
-GRID = 200
+GRID = 120
 """Points a side at which a function is evaluated."""
 
 LEVELS = 12
@@ -71,6 +71,9 @@ LEVELS = 12
 
 MOST_OPTIMIZERS = 3
 """Panels side by side; each has the path of one optimizer."""
+
+MOST_PIECES = 1_000
+"""Pieces of a path that are still drawn as vectors; of more, a picture is smaller."""
 
 MOST_STEPS = 10_000
 """Of all trajectories of one figure, which take some seconds; of longer runs the beginning."""
@@ -366,6 +369,7 @@ def _draw_path(axes: Axes, trajectory: Trajectory, label: str, color: str, most:
         capstyle="round",
     )  # fmt: skip
     colored.set_array(np.arange(1, len(pieces) + 1))
+    colored.set_rasterized(len(pieces) > MOST_PIECES)
     axes.add_collection(colored, autolim=False)
     axes.plot(*points.T, color="white", linewidth=2.2, zorder=2.5, label="_halo")
     axes.plot(*points.T, color=color, linewidth=0.0, label=label)  # for the figure as text
