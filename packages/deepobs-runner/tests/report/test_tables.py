@@ -1,6 +1,8 @@
 """Where runs end: fractions of epochs, runs that were stopped, comparability with the official."""
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -328,3 +330,17 @@ def test_unequal_budgets_have_no_time_with_tuning():
     assert all(np.isfinite(row["search"]) for row in rows)
     untuned = [run_of([3.0, 1.0], seed, optimizer="Adam") for seed in (1, 2)]
     assert TABLES.load("search")(gather_data(untuned)).rows == ()
+
+
+def test_a_table_imports_neither_torch_nor_what_draws(tmp_path):
+    """These take seconds, the table none."""
+    heavy = ("torch", "matplotlib", "scipy.stats", "jinja2")
+    program = (
+        "import sys; from deepobs_runner.cli import main; "
+        "main(['table', 'official', '--problem', 'fmnist_vae', '--format', 'csv']); "
+        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr.strip() == "[]"
+    assert done.stdout.count("\n") == 4

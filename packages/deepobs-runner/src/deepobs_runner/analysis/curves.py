@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from deepobs_runner.analysis.bootstrap import (
     LEAST_FOR_MEDIANS,
@@ -161,7 +161,7 @@ def _student_band(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Student's interval of each mean, `(E,)`; NaN for fewer than two runs."""
     freedom = np.maximum(runs - 1, 1)
-    reach = stats.t.ppf((1 + level) / 2, freedom) * std / np.sqrt(np.maximum(runs, 1))
+    reach = special.stdtrit(freedom, (1 + level) / 2) * std / np.sqrt(np.maximum(runs, 1))
     return mean - reach, mean + reach
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from deepobs_runner.analysis.bootstrap import check_level, quantiles
 from deepobs_runner.analysis.t_tests import student
@@ -283,6 +282,8 @@ def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Diverg
     rate = low = high = math.nan
     if total:
         rate = count / total
+        from scipy import stats  # takes a second, which other numbers need not wait for
+
         found = stats.binomtest(count, total).proportion_ci(level, method="wilson")
         low, high = float(found.low), float(found.high)
     return Divergence(diverged=count, runs=total, rate=rate, low=low, high=high, level=level)

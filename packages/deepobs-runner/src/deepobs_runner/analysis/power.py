@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.errors import UsageError
@@ -79,7 +79,7 @@ def welch_power(
     with np.errstate(invalid="ignore"):
         freedom = shown**2 / (first**2 / (n - 1) + second**2 / (m - 1))
     freedom = np.where(shown > 0, freedom, n + m - 2.0)
-    critical = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(shown / variance)
+    critical = -special.stdtrit(freedom, (1 - level) / 2) * np.sqrt(shown / variance)
     shift = abs(difference) / math.sqrt(variance)
     found = special.ndtr(shift - critical) + special.ndtr(-shift - critical)
     weights = _nodes()[1]
@@ -96,7 +96,7 @@ def _nodes() -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=64)
 def _chi_squared(freedom: int) -> np.ndarray:
     """Return the chi-squared distribution over its degrees of freedom at the nodes, `(POINTS,)`."""
-    return np.asarray(stats.chi2.ppf(_nodes()[0], freedom) / freedom)
+    return np.asarray(2 * special.gammaincinv(freedom / 2, _nodes()[0]) / freedom)
 
 
 def seeds_for_power(
@@ -134,7 +134,7 @@ def seeds_for_power(
         return found >= power
 
     # The normal distribution with known spread: a few seeds too few, so the search begins there.
-    needed = stats.norm.isf((1 - level) / 2) + stats.norm.ppf(power)
+    needed = special.ndtri((1 + level) / 2) + special.ndtri(power)
     known = difference**2 - needed**2 * known_variance
     if known <= 0 or (begin := 2 * (needed * deviation) ** 2 / known) > MOST_SEEDS:
         return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.analysis.metrics import Numbers
@@ -99,7 +99,7 @@ def _p_above(contrast: Contrast) -> float:
     value, error = float(contrast.value), float(contrast.error)
     if error == 0:
         return 0.0 if value > 0 else 1.0
-    return float(stats.t.sf(value / error, float(contrast.freedom)))
+    return float(special.stdtr(float(contrast.freedom), -value / error))
 
 
 def equivalences(

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.analysis.metrics import Row
 from deepobs_runner.analysis.t_tests import student
 from deepobs_runner.analysis.tuned import find
+from deepobs_runner.comparison.rank_tests import doubled_ranks
 from deepobs_runner.comparison.speedup import win_share
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.comparison.time_to_target import comparable_times
@@ -114,7 +115,7 @@ def mean_ranks(
     if count >= 3:
         low, high = (np.clip(e, 1, optimizers) for e in student(ranks.T).interval(level))
         if np.ptp(ranks, axis=1).any():
-            p = float(stats.friedmanchisquare(*ranks.T).pvalue)
+            p = _friedman_p(ranks)
     return Ranks(
         problems=tuple(table),
         level=level,
@@ -127,8 +128,25 @@ def mean_ranks(
     )
 
 
+def _friedman_p(values: np.ndarray) -> float:
+    """Return the p-value of Friedman's test of values `(problems, optimizers)`, for ties too.
+
+    Friedman, "The use of ranks to avoid the assumption of normality implicit in the analysis of
+    variance", Journal of the American Statistical Association 32 (1937).
+    """
+    optimizers = values.shape[1]
+    ranks = np.array([doubled_ranks(row) for row in values]) / 2
+    sums = ranks.sum(axis=0)
+    spread = ((ranks - (optimizers + 1) / 2) ** 2).sum()  # of all ranks; less with ties
+    between = ((sums - sums.mean()) ** 2).sum()
+    statistic = (optimizers - 1) * between / spread
+    return float(special.chdtrc(optimizers - 1, statistic))
+
+
 def _nemenyi(optimizers: int, problems: int, level: float) -> float | None:
     if problems < LEAST_FOR_DIFFERENCE:
         return None
+    from scipy import stats  # takes a second
+
     reach = stats.studentized_range.ppf(level, optimizers, np.inf) / math.sqrt(2)
     return float(reach * math.sqrt(optimizers * (optimizers + 1) / (6 * problems)))

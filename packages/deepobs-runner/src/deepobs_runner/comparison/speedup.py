@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from deepobs_runner.analysis.bootstrap import check_level
 from deepobs_runner.analysis.t_tests import Contrast, welch
@@ -134,8 +134,12 @@ def reached_p(first: tuple[int, int], second: tuple[int, int]) -> float:
     """
     if not first[1] or not second[1]:
         return math.nan
-    table = [[k, n - k] for k, n in (first, second)]
-    return float(stats.fisher_exact(table)[1])
+    (k, n), (other, m) = first, second
+    counts = np.arange(max(0, k + other - m), min(n, k + other) + 1)
+    chances = special.binom(n, counts) * special.binom(m, k + other - counts)
+    chances /= chances.sum()
+    observed = chances[k - counts[0]]
+    return float(min(chances[chances <= observed * (1 + 1e-9)].sum(), 1.0))
 
 
 def win_share(first: Times, second: Times) -> float:
