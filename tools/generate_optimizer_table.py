@@ -33,6 +33,8 @@ LIBRARIES = {
     "heavyball": "heavyball",
 }
 ONE_ARGUMENT: Mapping[str, Mapping[str, Any]] = {
+    "heavyball:PSGDKron": {"memory_save_mode": "one_diag"},  # else seconds per step
+    "heavyball:PSGDPRO": {"memory_save_mode": "one_diag"},
     "pytorch_optimizer:BSAM": {"num_data": 1000},
     "pytorch_optimizer:Kron": {"memory_save_mode": "one_diag"},  # else seconds per step
     "pytorch_optimizer:Ranger21": {"num_iterations": 100},
