@@ -13,8 +13,10 @@ from runner_builders import BAR, reaching, run_of
 from deepobs_runner import UsageError
 from deepobs_runner.analysis import tuned_settings, welch_power
 from deepobs_runner.cli import main
+from deepobs_runner.comparison import targets_of, times_to_target
+from deepobs_runner.comparison.speedup import log_speedup
 from deepobs_runner.plans.seeds import number_of_tests, seed_plan, spread_of, spreads_of
-from deepobs_runner.results.baselines import baseline_sets
+from deepobs_runner.results.baselines import baseline_results, baseline_sets
 
 
 def setting_of(runs):
@@ -97,6 +99,24 @@ def test_spreads_of_the_shipped_sets():
     assert number_of_tests(found[:3]) == 6
     assert number_of_tests(spreads_of(sets)) == 13 * 2 * 3 + 2 * 3
     assert all(s.runs == 10 for s in found)
+
+
+@pytest.mark.parametrize("problem", ["quadratic_deep", "cifar10_3c3d", "tolstoi_char_rnn"])
+def test_the_planned_power_is_that_of_resampled_official_times(problem):
+    draws = np.random.default_rng(0)
+    tuned = tuned_settings(baseline_results(baseline_sets()["official"], problem))[problem]
+    target = targets_of(problem, tuned).main
+    for setting in tuned:
+        found = spread_of(setting, target, "official", "epochs")
+        times = times_to_target(setting.runs, target)
+        assert times.reached.all()
+        for seeds in (3, 10):
+            one, other = draws.integers(0, len(times.times), (2, 2000, seeds))
+            contrast = log_speedup(
+                times.times[one] / 1.2, times.times[other], times.grid[one], times.grid[other]
+            )
+            share = (contrast.p() <= 0.05).mean()
+            assert found.power(1.2, seeds, 0.95) == pytest.approx(share, abs=0.08)
 
 
 def test_the_command(capsys):
