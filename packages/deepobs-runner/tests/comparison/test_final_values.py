@@ -23,6 +23,8 @@ def by_seed(values, first=0):
         (by_seed(range(8)), by_seed(range(8), first=3), True, WELCH),
         (by_seed([*range(6), -math.inf]), by_seed(range(7)), True, RANK_SUM),
         (by_seed([1]), by_seed(range(7)), True, ONE_RUN),
+        (by_seed([1] * 8), by_seed([2] * 8), True, RANK_SUM),  # no spread to test by
+        (by_seed([1] * 5), by_seed(range(5)), True, WELCH),
     ],
 )
 def test_the_runs_choose_the_test(first, second, seeds_pair, method):

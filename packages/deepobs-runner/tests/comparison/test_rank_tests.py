@@ -5,11 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from runner_builders import BAR, reaching
 from scipy import stats
+from statsmodels.stats import multitest, nonparametric
 
 from deepobs_runner import UsageError
-from deepobs_runner.comparison import rank_shift
+from deepobs_runner.comparison import holm, rank_shift, times_to_target
 from deepobs_runner.comparison.rank_tests import Tails, rank_sum_tails, shift_between
+from deepobs_runner.comparison.speedup import win_share
 
 NO_DIFFERENCE = Tails(0.5, 0.5)
 
@@ -90,3 +93,20 @@ def test_two_diverged_runs_are_a_tie():
     shift = rank_shift(lost, lost)
     assert (shift.least, shift.p) == (0.0, 1.0)
     assert math.isinf(rank_shift(np.ones(3), lost).least)
+
+
+def test_share_of_won_pairs_is_that_of_statsmodels():
+    rng = np.random.default_rng(6)
+    slow, fast = rng.integers(10, 50, size=9), rng.integers(10, 40, size=7)
+    runs, others = (
+        times_to_target([reaching(int(t), s, 60) for s, t in enumerate(side)], BAR)
+        for side in (fast, slow)
+    )
+    theirs = nonparametric.rank_compare_2indep(slow, fast)
+    assert win_share(runs, others) == pytest.approx(theirs.prob1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_holm_is_that_of_statsmodels(seed):
+    p = np.random.default_rng(seed).uniform(size=9) ** 3
+    assert holm(p) == pytest.approx(multitest.multipletests(p, method="holm")[1])

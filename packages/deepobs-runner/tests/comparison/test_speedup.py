@@ -1,6 +1,7 @@
 """How many times as fast one optimizer is as another on one problem."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ def test_the_grid_is_the_distance_between_evaluations():
     runs = two_optimizers([20, 24, 22], [10, 11, 12])
     epochs, steps = (line_of(runs, unit=unit).speedup for unit in ("epochs", "steps"))
     assert (steps.value, steps.low) == pytest.approx((epochs.value, epochs.low))
+
+
+def test_a_first_evaluation_is_known_to_its_whole_length():
+    run = reaching(0, 1)
+    late = replace(run, records=tuple({**r, "epoch": r["epoch"] + 4} for r in run.records))
+    assert times_to_target([late], BAR).grid.tolist() == [4.0]
 
 
 def test_two_runs_are_enough():

@@ -68,12 +68,12 @@ HARD = replace(BAR, value=-99.0)
         ),
         (
             [None] * 6, [10, 10, 12, 11, 12, 10],
-            "At least 5.63× faster (95 % CI ≥ 4.92, p = 0.0022); test objective 1 reached by 6 of "
+            "At least 5.63× faster (95 % CI ≥ 4.92, p = 0.0043); test objective 1 reached by 6 of "
             "6 vs. 0 of 6 runs (Fisher's exact p = 0.0022).",
         ),
         (
             [10, 10, 12, 11, 12, 10], [None] * 6,
-            "At least 5.63× slower (95 % CI ≥ 4.92, p = 0.0022); test objective 1 reached by 0 of "
+            "At least 5.63× slower (95 % CI ≥ 4.92, p = 0.0043); test objective 1 reached by 0 of "
             "6 vs. 6 of 6 runs (Fisher's exact p = 0.0022).",
         ),
         (

@@ -43,8 +43,9 @@ def final_difference(
     """Return by how much the values of `first` are above those of `second`, by seed.
 
     Which test is used follows from the runs that there are, by this rule: the rank-sum shift if a
-    run diverged, which is worse than every other and has no value; the paired t-test from
-    `LEAST_PAIRS` common seeds on if seeds pair runs; otherwise Welch's t over all runs.
+    run diverged, which is worse than every other and has no value, or if neither side has any
+    spread, as t-tests take that for certainty; the paired t-test from `LEAST_PAIRS` common seeds on
+    if seeds pair runs; otherwise Welch's t over all runs.
 
     Args:
         first: value of each run by its seed, more is better; -inf for a diverged run.
@@ -63,13 +64,13 @@ def final_difference(
         return None
     one, other = (np.array(list(side.values())) for side in (first, second))
     common = sorted(first.keys() & second.keys())
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+    if min(len(one), len(other)) < 2 and np.isfinite([*one, *other]).all():
+        gain, nan = one.mean() - other.mean(), math.nan
+        return uncorrected(gain, nan, nan, p=nan, level=level, method=ONE_RUN)
+    if not np.isfinite([*one, *other]).all() or np.ptp(one) == np.ptp(other) == 0:
         shift = rank_shift(one, other, level)
         ends = shift.low, shift.high
         return uncorrected(shift.least, *ends, p=shift.p, level=level, method=RANK_SUM)
-    if min(len(one), len(other)) < 2:
-        gain, nan = one.mean() - other.mean(), math.nan
-        return uncorrected(gain, nan, nan, p=nan, level=level, method=ONE_RUN)
     if seeds_pair and len(common) >= LEAST_PAIRS:
         contrast, method = student(np.array([first[s] - second[s] for s in common])), PAIRED
     else:

@@ -100,7 +100,7 @@ class ProblemComparison:
             return "no runs"
         if not self.final.decided:
             return "inconclusive"
-        return "better" if self.final.value > 0 else "worse"
+        return "better" if self.final.low >= 0 else "worse"
 
     @property
     def too_short(self) -> str:

@@ -203,7 +203,7 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
         reached.append(bool(arrived.any()))
         lost.append(is_diverged(run) and not reached[-1])
         times.append(longest if lost[-1] else float(at[first]))
-        grid.append(float(at[first] - at[first - 1]) if first else 0.0)
+        grid.append(float(at[first] - (at[first - 1] if first else 0.0)))
     return Times(
         target=target,
         unit=unit,
