@@ -400,6 +400,10 @@ def test_the_sensitivity_is_that_of_the_analysis_and_marks_what_diverged():
         bars = [bar for bar in windows.lines if bar.get_color() == color]
         assert list(bars[0].get_xdata()) == [window.low, window.high]
     assert set(texts_of(windows)) == set(grids)
+    target = target_of("quadratic_deep")
+    with_target = plot_sensitivity("quadratic_deep", grids, target=target).axes[0]
+    (line,) = marks_of(with_target, "_target")
+    assert line.get_ydata()[0] == pytest.approx(target.value - best)
     assert found["SGD"].diverged.sum() > 5
 
 

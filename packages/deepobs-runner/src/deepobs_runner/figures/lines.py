@@ -253,16 +253,19 @@ def _set_view(
 def draw_target(axes: Axes, value: float) -> None:
     """Draw the target as a dashed line across the panel, or a note if it is beyond the edge."""
     low, high = axes.get_ylim()
-    # At the left, where curves are still far above it.
+    # At the left, where curves are still far above it, and below the line where there is room.
     text: dict[str, Any] = {"fontsize": SMALL, "color": "black", "ha": "left", "zorder": 5.0}
     if low <= value <= high:
         axes.axhline(
             value, color="black", linewidth=0.8, linestyle=(0, (4.0, 2.0)), zorder=2.8,
             label="_target",
         )  # fmt: skip
+        transform: Any = axes.transData - axes.transAxes
+        below = transform.transform((axes.get_xlim()[0], value))[1] > 0.1
         axes.annotate(
-            "target", (0.0, value), xycoords=("axes fraction", "data"), xytext=(3, 2),
-            textcoords="offset points", va="bottom", **text,
+            "target", (0.0, value), xycoords=("axes fraction", "data"),
+            xytext=(3, -2 if below else 2), textcoords="offset points",
+            va="top" if below else "bottom", **text,
         )  # fmt: skip
     elif value < low:  # also a gap below 0: better than every run
         axes.annotate(

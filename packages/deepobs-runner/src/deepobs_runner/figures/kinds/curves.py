@@ -48,7 +48,8 @@ HEIGHT = 1.75
 
 LINES_AND_BANDS = (
     "Lines are medians over seeds. A band is the {level} bootstrap interval of the median at each "
-    f"epoch, from {LEAST_BAND} seeds on; the runs of fewer seeds are thin lines."
+    f"epoch, from {LEAST_BAND} seeds on; the runs of fewer seeds are thin lines. The dashed black "
+    "line is the target."
 )
 
 

@@ -28,7 +28,7 @@ from deepobs_runner.figures.axes import (
     use_gap_scale,
     use_log_scale,
 )
-from deepobs_runner.figures.lines import gaps_of, metric_title
+from deepobs_runner.figures.lines import draw_target, gaps_of, metric_title
 from deepobs_runner.figures.material import Drawing, Material
 from deepobs_runner.figures.style import (
     COLUMN,
@@ -67,8 +67,8 @@ def sensitivity(material: Material) -> Iterator[Drawing]:
             f"Learning rates on {problem}",
             "Distance of the final value at each learning rate to the best final value, for the "
             "seed that all rates have, else the median over seeds. A ring is the best rate of an "
-            "optimizer, a bar below spans the rates around it that reach the target, a cross at "
-            "the upper edge is a rate of which a run diverged.",
+            "optimizer, a bar below spans the rates around it that reach the target (dashed "
+            "line), a cross at the upper edge is a rate of which a run diverged.",
             plot_sensitivity,
             problem,
             grids,
@@ -131,6 +131,8 @@ def plot_sensitivity(
             _draw(axes, curve, gaps[label], looks[label], label, row)
             for row, (label, curve) in enumerate(curves.items())
         ]
+        if target is not None and target.metric == metric:
+            draw_target(axes, float(gaps_of(np.array(target.value), best, metric)))
         _draw_windows(below, windows, looks)
         axes.tick_params(labelbottom=False)
         if beside:
