@@ -52,7 +52,7 @@ HEADER = """\
 <!-- Made by tools/generate_catalog.py; do not edit. -->
 
 A problem is named after its data and its network. `load_problem("cifar10_3c3d")` returns it,
-`deepobs list` prints the table, and `deepobs-data info cifar10` says more about the data. Every
+`deepobs list` prints the table, and `deepobs-data info cifar10` shows more about the data. Every
 problem has a page with its layers, published results and peculiarities.
 """
 

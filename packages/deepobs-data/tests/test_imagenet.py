@@ -158,7 +158,7 @@ def test_wrong_number_of_classes(tmp_path):
 def test_an_unreadable_image_is_named(data, tmp_path):
     path = tmp_path / "broken.JPEG"
     path.write_bytes(b"\xff\xd8\xff\xe0 no image")
-    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image"):
+    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is not a readable image"):
         data.test.decode(str(path))
 
 
@@ -192,7 +192,9 @@ def test_a_decompression_bomb_is_refused(tmp_path, size, kind):
         path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own, above 89 million pixels
-        with pytest.raises(dd.DamagedFileError, match=r"bomb\.JPEG is no readable image: .*pixels"):
+        with pytest.raises(
+            dd.DamagedFileError, match=r"bomb\.JPEG is not a readable image: .*pixels"
+        ):
             decode_image(str(path))
 
 
@@ -282,7 +284,7 @@ def test_a_truncated_image_is_named(tmp_path, kind, share):
     assert decode_image(str(path)).shape == (3, 256, 256)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(dd.DamagedFileError, match=r"half\.JPEG is no readable image"):
+    with pytest.raises(dd.DamagedFileError, match=r"half\.JPEG is not a readable image"):
         decode_image(str(path))
 
 
@@ -294,8 +296,8 @@ def test_an_unreadable_image_met_by_a_worker(data, tmp_path, workers):
     split = dd.Stream(paths, torch.zeros(2), data.test.decode, workers=workers)
     batches = split.batches(torch.arange(2), 1)
     assert next(batches).x.shape == (1, 3, 256, 256)
-    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image") as error:
+    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is not a readable image") as error:
         next(batches)
     assert error.value.path == path
-    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is no readable image"):
+    with pytest.raises(dd.DamagedFileError, match=r"broken\.JPEG is not a readable image"):
         list(dd.loader(split, 1, workers=workers))

@@ -41,8 +41,8 @@ def crop(x: Tensor, top: Tensor, left: Tensor, size: int | tuple[int, int]) -> T
         (B, C, height, width) of the type of `x`.
 
     Raises:
-        ValueError: The window is larger than the image, or a place lies outside (to look at the
-            places takes a wait for the device where they lie).
+        ValueError: The window is larger than the image, or a place is outside (this check waits for
+            the device).
     """
     height, width = (size, size) if isinstance(size, int) else size
     for places, name, last in (

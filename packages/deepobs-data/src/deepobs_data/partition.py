@@ -44,7 +44,7 @@ def partition_rows(n: int, train_eval_size: int, valid_size: int = 0) -> Partiti
 
 
 def check_valid_size(valid_size: int, largest: int) -> None:
-    """Refuse a `valid_size` that is no whole number in 0..largest with a ValueError."""
+    """Raise a ValueError unless `valid_size` is a whole number in 0..largest."""
     try:
         index(valid_size)
     except TypeError as error:

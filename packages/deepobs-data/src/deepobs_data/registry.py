@@ -91,7 +91,7 @@ def import_rows(location: str) -> None:
     """Import a module, or a file that ends in `.py`, which registers data sets.
 
     Raises:
-        ValueError: There is no such module or file. Errors of its own code pass unchanged.
+        ValueError: unknown module or file. Errors of its own code pass unchanged.
     """
     if not location.endswith(".py"):
         if importlib.util.find_spec(location) is None:

@@ -205,7 +205,7 @@ def examples(split: Split, i: Index) -> Batch:
     """Example `i` of a split, without the batch axis; those of a slice or of row numbers stacked.
 
     Raises:
-        IndexError: There is no such row.
+        IndexError: Unknown row.
     """
     n = len(split)
     if isinstance(i, slice):

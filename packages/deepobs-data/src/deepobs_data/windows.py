@@ -43,8 +43,9 @@ class RandomPhase:
 class Windows(torch.utils.data.Dataset[Batch]):
     """Windows of T characters that follow each other in a text.
 
-    Window k begins at character k T, or at k T + p if draws say the phase p: x is (T,), y the same
-    one character later. A last window that would reach beyond the end is moved back to end there.
+    Window k begins at character k T, or at k T + p for a phase p in the draws: x is (T,), y the
+    same one character later. A last window that would reach beyond the end is moved back to end
+    there.
 
     Attributes:
         ids: (n,) int64, the numbers of the characters.

@@ -1,8 +1,8 @@
 """The catalog: one entry per problem, the 26 of DeepOBS 1.1.2 here, later ones in `modern`.
 
 Data, network, L2, batch size and epochs are those of DeepOBS 1.1.2. Where it has no batch size or
-number of epochs, they come from the paper of the network or the closest sibling, as the remark at
-the entry says. Tags are described in `suites.py`.
+number of epochs, they come from the paper of the network or the closest sibling, as noted at the
+entry. Tags are described in `suites.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class UnknownProblemError(ProblemError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the sentence " Did you mean ...?" for the known names closest to `name`, or ""."""
+    """Suggestion " Did you mean ...?" with the known names closest to `name`, or ""."""
     lowered = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.5)
     if not close:

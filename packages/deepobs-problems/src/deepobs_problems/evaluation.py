@@ -36,8 +36,8 @@ def evaluate(
         problem: defines loss and metrics.
         model: a model of this problem.
         split: the examples.
-        batch_size: of the passes through the model; default: what `Problem.hardware` says of the
-            device that the model is on.
+        batch_size: of the passes through the model; default: that of `Problem.hardware` for the
+            model's device.
         order: row numbers to evaluate; default: all, in file order, or for a `recurrent` problem
             in the order in which batches continue each other.
         draws: augmentation draws for `order`; None evaluates the examples as they are.
@@ -46,7 +46,7 @@ def evaluate(
         l2: in place of the problem's own factor.
 
     Raises:
-        ValueError: if there is no example to evaluate.
+        ValueError: no example to evaluate.
         ProblemError: loss or a metric does not return one value per example.
     """
     on = _device_of(model) if device is None else torch.device(device)  # a name works, too

@@ -21,7 +21,7 @@ def import_location(location: str) -> tuple[ModuleType, str]:
     The hash makes an edit of the file another definition; it is "" for a module without a file.
 
     Raises:
-        ProblemError: there is no such file or module.
+        ProblemError: unknown file or module.
     """
     if location.endswith(".py"):
         return _import_file(Path(location))

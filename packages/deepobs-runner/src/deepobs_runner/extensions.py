@@ -84,7 +84,7 @@ class Extensions(Generic[T]):
 
         Raises:
             UsageError: unknown name.
-            ProblemError: there is no such module or file.
+            ProblemError: unknown module or file.
         """
         found: Any
         if ":" in name:
@@ -142,7 +142,7 @@ def import_named(name: str) -> Any:
 
     Raises:
         UsageError: the module has no such name.
-        ProblemError: there is no such module or file.
+        ProblemError: unknown module or file.
     """
     from deepobs_problems.errors import nearest
     from deepobs_problems.user_code import import_location

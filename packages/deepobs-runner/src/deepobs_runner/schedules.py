@@ -172,7 +172,7 @@ SCHEDULES: Mapping[str, type] = {
 }
 
 DEFAULT: Schedule = Constant()
-"""The schedule of a configuration that says none: this object, not one that is equal to it.
+"""The schedule of a configuration without one: this object, not an equal one.
 
 A resolved configuration has the schedule of the problem's defaults in its place.
 """

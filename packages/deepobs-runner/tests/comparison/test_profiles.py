@@ -38,7 +38,7 @@ def test_profiles_leave_out_what_cannot_be_compared():
     targets = {"p": BAR, "alone": BAR, "hard": BAR, "free": None}
     profiles = performance_profiles(tuned_settings(runs), targets, ["SGD", "Adam"])
     assert profiles.problems == ("p", "hard")
-    assert profiles.left_out["alone"] == "there are no runs of Adam"
+    assert profiles.left_out["alone"] == "no runs of Adam"
     assert profiles.left_out["free"] == "it has no target"
     sgd, adam = profiles.profiles
     assert sgd.integral == 1.0

@@ -483,7 +483,7 @@ def test_the_rows_of_speed_are_sorted_and_who_does_not_arrive_has_an_arrow():
         plot_speed("p", listed, never, looks)
     bare = [replace(r, records=[{**c, "clocks": {}} for c in r.records]) for r in runs[6:]]
     bare = tuned_settings(bare)["p"]
-    with pytest.raises(UsageError, match="do not say the seconds"):
+    with pytest.raises(UsageError, match="do not record the seconds"):
         plot_speed("p", bare, target, looks_of_settings({"p": bare}), unit="seconds")
 
 

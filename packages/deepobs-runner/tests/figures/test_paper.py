@@ -181,7 +181,7 @@ def test_steps_over_batch_sizes_are_those_of_the_fastest_setting():
     assert np.prod(perfect.get_xydata(), axis=1) == pytest.approx(48 * 4)
     with pytest.raises(UsageError, match=r"at 3 batch sizes\. Run some with --batch-size"):
         plot_batch_size("p", {"SGD": batch_runs((4, 8))}, BAR, looks)
-    with pytest.raises(UsageError, match="there is no target"):
+    with pytest.raises(UsageError, match="no target"):
         plot_batch_size("p", runs, None, looks)
 
 

@@ -141,7 +141,7 @@ def test_a_notebook_shows_the_page_and_frames(tmp_path):
     assert r"\toprule" in found.tables["final"].to_latex()
     (page, *_) = found.save(tmp_path, ["html"])
     assert page.read_text("utf-8") == found.html
-    with pytest.raises(UsageError, match="There is no format"):
+    with pytest.raises(UsageError, match="Unknown format"):
         found.save(tmp_path, ["docx"])
 
 

@@ -187,7 +187,7 @@ def test_training_parameters_of_a_custom_runner_tell_settings_apart(tmp_path):
         ("{}", "not a result of the original"),
         ("[]", "not a result of the original"),
         (json.dumps(content_2019(num_epochs=7)), "5 values of objective on train_eval, but 8"),
-        (json.dumps(content_2019(test_losses=[])), "no train_losses or no test_losses"),
+        (json.dumps(content_2019(test_losses=[])), "train_losses or test_losses are missing"),
         (json.dumps(content_2019(batch_size="128")), "batch_size is '128'"),
         (json.dumps(content_beta(training_params=None)), "not a result of the original"),
         (json.dumps(content_beta(lr_sched=1, train_losses=3)), "not a result of the original"),

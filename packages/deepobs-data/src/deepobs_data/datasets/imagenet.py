@@ -69,7 +69,7 @@ def imagenet(
         offline: Ignored: ImageNet is never downloaded.
 
     Raises:
-        DataNotFoundError: There is no such folder.
+        DataNotFoundError: The folder does not exist.
         MissingPackageError: torchvision is not installed.
         DamagedFileError: The folders do not hold the 1,000 classes; while reading: an image cannot
             be decoded.
@@ -113,7 +113,7 @@ def decode_image(path: str, *, antialias: bool = True) -> Tensor:
             gives float32 on the scale 0..255.
 
     Raises:
-        DamagedFileError: The file is no readable image, or none that belongs into the set.
+        DamagedFileError: The file is not a readable image of the set.
     """
     image_file, tv = import_extra("PIL.Image", *_EXTRA), _torchvision("transforms.v2.functional")
     try:
@@ -123,7 +123,7 @@ def decode_image(path: str, *, antialias: bool = True) -> Tensor:
                 raise ValueError(f"{width} x {height} pixels are too many or too long")
             pixels = tv.pil_to_tensor(_to_rgb(image, image_file))  # (3, H, W)
     except Exception as error:  # Pillow raises nearly everything for damaged files
-        raise DamagedFileError(Path(path), f"{path} is no readable image: {error}") from error
+        raise DamagedFileError(Path(path), f"{path} is not a readable image: {error}") from error
     size = smaller_side_size(pixels.shape[-2], pixels.shape[-1])
     if antialias:
         resized = tv.resize(pixels, list(size), antialias=True)
@@ -140,7 +140,7 @@ def _to_rgb(image: Any, image_file: Any) -> Any:
             raise ValueError("its grey values have more than 16 bits")
         image = image_file.fromarray((values >> 8).astype(np.uint8))
     elif image.mode == "F":
-        raise ValueError("its grey values are no whole numbers")
+        raise ValueError("its grey values are not whole numbers")
     return image.convert("RGB")
 
 

@@ -119,7 +119,7 @@ def text(
         encoding: How the file is encoded.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         ValueError: An argument is not allowed, or the text is too short for one window per split.
     """
     if not 0.0 < test_fraction < 1.0:

@@ -39,9 +39,9 @@ def cached_arrays(
     Args:
         name: Names the cache file.
         paths: The source files.
-        home: Folder of the data; the cache lies in `home / "decoded"`. None, or a folder that
-            cannot be written, stands for the default root; where that cannot be written either,
-            nothing is cached.
+        home: Folder of the data; the cache is in `home / "decoded"`. None, or a folder that cannot
+            be written, stands for the default root; where that cannot be written either, nothing is
+            cached.
         decode: Makes the arrays.
         check: Raises ValueError for arrays that are not those of the data set.
     """

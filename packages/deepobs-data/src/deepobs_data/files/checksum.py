@@ -34,7 +34,7 @@ def check_file(path: Path, file: SourceFile) -> None:
             else:
                 _compare(raw, path, file.checksum)
     except GZIP_ERRORS as error:
-        raise DamagedFileError(path, f"{path} is no complete gzip file: {error}") from error
+        raise DamagedFileError(path, f"{path} is not a complete gzip file: {error}") from error
     except DamagedFileError as error:
         if file.accept is None:
             raise

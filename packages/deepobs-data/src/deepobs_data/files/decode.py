@@ -74,7 +74,7 @@ def decode_svhn(paths: Paths) -> Arrays:
             content = loadmat(path, variable_names=["X", "y"])
             images, labels = content["X"], content["y"].reshape(-1).astype(np.int64)
         except (ValueError, TypeError, KeyError, NotImplementedError) as error:
-            raise DamagedFileError(path, f"{path} is no SVHN file: {error}") from error
+            raise DamagedFileError(path, f"{path} is not an SVHN file: {error}") from error
         if images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.shape[3] != len(labels):
             raise DamagedFileError(path, f"{path} holds X {images.shape}, y {labels.shape}.")
         arrays[f"{part}_x"] = np.ascontiguousarray(images.transpose(3, 2, 0, 1), dtype=np.uint8)
@@ -143,7 +143,7 @@ def read_idx(path: Path) -> np.ndarray:
                     return _read_idx(cast(BinaryIO, file), path)
             return _read_idx(raw, path)
         except GZIP_ERRORS as error:
-            raise DamagedFileError(path, f"{path} is no complete gzip file: {error}") from error
+            raise DamagedFileError(path, f"{path} is not a complete gzip file: {error}") from error
 
 
 def _read_idx(file: BinaryIO, path: Path) -> np.ndarray:
@@ -151,7 +151,7 @@ def _read_idx(file: BinaryIO, path: Path) -> np.ndarray:
     if len(head) != 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
         raise DamagedFileError(
             path,
-            f"{path} is no idx file of bytes: starts with {head.hex() or 'nothing'}, "
+            f"{path} is not an idx file of bytes: starts with {head.hex() or 'nothing'}, "
             "expected 000008 and the number of axes.",
         )
     sizes = file.read(4 * head[3])
@@ -173,5 +173,5 @@ def _read_idx(file: BinaryIO, path: Path) -> np.ndarray:
             )
         done += count
     if file.read(1):
-        raise DamagedFileError(path, f"{path} is longer than its shape {shape} says.")
+        raise DamagedFileError(path, f"{path} is longer than its shape {shape}.")
     return content

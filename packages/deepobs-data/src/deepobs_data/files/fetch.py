@@ -61,8 +61,8 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
     """Download what is missing of data set `name` into `root`, in torchvision's folder layout.
 
     One process does it at a time; others wait and then find the files. Checked downloads are put
-    in place by a rename. An archive that lies in `root` already is used instead of a download; a
-    damaged one is moved aside, with a warning.
+    in place by a rename. An existing archive in `root` is used instead of a download; a damaged one
+    is moved aside, with a warning.
 
     Args:
         name: A data set that can be downloaded.
@@ -70,7 +70,7 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
         progress: Called with file name, bytes so far and bytes in all (None where unknown).
 
     Raises:
-        ValueError: There is no such data set, or it is not downloaded.
+        ValueError: Unknown data set, or it is not downloaded.
         DownloadError: A file could not be downloaded or written.
         DamagedFileError: A downloaded archive cannot be unpacked.
     """
@@ -105,7 +105,7 @@ def unpack(archive: Path, file: Download, source: Source, root: Path) -> None:
 
     Raises:
         DamagedFileError: The checksum is wrong or the archive cannot be unpacked.
-        DownloadError: There is no space for the files.
+        DownloadError: The disk is full.
     """
     try:
         check_checksum(archive, file.checksum)
@@ -137,7 +137,7 @@ def import_files(name: str, path: Path | str, root: Path | str | None = None) ->
         The folder they were put in.
 
     Raises:
-        ValueError: There is no such data set, or it cannot be imported.
+        ValueError: Unknown data set, or it cannot be imported.
         DataNotFoundError: Not all files are there.
         DamagedFileError: A file there has wrong content; nothing is copied.
     """
@@ -163,7 +163,7 @@ def import_files(name: str, path: Path | str, root: Path | str | None = None) ->
 
 
 def _find_archive(source: Source, path: Path) -> tuple[Path, Download] | None:
-    """The archive of a data set that `path` names, or that lies in it where the files do not."""
+    """Archive of a data set: `path` itself, or inside it if the files are not."""
     archives = [file for file in source.downloads if file.archive]
     if path.is_file() and archives and path.name not in {file.name for file in source.files}:
         return path, archives[0]

@@ -25,7 +25,7 @@ def _pool_padding(
     """Return the (padding, ceil_mode) with which a stock pooling layer is 'SAME'.
 
     With `ceil_mode` the last window may hang over the bottom and right edge: the odd pixel.
-    `instead` is what the error recommends where there is no such layer.
+    `instead` is the recommendation of the error without such a layer.
     """
     kernels, strides, sizes = per_axis(
         2, kernel_size=kernel_size, stride=stride, input_size=input_size

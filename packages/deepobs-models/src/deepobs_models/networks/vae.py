@@ -90,8 +90,8 @@ class VAE(nn.Module):
         dtype: Type of the parameters.
 
     Raises:
-        ValueError: A size below 1, an image size that is no multiple of 4, a dropout rate outside
-            [0, 1); images or noise of another shape, images of an integer type.
+        ValueError: A size below 1, an image size that is not a multiple of 4, a dropout rate
+            outside [0, 1); images or noise of another shape, images of an integer type.
 
     >>> model = VAE().eval()
     >>> model(torch.zeros(2, 1, 28, 28), noise=torch.zeros(2, 8)).reconstruction.shape

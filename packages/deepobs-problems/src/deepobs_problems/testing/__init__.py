@@ -29,7 +29,7 @@ class Check(NamedTuple):
     Attributes:
         name: of the check, such as `loss`.
         ok: whether it was passed.
-        sentence: what was found; for a failed check also what to do.
+        sentence: finding; for a failed check also the fix.
         error: what the problem's own code raised, None if nothing.
     """
 
@@ -126,7 +126,7 @@ def _run_one(name: str, case: Case) -> Check | None:
     except FailedCheckError as failure:
         cause = failure.__cause__
         return Check(name, False, str(failure), cause if isinstance(cause, Exception) else None)
-    except Exception as error:  # raised by the user's code in a place that has no sentence for it
+    except Exception as error:  # raised by the user's code where no message explains it
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
         sentence = f"{type(error).__name__} was raised in {where}: {error}"

@@ -1,4 +1,4 @@
-"""The checks of `testing.check_problem`: each returns a sentence or raises one.
+"""The checks of `testing.check_problem`: each returns a message or raises one.
 
 A check that does not apply to a problem returns None.
 """

@@ -96,7 +96,7 @@ def learning_rate_sensitivity(
     """Return a metric over the learning rates, the figure of section 3.2 of the DeepOBS paper.
 
     Schneider, Balles and Hennig, "DeepOBS", ICLR 2019; Asi and Duchi, "The importance of better
-    models in stochastic optimization", PNAS 116 (2019), on what such a curve says.
+    models in stochastic optimization", PNAS 116 (2019), on how to read such a curve.
 
     Args:
         results: of one optimizer on one problem that differ in learning rate and seed; those

@@ -58,7 +58,7 @@ def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) ->
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
     started: list[Future[None]] = []
     try:
-        with _interrupts_ignored():  # as the processes that start now go on to do
+        with _interrupts_ignored():  # the processes that start now inherit this
             started += [pool.submit(_warm_up, modules) for _ in range(processes)]
         yield pool
     except BrokenExecutor as error:
@@ -68,7 +68,7 @@ def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) ->
             process.terminate()  # else what they are at would be waited for
         raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # they end while this process goes on
+        pool.shutdown(wait=False, cancel_futures=True)  # they end while this process continues
 
 
 def _main_can_be_imported() -> bool:

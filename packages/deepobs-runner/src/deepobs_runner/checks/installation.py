@@ -109,7 +109,7 @@ def data_sets(root: Path) -> dict[str, Any]:
     """Data folder and state of each data set.
 
     `made`: generated, needs no files. `verified`, `damaged`: its files have the right checksums
-    or not. `present`: there are no checksums to compare with. `missing`.
+    or not. `present`: without checksums to compare with. `missing`.
     """
     states = {facts.name: _state(facts, root) for facts in list_datasets()}
     return {"folder": str(root), "sets": states}

@@ -39,7 +39,7 @@ def optimizers_of(location: str) -> list[LibraryOptimizer]:
 
     Raises:
         UsageError: the module has no such class.
-        ProblemError: there is no such module or file.
+        ProblemError: unknown module or file.
     """
     module, _ = import_location(location)
     found = []

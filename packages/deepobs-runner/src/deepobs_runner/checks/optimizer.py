@@ -67,7 +67,7 @@ def check_optimizer(
         create_graph: keep the graph of every gradient.
 
     Raises:
-        UsageError: there is no such optimizer.
+        UsageError: unknown optimizer.
     """
 
     def maker(groups: Callable[[nn.Module], Any]) -> MakeOptimizer:
@@ -85,7 +85,7 @@ def check_optimizer(
         try:
             findings.append(Finding(title, *check()))
         except Exception as error:  # whatever the optimizer raises is the finding
-            if lacks_graph(error) and not create_graph:  # then no check says more
+            if lacks_graph(error) and not create_graph:  # further checks would fail likewise
                 reason = first_line(error).rstrip(".")
                 return [Finding("graph", "no", GRAPH_HINT.format(type(error).__name__, reason))]
             raised = f"raised {type(error).__name__}: {first_line(error)}"

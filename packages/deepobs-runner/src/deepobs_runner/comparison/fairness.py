@@ -198,7 +198,7 @@ def _held_out(run: RunResult) -> str:
 
 
 def _regularizer(run: RunResult) -> str:
-    """The official runs do not say; theirs is the problem's."""
+    """The official runs do not record it; they use the problem's."""
     l2 = official_l2(run.config.problem) if is_official(run) else run.config.l2
     if l2 is None:
         return ""
@@ -248,7 +248,7 @@ def _program(run: RunResult) -> str:
 
 
 def _epochs(setting: Setting) -> str:
-    """A run that diverged ends where it diverged; that is no different length."""
+    """A diverged run ends early, which does not count as another length."""
     ends = [float(r.epochs()[-1]) for r in setting.runs if r.records and not is_diverged(r)]
     if not ends:
         planned = sorted({run.config.epochs for run in setting.runs if run.config.epochs})
@@ -321,7 +321,7 @@ def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
 
 @cache  # looking up a problem asks every installed package
 def official_l2(problem: str) -> float | None:
-    """Return the L2 of the official runs of a problem, which they do not say: the problem's own."""
+    """L2 of the official runs of a problem: the problem's own, as they do not record it."""
     if (row := problem_row(problem)) is not None:
         return float(row["l2"])
     from deepobs_problems import ProblemError, load_problem

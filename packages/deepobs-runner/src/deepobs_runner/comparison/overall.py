@@ -103,7 +103,7 @@ def _share_variance(share: np.ndarray, runs: np.ndarray) -> np.ndarray:
 
 
 def geometric_mean(lines: Sequence[ProblemComparison], level: float) -> GeometricMean | None:
-    """Return the geometric mean speedup, where a mean says something.
+    """Return the geometric mean speedup, where a mean is meaningful.
 
     The geometric mean is the only one that does not depend on which of the two is the reference
     (Fleming and Wallace, "How not to lie with statistics", CACM 29, 1986). Over seeds, the

@@ -18,7 +18,7 @@ from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import join
 
 LEAST_PROBLEMS = 5
-"""A profile over fewer problems says no more than the times themselves."""
+"""A profile over fewer problems adds nothing to the times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +194,9 @@ def _times(
     sides = [find(listed, label) for label in labels]
     for label, times in zip(labels, comparable_times(sides, target, unit), strict=True):
         if times is None:
-            return f"there are no runs of {label}"
+            return f"no runs of {label}"
         if not len(times.times):
-            return f"the runs of {label} do not say {target.metric} and {unit}"
+            return f"the runs of {label} do not record {target.metric} and {unit}"
         found.append(times)
     medians = [times.median for times in found]
     if 0 in medians:

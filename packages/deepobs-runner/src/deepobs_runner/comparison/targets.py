@@ -112,7 +112,7 @@ class Targets(NamedTuple):
 
     @property
     def others(self) -> dict[str, Target]:
-        """Those beside the main one, by name; none that is no different from it."""
+        """Those beside the main one, by name; without those equal to it."""
         named = {"easier": self.easier, "harder": self.harder}
         return {name: target for name, target in named.items() if target is not None}
 
@@ -249,7 +249,7 @@ def targets_of(problem: str, tuned: Sequence[Setting], *, epochs: float | None =
 
 
 def _own(tuned: Sequence[Setting]) -> Sequence[Setting]:
-    """Return the settings that are not of a baseline set; all if there are no others."""
+    """Return the settings that are not of a baseline set; all without others."""
     return [setting for setting in tuned if not setting.baseline] or tuned
 
 

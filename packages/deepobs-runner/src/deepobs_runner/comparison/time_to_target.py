@@ -134,7 +134,7 @@ def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
     training, without evaluation.
 
     Returns:
-        None where the records do not say.
+        None if the records lack it.
 
     Raises:
         UsageError: no such unit.
@@ -174,7 +174,7 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
 
     That is the first evaluation that meets the target and from which the majority of five
     evaluations, it and the next four, meet it; near the end, of those that are left. A single lucky
-    evaluation on a noisy curve is no arrival.
+    evaluation on a noisy curve does not count.
 
     A run that ends without reaching the target is censored at its end: it would have taken longer.
     One that diverged never will, so it is censored at the end of the longest run.

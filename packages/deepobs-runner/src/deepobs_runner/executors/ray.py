@@ -51,7 +51,7 @@ def run_on_ray(
     A Ray that this process is connected to already is used, whatever the address.
 
     Raises:
-        UsageError: there is no cluster at the address, or none of its nodes can hold a run.
+        UsageError: no cluster at the address, or none of its nodes can hold a run.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after the runs were stopped.
     """
     execution = execution or Execution()
@@ -111,7 +111,7 @@ def _connected(options: ExecutorOptions) -> Iterator[Any]:
     """Yield ray, connected to the cluster; leave it as it was found.
 
     Raises:
-        UsageError: there is no cluster at the address.
+        UsageError: no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when a Ray starts
     # Ray 2.60 announces with every start that it will leave CUDA_VISIBLE_DEVICES alone.

@@ -136,7 +136,7 @@ class ExecutorOptions:
 
 
 def executor_of(options: ExecutorOptions, group: ProcessGroup | None = None) -> Execute:
-    """Return the function that makes runs as the options say.
+    """Executor function for the options.
 
     Args:
         options: where runs are made.

@@ -2,7 +2,7 @@
 
 A job that reaches its time limit, or is preempted, writes its checkpoint, queues itself again and
 is resumed; SLURM itself queues the jobs of a lost node again. Queue, limits and priorities
-are SLURM's. Pickled jobs and what they print lie in `<out>/slurm`.
+are SLURM's. Pickled jobs and their output are in `<out>/slurm`.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def run_on_slurm(
     """Run resolved configurations as SLURM jobs; see `run_all`.
 
     Raises:
-        UsageError: there is no SLURM here, or it refuses the jobs.
+        UsageError: SLURM is missing, or it refuses the jobs.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after the jobs were cancelled.
     """
     execution = execution or Execution()
@@ -260,7 +260,7 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
     """Queue jobs; return each with submitit's view of it.
 
     Raises:
-        UsageError: there is no SLURM here, or it refuses the jobs.
+        UsageError: SLURM is missing, or it refuses the jobs.
     """
     import submitit
 

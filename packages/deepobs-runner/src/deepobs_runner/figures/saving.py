@@ -44,7 +44,7 @@ def format_of(path: Path) -> str:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG (200 dpi), PDF or SVG, whichever the suffix says; return the path.
+    """Write a figure as PNG (200 dpi), PDF or SVG, by the suffix; return the path.
 
     The same results give the same file: no date is written.
 

@@ -1,4 +1,4 @@
-"""Types of hyperparameters: what the signature says, else what the default is.
+"""Types of hyperparameters: from the signature, else from the default.
 
 A value has two forms: the argument that the optimizer gets, and the JSON value that results keep,
 where tuples are lists, `inf` and `nan` are texts, and dtypes and enumerations are names.
@@ -48,7 +48,7 @@ def to_argument(value: Any, annotation: Any = EMPTY, default: Any = EMPTY) -> An
     """
     value = _python(value)
     if default is not EMPTY and repr(to_json(value)) == repr(to_json(default)):
-        value = default  # a default is right whatever its annotation says
+        value = default  # a default is right, whatever its annotation is
     allowed = _allowed(annotation, default)
     for kind in allowed:
         with suppress(Mismatch):
@@ -185,7 +185,7 @@ def _convert(value: Any, kind: Any) -> Any:
 
 
 def _converter(kind: Any) -> Callable[[Any, Any], Any] | None:
-    """Return what converts to a type, None where nothing does (a Tensor or a function, say)."""
+    """Return what converts to a type, None without one (for example a Tensor or a function)."""
     origin = get_origin(kind) or kind
     if origin is Literal:
         return _literal

@@ -50,7 +50,7 @@ class Calibration:
 
 
 def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
-    """Return what identifies the machine in a result's environment; None if it says too little.
+    """Identity of the machine in a result's environment; None if it is incomplete.
 
     Processor and device by name, the number of threads, torch's version, and the switches that
     change speed.
@@ -125,7 +125,7 @@ def _machine_here(execution: Execution, jobs: int) -> Machine | None:
 
 
 def load_calibrations(path: Path | None = None) -> tuple[Calibration, ...]:
-    """Read what was kept; nothing if there is no file.
+    """Read the stored times; empty without a file.
 
     Raises:
         UsageError: the file cannot be read.
@@ -216,7 +216,7 @@ def kept_timings(
     *,
     jobs: int = 1,
 ) -> dict[str, Timing]:
-    """Return, by `cost_kind`, what the kept SGD-step times say of runs on this machine.
+    """Timings of runs on this machine, by `cost_kind`, from the stored SGD step times.
 
     Runs that differ from what was timed in more than the optimizer and the length are left out:
     another batch size, recipe, precision, validation split or data.

@@ -1,4 +1,4 @@
-"""What a list of problems says about each, computed or read from a generated table.
+"""Rows of the list of problems, computed or read from a generated table.
 
 Building all networks to count their parameters takes torch and seconds, so the rows of the
 catalog are shipped as `problems.json`, made by `tools/generate_problem_table.py`.
@@ -39,7 +39,7 @@ def table_text() -> str:
 
 
 def problem_row(problem: Problem) -> ProblemRow:
-    """Return what the list says about a problem."""
+    """Row of a problem."""
     from deepobs_problems import SUITES
 
     return {
@@ -59,6 +59,6 @@ def problem_row(problem: Problem) -> ProblemRow:
 
 
 def count_parameters(problem: Problem) -> int:
-    """Return how many numbers a model of the problem trains."""
+    """Number of trainable parameters of the problem's model."""
     model = problem.model_without_memory()
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

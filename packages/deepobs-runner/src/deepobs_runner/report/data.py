@@ -160,8 +160,8 @@ def gather_data(
         chosen: problems that own results were chosen by, see `ReportData`.
 
     Raises:
-        UsageError: no own result has a record, or none that says something about so many epochs;
-            no such reference, a level outside (0, 1), a margin that is not above 0.
+        UsageError: no own result has a record, or enough epochs; no such reference, a level outside
+            (0, 1), a margin that is not above 0.
     """
     if epochs is not None:
         own, baselines, notes = _after(own, baselines, epochs)
@@ -234,7 +234,7 @@ def _of_own_recipes(
     """Leave out baselines of other recipes than the own runs where there are some of the same.
 
     Returns:
-        The baselines that stay, and a sentence for each problem on which some were left out.
+        The baselines that stay, and a message for each problem with baselines left out.
     """
     recipes: dict[Identity, set[str]] = {}
     for run in own:

@@ -26,7 +26,7 @@ def settings_by_problem(
     of sets there are all of them.
 
     Raises:
-        UsageError: there is no result with a record.
+        UsageError: no result has a record.
     """
     shown = [result for result in results if result.records]
     if not shown:

@@ -43,7 +43,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "planned epochs": "Settings chosen for other numbers of epochs",
     }
 )
-"""What the sentence about a difference begins with, by the facet."""
+"""First words about a difference, by facet."""
 
 FOREIGN: Mapping[str, str] = MappingProxyType(
     {
@@ -125,7 +125,7 @@ COUNTED = (
 def overall_sentence(verdict: Verdict) -> str:
     """Return the verdict over all problems: counts, then the estimates over all problems.
 
-    On one problem it is the sentence on that problem.
+    With one problem it is the text on that problem.
     """
     missing = [name for name in (verdict.optimizer, verdict.reference) if name not in verdict.known]
     if missing:
@@ -174,7 +174,7 @@ def mean_text(verdict: Verdict) -> str:
 
 
 def speedup_sentence(line: ProblemComparison) -> str:
-    """Return the sentence on the time to the target of one problem."""
+    """Text on the time to target of one problem."""
     estimate, status = line.speedup, line.speedup_status
     if estimate is None or status in ("too short", "not reached"):
         text = f"No speedup estimate: {exclusion(line)}"
@@ -272,7 +272,7 @@ def exclusion(line: ProblemComparison) -> str:
 
 
 def final_sentence(line: ProblemComparison) -> str:
-    """Return the sentence on the final value of one problem; nothing if none can be compared."""
+    """Text on the final value of one problem; empty without a comparison."""
     estimate = line.final
     if estimate is None or line.final_metric is None:
         return ""

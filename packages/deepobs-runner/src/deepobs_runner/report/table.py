@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 NOTHING = "\N{EN DASH}"
-"""Shown where there is no value."""
+"""Shown for a missing value."""
 
 DIGITS = 4
 """Significant digits of a number that has no spread."""

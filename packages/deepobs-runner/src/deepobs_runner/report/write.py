@@ -45,7 +45,7 @@ def check_formats(words: Iterable[str]) -> list[str]:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise UsageError(
-            f"There is no format {', '.join(map(repr, unknown)) or 'asked for'}; allowed: "
+            f"Unknown format {', '.join(map(repr, unknown)) or 'asked for'}; allowed: "
             f"{', '.join(FORMATS)}."
         )
     return formats

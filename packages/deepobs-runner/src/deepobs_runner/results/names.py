@@ -92,6 +92,6 @@ def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
     """Return the optimizer, and the added words in brackets."""
     name = kind.optimizer.name.rpartition(":")[2]
     namesakes = {o.optimizer for o in kinds if o.optimizer.name.rpartition(":")[2] == name}
-    if len(namesakes) > 1:  # two files of the user, say
+    if len(namesakes) > 1:  # for example two files of the user
         name = distinct_names(namesakes)[kind.optimizer]
     return f"{name} ({', '.join(added)})" if added else name

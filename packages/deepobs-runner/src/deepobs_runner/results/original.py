@@ -143,7 +143,7 @@ def _columns(data: Mapping[str, Any]) -> dict[tuple[str, str], list[float]]:
                 columns[split, metric] = values
     missing = {("train_eval", "objective"), ("test", "objective")} - set(columns)
     if missing:
-        raise UsageError("there are no train_losses or no test_losses.")
+        raise UsageError("train_losses or test_losses are missing.")
     return columns
 
 

@@ -38,7 +38,7 @@ class RunResult:
 
     Attributes:
         config: resolved.
-        status: `running` until the process says otherwise; `diverged` if a loss was not finite.
+        status: `running` until the process ends; `diverged` if a loss was not finite.
         records: one per evaluation, as in the JSON file; a value that was not finite is None.
         environment: versions, device, threads.
         error: the traceback of a failed run.
@@ -68,7 +68,7 @@ class RunResult:
         return self.status in COMPLETED
 
     def series(self, split: str, metric: str) -> np.ndarray:
-        """Return a metric at every evaluation, `(records,)`; NaN where there is no number.
+        """Return a metric at every evaluation, `(records,)`; NaN without a number.
 
         The array cannot be written to, as it is kept.
         """
@@ -81,7 +81,7 @@ class RunResult:
     def _kept(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Return a column of the records, which a report asks for many times."""
         column = self._columns.get(name)
-        if column is None or len(column) != len(self.records):  # of a run that goes on
+        if column is None or len(column) != len(self.records):  # of an active run
             column = self._columns[name] = make()
             column.setflags(write=False)
         return column

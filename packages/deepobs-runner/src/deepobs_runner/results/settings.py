@@ -35,8 +35,8 @@ class Setting:
         problem: its name, without the folder of a user's file.
         optimizer: label of the optimizer, the same on every problem: its name, and what tells it
             from others of that name among the results, such as `SGD (official)`.
-        label: optimizer, learning rate, and what is no default, see `labels`.
-        runs: one a seed, at least one.
+        label: optimizer, learning rate, and non-default values, see `labels`.
+        runs: one per seed, at least one.
         tried: number of settings of this optimizer on this problem among the results, whatever
             was held out: its tuning budget.
         chosen_by: why this setting stands for its optimizer, see `analysis.tuned`; empty where it

@@ -1,8 +1,8 @@
 """Results on disk: one JSON file per run, valid whenever the process dies.
 
 `<id>.json` holds configuration, status, environment and records; `<id>.steps.npy` the objective of
-every step. Both are replaced atomically as the run goes on; the steps file first, so it is never
-shorter than its JSON says. docs/results.md describes the schema.
+every step. Both are replaced atomically during the run; the steps file first, so it is never
+shorter than its JSON file. docs/results.md describes the schema.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Turns the content of a result file of one schema into that of the next."""
 
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
-"""By the schema they start from; there is no older schema yet."""
+"""By the schema they start from; no older schema exists yet."""
 
 
 def encode_result(result: RunResult) -> bytes:
@@ -76,7 +76,7 @@ RUNNING, FAILED = b'"status": "running"', b'"status": "failed" '
 
 
 def mark_failed(path: Path) -> None:
-    """Say in a result file, in place, that its run failed; for a disk without room for another."""
+    """Warn in a result file, in place, that its run failed; for a disk without room for another."""
     with suppress(OSError), path.open("r+b") as file:
         place = file.read(4096).find(RUNNING)
         if place >= 0:
@@ -94,7 +94,7 @@ def load_result(path: Path) -> RunResult:
     """Read one result file.
 
     Raises:
-        UsageError: the file is no result, or of a schema this version does not know.
+        UsageError: the file is not a result, or is of a schema this version does not know.
     """
     if path.exists() and not path.is_file():  # to read a named pipe would take for ever
         raise UsageError(f"{path} is not a DeepOBS result: it is not a file.")
@@ -147,8 +147,8 @@ def _whole_result(config: RunConfig, folder: Path) -> RunResult | None:
     """Read the result of a configuration and its records; None without one.
 
     Raises:
-        UsageError: the file is no result, or that of another run; or a record is damaged, or the
-            file of the step objectives.
+        UsageError: the file is not a result, or is that of another run; or a record is damaged, or
+            the file of the step objectives.
     """
     path = result_path(config, folder)
     if not path.exists():
@@ -169,7 +169,7 @@ def read_result(content: bytes, path: Path) -> RunResult:
         path: where it is from, for errors.
 
     Raises:
-        UsageError: the content is no result, or of a schema this version does not know.
+        UsageError: the content is not a result, or is of a schema this version does not know.
     """
     try:
         stored, schema = RESULT.decode(content), SCHEMA
@@ -272,11 +272,12 @@ def load_results(
             copy of a result is always left out, without `on_error` with a warning.
 
     Raises:
-        UsageError: no such folder, or a file that is no result.
+        UsageError: no such folder, or a file that is not a result.
     """
     if not folder.is_dir():
         raise UsageError(
-            f'There is no folder {folder}. "deepobs run" and "deepobs bench" make one.'
+            f'The folder {folder} does not exist. Make results with "deepobs run" or "deepobs '
+            'bench".'
         )
     originals = find_originals(folder)
     ours = [

@@ -1,4 +1,4 @@
-"""Weights & Biases: one W&B run per run, online or offline as its own settings say.
+"""Weights & Biases: one W&B run per run, online or offline by its own settings.
 
 Without server or login, the run is kept in W&B's own file for `wandb sync`.
 """
@@ -74,7 +74,7 @@ class WeightsAndBiases:
         self._first_step = self._run.step
 
     def _init(self, result: RunResult, mode: Any) -> Any:
-        """Begin a run; one that is online goes on where an earlier start of it ended."""
+        """Begin a run; an online run continues after its earlier start."""
         import wandb
 
         config = result.config

@@ -117,7 +117,7 @@ class Evaluator:
                 dtype=self._backend.dtype,
                 l2=self._config.l2,
             )
-        # A root of a mean is no mean of roots.
+        # A root of a mean is not a mean of roots.
         return self._problem.with_roots(group.weighted_mean(values, len(mine.rows)))
 
     @contextmanager

@@ -65,7 +65,7 @@ def make_candidate(
     """Return an optimizer with its space.
 
     Raises:
-        UsageError: there is no space, the ruleset allows no other than its own, or it does not fit.
+        UsageError: no space, the ruleset allows no other than its own, or it does not fit.
     """
     find_optimizer(name)
     if one_shot:

@@ -1,6 +1,6 @@
 """Ledger of a study: `study.json`, and one line per trial, whatever its outcome.
 
-Both lie in `<results>/tuning/<study>/`. A line is written when its trial has ended; of several
+Both are in `<results>/tuning/<study>/`. A line is written when its trial has ended; of several
 lines of one trial, which a repetition makes, the last counts. docs/tuning.md describes the fields.
 """
 
@@ -166,10 +166,10 @@ class Ledger:
         self._torn = bool(content) and not content.endswith(b"\n")
 
     def append(self, trial: Trial) -> None:
-        """Append the trial, unless the last line about it says the same.
+        """Append the trial, unless the last line about it is equal.
 
         Raises:
-            UsageError: the ledger cannot be written, for want of room above all.
+            UsageError: the ledger cannot be written, usually for lack of space.
         """
         text = json.dumps(trial.to_json(), allow_nan=False)
         line = _DECODER.decode(text)

@@ -323,7 +323,7 @@ def read_spaces(words: Iterable[str], optimizers: Sequence[str]) -> dict[str, Sp
 
 
 def _file(path: Path, optimizers: Sequence[str]) -> Iterable[tuple[Sequence[str], str, Dimension]]:
-    """Yield what a file says: for which optimizers, which hyperparameter, which range."""
+    """Yield optimizers, hyperparameter and range of each entry of a file."""
     for name, item in read_yaml(path, "the space").mapping().items():
         if name in optimizers:
             for key, below in item.mapping().items():

@@ -107,7 +107,7 @@ def _size_of(config: RunConfig) -> _Size | None:
 def obstacle(config: RunConfig, execution: Execution) -> str | None:
     """Return why a resolved configuration must be run separately, None if no reason is known.
 
-    Reasons that lie in the network are found when the runs begin.
+    Reasons in the network are found when the runs begin.
     """
     if config.optimizer not in ELEMENTWISE:
         return f"{config.optimizer} is not one of {', '.join(ELEMENTWISE)}"

@@ -1,8 +1,8 @@
 """Many runs of one small problem in one process, trained together.
 
 The files are those of separate runs, under the same locks and the same rules of what is finished.
-docs/speed.md says when this is chosen, and what differs: rounding, and clocks that divide the time
-of all by their number.
+docs/speed.md explains when to use it, and the differences: rounding, and clocks that divide the
+time of all by their number.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _start(grid: Grid, execution: Execution, problem: Problem | None) -> Stacked
     """
     config = grid[0][0]
     problem = load_problem(config.problem) if problem is None else problem
-    # With l2_via=optimizer, the decay is no hyperparameter.
+    # With l2_via=optimizer, the decay is not a hyperparameter.
     decay = {"weight_decay": config.l2} if config.l2_via == "optimizer" else {}
     if not agrees_with_torch(config.optimizer, [{**c.hyperparams, **decay} for c in grid[0]]):
         raise CannotStackError(

@@ -128,7 +128,7 @@ class StackedRuns:
         batch = next(self._batches(orders))
         try:
             objectives, gradients = self.model.gradients(batch)
-        except RuntimeError as error:  # what torch says of random numbers and control flow
+        except RuntimeError as error:  # torch's errors about random numbers and control flow
             raise CannotStackError(
                 f"The network of {self.problem.name}: {first_line(error)}"
             ) from None

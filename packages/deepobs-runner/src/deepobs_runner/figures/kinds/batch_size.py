@@ -113,7 +113,7 @@ def plot_batch_size(
         UsageError: no target, or no optimizer that reaches it at three batch sizes.
     """
     if target is None:
-        raise UsageError(f"{problem}: there is no target: no official value, and no runs of Adam.")
+        raise UsageError(f"{problem}: no target: no official value, and no runs of Adam.")
     found = {label: steps_by_size(listed, target, level) for label, listed in runs.items()}
     curves = {
         label: steps

@@ -116,7 +116,7 @@ def plot_curves(
         paper: width and font; the usual width is that of a page for several panels.
 
     Raises:
-        UsageError: there is no finite number to draw, or no such scale.
+        UsageError: no finite number to draw, or no such scale.
     """
     check_scale(scale)
     shown = leading(settings)

@@ -108,11 +108,11 @@ def plot_speed(
         UsageError: no target, no optimizer reaches it, or the records do not hold the unit.
     """
     if target is None:
-        raise UsageError(f"{problem}: there is no target: no official value, and no runs of Adam.")
+        raise UsageError(f"{problem}: no target: no official value, and no runs of Adam.")
     spots, counted = spots_of(listed, target, unit, level)
     if not any(math.isfinite(spot.time) for spot in spots):
         known = [spot for spot in spots if not math.isnan(spot.time)]
-        why = "no optimizer reaches" if known else f"the runs do not say the {unit} to"
+        why = "no optimizer reaches" if known else f"the runs do not record the {unit} to"
         raise UsageError(f"{problem}: {why} the target, {target}.")
     spots = sorted(spots, key=lambda s: _order(s, target))
     width = paper.inches(PAGE * 0.75)

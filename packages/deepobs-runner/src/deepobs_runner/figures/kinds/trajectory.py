@@ -285,7 +285,7 @@ def plot_trajectory(
         UsageError: another problem, nothing to draw, or more than three.
     """
     if problem not in AREAS or not trajectories:
-        raise UsageError(f"{problem}: there is no trajectory to draw.")
+        raise UsageError(f"{problem}: no trajectory to draw.")
     if len(trajectories) > MOST_OPTIMIZERS:
         raise UsageError(
             f"A figure has room for {MOST_OPTIMIZERS} trajectories, not {len(trajectories)}."

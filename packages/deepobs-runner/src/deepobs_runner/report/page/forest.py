@@ -47,7 +47,7 @@ class Interval:
     """Where an interval lies on the axis, in per cent of its width.
 
     Attributes:
-        low: its lower end; None: there is no interval.
+        low: its lower end; None: no interval.
         value: the estimate; None: it is unknown.
         high: its upper end.
         goes_left: whether it goes on beyond the axis, which is an arrow.

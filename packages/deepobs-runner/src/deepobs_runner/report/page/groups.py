@@ -29,13 +29,13 @@ class Group:
 
     @property
     def lines(self) -> tuple[ProblemComparison, ...]:
-        """The comparisons on problems on which both have runs; all if there is no such problem."""
+        """The comparisons on problems on which both have runs; all without such a problem."""
         lines = [line for verdict in self.verdicts for line in verdict.problems]
         return tuple(filter(_has_both, lines)) or tuple(lines)
 
     @property
     def sources(self) -> list[str]:
-        """What the labels of the verdicts say beyond the short names."""
+        """Full labels of the verdicts, for the short names."""
         pairs = [(_rest(v.optimizer), _rest(v.reference)) for v in self.verdicts]
         if self.optimizer != short_name(self.optimizer):  # the labels are shown already
             return []

@@ -1,4 +1,4 @@
-"""What the first screen says beside the forest: cards of verdicts, badges of fairness, ranks."""
+"""First screen except the forest: cards of verdicts, badges of fairness, ranks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Card:
     Attributes:
         optimizer: its label.
         reference: its label.
-        headline: how often it is faster and slower; why there is no verdict.
+        headline: how often it is faster and slower; or the reason without a verdict.
         speed: counts of problems by the outcome for the time to the target.
         final: counts by the outcome for the final value.
         facts: name and value of the estimates over all problems.
@@ -74,7 +74,7 @@ class Badge:
 
     Attributes:
         text: in a few words.
-        detail: the whole sentence.
+        detail: the full text.
     """
 
     text: str

@@ -44,7 +44,7 @@ def verdict_table(data: ReportData) -> Table:
         sentences += [(problem, f"{problem}: {line}") for problem, line in lines]
         sentences += [("unequal", note) for note in caveats(verdict)]
         rows += [{**pair, "problem": problem, "verdict": text} for problem, text in sentences]
-    caption = "What the results say, with intervals, and what is unequal between the two."
+    caption = "Verdict of each pair, with intervals and caveats."
     columns = [OPTIMIZER, AGAINST, PROBLEM, words("Verdict", "verdict")]
     return make_table("verdict", "Verdict", caption, columns, rows)
 

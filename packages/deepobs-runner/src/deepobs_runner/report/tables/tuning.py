@@ -208,7 +208,7 @@ def divergence_table(data: ReportData) -> Table:
     caption = (
         "Settings tried with a diverged first run, and diverged seeds of the setting that stands "
         "for the optimizer; where several were tried, without the seed that it was chosen by. "
-        f"Wilson's {data.percent} interval is of these seeds: a grid of settings is no sample."
+        f"Wilson's {data.percent} interval is of these seeds: a grid of settings is not a sample."
     )
     return make_table("divergence", "Diverged runs", caption, columns, rows)
 

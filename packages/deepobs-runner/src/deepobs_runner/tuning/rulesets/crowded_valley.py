@@ -3,7 +3,7 @@
 from deepobs_runner.tuning.rulesets import Ruleset
 
 RULESET = Ruleset(
-    summary="the budgets of Crowded Valley: default values, or 25, 50 or 75 random draws; one "
+    summary="the budgets of Crowded Valley: default values, or 25, 50 or 75 random draws, one "
     "schedule at a time",
     source="Schmidt, Schneider and Hennig, ICML 2021",
     budget=25,

@@ -3,8 +3,8 @@
 from deepobs_runner.tuning.rulesets import Ruleset
 
 RULESET = Ruleset(
-    summary="the original protocol: 36 learning rates, chosen ON THE TEST SET with one seed; for "
-    "reproduction",
+    summary="the original protocol: 36 learning rates, chosen ON THE TEST SET with one seed (for "
+    "reproduction)",
     source="Schneider, Balles and Hennig, ICLR 2019",
     budget=36,
     budgets={"grid": 36},

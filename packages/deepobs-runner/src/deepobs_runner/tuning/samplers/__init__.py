@@ -26,7 +26,7 @@ class Sampler(Protocol):
     """Proposes points and receives their trials in the same order."""
 
     def ask(self, count: int) -> list[Point]:
-        """Return the next points; fewer if there are no more."""
+        """Return the next points; fewer at the end."""
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Take the trials of the points asked for last, in their order."""
@@ -86,7 +86,7 @@ class KnownPoints:
         self._left = list(points)
 
     def ask(self, count: int) -> list[Point]:
-        """Return the next points; fewer if there are no more."""
+        """Return the next points; fewer at the end."""
         taken, self._left = self._left[:count], self._left[count:]
         return taken
 
