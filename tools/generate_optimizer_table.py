@@ -76,7 +76,7 @@ list, a mapping or a generator), or anything with `step(closure)`, `param_groups
 methods.
 
 * An optimizer with `train()` and `eval()` is evaluated at its evaluation weights, with batch-norm
-  statistics estimated anew for them from 50 training batches.
+  statistics re-estimated for them from 50 training batches.
 * `recalibrate_batch_norm = True`, an attribute, asks for new statistics alone.
 * `create_graph = True`, an attribute, makes the closure keep the graph of the gradient, as
   `--create-graph` does.
@@ -91,7 +91,7 @@ methods.
 `pip install "deepobs-runner[optimizers]"` installs what they need. Those marked *matrices* get the
 hidden matrices alone, convolution kernels flattened; AdamW trains embeddings, the head, norms and
 biases at its own `adamw_lr` (default 0.001). Schedules apply to both rates. How to add a name is in
-[How to add …](howto/extend.md).
+[Extend DeepOBS](howto/extend.md).
 
 | name | class | gets | search space of `deepobs tune` | reference |
 | --- | --- | --- | --- | --- |
@@ -116,7 +116,7 @@ epochs of `quadratic_deep` and 100 steps of `fmnist_logreg` on the real images: 
 ({share:.1%}) ended both runs, {more} of them with one argument that the table names. The numbers
 are the objective of the first (it starts at {start:.1f}) and the test accuracy of the second. They
 show that an optimizer runs, not how good it is: nothing was tuned. Findings are the checks of
-`deepobs check` that say no. heavyball ran without its compilation.
+`deepobs check` that fail. heavyball ran without its compilation.
 
 | optimizer | lr | argument | quadratic_deep | fmnist_logreg | findings, or why it does not run |
 | --- | ---: | --- | ---: | ---: | --- |

@@ -108,13 +108,15 @@ def test_one_entry_point_found_twice_is_one():
 
 
 def test_what_does_not_exist_is_named(problem_file, module, tmp_path):
-    with pytest.raises(ProblemError, match=r"no file .*none\.py.*path/to/file\.py:name"):
+    with pytest.raises(
+        ProblemError, match=r"Cannot find the file .*none\.py.*path/to/file\.py:name"
+    ):
         load_problem(f"{tmp_path / 'none.py'}:p")
     with pytest.raises(ProblemError, match=r"no 'other'. Problems there: mine"):
         load_problem(f"{problem_file}:other")
     with pytest.raises(ProblemError, match=r"'number'.* is a int, not a .*Problem"):
         load_problem(f"{module}:number")
-    with pytest.raises(ProblemError, match=r"no module 'nowhere_at_all'.*installed"):
+    with pytest.raises(ProblemError, match=r"Cannot find the module 'nowhere_at_all'.*Install"):
         load_problem("nowhere_at_all.sub:p")
 
 

@@ -198,7 +198,7 @@ def test_what_is_given_precedes_the_defaults_of_the_problem(demanding):
 
 
 def test_another_optimizer_has_no_published_hyperparameters(demanding):
-    with pytest.raises(UsageError, match="SGD needs lr"):
+    with pytest.raises(UsageError, match="SGD needs a learning rate"):
         resolve_config(RunConfig(problem="blobs", optimizer="SGD"), demanding)
 
 

@@ -399,7 +399,7 @@ def test_other_memory_of_the_weights_is_refused(problem, configure, stand_in):
             return value
 
     build = lambda model: Replaces(model.parameters(), lr=0.1)  # noqa: E731
-    with pytest.raises(UsageError, match="other memory"):
+    with pytest.raises(UsageError, match="moved the weights in memory"):
         records(problem, configure(), build=build, cuda_graphs=True)
 
 

@@ -37,7 +37,7 @@ def test_runs_unlike_those_that_set_the_target():
         ({"precision": "bf16"}, "precision", ("fp32", "bf16")),
         ({"batch_size": 64}, "batch size", ("batch size 8", "batch size 64")),
         ({"data": "synthetic"}, "data", ("real data", "synthetic data")),
-        ({"valid_size": 9}, "validation examples", ("no rows", "9 rows")),
+        ({"valid_size": 9}, "validation examples", ("no examples", "9 examples")),
         ({"l2": 0.5}, "regularizer", ("L2 0", "L2 0.5")),
         ({"values": (3.0, 1.0, 1.0)}, "epochs", ("1 epoch", "2 epochs")),
     ],

@@ -204,7 +204,7 @@ def test_hyperparameters_are_those_of_the_class_and_no_others(name):
     rate = available(name)
     with pytest.raises(UsageError, match="has no hyperparameter 'beta_s'"):
         resolve_hyperparams(name, {"lr": rate, "beta_s": 0.9})
-    with pytest.raises(UsageError, match="needs lr"):
+    with pytest.raises(UsageError, match="needs a learning rate"):
         resolve_hyperparams(name, {})
     resolved = resolve_hyperparams(name, {"lr": 1})
     assert repr(resolved["lr"]) == "1.0"

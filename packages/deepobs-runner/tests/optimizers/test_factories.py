@@ -177,7 +177,9 @@ def test_a_rate_of_the_library_is_not_taken_silently(name, kind, default, factor
     def make(hyperparams):
         return make_optimizer(factories + name, hyperparams, nn.Module.parameters)(two_layers())
 
-    with pytest.raises(UsageError, match=rf"needs lr=.*{kind} takes its default of {default}"):
+    with pytest.raises(
+        UsageError, match=rf"needs a learning rate.*lr={default}, the default of {kind}"
+    ):
         make({})
     assert make({"lr": 0.5}).param_groups[0]["lr"] == 0.5
 

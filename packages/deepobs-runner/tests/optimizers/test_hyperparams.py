@@ -52,7 +52,7 @@ def test_a_false_that_is_the_default_is_no_difference():
 
 
 def test_no_silent_learning_rate():
-    with pytest.raises(UsageError, match="needs lr="):
+    with pytest.raises(UsageError, match="needs a learning rate"):
         resolve_hyperparams("Adam", {})
     assert resolve_hyperparams("Adam", {}, official_lr=0.03)["lr"] == 0.03
     assert resolve_hyperparams("Adam", {"lr": 0.1}, official_lr=0.03)["lr"] == 0.1
@@ -69,7 +69,7 @@ def test_no_silent_learning_rate():
         ("Adam", {"lr": None}, "a number; got none"),
         ("sgd", {"lr": 0.1}, "'SGD'"),
         ("SparseAdam", {"lr": 0.1}, "sparse gradients only"),
-        ("no_such_module:Adam", {}, "no module 'no_such_module'"),
+        ("no_such_module:Adam", {}, "Cannot find the module 'no_such_module'"),
         ("torch.optim:Adan", {}, "'Adam'"),
     ],
 )

@@ -122,8 +122,8 @@ def test_what_is_asked_for_twice_is_one_run(tmp_path, capsys):
     assert main([*words, *options]) == 0
     printed = capsys.readouterr().out
     assert "2 runs: 2 done" in printed
-    assert "made once: quadratic_deep SGD lr=0.001 epochs=0 seed 42" in printed
-    assert "made once: quadratic_deep SGD lr=1 epochs=0 seed 42" in printed
+    assert "duplicate, run once: quadratic_deep SGD lr=0.001 epochs=0 seed 42" in printed
+    assert "duplicate, run once: quadratic_deep SGD lr=1 epochs=0 seed 42" in printed
     assert "±" not in printed.replace("mean ± standard", "")
     assert len(list(tmp_path.glob("*.json"))) == 2
 

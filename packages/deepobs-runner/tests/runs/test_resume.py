@@ -252,7 +252,7 @@ def test_checkpoint_of_an_earlier_attempt_is_not_used(problem, configure, execut
     assert seen == [False, False]  # gone as soon as the run started anew
     path.write_bytes(content)  # as if it had stayed
     expected = run(config, replace(execution, out=execution.out / "other"), problem=problem)
-    with pytest.warns(CheckpointWarning, match="lacks records .* and the run starts anew"):
+    with pytest.warns(CheckpointWarning, match="lacks records .* and the run starts from scratch"):
         again = run(config, replace(execution, resume=True), problem=problem)
     assert list(map(reproducible, again.records)) == list(map(reproducible, expected.records))
 

@@ -194,7 +194,7 @@ def _batch_size(run: RunResult) -> str:
 
 
 def _held_out(run: RunResult) -> str:
-    return f"{run.config.valid_size or 'no'} rows"
+    return f"{run.config.valid_size or 'no'} examples"
 
 
 def _regularizer(run: RunResult) -> str:
@@ -259,9 +259,9 @@ def _epochs(setting: Setting) -> str:
 
 
 def _chosen_by(setting: Setting) -> str:
-    """Settings chosen on test rows have an advantage over those chosen on held-out rows."""
+    """Settings chosen on the test split have an advantage over those chosen on `valid`."""
     split = setting.chosen_by.partition(" ")[0]
-    return f"chosen on {split} rows" if split in ("test", "valid") else ""
+    return f"chosen on {split}" if split in ("test", "valid") else ""
 
 
 def _of_runs(name: str, describe: Callable[[RunResult], Any], *, listed: bool = True) -> Facet:

@@ -125,5 +125,6 @@ def _refuse_a_silent_rate(name: str, factory: Callable[..., Any], optimizer: Any
         default = EMPTY if parameter is None else parameter.default
         if any(group.get("lr") == default for group in part.param_groups):
             raise UsageError(
-                f"{name} needs lr=...: without it {kind.__name__} takes its default of {default}."
+                f"{name} needs a learning rate. Add lr={default}, the default of "
+                f"{kind.__name__}, or another."
             )
