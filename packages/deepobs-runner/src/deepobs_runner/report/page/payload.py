@@ -27,7 +27,7 @@ from deepobs_runner.text import file_names, last_line
 DASHES: tuple[tuple[float, ...], ...] = ((), (8, 3), (2, 2.5), (8, 3, 2, 3), (12, 4), (4, 2))
 """Of the lines of optimizers that are compared with others, so that none relies on colour alone."""
 
-REFERENCE_DASHES = (*DASHES[1:], (1, 4))
+REFERENCE_DASHES = ((2, 2.5), (8, 3, 2, 3), (5, 2), (1, 4), (12, 4))
 """Of the lines of what they are compared with."""
 
 ID_DIGITS = 6

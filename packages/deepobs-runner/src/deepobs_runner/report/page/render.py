@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -147,6 +148,7 @@ def _forest(data: ReportData, groups: Sequence[Group], axis: Axis) -> dict[str, 
     lines = [line for verdict in data.verdicts for line in verdict.problems]
     return {
         "groups": groups,
+        "beside": _beside(groups),
         "ticks": axis.ticks(),
         "percent": data.percent,
         "unit": data.unit.replace("_", " "),
@@ -159,6 +161,13 @@ def _forest(data: ReportData, groups: Sequence[Group], axis: Axis) -> dict[str, 
         if any(means)
         else [],
     }
+
+
+def _beside(groups: Sequence[Group]) -> int:
+    """Return how many comparisons are shown beside each other."""
+    if len(groups) <= SIDE_BY_SIDE:
+        return len(groups)
+    return max(Counter(group.optimizer for group in groups).values())
 
 
 def _pair(line: ProblemComparison | None, optimizer: str, axis: Axis) -> dict[str, Any]:

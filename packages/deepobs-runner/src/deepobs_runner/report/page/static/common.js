@@ -39,7 +39,7 @@ const UNITS = {
 const SCALES = { linear: "linear", log: "log", gap: "gap to best (log)" };
 
 const state = {
-  problem: 0, tab: "curves", off: new Set(), challenger: null, filters: {},
+  problem: 0, tab: "curves", off: new Set(), challenger: null, reference: null, filters: {},
   x: "epochs", scale: "linear", seeds: false, untuned: false, zoom: null, metrics: [null, null],
 };
 
@@ -56,6 +56,7 @@ function readHash() {
   const off = words.has("off") ? words.getAll("off") : byDefaultOff;
   state.off = new Set(data.optimizers.flatMap((o, i) => (off.includes(o.name) ? [i] : [])));
   state.challenger = words.get("challenger");
+  state.reference = words.get("reference");
   if (words.get("x") in UNITS) state.x = words.get("x");
   if (words.get("y") in SCALES) state.scale = words.get("y");
   state.seeds = words.has("seeds");
@@ -73,6 +74,7 @@ function writeHash() {
   const off = data.optimizers.filter((_, i) => state.off.has(i)).map((o) => o.name);
   if (String(off) !== String(byDefaultOff)) for (const name of off.length ? off : [""]) words.append("off", name);
   if (state.challenger) words.set("challenger", state.challenger);
+  if (state.reference) words.set("reference", state.reference);
   if (state.x !== "epochs") words.set("x", state.x);
   if (state.scale !== "linear") words.set("y", state.scale);
   if (state.seeds) words.set("seeds", "1");

@@ -28,6 +28,10 @@ function render() {
     button.setAttribute("aria-pressed", String(isOn));
     button.closest("tr")?.classList.toggle("chosen", isOn);
   }
+  const heats = $$("[data-heat]");
+  const heat = heats.find((frame) => frame.dataset.heat === state.reference) ?? heats[0];
+  for (const frame of heats) frame.hidden = frame !== heat;
+  for (const button of $$("[data-reference]")) button.setAttribute("aria-pressed", String(button.dataset.reference === heat?.dataset.heat));
   for (const select of $$("[data-filter]")) select.value = state.filters[select.dataset.filter] ?? "";
   $("#problem-name").textContent = problem.name;
   renderChips(problem);
@@ -350,8 +354,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button, a");
   if (!button) return;
-  const { csv, latex, challenger, tabLink } = button.dataset;
+  const { csv, latex, challenger, reference, tabLink } = button.dataset;
   if (challenger) update({ challenger });
+  if (reference) update({ reference });
   if (tabLink) { event.preventDefault(); update({ tab: tabLink }); document.getElementById(`tab-${tabLink}`).focus(); }
   if (button.getAttribute("role") === "tab") update({ tab: button.id.replace("tab-", "") });
   if (latex) copy(data.latex[latex], latex === "bibtex" ? "BibTeX" : "LaTeX");
