@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -249,3 +250,13 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow(verdict):
     assert {b.get_marker() for b in axes.lines if b.get_label() == "_bound"} == {"<", ">"}
     assert math.isclose(left * right, 1.0)
     assert np.all(np.isfinite(bar.get_xdata()))
+
+
+def test_long_names_do_not_run_into_the_next_panel(verdict):
+    long = replace(verdict, optimizer="AdamW (yours, recipe standard)", reference="SGD (official)")
+    figure = plot_forest([long] * 3)
+    figure.draw_without_rendering()
+    titles = [axes.title for axes in figure.axes] + [axes._left_title for axes in figure.axes]
+    boxes = [t.get_window_extent() for t in titles if t.get_text()]
+    assert len(boxes) == 3
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))

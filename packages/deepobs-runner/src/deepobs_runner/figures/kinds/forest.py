@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from textwrap import fill
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ FURTHEST = 16.0
 
 ROW = 0.17
 """Height of a row, in inches."""
+
+LABELS, BOLD = 0.9, 0.075
+"""Width of the names of problems and of a bold letter, in inches, about."""
 
 NUMBERS = 0.72
 """Width of the columns of numbers beside a panel, in inches."""
@@ -122,8 +126,10 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
     beside = width > COLUMN
     grid = (1, len(verdicts)) if beside else (len(verdicts), 1)
     low, high = _limits(verdicts)
+    titles = [_title(verdict, (width - LABELS) / grid[1]) for verdict in verdicts]
+    lines = max(title.count("\n") for title in titles)
     with paper_style(paper):
-        figure = new_figure(width, (ROW * len(rows) + 0.75) * grid[0])
+        figure = new_figure(width, (ROW * len(rows) + 0.75 + 0.13 * lines) * grid[0])
         if (engine := figure.get_layout_engine()) is not None:
             engine.set(wspace=0.04)  # type: ignore[call-arg]
         panels = list(figure.subplots(*grid, squeeze=False).flat)
@@ -135,14 +141,14 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
             use_ratio_ticks(axes.xaxis, low, high)
             if beside and index:
                 axes.tick_params(labelleft=False)
-            _head(axes, verdict)
+            _head(axes, verdict, titles[index])
             if beside or index == len(verdicts) - 1:
                 unit = verdict.unit.replace("_", " ")
                 middle = unit if narrow else f"speedup in {unit}"
                 axes.set_xlabel(f"← slower   {middle}   faster →", fontsize=SMALL)
-            lines = {line.problem: line for line in verdict.problems}
+            found = {line.problem: line for line in verdict.problems}
             for row, problem in enumerate(problems):
-                _draw_line(axes, row, lines.get(problem), SHORT_REASONS if narrow else REASONS)
+                _draw_line(axes, row, found.get(problem), SHORT_REASONS if narrow else REASONS)
             if means:
                 axes.axhline(len(problems) - 0.5, color="0.8", linewidth=0.5, zorder=0.5)
                 _draw_mean(axes, len(problems), verdict)
@@ -173,16 +179,26 @@ def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     """Return the ends of the axis: of all intervals, as far as `FURTHEST`, and ½ to 2 at least."""
     found = [line.speedup for v in verdicts for line in v.problems if line.speedup is not None]
     ends = np.array([end for e in found for end in (e.low, e.value, e.high)], dtype=float)
+    room = [e.value * (1.6 if e.bound == "at least" else 1 / 1.6) for e in found if e.bound]
+    ends = np.append(ends, room)  # for the arrows of bounds
     ends = np.abs(np.log2(ends[np.isfinite(ends) & (ends > 0)]))
     reach = 2 ** min(max(float(ends.max(initial=0.0)) + 0.15, 1.0), math.log2(FURTHEST))
     return 1 / reach, reach
 
 
-def _head(axes: Axes, verdict: Verdict) -> None:
+def _title(verdict: Verdict, width: float) -> str:
+    """Return who is compared, in as many lines as a width in inches takes."""
+    fits = int(width / BOLD)
+    title = f"{verdict.optimizer} vs. {verdict.reference}"
+    if len(title) <= fits:
+        return title
+    parts = verdict.optimizer, f"vs. {verdict.reference}"
+    return "\n".join(fill(part, max(fits, 10)) for part in parts)
+
+
+def _head(axes: Axes, verdict: Verdict, title: str) -> None:
     """Write who is compared, how often it is decided, and what is which side."""
-    axes.set_title(
-        f"{verdict.optimizer} vs. {verdict.reference}", loc="left", pad=13, fontweight="bold"
-    )
+    axes.set_title(title, loc="left", pad=13, fontweight="bold")
     counts = verdict.speedup_counts
     text = f"{counts['faster']} faster, {counts['slower']} slower of {len(verdict.problems)}"
     axes.annotate(
