@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runner_builders import OFFICIAL, run_of
 
-from deepobs_runner.analysis import tuned_settings
+from deepobs_runner.analysis import first_epochs, tuned_settings
 from deepobs_runner.comparison import (
     convergence_target,
     stored_targets,
@@ -165,6 +165,15 @@ def test_the_runs_of_a_target_take_part_in_no_comparison():
             compared = {run.config.seed for run in baseline_results(found, problem)}
             assert compared.isdisjoint(stored["seeds"]), (name, problem)
             assert set(stored) > {"metric", "epochs", "main", "hyperparams", "versions"}
+
+
+def test_shortened_official_runs_set_the_target_that_they_set_alone():
+    official, _ = first_epochs(official_results("fmnist_2c2d"), 6)
+    own = run_of([0.1] * 7, epochs=6, optimizer="AdamW", problem="fmnist_2c2d", metric="accuracy")
+    tuned = tuned_settings([own, *official])["fmnist_2c2d"]
+    found = targets_of("fmnist_2c2d", tuned, epochs=6)
+    assert found == targets_of("fmnist_2c2d", [], epochs=6)
+    assert found.main.source.startswith("value that half of 10 runs of official Adam reach")
 
 
 def test_official_runs_beside_short_ones_set_the_target_if_there_is_no_reference():

@@ -277,7 +277,7 @@ def _of_settings(problem: str, tuned: Sequence[Setting], epochs: float | None) -
     for name in DEFINING:
         found = [s for s in tuned if s.config.optimizer == name and epochs_of(s) == epochs]
         for setting in sorted(found, key=lambda s: (s.baseline, -len(s.runs))):
-            source = f"{name} ({setting.source})" if setting.baseline else f"{name} here"
+            source = f"{setting.source} {name}" if setting.baseline else f"{name} here"
             if targets := targets_from(problem, setting.runs, source, epochs=epochs):
                 return targets
     return None
