@@ -84,5 +84,5 @@ def problems_with(
 def _check(kind: str, name: str, known: Mapping[str, object]) -> None:
     if name not in known:
         raise ProblemError(
-            f"Unknown {kind} {name!r}.{nearest(name, known)} There are: {', '.join(known)}."
+            f"Unknown {kind} {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
         )

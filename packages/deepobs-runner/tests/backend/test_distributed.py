@@ -277,7 +277,7 @@ def test_several_jobs_of_several_processes():
     config = resolve_config(
         RunConfig(problem="two_d_branin", optimizer="SGD", hyperparams={"lr": 0.1})
     )
-    with pytest.raises(UsageError, match="2 processes make every run"):
+    with pytest.raises(UsageError, match="2 processes share every run"):
         run_all([config], jobs=2, group=TWO)
 
 

@@ -92,7 +92,7 @@ def test_options_that_make_no_sense(options, said):
 
 
 def test_slurm_gives_a_job_whole_gpus():
-    with pytest.raises(UsageError, match="SLURM gives a job whole GPUs"):
+    with pytest.raises(UsageError, match="SLURM assigns whole GPUs"):
         submitit_parameters(ExecutorOptions(name="slurm", gpus_per_run=0.5))
 
 

@@ -1,5 +1,5 @@
-"""Where the runs of a list are made: in local processes, on a Ray cluster, in a SLURM job array.
+"""Executors of many runs: local processes, a Ray cluster, or a SLURM job array.
 
-Each makes one run by `outcome_of`, so locks, results and outcomes are the same everywhere. Retries
-and queues are Ray's and SLURM's.
+Each executes one run with `outcome_of`, so locks, results and outcomes are the same everywhere.
+Retries and queues are Ray's and SLURM's.
 """

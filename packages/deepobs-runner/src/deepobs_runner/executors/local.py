@@ -1,6 +1,6 @@
-"""Many runs: one after another in this process, or in several worker processes.
+"""Local executor: runs in sequence in this process, or in several worker processes.
 
-A worker that dies, killed by the kernel for instance, costs its run; a new one takes its place.
+A worker that dies (for example killed by the kernel) fails its run; a new worker replaces it.
 `sys.argv` is not read, so this works in notebooks, too.
 """
 
@@ -30,7 +30,7 @@ from deepobs_runner.runs.outcome import Outcome, outcome_of
 from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, reported
 
 SECONDS_TO_STOP = 20.0
-"""After an interrupt a worker gets so long to store what it has, before it is killed."""
+"""Seconds after an interrupt for a worker to store its run, before it is killed."""
 
 
 def run_all(
@@ -45,30 +45,30 @@ def run_all(
 ) -> list[Outcome]:
     """Run resolved configurations; return their outcomes, in the order of `configs`.
 
-    A configuration that is given twice is run once.
+    Duplicate configurations run once.
 
     Args:
         configs: resolved, see `resolve_config`.
         execution: where and how.
         jobs: number of worker processes that share the processor's cores; 1: run here.
         force: repeat finished runs.
-        reporter: is told about progress.
-        vectorize: train runs of one small problem together in this process, see docs/speed.md:
-            `auto` where it is known to pay, `on` wherever it is possible.
+        reporter: receives the progress.
+        vectorize: train runs of one small problem in one pass, see docs/speed.md: `auto` where it
+            pays, `on` wherever possible.
         group: the processes that train every run together, see `distributed.torchrun_group`.
 
     Raises:
         UsageError: less than one job, several in each of several processes, or no worker process
             can be started.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after the workers have ended.
-        LostProcessError: another of the processes is gone.
+        LostProcessError: a peer process was lost.
     """
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; it must be at least 1.")
     if jobs > 1 and group.size > 1:
         raise UsageError(
-            f"jobs is {jobs}, but {group.size} processes make every run together. Leave --jobs "
-            "out, or torchrun."
+            f"jobs is {jobs}, but {group.size} processes share every run. "
+            "Use either --jobs or torchrun."
         )
     execution = execution or Execution()
     reporter = reporter or Silent()
@@ -107,7 +107,7 @@ def threads_per_worker(jobs: int, cores: int | None = None) -> int:
 
 
 def spread_devices(device: str, worker: int, accelerators: int) -> str:
-    """Return the device of a worker: `auto` goes round the CUDA devices where there are several.
+    """Device of a worker: `auto` distributes workers over the CUDA devices.
 
     >>> [spread_devices("auto", worker, 2) for worker in range(3)]
     ['cuda:0', 'cuda:1', 'cuda:0']
@@ -118,7 +118,7 @@ def spread_devices(device: str, worker: int, accelerators: int) -> str:
 
 
 class _Pool:
-    """Hands runs to workers until all have an outcome."""
+    """Distributes runs to workers until all have an outcome."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class _Pool:
         self._outcomes[config.id] = Outcome(config=config, status=status, message=message)
 
     def _replace(self, worker: WorkerProcess) -> None:
-        """Note the outcome of a dead worker's run, and start another while runs are left."""
+        """Record the outcome of a dead worker's run, and replace the worker while runs are left."""
         end = worker.describe_end()
         text = worker.take_output().strip()
         worker.close()
@@ -213,7 +213,7 @@ class _Pool:
         elif not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > 2 * self._jobs:
-                raise UsageError(f"No worker process can be started: {end}. {text}")
+                raise UsageError(f"Cannot start a worker process: {end}. {text}")
         if self._queue or self._locked:
             self._start(worker.number)
 

@@ -1,7 +1,7 @@
 """Runs as tasks of a Ray cluster.
 
-Ray places them by CPUs and (parts of) GPUs, and gives those of a lost node to another, which
-resumes them from their checkpoints.
+Ray schedules them by CPUs and (fractions of) GPUs. Runs of a lost node resume on another node from
+their checkpoints.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run_on_ray(
 ) -> list[Outcome]:
     """Run resolved configurations on a Ray cluster; see `run_all`.
 
-    A Ray that this process is connected to already is used, whatever the address.
+    An existing connection of this process takes precedence over the address.
 
     Raises:
         UsageError: no cluster at the address, or none of its nodes can hold a run.
@@ -86,7 +86,7 @@ def _perform_on_ray(task: Task, folder: Path) -> Outcome:
         return Outcome(
             config=task.config,
             status="refused",
-            message=f"A node of the cluster does not see {task.execution.out}. The results must "
+            message=f"A node of the cluster cannot find {task.execution.out}. The results must "
             "be on a file system that all nodes share; choose a folder there with --out.",
         )
     mark = folder / task.config.id
@@ -125,13 +125,13 @@ def _connected(options: ExecutorOptions) -> Iterator[Any]:
     start: dict[str, Any] = {"address": address}
     if address == "local":
         start |= {"num_cpus": usable_cores(), "include_dashboard": False}
-        start |= {"_node_ip_address": "127.0.0.1"}  # nobody else is to reach it
+        start |= {"_node_ip_address": "127.0.0.1"}  # local connections only
     try:
         ray.init(**start, logging_level=logging.ERROR, log_to_driver=False)
-    except Exception as error:  # a node that starts too slowly raises no class of its own
+    except Exception as error:  # slow nodes raise no specific class
         raise UsageError(
-            f"There is no Ray cluster at --address {address}: {first_line(error)} Start one "
-            "with `ray start --head`, or leave the address out to use this machine."
+            f"No Ray cluster at --address {address}: {first_line(error)} Start one "
+            "with `ray start --head`, or omit --address to use this machine."
         ) from None
     try:
         yield ray
@@ -142,7 +142,7 @@ def _connected(options: ExecutorOptions) -> Iterator[Any]:
 def _check_resources(
     nodes: Sequence[Mapping[str, Any]], options: ExecutorOptions, device: str
 ) -> None:
-    """Refuse runs that would wait for ever, or leave GPUs idle by mistake.
+    """Refuse runs that would wait forever, or leave GPUs idle by mistake.
 
     Raises:
         UsageError: no node can hold a run, or the GPUs of a run are not given.
@@ -150,11 +150,13 @@ def _check_resources(
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     gpus = options.gpus_per_run
     if device.startswith("cuda") and not gpus:
-        raise UsageError(f"--device {device} on Ray needs --gpus-per-run, such as 1 or 0.5.")
+        raise UsageError(
+            f"--device {device} on Ray needs GPUs. Add --gpus-per-run 1, or a fraction such as 0.5."
+        )
     if device == "auto" and gpus is None and any(node.get("GPU") for node in alive):
         raise UsageError(
-            "The cluster has GPUs. Give those of a run with --gpus-per-run, such as 1, 0.5 or 0, "
-            "or use --device cpu."
+            "The cluster has GPUs, but --gpus-per-run is missing. Add --gpus-per-run 1 (or "
+            "0.5, or 0), or use --device cpu."
         )
     fits = any(
         node.get("CPU", 0) >= options.threads and node.get("GPU", 0) >= (gpus or 0)
@@ -163,9 +165,8 @@ def _check_resources(
     if not fits:
         has = "; ".join(f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in alive)
         raise UsageError(
-            f"A run asks for {options.threads} CPUs and {gpus or 0:g} GPUs, and no node of the "
-            f"cluster has them (nodes: {has}). Ask for less with --cpus-per-run and "
-            "--gpus-per-run."
+            f"A run needs {options.threads} CPUs and {gpus or 0:g} GPUs; no node of the cluster "
+            f"has them (nodes: {has}). Reduce --cpus-per-run or --gpus-per-run."
         )
 
 
@@ -197,8 +198,8 @@ def _outcome_of(ray: Any, reference: Any, task: Task, options: ExecutorOptions) 
         return Outcome(config=task.config, status="failed", message=str(error))
     except ray.exceptions.RayError as error:
         message = (
-            f"{error}\nIts worker was lost {options.max_retries + 1} times; run it again to "
-            "repeat it."
+            f"{error}\nIts worker was lost {options.max_retries + 1} times; rerun the command "
+            "to repeat it."
         )
         return Outcome(config=task.config, status="killed", message=message)
     return outcome

@@ -1,4 +1,4 @@
-"""Executors, which make the runs of a list: `local`, `ray`, `slurm`, or one of your own.
+"""Executors of many runs: `local`, `ray`, `slurm`, or your own.
 
 Each is a module of this package that defines `EXECUTOR`; docs/howto/extend.md shows how to add
 another. Nothing heavy is imported here.
@@ -27,7 +27,7 @@ RETRIES = 3
 
 
 class Execute(Protocol):
-    """Makes resolved runs and returns their outcomes, in order; see `run_all`."""
+    """Executes resolved runs and returns their outcomes, in order; see `run_all`."""
 
     def __call__(
         self,
@@ -45,7 +45,7 @@ class ExecutorKind:
     """An executor.
 
     Attributes:
-        make: returns what makes runs with these options, and refuses those that make no sense.
+        make: returns the executor function for these options, or raises a UsageError.
         options: the fields of `ExecutorOptions` that it uses.
         requires: the package it needs.
         local: it runs on this machine, so that times measured here predict its own.
@@ -67,7 +67,7 @@ EXECUTORS: Extensions[ExecutorKind] = Extensions(
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorOptions:
-    """Where runs are made, and with what; each executor uses some of these, see `ExecutorKind`.
+    """Options of executors; each executor uses some of them, see `ExecutorKind`.
 
     Attributes:
         name: of the executor.
@@ -102,7 +102,7 @@ class ExecutorOptions:
         gpus = self.gpus_per_run
         if gpus is not None and not (0 <= gpus < 1 or (float(gpus).is_integer() and gpus > 0)):
             raise UsageError(
-                f"--gpus-per-run is {gpus:g}; it must be a part of one, such as 0.5, or a whole "
+                f"--gpus-per-run is {gpus:g}; it must be a fraction such as 0.5, or a whole "
                 "number >= 0."
             )
 
@@ -115,13 +115,14 @@ class ExecutorOptions:
                 continue
             users = [name for name in EXECUTORS.names() if option in EXECUTORS.load(name).options]
             raise UsageError(
-                f"{_flag(option)} has no effect on --executor {self.name}; it belongs to "
+                f"{_flag(option)} has no effect on --executor {self.name}. Remove it, or use "
+                "--executor "
                 f"{join(users)}."
             )
 
     @property
     def local(self) -> bool:
-        """Whether runs are made on this machine."""
+        """Whether runs are executed on this machine."""
         return EXECUTORS.load(self.name).local
 
     @property
@@ -140,17 +141,17 @@ def executor_of(options: ExecutorOptions, group: ProcessGroup | None = None) -> 
 
     Args:
         options: where runs are made.
-        group: the processes that train every run together; None: this one.
+        group: the process group of every run; None: this process.
 
     Raises:
-        UsageError: the package it needs is not installed, an option makes no sense for it, or
-            several processes would all hand their runs out.
+        UsageError: the package it needs is not installed, an option does not fit it, or several
+            processes would all hand their runs out.
     """
     kind = EXECUTORS.find(options.name)
     if group is not None and group.size > 1 and not kind.local:
         raise UsageError(
-            f"--executor {options.name} hands runs out, but {group.size} processes make every run "
-            "together. Leave --executor out, or torchrun."
+            f"--executor {options.name} distributes runs, but {group.size} processes share "
+            "every run. Use either --executor or torchrun."
         )
     return kind.make(options, group)
 

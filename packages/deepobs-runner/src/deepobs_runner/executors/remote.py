@@ -1,4 +1,4 @@
-"""What a worker on a node does with a run, and how the parent watches its progress.
+"""Execution of a run on a node, and its progress for the parent.
 
 Parent and workers share the folder of the results and nothing else: a run's progress is read from
 its result file.
@@ -37,7 +37,7 @@ a client that is gone after its lease, by default 90 s."""
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A run as it is sent to a node.
+    """A run, as sent to a node.
 
     Attributes:
         config: resolved.
@@ -68,7 +68,7 @@ def make_tasks(
 
 
 def perform(task: Task, *, again: bool = False) -> Outcome:
-    """Make a run on this node.
+    """Execute a run on this node.
 
     Args:
         task: the run.
@@ -121,7 +121,7 @@ def _is_of_python(path: Path) -> bool:
 
 
 class ProgressWatcher:
-    """Tells a reporter the progress of runs elsewhere, from their result files.
+    """Reports the progress of remote runs, from their result files.
 
     Args:
         tasks: that are about to begin; a result that is there now is an earlier run's.
@@ -132,15 +132,15 @@ class ProgressWatcher:
         self._tasks = {task.config.id: task for task in tasks}
         self._reporter = reporter
         self._read = {name: _changed(task) for name, task in self._tasks.items()}
-        self._last: dict[str, int] = {}  # the last epoch that was told, of runs that have begun
+        self._last: dict[str, int] = {}  # last reported epoch of active runs
 
     def update(self) -> None:
-        """Tell what has happened since the last time."""
+        """Report the progress since the last call."""
         for name in self._tasks:
             self._update(name)
 
     def end(self, outcome: Outcome) -> Outcome:
-        """Tell the end of a run; keep a failure that its node could not write down.
+        """Report the end of a run; store a failure that its node could not write.
 
         Returns:
             The outcome; `failed` if the result is not in the shared folder.
@@ -153,7 +153,7 @@ class ProgressWatcher:
         folder = task.execution.out
         if outcome.good and not result_path(task.config, folder).exists():
             message = (
-                f"The run was {outcome.status}, but {folder} has no result of it. The folder must "
+                f"The run was {outcome.status}, but {folder} has no result. The folder must "
                 "be on a file system that all nodes share; choose one with --out."
             )
             outcome = replace(outcome, status="failed", message=message)
@@ -174,7 +174,7 @@ class ProgressWatcher:
             return
         self._read[name] = changed
         self._begin(name)
-        with suppress(UsageError):  # who needs the file reports the damage
+        with suppress(UsageError):  # the reader of the file reports the damage
             for record in load_result(result_path(task.config, task.execution.out)).records:
                 if record["epoch"] > self._last[name]:
                     self._last[name] = record["epoch"]

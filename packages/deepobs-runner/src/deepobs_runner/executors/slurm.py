@@ -53,7 +53,7 @@ RESERVED = {
     "ntasks_per_node": "deepobs: a run is one process", "output": "deepobs: OUT/slurm",
     "error": "deepobs: OUT/slurm", "signal": "submitit; see signal_delay_s",
 }  # fmt: skip
-"""Options of sbatch that are not to be given, and who sets them."""
+"""Reserved options of sbatch, with the option or program that sets them."""
 
 
 def parse_slurm(words: Iterable[str]) -> dict[str, Any]:
@@ -70,13 +70,13 @@ def parse_slurm(words: Iterable[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         key = key.replace("-", "_")
         if not equals or not key.isidentifier() or not text:
-            raise UsageError(f"Cannot read {word!r}: write --slurm key=value, such as time=60.")
+            raise UsageError(f"Cannot read {word!r}: write --slurm key=value, e.g. time=60.")
         if key in RESERVED:
-            raise UsageError(f"--slurm {word} cannot be given: it is set by {RESERVED[key]}.")
+            raise UsageError(f"--slurm {word} is reserved: {RESERVED[key]} sets it. Remove it.")
         if key == "setup":
             parsed["setup"] = [*parsed.get("setup", []), text]
         elif key in parsed:
-            raise UsageError(f"--slurm {key} is given twice.")
+            raise UsageError(f"--slurm {key} is given twice. Remove one.")
         else:
             parsed[key] = _parse_value(key, text)
     if parsed.get("cluster", CLUSTERS[0]) not in CLUSTERS:
@@ -120,7 +120,7 @@ def minutes_of(text: str) -> int:
     pairs = zip(numbers, units, strict=False)
     seconds = 86400 * days + sum(number * unit for number, unit in pairs)
     if seconds == 0:
-        raise UsageError(f"--slurm time is {text!r}; a job needs some time.")
+        raise UsageError(f"--slurm time is {text!r}; it must be > 0.")
     return -(-seconds // 60)
 
 
@@ -133,7 +133,7 @@ def submitit_parameters(options: ExecutorOptions) -> dict[str, Any]:
     gpus = options.gpus_per_run or 0
     if not float(gpus).is_integer():
         raise UsageError(
-            f"--gpus-per-run is {gpus:g}, but SLURM gives a job whole GPUs. Give a whole number, "
+            f"--gpus-per-run is {gpus:g}, but SLURM assigns whole GPUs. Use a whole number, "
             "or share GPUs with --executor ray inside an allocation."
         )
     others = dict(options.slurm)
@@ -278,8 +278,8 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
         _cancel(handles)
         if isinstance(error, RuntimeError | NameError):  # no srun; sbatch's or submitit's refusal
             raise UsageError(
-                f"SLURM takes no jobs from here: {error} Submit on a login node, mend --slurm, or "
-                "try it out without SLURM by --slurm cluster=local."
+                f"SLURM refused the jobs: {error} Submit on a login node, fix --slurm, or test "
+                "without SLURM: --slurm cluster=local."
             ) from None
         raise
     return list(zip(todo, handles, strict=True))
@@ -300,7 +300,7 @@ def _wait(
                     yield job, _outcome_of(job, handle)
             watcher.update()
             time.sleep(pause if pending else 0.0)
-    except BaseException:  # Ctrl-C, above all
+    except BaseException:  # usually Ctrl-C
         _cancel([handle for _, handle in pending])
         raise
 
@@ -310,10 +310,10 @@ def _outcome_of(job: Job, handle: Any) -> Outcome | None:
 
     try:
         outcome: Outcome = handle.result()
-    except submitit.core.utils.FailedJobError as error:  # submitit has cut the run off
+    except submitit.core.utils.FailedJobError as error:  # submitit has interrupted the run
         return _cut_off(job, str(error))
     except submitit.core.utils.UncompletedJobError:
-        _cancel([handle])  # should SLURM have queued it again meanwhile
+        _cancel([handle])  # in case SLURM has queued it again
         return None
     return outcome
 

@@ -44,8 +44,8 @@ def without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dict
         )
     if "weight_decay" not in hyperparams:
         raise UsageError(
-            f"{config.optimizer} has no weight_decay, so the L2 cannot go through it. Leave "
-            "--l2-via at objective."
+            f"{config.optimizer} has no weight_decay, so the L2 cannot go through it. Remove "
+            "--l2-via optimizer."
         )
     return {key: value for key, value in hyperparams.items() if key != "weight_decay"}
 

@@ -106,7 +106,8 @@ def check_batch_size(dataset: Dataset, batch_size: int) -> None:
     size, parts = len(dataset.train), dataset.epochs_per_pass
     part = f" in {parts} parts, one per epoch" if parts > 1 else ""
     raise UsageError(
-        f"batch_size is {batch_size}, but the training split has {size} examples{part}."
+        f"batch_size is {batch_size}, but the training split has {size} examples{part}. "
+        "Choose a smaller --batch-size."
     )
 
 
