@@ -32,17 +32,21 @@ def test_a_longer_run_becomes_the_run_of_so_many_epochs():
     assert cut.environment[FULL_LENGTH] == 4
     assert (reading.problem, reading.runs) == ("quadratic_deep", ("AdamW",))
     assert reading_sentence(reading) == (
-        "quadratic_deep: of 1 run (1 of AdamW) the first 2 of 4 epochs are read, and settings are "
-        "those that were chosen for 4."
+        "quadratic_deep: of 1 run (1 of AdamW) the first 2 of 4 epochs are used, "
+        "with settings chosen for 4."
     )
 
 
 @pytest.mark.parametrize(
     ("epochs", "settings", "words"),
     [
-        (1, {"epochs": 3}, "the first of 3 epochs is read, and settings are those that were "),
-        (2, {"epochs": None, "steps": 21}, "the first 2 epochs are read, of 21 steps in all, and "),
-        (1, {"epochs": None, "steps": 21}, "the first epoch is read, of 21 steps in all, and "),
+        (1, {"epochs": 3}, "the first of 3 epochs is used, with settings chosen for 3"),
+        (
+            2,
+            {"epochs": None, "steps": 21},
+            "the first 2 epochs are used, of 21 steps in total, with ",
+        ),
+        (1, {"epochs": None, "steps": 21}, "the first epoch is used, of 21 steps in total, with "),
     ],
 )
 def test_what_is_read_is_said(epochs, settings, words):
@@ -101,7 +105,7 @@ def test_what_became_of_a_run_later_does_not_count(run, status, records):
     ("run", "reason", "words"),
     [
         (make([9.0, 5.0]), "too short", "end before epoch 2"),
-        (make([9.0, 5.0, 4.0, 3.0], epochs=3, steps=7), "not evaluated", "not evaluated after"),
+        (make([9.0, 5.0, 4.0, 3.0], epochs=3, steps=7), "not evaluated", "no evaluation after"),
         (make([9.0, 5.0, 3.0, 3.0], schedule=Cosine()), "schedule", "schedule cosine depends on"),
     ],
 )
@@ -138,11 +142,11 @@ def test_the_report_says_what_was_cut():
     runs = [run for setting in data.problems["quadratic_deep"] for run in setting.runs]
     assert {run.records[-1]["epoch"] for run in runs} == {4}
     report = assemble(data)
-    assert any("the first 4 of 100 epochs are read" in n for n in report.notes)
+    assert any("the first 4 of 100 epochs are used" in n for n in report.notes)
     found = {difference.facet: difference.values for difference in data.verdicts[0].differences}
     assert found["planned epochs"] == (("AdamW", "4 epochs"), ("SGD", "100 epochs"))
     assert "epochs" not in found
-    assert "Everything is compared after 4 epochs" in report.methods.plain()
+    assert "All comparisons are after 4 epochs" in report.methods.plain()
 
 
 def test_nothing_left_is_said():
@@ -177,7 +181,7 @@ def test_from_the_command_line(tmp_path, capsys):
     mean = np.mean([run.series("test", "objective")[2] for run in adam])
     assert float(rows["Adam"]["final_test_objective"]) == pytest.approx(mean)
     assert rows["AdamW"]["final_test_objective"] == "95.0"
-    assert "the first 2 of 100 epochs are read" in printed.err
+    assert "the first 2 of 100 epochs are used" in printed.err
     figure = tmp_path / "curves.svg"
     assert main(["plot", str(tmp_path), "curves", "--epochs", "2", "--out", str(figure)]) == 0
     assert figure.exists()

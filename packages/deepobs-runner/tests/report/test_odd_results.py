@@ -57,7 +57,7 @@ def test_a_folder_of_everything_that_goes_wrong(store, tmp_path, capsys):
     assert "1 run without any evaluation left out of the tables" in printed.out
     assert "2 done, 1 diverged" in printed.out
     assert "p: 1 of 3 runs of SGD lr=0.1 diverged" in printed.out
-    assert "Your runs follow two recipes" in printed.out
+    assert "Your runs use two recipes" in printed.out
     # q has no finite number to draw; the two problems of files have the same short name.
     drawn = {path.name for path in (out / "figures").iterdir() if path.name.startswith("curves")}
     assert drawn == {"curves-p.png", "curves-mine.png", "curves-mine-2.png"}

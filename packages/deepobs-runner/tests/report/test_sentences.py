@@ -173,10 +173,10 @@ def test_foreign_targets_in_words():
     targets = {"quadratic_deep": target_of("quadratic_deep")}
     said = list(map(foreign_sentence, foreign_targets(tuned_settings(runs), targets)))
     assert said == [
-        "The runs of SGD on quadratic_deep follow the recipe standard, but the target was set by "
-        "runs of the recipe 2019.",
-        "The runs of Adam on quadratic_deep saw generated stand-in data, for which the official "
-        "target means nothing.",
+        "The runs of SGD on quadratic_deep use recipe standard, but the target comes from "
+        "runs of recipe 2019.",
+        "The runs of Adam on quadratic_deep use generated stand-in data, for which the official "
+        "target is meaningless.",
     ]
 
 

@@ -114,7 +114,7 @@ def test_ends_of_runs_that_something_else_cut_off_do_not_count():
     )
     problems = settings_by_problem(runs, baselines=[])
     assert "2 of 5" in shown(problems)
-    assert any("3 of 5 runs of SGD lr=0.1 did not end by themselves" in n for n in notes(problems))
+    assert any("3 of 5 runs of SGD lr=0.1 did not complete" in n for n in notes(problems))
 
 
 ENDS = {

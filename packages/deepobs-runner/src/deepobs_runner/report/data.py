@@ -30,7 +30,7 @@ from deepobs_runner.results.result import RunResult, without_copies
 from deepobs_runner.results.settings import Setting, key_of, settings_of
 
 MOST_SETTINGS = 12
-"""Settings of a problem that are all shown."""
+"""Largest number of settings that are all shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +246,8 @@ def _of_own_recipes(
     served = {run.config.problem_id for run in baselines if same(run)}
     others = [run for run in baselines if run.config.problem_id in served and not same(run)]
     notes = [
-        f"{name.name}: baselines of another recipe than {' and '.join(sorted(recipes[name]))} "
-        "are left out, because there are some of the same."
+        f"{name.name}: using only baselines of recipe {' and '.join(sorted(recipes[name]))}, to "
+        "match your runs."
         for name in dict.fromkeys(run.config.problem_id for run in others)
     ]
     return [run for run in baselines if run.config.problem_id not in served or same(run)], notes

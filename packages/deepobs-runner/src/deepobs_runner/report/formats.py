@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 FORMATS = ("html", "png", "pdf", "csv", "latex")
-"""What a report can be written as."""
+"""Formats of a report."""
 
 USUAL_FORMATS = ("html", "csv")
 """Default formats."""
 
 PAPER_FORMATS = ("png", "pdf", "latex")
-"""What a paper needs besides."""
+"""Further formats for a paper."""
 
 TABLE_FORMATS: Mapping[str, str] = MappingProxyType(
     {"terminal": "", "csv": ".csv", "latex": ".tex", "markdown": ".md", "json": ".json"}
 )
-"""What a table can be written as, with the suffix of its file."""
+"""Formats of a table, with their file suffixes."""

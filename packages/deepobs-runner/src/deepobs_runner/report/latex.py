@@ -19,7 +19,7 @@ ROWS = 12
 """Problems of a table, so that it fits a column."""
 
 COLORS = ("0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9", "882255", "999933")
-"""Told apart with every kind of colour vision (Okabe and Ito; Tol)."""
+"""Colours safe for all kinds of colour vision (Okabe and Ito; Tol)."""
 
 DASHES = ("solid", "dashed", "dotted", "dashdotted")
 
@@ -71,9 +71,9 @@ def _results(data: ReportData, metric: Metric, problems: Sequence[str], name: st
     seeds = sorted({len(s.runs) for p in problems for s in data.problems[p]})
     several = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     caption = (
-        f"Final {metric}{unit}, mean and standard deviation over {several} seeds. Bold: the best "
-        "mean, and every other that a test does not tell from it; its p-values are corrected for "
-        "the comparisons of the table (Holm)."
+        f"Final {metric}{unit}, mean and standard deviation over {several} seeds. Bold: the "
+        "best mean and means that do not differ from it significantly (p-values corrected by "
+        "Holm over the table)."
     )
     head = " & ".join(["Problem", *map(escape, labels)])
     return booktabs(f"l{'r' * len(labels)}", [head], rows, caption, f"tab:{name}", narrow=True)

@@ -67,7 +67,7 @@ def _what_was_run(data: ReportData) -> Iterator[str]:
     yield from _software(runs)
     yield from _settings([_choice(setting) for setting in data.tuned if data.is_own(setting)])
     yield from _conditions(runs)
-    yield f"Of {count(len(data.own), 'run')} in all, {_outcomes(data.own)}."
+    yield f"Of {count(len(data.own), 'run')}, {_outcomes(data.own)}."
 
 
 def _software(runs: Sequence[RunResult]) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _software(runs: Sequence[RunResult]) -> Iterator[str]:
     for source in sources:
         number = sum(str(run.environment.get("source")) == source for run in runs)
         verb = "is" if number == 1 else "are"
-        yield f"{count(number, 'run')} {verb} of another origin: {source}."
+        yield f"{count(number, 'run')} {verb} from another source: {source}."
 
 
 def _device(run: RunResult) -> str:
@@ -177,7 +177,7 @@ def _conditions(runs: Sequence[RunResult]) -> Iterator[str]:
 
 def _outcomes(runs: Sequence[RunResult]) -> str:
     found = describe_statuses(runs)
-    return "all came to their end" if found == "done" else f"these ended so: {found}"
+    return "all completed" if found == "done" else f"outcomes: {found}"
 
 
 def _what_it_is_compared_with(data: ReportData) -> Iterator[str]:
@@ -200,13 +200,12 @@ def _how_it_is_compared(data: ReportData) -> Iterator[str]:
     unit = data.unit.replace("_", " ")
     if data.epochs is not None:
         yield (
-            f"Everything is compared after {count(data.epochs, 'epoch')}: of longer runs with a "
-            "constant learning rate the first are read, at the settings chosen for their whole "
-            "length."
+            f"All comparisons are after {count(data.epochs, 'epoch')}: longer runs with a "
+            "constant learning rate are truncated, at the settings chosen for their whole length."
         )
     targets = [target for target in data.targets.values() if target is not None]
     yield (
-        "For each optimizer the setting with the most seeds stands, among equals the one with the "
+        "Each optimizer is represented by the setting with the most seeds, among equals by the "
         "best median final value. Final values are means over seeds with their standard deviation "
         f"(ddof 1) and Student's {data.percent} interval [@student1908]."
     )
@@ -237,7 +236,7 @@ def _how_it_is_compared(data: ReportData) -> Iterator[str]:
         )
     if any(setting.tried > 1 for setting in data.tuned):
         yield (
-            "What tuning gives is the expected best of k settings drawn without replacement "
+            "The tuning curve is the expected best of k settings drawn without replacement "
             "[@tang2020]."
         )
     yield (

@@ -128,14 +128,13 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
         out = [run for run in setting.runs if not is_counted(run)]
         if 0 < len(out) < len(setting.runs):
             sentences.append(
-                f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} did "
-                f"not end by themselves ({describe_statuses(out)}); their ends are left out of the "
-                "numbers."
+                f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} "
+                f"did not complete ({describe_statuses(out)}) and are excluded from final values."
             )
         elif out:
             sentences.append(
                 f"{setting.problem}: no run of {setting.label} is done "
-                f"({describe_statuses(out)}); the numbers are of where they are."
+                f"({describe_statuses(out)}); the values are of their latest records."
             )
     return sentences
 
@@ -153,9 +152,7 @@ def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
             'recipe "standard" are not comparable with them; repeat yours with --recipe 2019.'
         )
     elif any(len(found) > 1 for found in recipes.values()):
-        sentences.append(
-            "Your runs follow two recipes; only runs of the same recipe are comparable."
-        )
+        sentences.append("Your runs use two recipes; only runs of one recipe are comparable.")
     betas = {
         run.environment["source"]
         for setting in settings
@@ -164,8 +161,8 @@ def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:
     }
     if betas:
         sentences.append(
-            "Results of the 1.2 beta hold out validation data and, made with PyTorch, use other "
-            "image operations, another order in every epoch and another quadratic: they are "
-            "comparable with each other only."
+            "Results of the 1.2 beta hold out validation data and, made with PyTorch, use "
+            "other image operations, another order in every epoch and another quadratic. They "
+            "are comparable only with each other."
         )
     return sentences

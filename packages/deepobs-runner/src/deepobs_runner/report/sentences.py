@@ -39,7 +39,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "seeds": "Different seeds",
         "vectorization": "Vectorized runs on one side",
         "program": "Different programs",
-        "choice": "Different ways to choose the setting",
+        "choice": "Different selection of the setting",
         "planned epochs": "Settings chosen for other numbers of epochs",
     }
 )
@@ -47,11 +47,11 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
 
 FOREIGN: Mapping[str, str] = MappingProxyType(
     {
-        "recipe": "follow the recipe standard, but the target was set by runs of the recipe 2019",
-        "data": "saw generated stand-in data, for which the official target means nothing",
+        "recipe": "use recipe standard, but the target comes from runs of recipe 2019",
+        "data": "use generated stand-in data, for which the official target is meaningless",
     }
 )
-"""In what runs differ from those that set their target."""
+"""Difference between runs and the runs behind their target."""
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -91,16 +91,16 @@ def _what_is_read(reading: Reading) -> str:
         "schedule": f"the schedule {reading.schedule} depends on the length of the run",
         "too short": f"they end before epoch {epochs}",
         "unknown end": "they do not record whether the limit of steps shortened their last epoch",
-        "not evaluated": f"they were not evaluated after epoch {epochs}",
+        "not evaluated": f"they have no evaluation after epoch {epochs}",
     }
     if reading.reason:
-        return f"nothing is read: {reasons[reading.reason]}"
+        return f"no epoch is used: {reasons[reading.reason]}"
     first, verb = ("the first", "is") if epochs == 1 else (f"the first {epochs}", "are")
-    chosen = "and settings are those that were chosen for"
+    chosen = "with settings chosen for"
     if reading.unit == "steps":
         noun = "epoch" if epochs == 1 else "epochs"
-        return f"{first} {noun} {verb} read, of {planned} steps in all, {chosen} {planned} steps"
-    return f"{first} of {planned} epochs {verb} read, {chosen} {planned}"
+        return f"{first} {noun} {verb} used, of {planned} steps in total, {chosen} {planned} steps"
+    return f"{first} of {planned} epochs {verb} used, {chosen} {planned}"
 
 
 def difference_sentence(difference: Difference) -> str:

@@ -18,7 +18,7 @@ from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import PANELS, Setting
 
 NUMBERS = 34_000
-"""How many numbers all curves may have together; each takes about seven bytes."""
+"""Largest total number of values of all curves; each takes about seven bytes."""
 
 FEWEST, MOST = 24, 200
 """Points of a curve, at least and at most."""

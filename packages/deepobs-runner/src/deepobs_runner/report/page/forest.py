@@ -16,7 +16,7 @@ from deepobs_runner.comparison import Estimate, ProblemComparison, Verdict
 from deepobs_runner.report.table import decimals_for
 
 LEAST, MOST = math.log(2.3), math.log(32)
-"""How far the axis reaches from 1 to either side, at least and at most."""
+"""Smallest and largest reach of the axis from 1 to either side."""
 
 MOST_OF_ENDS = math.log(8)
 """How far it reaches for the end of an interval alone; a wide one ends in an arrow."""
@@ -35,7 +35,7 @@ WITHOUT_SPEED: Mapping[str, str] = MappingProxyType(
         "one run": "one run",
     }
 )
-"""What stands in place of a speedup, by status."""
+"""Text instead of a speedup, by status."""
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -27,7 +27,7 @@ ORDER = ("faster", "better", "inconclusive", "slower", "worse")
 OUTCOMES: Mapping[str, str] = MappingProxyType(
     {"faster": "good", "better": "good", "slower": "bad", "worse": "bad", "inconclusive": "open"}
 )
-"""How each status is coloured; others are not."""
+"""Colour of each status; others have none."""
 
 NUMBERED = re.compile(r"[\d.,]+")
 
@@ -200,7 +200,7 @@ def _difference_badge(difference: Difference, optimizer: str, epochs: int | None
         if first and second and first != second:
             return f"{first} vs. {second} {noun}"
         return f"other {noun}"
-    short = {"program": "other program", "choice": "chosen on other rows"}
+    short = {"program": "other program", "choice": "chosen on another split"}
     if facet in short:
         return short[facet]
     words = [text.removeprefix(f"{facet} ").removesuffix(f" {facet}") for text in (own, other)]

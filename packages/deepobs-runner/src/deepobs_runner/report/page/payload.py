@@ -34,7 +34,7 @@ ID_DIGITS = 6
 """Last characters of the id of a run, enough to find its file."""
 
 MANY_RUNS = 3000
-"""Runs from which on only the judged metric of each is listed."""
+"""Number of runs above which only the judged metric of each is listed."""
 
 
 def payload_of(data: ReportData) -> dict[str, Any]:

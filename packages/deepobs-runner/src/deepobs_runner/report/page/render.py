@@ -44,16 +44,16 @@ TABS: Mapping[str, tuple[str, ...]] = {
 SCRIPTS = ("static/common.js", "static/charts.js", "static/export.js", "static/page.js")
 
 NOT_HERE = ("runs", "verdict")
-"""Kinds of tables that the page shows in another form."""
+"""Tables that the page shows in another form."""
 
 MANY_ROWS = 200
-"""A table with more rows is not on the page, but one command away."""
+"""Larger tables are not on the page; `deepobs table` prints them."""
 
 SIDE_BY_SIDE = 3
 """Verdicts that fit beside each other; of more, those of one optimizer are shown at a time."""
 
 CHALLENGERS = 3
-"""Optimizers from which on a heat map gives the overview."""
+"""Number of optimizers above which a heat map gives the overview."""
 
 
 class Heat(NamedTuple):
