@@ -63,7 +63,7 @@ class Backend:
         return nullcontext if low is None else partial(torch.autocast, self.device.type, dtype=low)
 
     def loss_scale(self) -> LossScale | None:
-        """Return a new loss scale in fp16, else None."""
+        """New loss scale in fp16, else None."""
         return LossScale() if self.precision == "fp16" else None
 
     @contextmanager

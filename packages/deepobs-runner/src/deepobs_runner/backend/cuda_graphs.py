@@ -256,7 +256,7 @@ def addresses(tensors: Iterable[Tensor]) -> list[int]:
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
-    """Return a state with the function applied to its tensors."""
+    """State with the function applied to its tensors."""
     if isinstance(state, Tensor):
         return function(state)
     if isinstance(state, tuple | list):
@@ -265,7 +265,7 @@ def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
 
 
 def tensors_of(state: State) -> list[Tensor]:
-    """Return the tensors of a state."""
+    """Tensors of a state."""
     found: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ LACKING: Mapping[str, Precision] = MappingProxyType({"cpu": "fp16", "mps": "fp64
 
 
 def choose_device(name: str, precision: Precision = "fp32") -> torch.device:
-    """Return the device; `auto` is CUDA if there is one, else the CPU.
+    """Device; `auto` is CUDA if there is one, else the CPU.
 
     Raises:
         UsageError: unknown or absent device, or one without this precision.

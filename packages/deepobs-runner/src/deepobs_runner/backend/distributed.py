@@ -59,7 +59,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def device(self, name: str, precision: Precision = "fp32") -> torch.device:
-        """Return the device of this process; `auto` and `cuda` are the GPU of its local rank.
+        """Device of this process; `auto` and `cuda` are the GPU of its local rank.
 
         Raises:
             UsageError: unknown or absent device, one without this precision, or one that
@@ -100,12 +100,12 @@ class ProcessGroup:
             tensor.detach().copy_(piece.view_as(tensor))
 
     def differentiable_mean(self, tensor: Tensor) -> Tensor:
-        """Return the mean over the processes; derivatives of any order are means, too."""
+        """Mean over the processes; derivatives of any order are means, too."""
         mean: Tensor = _Mean.apply(tensor, self)
         return mean
 
     def weighted_mean(self, values: Mapping[str, float], weight: int) -> dict[str, float]:
-        """Return the means of values over the processes, with weights, in float64."""
+        """Means of values over the processes, with weights, in float64."""
         if self.size == 1:
             return dict(values)
         sums = torch.tensor([*values.values(), 1.0], dtype=torch.float64) * weight
@@ -201,7 +201,7 @@ class _Mean(torch.autograd.Function):
 
 
 def torchrun_group(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
-    """Return the group that `torchrun` started; `SINGLE_PROCESS` without `torchrun`.
+    """Group that `torchrun` started; `SINGLE_PROCESS` without `torchrun`.
 
     Raises:
         UsageError: there are several processes, but not the variables by which they find each

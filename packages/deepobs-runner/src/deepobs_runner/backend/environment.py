@@ -80,7 +80,7 @@ def has_bf16_instructions() -> bool | None:
 
 
 def memory_bytes() -> int | None:
-    """Return the size of the main memory; None if unknown."""
+    """Size of the main memory; None if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

@@ -81,7 +81,7 @@ class Gradient:
         return map_state(Tensor.detach, outgoing)
 
     def value(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """Return the objective, a scalar, without its gradient, and the outgoing state."""
+        """Objective, a scalar, without its gradient, and the outgoing state."""
         # Compiled, the same code computes a value: without gradients it would be compiled again, in
         # the middle of a step, and round differently.
         with torch.set_grad_enabled(self._backend.compile):
@@ -154,14 +154,14 @@ class SharedGradient(Gradient):
             return super()._objective(batch, state)
 
     def value(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """Return the objective of the whole batch, and the outgoing state of the share."""
+        """Objective of the whole batch, and the outgoing state of the share."""
         objective, outgoing = super().value(batch, state)
         return self._mean(objective), outgoing
 
     def __call__(
         self, batch: Batch, state: State, *, create_graph: bool = False
     ) -> tuple[Tensor, State]:
-        """Return the objective of the whole batch; write its gradient."""
+        """Objective of the whole batch; write its gradient."""
         if create_graph:
             self._average_in_graph()
         objective, outgoing = super().__call__(batch, state, create_graph=create_graph)
@@ -192,7 +192,7 @@ class SharedGradient(Gradient):
 
 
 def copy_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of every buffer, by name."""
+    """Copy of every buffer, by name."""
     return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
 
 

@@ -78,7 +78,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def _resident_peak() -> int | None:
-    """Return the largest resident size of this process on Linux, in bytes.
+    """Largest resident size of this process on Linux, in bytes.
 
     getrusage of a process starts with the size of its parent.
     """

@@ -20,12 +20,12 @@ STEPS_TO_GROW = 2000
 
 
 def compute_dtype(precision: Precision) -> torch.dtype:
-    """Return the dtype of parameters and inputs."""
+    """Dtype of parameters and inputs."""
     return torch.float64 if precision == "fp64" else torch.float32
 
 
 def autocast_dtype(precision: Precision) -> torch.dtype | None:
-    """Return the dtype that forward passes cast to where it is safe; None: they do not."""
+    """Dtype that forward passes cast to where it is safe; None: they do not."""
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
 
 
@@ -92,7 +92,7 @@ class LossScale:
         self.good_steps = 0
 
     def apply(self, objective: Tensor) -> Tensor:
-        """Return the scaled objective, in at least float32: in float16 it would overflow."""
+        """Scaled objective, in at least float32: in float16 it would overflow."""
         return objective.to(torch.promote_types(objective.dtype, torch.float32)) * self.scale
 
     def unscale(self, parameters: Iterable[nn.Parameter]) -> bool:
@@ -114,7 +114,7 @@ class LossScale:
         return finite
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain numbers."""
+        """State as plain numbers."""
         return {"scale": self.scale, "good_steps": self.good_steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -112,6 +112,6 @@ def _division(module: nn.Module) -> str | None:
 
 
 def batch_statistics(model: nn.Module) -> list[Tensor]:
-    """Return the running statistics of batch norm, which differ between processes."""
+    """Running statistics of batch norm, which differ between processes."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     return [s for m in norms for s in (m.running_mean, m.running_var) if s is not None]

@@ -72,7 +72,7 @@ def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) ->
 
 
 def _main_can_be_imported() -> bool:
-    """Return whether a new process finds the main module; it misses that of `python - < file`."""
+    """Whether a new process finds the main module; it misses that of `python - < file`."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     return file is None or Path(file).exists()
 

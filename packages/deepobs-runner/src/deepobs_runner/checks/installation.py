@@ -58,14 +58,14 @@ def diagnose(data_dir: Path | None, out: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, the system and the packages that results record."""
+    """Versions of Python, the system and the packages that results record."""
     here = environment(torch.device("cpu"))
     system = f"{platform.system()} {platform.release()}"
     return {"python": here["python"], "system": system, **here["packages"]}
 
 
 def devices() -> list[dict[str, Any]]:
-    """Return the devices that `--device` can name.
+    """Devices that `--device` can name.
 
     `memory` in bytes, None where it cannot be told; `bf16`: whether there are instructions for
     it. Without them, `--precision bf16` converts in every operation and is slower than fp32.

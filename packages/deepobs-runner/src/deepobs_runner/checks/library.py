@@ -32,7 +32,7 @@ class LibraryOptimizer:
 
 
 def optimizers_of(location: str) -> list[LibraryOptimizer]:
-    """Return the optimizer classes of a module that take parameters and a learning rate.
+    """Optimizer classes of a module that take parameters and a learning rate.
 
     Args:
         location: `package.module` or `path/to/file.py`.

@@ -114,7 +114,7 @@ def _last_layer_apart(lr: float | None) -> Callable[[nn.Module], list[dict[str, 
 
 
 def _same(one: list[Tensor], other: list[Tensor]) -> bool:
-    """Return whether all tensors are equal, a NaN equal to a NaN."""
+    """Whether all tensors are equal, a NaN equal to a NaN."""
     pairs = zip(one, other, strict=True)
     return all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in pairs)
 

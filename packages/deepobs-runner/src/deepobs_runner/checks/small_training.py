@@ -16,14 +16,14 @@ from deepobs_runner.training.closure import Closure
 
 
 def small_network() -> nn.Module:
-    """Return a network of 8 inputs and 3 classes with dropout and batch norm."""
+    """Network of 8 inputs and 3 classes with dropout and batch norm."""
     return nn.Sequential(
         nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.25), nn.Linear(16, 3)
     )
 
 
 def network_without_draws() -> nn.Module:
-    """Return a network without dropout."""
+    """Network without dropout."""
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
 
 
@@ -99,7 +99,7 @@ class CountingClosure:
 
 
 def generator_state() -> bytes:
-    """Return the state of torch's global generator."""
+    """State of torch's global generator."""
     return torch.get_rng_state().numpy().tobytes()
 
 

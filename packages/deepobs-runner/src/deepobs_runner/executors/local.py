@@ -98,7 +98,7 @@ def run_all(
 
 
 def threads_per_worker(jobs: int, cores: int | None = None) -> int:
-    """Return the number of threads of each of `jobs` workers.
+    """Number of threads of each of `jobs` workers.
 
     >>> threads_per_worker(3, cores=8)
     2
@@ -160,7 +160,7 @@ class _Pool:
         self._workers[number] = WorkerProcess(number, self._threads, self._events)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """Return the outcome of every run, by id, when there is one for each."""
+        """Outcome of every run, by id, when there is one for each."""
         while len(self._outcomes) < self._total:
             worker, event = self._events.get()
             if event is None:

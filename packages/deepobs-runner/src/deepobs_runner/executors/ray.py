@@ -173,7 +173,7 @@ def _check_resources(
 def _wait(
     ray: Any, pending: dict[Any, Task], options: ExecutorOptions, watcher: ProgressWatcher
 ) -> dict[str, Outcome]:
-    """Return the outcome of every task, by id; on Ctrl-C stop all, then raise it."""
+    """Outcome of every task, by id; on Ctrl-C stop all, then raise it."""
     outcomes = {}
     try:
         while pending:

@@ -55,7 +55,7 @@ class Task:
 def make_tasks(
     configs: Sequence[RunConfig], execution: Execution, *, force: bool, threads: int
 ) -> list[Task]:
-    """Return a task for each distinct configuration, in order."""
+    """Task for each distinct configuration, in order."""
     data = execution.data_dir
     execution = replace(
         execution, out=execution.out.absolute(), data_dir=data.absolute() if data else None
@@ -93,7 +93,7 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Return the environment variables that a worker needs beside its own.
+    """Environment variables that a worker needs beside its own.
 
     Modules are found where the parent finds them, those of the Python installation excepted.
     """
@@ -110,7 +110,7 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 def _is_of_python(path: Path) -> bool:
-    """Return whether every interpreter of this installation searches the path by itself.
+    """Whether every interpreter of this installation searches the path by itself.
 
     A folder that merely lies below the environment's, such as a project in it, is not meant.
     """

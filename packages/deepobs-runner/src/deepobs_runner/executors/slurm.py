@@ -97,7 +97,7 @@ def _parse_value(key: str, text: str) -> Any:
 
 
 def minutes_of(text: str) -> int:
-    """Return a time of sbatch in minutes, rounded up.
+    """Time of sbatch in minutes, rounded up.
 
     Its forms are minutes, minutes:seconds, hours:minutes:seconds, and with days before them
     days-hours, days-hours:minutes, days-hours:minutes:seconds (sbatch's manual, `--time`).
@@ -125,7 +125,7 @@ def minutes_of(text: str) -> int:
 
 
 def submitit_parameters(options: ExecutorOptions) -> dict[str, Any]:
-    """Return the parameters of submitit's AutoExecutor.
+    """Parameters of submitit's AutoExecutor.
 
     Raises:
         UsageError: a part of a GPU is asked for.

@@ -82,7 +82,7 @@ def problem_key(config: RunConfig) -> str:
 
 
 def calibration_file() -> Path:
-    """Return the file of `DEEPOBS_CALIBRATION`, else one in the user's cache folder."""
+    """File of `DEEPOBS_CALIBRATION`, else one in the user's cache folder."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named).expanduser()
@@ -183,7 +183,7 @@ def _to_json(calibration: Calibration) -> dict[str, Any]:
 def calibration_for(
     result_environment: Mapping[str, Any], calibrations: Iterable[Calibration]
 ) -> Calibration | None:
-    """Return the calibration of the machine that made a result; None if it is another's."""
+    """Calibration of the machine that made a result; None if it is another's."""
     return _of_machine(machine_of(result_environment), calibrations)
 
 
@@ -196,7 +196,7 @@ def _of_machine(machine: Machine | None, calibrations: Iterable[Calibration]) ->
 def sgd_step_equivalents(
     seconds: float, calibration: Calibration, config: RunConfig
 ) -> float | None:
-    """Return a time in SGD steps of the problem: default batch size, fp32; None without one.
+    """Time in SGD steps of the problem: default batch size, fp32; None without one.
 
     Args:
         seconds: spent by a run.

@@ -47,7 +47,7 @@ class Timing:
     steps_per_epoch: int
 
     def seconds(self, config: RunConfig) -> float:
-        """Return the time of a whole run that is not stopped early."""
+        """Time of a whole run that is not stopped early."""
         limits = [] if config.steps is None else [config.steps]
         if config.epochs is not None:
             limits.append(config.epochs * self.steps_per_epoch)
@@ -70,7 +70,7 @@ class Prediction:
 
 
 def cost_kind(config: RunConfig) -> str:
-    """Return a key that is equal for runs that cost the same but for their length."""
+    """Key that is equal for runs that cost the same but for their length."""
     data = config.to_json()
     hyperparams = {k: v for k, v in config.hyperparams.items() if k != "lr"}
     names = (
@@ -97,7 +97,7 @@ def time_runs(
 
 
 def threads_among(jobs: int) -> int:
-    """Return the number of threads of torch in a run that is one of `jobs` at once."""
+    """Number of threads of torch in a run that is one of `jobs` at once."""
     threads = torch.get_num_threads()
     return min(threads, threads_per_worker(jobs)) if jobs > 1 else threads
 
@@ -144,7 +144,7 @@ def _measure(config: RunConfig, execution: Execution) -> Timing:
 def _time(
     problem: Problem, config: RunConfig, execution: Execution, dataset: Dataset
 ) -> tuple[float, float, float]:
-    """Return the seconds of the start, of an epoch's steps and of its evaluation."""
+    """Seconds of the start, of an epoch's steps and of its evaluation."""
     timed = replace(config, epochs=MOST_TIMINGS, steps=None, schedule=Constant())
     make = optimizer_of(config, problem)
     begun = time.perf_counter()
@@ -204,7 +204,7 @@ class _Head:
 
 
 def cut_dataset(dataset: Dataset, train: int, evaluated: int) -> Dataset:
-    """Return the data set with an epoch of `train` rows and `evaluated` rows of other splits."""
+    """Data set with an epoch of `train` rows and `evaluated` rows of other splits."""
     return replace(
         dataset,
         train=_Head(dataset.train, train),

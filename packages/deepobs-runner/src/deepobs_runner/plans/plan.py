@@ -93,7 +93,7 @@ class _Override:
 
 
 def load_plan(path: Path) -> list[RunConfig]:
-    """Return the resolved configurations of the runs of a plan, in the plan's order.
+    """Resolved configurations of the runs of a plan, in the plan's order.
 
     Raises:
         PlanError: something in it is unknown, missing, of the wrong type, given twice or without
@@ -158,7 +158,7 @@ def _runs(
 
 
 def _problems(plan: Item, found: Mapping[str, Item]) -> dict[str, Item]:
-    """Return the names of the problems, each with where it is asked for."""
+    """Names of the problems, each with where it is asked for."""
     if "problems" not in found and "suites" not in found:
         raise plan.fail("The plan names no problems; add `problems:` or `suites:` with a list.")
     problems: dict[str, Item] = {}
@@ -192,7 +192,7 @@ def _refuse_repetition(items: list[Item], kind: str) -> None:
 
 
 def _optimizers(plan: Item, found: Mapping[str, Item]) -> list[_Optimizer]:
-    """Return the optimizers, one for each point of a grid."""
+    """Optimizers, one for each point of a grid."""
     if "optimizers" not in found:
         raise plan.fail("The plan names no optimizers; add `optimizers:` with a list.")
     return [o for item in found["optimizers"].items() for o in _points(item)]
@@ -224,7 +224,7 @@ def _hyperparams(item: Item | None) -> dict[str, Any]:
 
 
 def _variants(item: Item | None) -> list[Mapping[str, Any]]:
-    """Return the settings: one mapping, or a list of them to be run one beside the other."""
+    """Settings: one mapping, or a list of them to be run one beside the other."""
     if item is None:
         return [{}]
     if isinstance(item.value, list):
@@ -280,7 +280,7 @@ def _override(item: Item, problems: tuple[str, ...], optimizers: tuple[str, ...]
 
 
 def _subset(item: Item | None, kind: str, planned: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the problems or optimizers an override is for; each must be in the plan."""
+    """Problems or optimizers an override is for; each must be in the plan."""
     if item is None:
         return ()
     names = item.items() if isinstance(item.value, list) else [item]

@@ -21,20 +21,20 @@ ProblemRow = dict[str, Any]
 
 
 def shipped_rows() -> list[ProblemRow] | None:
-    """Return the rows of the catalog from the table; None if it is of another catalog's version."""
+    """Rows of the catalog from the table; None if it is of another catalog's version."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     return list(table["rows"]) if table[PACKAGE] == version(PACKAGE) else None
 
 
 def catalog_rows() -> list[ProblemRow]:
-    """Return the rows of the catalog, computed."""
+    """Rows of the catalog, computed."""
     from deepobs_problems import CATALOG
 
     return [problem_row(problem) for problem in CATALOG.values()]
 
 
 def table_text() -> str:
-    """Return the content of the table."""
+    """Content of the table."""
     return json.dumps({PACKAGE: version(PACKAGE), "rows": catalog_rows()}, indent=1) + "\n"
 
 

@@ -80,7 +80,7 @@ class Spread:
         )
 
     def seeds(self, ratio: float, power: float, level: float) -> int | None:
-        """Return the fewest seeds of each side that show a speedup; None if none or no times."""
+        """Fewest seeds of each side that show a speedup; None if none or no times."""
         if math.isnan(self.log_spread):
             return None
         return seeds_for_power(
@@ -92,7 +92,7 @@ class Spread:
         )
 
     def difference(self, seeds: int, power: float, level: float) -> float:
-        """Return the smallest difference of final values that so many seeds show."""
+        """Smallest difference of final values that so many seeds show."""
         if math.isnan(self.final_spread):
             return math.nan
         return detectable(self.final_spread, seeds, power=power, level=level)
@@ -105,7 +105,7 @@ def spreads_of(
     references: Sequence[str] = USUAL_REFERENCES,
     unit: Unit = "epochs",
 ) -> list[Spread]:
-    """Return the spreads of the tuned settings of baseline sets, by problem.
+    """Spreads of the tuned settings of baseline sets, by problem.
 
     Args:
         sets: official results, shipped sets or folders of results.

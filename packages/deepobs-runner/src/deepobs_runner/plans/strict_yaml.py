@@ -54,7 +54,7 @@ class Item:
         return PlanError(f"{self.path}:{self.line}: {problem}")
 
     def expect(self, kind: type | tuple[type, ...], allowed: str) -> Any:
-        """Return the value if it is of a type.
+        """Value if it is of a type.
 
         Args:
             kind: allowed types; a truth value is not a whole number.
@@ -70,7 +70,7 @@ class Item:
         return self.value
 
     def shown(self) -> str:
-        """Return the value as a message shows it."""
+        """Value as a message shows it."""
         if isinstance(self.value, dict):
             return "a mapping"
         if isinstance(self.value, list):
@@ -78,7 +78,7 @@ class Item:
         return "empty" if self.value is None else repr(self.value)
 
     def mapping(self, keys: Mapping[str, object] | None = None) -> dict[str, Item]:
-        """Return the items of a mapping.
+        """Items of a mapping.
 
         Args:
             keys: those allowed; None: any.
@@ -96,7 +96,7 @@ class Item:
         return found
 
     def items(self) -> list[Item]:
-        """Return the items of a list.
+        """Items of a list.
 
         Raises:
             PlanError: it is not a list, or is empty.
@@ -107,7 +107,7 @@ class Item:
         return found
 
     def plain(self) -> Any:
-        """Return the value without lines: scalars, lists and dicts."""
+        """Value without lines: scalars, lists and dicts."""
         if isinstance(self.value, list):
             return [item.plain() for item in self.value]
         if isinstance(self.value, dict):

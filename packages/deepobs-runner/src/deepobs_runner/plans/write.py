@@ -99,5 +99,5 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _value(value: Any) -> str:
-    """Return a value as JSON, which YAML 1.2 reads: text in quotes stays text."""
+    """Value as JSON, which YAML 1.2 reads: text in quotes stays text."""
     return json.dumps(value)

@@ -75,7 +75,7 @@ def decode(state: Any) -> Any:
 
 
 def _named_tuple(module: str, name: str) -> Any:
-    """Return the class of a named tuple from a module that is imported."""
+    """Class of a named tuple from a module that is imported."""
     # A user's file that was moved has another module name, with the same hash of its content.
     prefix = module.rpartition("_")[0] if module.startswith("deepobs_user_") else module
     for found in (m for m in list(sys.modules) if m == module or m.rpartition("_")[0] == prefix):
@@ -88,7 +88,7 @@ def _named_tuple(module: str, name: str) -> Any:
 
 
 def type_that_cannot_be_kept(state: Any) -> str | None:
-    """Return the name of a type in encoded state that cannot be read back safely; None if none."""
+    """Name of a type in encoded state that cannot be read back safely; None if none."""
     if type(state) in (dict, list, tuple):
         children = state.values() if isinstance(state, dict) else state
         return next(filter(None, map(type_that_cannot_be_kept, children)), None)

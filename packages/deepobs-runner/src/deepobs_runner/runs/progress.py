@@ -75,7 +75,7 @@ def reported(reporter: Reporter, config: RunConfig) -> Iterator[Callable[[Record
 
 
 def describe_metrics(metrics: Metrics) -> str:
-    """Return the metrics of a record in one short line.
+    """Metrics of a record in one short line.
 
     >>> describe_metrics({"test": {"loss": 0.5, "objective": 0.5, "accuracy": 0.9}})
     'test objective 0.5000 accuracy 90.00%'

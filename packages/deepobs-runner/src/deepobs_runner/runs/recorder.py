@@ -115,11 +115,11 @@ class Recorder:
         return None
 
     def complete(self) -> RunResult:
-        """Return the result of a run that has come to its planned end."""
+        """Result of a run that has come to its planned end."""
         return self._end("done")
 
     def diverge(self, error: str) -> RunResult:
-        """Return the result of a run that could not finish its epoch for it diverged."""
+        """Result of a run that could not finish its epoch for it diverged."""
         self._received = None  # the epoch that was lost is on no clock
         return self._end("diverged", error)
 
@@ -227,7 +227,7 @@ class Recorder:
 def continued(
     result: RunResult, checkpoint: Checkpoint
 ) -> tuple[tuple[Mapping[str, Any], ...], np.ndarray]:
-    """Return the records that a checkpoint continues, and the objectives of their steps.
+    """Records that a checkpoint continues, and the objectives of their steps.
 
     Raises:
         UsageError: some are missing, or the file of the step objectives is damaged.
@@ -252,6 +252,6 @@ def _held(snapshot: Callable[[], Checkpoint], lasts: bool) -> Callable[[], Check
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
-    """Return a record as the result file holds it."""
+    """Record as the result file holds it."""
     converted: dict[str, Any] = jsonable({name: getattr(record, name) for name in STORED})
     return converted

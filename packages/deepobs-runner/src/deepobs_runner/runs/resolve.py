@@ -61,7 +61,7 @@ def resolve(
     problem: Problem | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> ResolvedRun:
-    """Return the run that a configuration and an execution describe.
+    """Run that a configuration and an execution describe.
 
     Everything is checked except this machine's devices, since the run may be sent elsewhere.
 
@@ -106,7 +106,7 @@ class _Resolution:
 
 
 def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConfig:
-    """Return the configuration with every default filled in, checked against what exists.
+    """Configuration with every default filled in, checked against what exists.
 
     Hyperparameters that are not given are those of the setting that the problem was published with,
     if it has this optimizer; a learning rate is else the tuned one of the official runs, if there
@@ -133,7 +133,7 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
 def fill_defaults(
     config: RunConfig, problem: Problem, hyperparams: Mapping[str, Any], optimizer_source: str = ""
 ) -> RunConfig:
-    """Return the configuration with the defaults of a problem filled in.
+    """Configuration with the defaults of a problem filled in.
 
     Args:
         config: as the user gave it.
@@ -166,7 +166,7 @@ def fill_defaults(
 
 
 def reference_hyperparams(problem: Problem, optimizer: str) -> Mapping[str, Any]:
-    """Return the hyperparameters that a problem was published with, for an optimizer."""
+    """Hyperparameters that a problem was published with, for an optimizer."""
     reference = problem.defaults.reference
     if reference is None or reference.optimizer != optimizer:
         return {}
@@ -174,7 +174,7 @@ def reference_hyperparams(problem: Problem, optimizer: str) -> Mapping[str, Any]
 
 
 def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup) -> RunConfig:
-    """Return the configuration with the number of processes, if that changes its numbers.
+    """Configuration with the number of processes, if that changes its numbers.
 
     Raises:
         UsageError: it is one of another number of processes, or a batch cannot be divided.

@@ -141,7 +141,7 @@ def _explain(error: BaseException, result: RunResult, device: torch.device) -> s
 def _look_for(
     config: RunConfig, execution: Execution, force: bool
 ) -> RunResult | Checkpoint | None:
-    """Return the finished result of a run, or the checkpoint to resume; None for a new run."""
+    """Finished result of a run, or the checkpoint to resume; None for a new run."""
     finished = tidy(config, execution, force)
     if finished is not None:
         return finished
@@ -163,7 +163,7 @@ def tidy(config: RunConfig, execution: Execution, force: bool) -> RunResult | No
 
 
 def finished_result(config: RunConfig, execution: Execution) -> RunResult | None:
-    """Return the finished result of a resolved configuration, None without one."""
+    """Finished result of a resolved configuration, None without one."""
     result = stored_result(config, execution.out)
     return result if result is not None and can_skip(result, execution) else None
 
@@ -181,7 +181,7 @@ def can_skip(result: RunResult, execution: Execution) -> bool:
 
 
 def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:
-    """Return the checkpoint to resume; one that cannot be used is set aside, with a warning."""
+    """Checkpoint to resume; one that cannot be used is set aside, with a warning."""
     path, results = checkpoint_path(execution.out, config.id), result_path(config, execution.out)
     if not (execution.resume and path.exists() and results.exists()):
         return None

@@ -85,7 +85,7 @@ class Tracking:
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a record by name, without values that are not finite.
+    """Numbers of a record by name, without values that are not finite.
 
     `epoch`, `steps`, `lr` (`lr/1` and so on for further parameter groups), `<split>/<metric>`,
     `seconds/<activity>` and `telemetry/<name>`.

@@ -40,12 +40,12 @@ class Checkpoint:
 
 
 def on_cpu(state: Any) -> Any:
-    """Return a copy of nested state with every tensor cloned to the CPU."""
+    """Copy of nested state with every tensor cloned to the CPU."""
     return _copied(state, torch.device("cpu"))
 
 
 def _copied(state: Any, device: torch.device) -> Any:
-    """Return a copy of nested state with every tensor on a device, in its own type."""
+    """Copy of nested state with every tensor on a device, in its own type."""
     if isinstance(state, Tensor):
         return state.detach().to(device, copy=True)
     if isinstance(state, Mapping):

@@ -86,7 +86,7 @@ class Closure:
             self._versions = self._parameter_versions()
 
     def __call__(self, backward: bool = True, create_graph: bool = False) -> Tensor:
-        """Return the objective, a scalar; with `backward`, gradients are zeroed and computed.
+        """Objective, a scalar; with `backward`, gradients are zeroed and computed.
 
         Args:
             backward: False for line searches that need the value only.
@@ -179,5 +179,5 @@ class Closure:
         )
 
     def _parameter_versions(self) -> int:
-        """Return a number that grows with every change of a parameter in place."""
+        """Number that grows with every change of a parameter in place."""
         return sum(parameter._version for parameter in self.gradient.parameters)

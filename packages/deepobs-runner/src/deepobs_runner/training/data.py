@@ -25,7 +25,7 @@ class Order(NamedTuple):
     draws: Tensor | None
 
     def first(self, count: int) -> Order:
-        """Return the first `count` rows."""
+        """First `count` rows."""
         return self.part(slice(count))
 
     def part(self, where: slice) -> Order:
@@ -53,7 +53,7 @@ def _share(part: Tensor, rank: int, size: int, batch_size: int) -> Tensor:
 def training_order(
     dataset: Dataset, batch_size: int, *, seed: int, epoch: int, recipe: Recipe
 ) -> Order:
-    """Return the order of a training epoch, counted from 1; whole batches only.
+    """Order of a training epoch, counted from 1; whole batches only.
 
     The `standard` recipe has a fresh order and fresh draws in every epoch. The `2019` recipe
     repeats those of the first: a TensorFlow 1 data set with a graph-level seed restarts the same
@@ -80,7 +80,7 @@ def training_order(
 
 
 def _pass(dataset: Dataset, batch_size: int, stream: torch.Generator) -> Tensor:
-    """Return the rows of one pass over the training split."""
+    """Rows of one pass over the training split."""
     size = len(dataset.train)
     if dataset.order == "stateful":
         return stateful_order(size, batch_size)
@@ -117,7 +117,7 @@ def whole_batches(size: int, batch_size: int) -> int:
 
 
 def load_data(problem: Problem, config: RunConfig, execution: Execution) -> Dataset:
-    """Return the data set a configuration trains on.
+    """Data set a configuration trains on.
 
     Raises:
         UsageError: stand-in data is wanted and the problem has none.

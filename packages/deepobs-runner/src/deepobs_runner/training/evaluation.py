@@ -56,7 +56,7 @@ class Evaluator:
     def metrics(
         self, model: nn.Module, optimizer: Any, *, stepped: bool = True
     ) -> dict[str, dict[str, float]]:
-        """Return the metrics of `train_eval`, `valid` (if rows are held out) and `test`.
+        """Metrics of `train_eval`, `valid` (if rows are held out) and `test`.
 
         They are those at the weights that the optimizer wants to be judged by. Before its first
         step it has no others, and its `eval` may lack the state that a step makes (`stepped`).
@@ -170,5 +170,5 @@ def _has_modes(optimizer: Any) -> bool:
 
 
 def first_order(dataset: Dataset, config: RunConfig, batch_size: int) -> Order:
-    """Return the order of the first epoch."""
+    """Order of the first epoch."""
     return training_order(dataset, batch_size, seed=config.seed, epoch=1, recipe=config.recipe)

@@ -74,7 +74,7 @@ class LearningRate:
                 group["lr"] = rate
 
     def present(self) -> tuple[float | None, ...]:
-        """Return the rate of each group; None for a group without one."""
+        """Rate of each group; None for a group without one."""
         rates = (group.get("lr") for group in self._optimizer.param_groups)
         return tuple(None if rate is None else float(rate) for rate in rates)
 
@@ -88,7 +88,7 @@ def _occurrences(state: Any, value: float) -> int:
 
 
 def rate_factor(config: RunConfig, step: int, steps_per_epoch: int) -> float:
-    """Return the schedule's factor of the learning rate at a step, counted from 0."""
+    """Schedule's factor of the learning rate at a step, counted from 0."""
     planned = [n * steps_per_epoch for n in (config.epochs,) if n is not None]
     total = min([*planned, *(n for n in (config.steps,) if n is not None)])
     return config.schedule.factor(step, steps_per_epoch, total)

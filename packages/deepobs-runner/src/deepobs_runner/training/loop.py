@@ -94,7 +94,7 @@ def train(
 def build_model(
     problem: Problem, config: RunConfig, device: torch.device, dataset: Dataset
 ) -> nn.Module:
-    """Return the model, initialised from the run's `init` stream: the same on every device.
+    """Model, initialised from the run's `init` stream: the same on every device.
 
     Raises:
         UsageError: it has complex weights.

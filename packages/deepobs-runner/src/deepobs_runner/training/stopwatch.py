@@ -42,7 +42,7 @@ class Stopwatch:
             self.mark("forward_backward")
 
     def take(self) -> dict[str, float]:
-        """Return the seconds by activity since the last call."""
+        """Seconds by activity since the last call."""
         taken, self._seconds = self._seconds, dict.fromkeys(CLOCKS, 0.0)
         return taken
 

@@ -31,7 +31,7 @@ class Telemetry:
         self._weights = [p.detach().clone() for p in self._parameters]
 
     def after(self) -> dict[str, Any]:
-        """Return the measurements of the step.
+        """Measurements of the step.
 
         `gradient_norm` as the optimizer left it, `parameter_norm` after the step, and
         `update_ratio`, by role: norm of the update over norm of the weights before it.

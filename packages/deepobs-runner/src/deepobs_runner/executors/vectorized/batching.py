@@ -65,7 +65,7 @@ class _Size:
 def sets_of(
     configs: Sequence[RunConfig], execution: Execution, vectorize: Vectorize
 ) -> list[list[RunConfig]]:
-    """Return the sets of resolved configurations that are trained together.
+    """Sets of resolved configurations that are trained together.
 
     Args:
         configs: of any problems.
@@ -93,7 +93,7 @@ def sets_of(
 
 
 def _size_of(config: RunConfig) -> _Size | None:
-    """Return the size of a network; None if it cannot be built, which its own run will report."""
+    """Size of a network; None if it cannot be built, which its own run will report."""
     try:
         model = load_problem(config.problem).model_without_memory()
     except Exception:  # whatever a user's network raises
@@ -156,7 +156,7 @@ def grids_of(configs: Sequence[RunConfig]) -> list[Grid]:
 
 
 def split_grid(grid: Grid, most: int) -> list[Grid]:
-    """Return a grid in parts of at most `most` runs, seeds apart first."""
+    """Grid in parts of at most `most` runs, seeds apart first."""
     rows = max(1, most // len(grid[0]))
     columns = min(len(grid[0]), most)
     return [

@@ -98,7 +98,7 @@ class StackedModel:
             self._measures = self._over_runs(measures, 2)
 
     def _over_runs(self, function: Callable[..., Any], arguments: int) -> Callable[..., Any]:
-        """Return a function of all runs: inputs `(S, ...)` are shared by the runs of a seed."""
+        """Function of all runs: inputs `(S, ...)` are shared by the runs of a seed."""
 
         def call(weights: Sequence[Tensor], *inputs: Tensor) -> Any:
             with self._exchanged(weights):
@@ -108,7 +108,7 @@ class StackedModel:
         return vmap(over_settings, in_dims=(0, *[0] * arguments))
 
     def _at_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function of all runs, without `vmap`: of a step with few numbers it is most."""
+        """Function of all runs, without `vmap`: of a step with few numbers it is most."""
 
         def call(weights: Sequence[Tensor], *inputs: Tensor) -> Any:
             # Weights (S, L, 1, ...) and inputs (S, 1, B, ...) broadcast.
@@ -134,7 +134,7 @@ class StackedModel:
             module._parameters[name] = weight
 
     def gradients(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Return the training objectives `(S, L)` and the gradients of the stacked weights.
+        """Training objectives `(S, L)` and the gradients of the stacked weights.
 
         Args:
             batch: tensors `(S, B, ...)`.
@@ -208,7 +208,7 @@ def norms(stacks: Sequence[Tensor]) -> Tensor:
 
 
 def _ratios(updates: Tensor, weights: Tensor) -> list[list[float | None]]:
-    """Return the quotients; None where the weights are zero."""
+    """Quotients; None where the weights are zero."""
     pairs = zip((updates / weights).tolist(), weights.tolist(), strict=True)
     return [
         [ratio if weight > 0 else None for ratio, weight in zip(*rows, strict=True)]

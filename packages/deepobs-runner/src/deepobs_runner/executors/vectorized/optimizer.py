@@ -43,7 +43,7 @@ TOLERANCE = 1e-9
 
 
 def other_options(hyperparams: Mapping[str, Any]) -> str:
-    """Return a text that is equal for settings that can share a parameter group."""
+    """Text that is equal for settings that can share a parameter group."""
     rest = {k: v for k, v in hyperparams.items() if k not in ("lr", "weight_decay")}
     return json.dumps(rest, sort_keys=True)
 
@@ -132,7 +132,7 @@ class StackedOptimizer:
             stack.addcmul_(step, rate)
 
     def state_of(self, seed: int, setting: int) -> dict[int, dict[str, Any]]:
-        """Return the state of one run as its own optimizer's state dict has it, by parameter."""
+        """State of one run as its own optimizer's state dict has it, by parameter."""
         number = next(i for i, g in enumerate(self._groups) if g.start <= setting < g.stop)
         column = setting - self._groups[number].start
         state = {}
@@ -144,7 +144,7 @@ class StackedOptimizer:
         return state
 
     def kept(self, settings: Sequence[int], stacks: Sequence[Tensor]) -> StackedOptimizer:
-        """Return the optimizer of some of the settings, with its state.
+        """Optimizer of some of the settings, with its state.
 
         Args:
             settings: their numbers, increasing.

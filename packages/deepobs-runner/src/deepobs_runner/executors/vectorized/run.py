@@ -157,7 +157,7 @@ def _run_grid(
 
 
 def _start(grid: Grid, execution: Execution, problem: Problem | None) -> StackedRuns:
-    """Return the runs of a grid at their start.
+    """Runs of a grid at their start.
 
     Raises:
         CannotStackError: the optimizer or the network does not allow it.

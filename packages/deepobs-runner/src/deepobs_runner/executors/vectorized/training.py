@@ -217,7 +217,7 @@ class StackedRuns:
         return records
 
     def _counters(self) -> list[dict[str, int | None]]:
-        """Return the counters of a run of each setting; the peak is that of all together."""
+        """Counters of a run of each setting; the peak is that of all together."""
         return [
             {
                 **counts_of(self.steps),
@@ -282,7 +282,7 @@ class StackedRuns:
         return {name: mean.tolist() for name, mean in means.items()}
 
     def _rows_at_once(self, split: Split) -> int:
-        """Return the batch size of evaluation: the inputs of all runs should stay in cache."""
+        """Batch size of evaluation: the inputs of all runs should stay in cache."""
         numbers = len(self.grid) * len(self.grid[0]) * split[0].x.numel()
         at_least, at_most = self.batch_size, self.problem.hardware.evaluation_batch_on(self.device)
         return max(min(NUMBERS_IN_CACHE // numbers, at_most), at_least)
@@ -290,7 +290,7 @@ class StackedRuns:
     def _snapshot(
         self, state: _State, config: RunConfig, make: MakeOptimizer, seed: int, setting: int
     ) -> Checkpoint:
-        """Return the checkpoint of one run, which can be resumed separately."""
+        """Checkpoint of one run, which can be resumed separately."""
         model = build_model(self.problem, config, self.device, self.dataset)
         trained = [p for p in model.parameters() if p.requires_grad]
         with torch.no_grad():
@@ -313,7 +313,7 @@ class StackedRuns:
 
 
 def counts_of(steps: int) -> dict[str, int]:
-    """Return the counts of a closure that was called once per step."""
+    """Counts of a closure that was called once per step."""
     return {"closure_calls": steps, "gradient_evaluations": steps, "skipped_steps": 0}
 
 
