@@ -62,8 +62,8 @@ def test_a_mixture_of_vectorized_runs_and_others_is_named():
     runs[1].environment["vectorized"] = 4
     (found,) = (d for d in differences(tuned_settings(runs)) if d.facet == "vectorization")
     assert dict(found.values) == {
-        "SGD": "trained one by one",
-        "Adam": "trained one by one and vectorized",
+        "SGD": "trained separately",
+        "Adam": "trained separately and vectorized",
     }
     for run in runs:
         run.environment["vectorized"] = 4
@@ -96,7 +96,7 @@ def test_a_rate_of_the_official_runs_was_tuned():
     ]
     (found,) = differences(tuned_settings(runs))
     assert found.values == (
-        ("SGD", "1 setting tried at the rate that was tuned for the official runs"),
+        ("SGD", "1 setting tried at the official learning rate, not retuned"),
         ("AdamW", "1 setting tried"),
     )
 

@@ -61,7 +61,7 @@ def test_references_are_named_by_label_or_by_optimizer():
     files = [run_of(optimizer="there/mine.py:Mine"), run_of()]
     for name in ("Mine", "mine.py:Mine", "./mine.py:Mine"):
         assert pairs_of(*files, baselines=(), references=[name]) == [("SGD", "Mine")]
-    with pytest.raises(UsageError, match=r"'Lion' is not among the results\. Choose one of: SGD"):
+    with pytest.raises(UsageError, match=r"'Lion' is not in the results\. Choose one of: SGD"):
         pairs_of(run_of(), baselines=(), references=["Lion"])
     with pytest.raises(UsageError, match=r"'Adam' means Adam \(yours\), Adam \(official\)"):
         pairs_of(*seeds_of("Adam", [1]), references=["Adam"])
@@ -71,5 +71,5 @@ def test_generated_data_is_compared_with_generated_data_alone():
     runs = [run_of(optimizer=name, data="synthetic") for name in ("SGD", "AdamW")]
     runs += [run_of(optimizer="Adam")]
     assert pairs_of(*runs, baselines=()) == [("AdamW", "SGD")]
-    with pytest.raises(UsageError, match="nobody else with real data"):
+    with pytest.raises(UsageError, match="no other optimizer has real data"):
         pairs_of(*runs, baselines=(), references=["Adam"])

@@ -375,7 +375,7 @@ def test_one_table_on_the_command_line(folder, tmp_path, capsys):
     assert main(["table", str(place), "runs", "--problem", "q"]) == 2
     assert "No results on the problem 'q'. Problems: p." in capsys.readouterr().err
     assert main(["table", str(place), "--reference", "Lion"]) == 2
-    assert "'Lion' is not among the results. Choose one of: Adam, SGD." in capsys.readouterr().err
+    assert "'Lion' is not in the results. Choose one of: Adam, SGD." in capsys.readouterr().err
 
 
 def test_problems_that_are_chosen_are_all_there_is(folder, capsys):
@@ -456,7 +456,7 @@ def test_different_data_is_never_compared():
     assert pairs(real, generated, *adams, references=[reference]) == {
         ("Adam (real data)", reference)
     }
-    with pytest.raises(UsageError, match="there is nobody else with real data"):
+    with pytest.raises(UsageError, match="no other optimizer has real data"):
         pairs(real, adams[1], references=["SGD"])
 
 

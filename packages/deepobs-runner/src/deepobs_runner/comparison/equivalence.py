@@ -1,4 +1,4 @@
-"""Equivalence: whether two optimizers are shown to differ by less than a margin.
+"""Equivalence tests: two optimizers differ by less than a margin.
 
 An inconclusive difference is no evidence of equality: few seeds find nothing. Two one-sided tests
 are; Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for
@@ -111,7 +111,7 @@ def equivalences(
     unit: Unit = "epochs",
     level: float = 0.95,
 ) -> list[Equivalence]:
-    """Return what is equivalent to what, on every problem, in time and in final value.
+    """Test equivalence of time to target and final value on every problem.
 
     Times by Welch's t on log times if every run of both reaches the target. Final values by the
     ratio of means: Sasabuchi's tests, which ask if the optimizer's mean is above 1 / (1 + margin)
@@ -136,7 +136,7 @@ def equivalences(
     check_margin(margin)
     check_level(level)
     if level <= 0.5:
-        raise UsageError(f"level is {level!r}; for equivalence it must be above 0.5.")
+        raise UsageError(f"level is {level!r}; equivalence needs a level above 0.5.")
     found = []
     pairs = list(pairs)
     for problem, listed in problems.items():
@@ -177,7 +177,7 @@ def equivalences(
 def check_margin(margin: float) -> None:
     """Raise a UsageError unless a margin is a finite number above 0."""
     if not 0 < margin < math.inf:
-        raise UsageError(f"The margin is {margin!r}; it must be above 0, such as 0.01 for 1 %.")
+        raise UsageError(f"The margin is {margin!r}; it must be above 0, e.g. 0.01 for 1 %.")
 
 
 def _times(

@@ -1,4 +1,4 @@
-"""What else differs between the runs that are compared."""
+"""Fairness checks: other differences between the compared runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Problems = Mapping[str, Sequence[Setting]]
 
 
 class Facet(NamedTuple):
-    """Something in which the runs of two optimizers may differ.
+    """One property that may differ between the runs of two optimizers.
 
     Attributes:
         name: of what it is.
@@ -40,7 +40,7 @@ class Facet(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """In what optimizers differ, in the same way on some problems.
+    """A difference between optimizers, equal on some problems.
 
     Attributes:
         facet: name of the facet.
@@ -54,7 +54,7 @@ class Difference(NamedTuple):
 
 
 class ForeignTarget(NamedTuple):
-    """Optimizers that are held to a target which runs of another kind have set.
+    """Optimizers with a target that comes from runs of another kind.
 
     Attributes:
         reason: what the other runs differ in.
@@ -68,7 +68,7 @@ class ForeignTarget(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """What does not differ between optimizers on any problem, by the names of facets.
+    """Properties that do not differ between optimizers on any problem.
 
     Attributes:
         equal: known of all of them, and the same.
@@ -80,7 +80,7 @@ class Agreement(NamedTuple):
 
 
 def differences(problems: Problems, labels: Sequence[str] | None = None) -> list[Difference]:
-    """Return everything else that differs between optimizers on a problem.
+    """Differences between optimizers on a problem.
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
     size, data, validation examples, regularizer, schedule, clipping, processes, vectorization,
@@ -101,7 +101,7 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
 
 
 def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreement:
-    """Return what is equal between optimizers on every problem that several of them have.
+    """Properties that are equal between optimizers on all common problems.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -147,7 +147,7 @@ def foreign_targets(
     targets: Mapping[str, Target | None],
     labels: Sequence[str] | None = None,
 ) -> list[ForeignTarget]:
-    """Return which runs differ from those that set their target, and in what.
+    """Runs that differ from those behind their target, with the difference.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -180,7 +180,7 @@ def _budget(setting: Setting) -> str:
     """A rate taken over from the official runs was tuned, though not among these results."""
     tried = count(setting.tried, "setting") + " tried"
     if all(map(_has_official_rate, setting.runs)):
-        return f"{tried} at the rate that was tuned for the official runs"
+        return f"{tried} at the official learning rate, not retuned"
     return tried
 
 
@@ -216,20 +216,20 @@ def _processes(run: RunResult) -> str:
 
 
 def _threads(run: RunResult) -> str:
-    """Sums over more threads are rounded otherwise."""
+    """The number of threads changes the rounding of sums."""
     threads = run.environment.get("threads")
     return count(threads, "thread") if isinstance(threads, int) else ""
 
 
 def _vectorization(run: RunResult) -> str:
-    """Runs that were trained together are rounded otherwise; official ones were not."""
+    """Vectorized runs have other rounding; the official runs are not vectorized."""
     if is_official(run):
         return ""
-    return "vectorized" if "vectorized" in run.environment else "trained one by one"
+    return "vectorized" if "vectorized" in run.environment else "trained separately"
 
 
 def _seeds(setting: Setting) -> str:
-    """Return how many seeds there are, and which."""
+    """Number and list of seeds."""
     seeds = sorted({run.config.seed for run in setting.runs})
     starts = [seed for seed in seeds if seed - 1 not in seeds]
     ends = [seed for seed in seeds if seed + 1 not in seeds]
@@ -285,7 +285,7 @@ FACETS = (
     _of_runs("program", _program),
     Facet("choice", _chosen_by, listed=False),
 )
-"""What is looked at in any comparison."""
+"""Properties checked in every comparison."""
 
 
 COMPARED = (
@@ -297,7 +297,7 @@ has the length."""
 
 
 def has_stand_in_data(setting: Setting) -> bool:
-    """Whether the runs of a setting used generated data in place of the problem's own."""
+    """Whether the runs of a setting used generated data."""
     return setting.config.data == "synthetic"
 
 

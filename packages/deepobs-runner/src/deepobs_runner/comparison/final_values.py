@@ -1,4 +1,4 @@
-"""By how much runs of one optimizer end better than those of another."""
+"""Difference of the final values of two optimizers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def final_difference(
     seeds_pair: bool = True,
     level: float = 0.95,
 ) -> Estimate | None:
-    """Return by how much the values of `first` are above those of `second`, by seed.
+    """Difference of the values of `first` and `second`, by seed.
 
     Which test is used follows from the runs that there are, by this rule: the rank-sum shift if a
     run diverged, which is worse than every other and has no value, or if neither side has any
@@ -108,7 +108,7 @@ def values_by_seed(
 
 
 def common_metric(first: Sequence[RunResult], second: Sequence[RunResult]) -> Metric | None:
-    """Return the metric to judge by if both have it, else an objective or loss both have."""
+    """Metric of the comparison: the problem's, or an objective or loss that both have."""
     for name in ("accuracy", "objective", "loss"):
         if all(_has(runs, "test", name) for runs in (first, second)):
             return Metric("test", name, higher_is_better=name == "accuracy")

@@ -17,10 +17,10 @@ from deepobs_runner.comparison.speedup import win_share
 IMPROVEMENT = "stratified rank-sum"
 SEEDS = "normal, over seeds"
 LEAST_FOR_MEAN = 4
-"""Problems with a speedup from which on there is a mean of them."""
+"""Smallest number of speedups for a mean."""
 
 LEAST_STRATA = 2
-"""Problems from which on there is a probability of improvement: one problem has its own line."""
+"""Smallest number of problems for a probability of improvement."""
 
 
 class GeometricMean(NamedTuple):

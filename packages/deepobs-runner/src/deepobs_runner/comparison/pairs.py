@@ -1,4 +1,4 @@
-"""Who is compared with whom: optimizers that differ in nothing else, where there are some."""
+"""Choice of pairs to compare: optimizers with otherwise equal settings, if possible."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from deepobs_runner.errors import UsageError
 from deepobs_runner.results.settings import Setting
 
 USUAL_REFERENCES = ("SGD", "Momentum", "Adam")
-"""Optimizers that others are compared with; these themselves with the first that is there."""
+"""Default references; they are compared with the first of them."""
 
 LEAST_COMMON = 3
-"""Common seeds from which on runs of yours are the reference, rather than a baseline."""
+"""Smallest number of common seeds for which your runs replace a baseline as reference."""
 
 
 def choose_pairs(
@@ -21,7 +21,7 @@ def choose_pairs(
     ours: Sequence[str],
     references: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
-    """Return which labels are compared: each of `ours` with each reference of the same data.
+    """Pairs of labels: each of `ours` with each reference of the same data.
 
     Results of generated data are never compared with those of a problem's own. Without
     `references`, each is compared with SGD, Momentum and Adam of its own recipe, as far as there
@@ -74,7 +74,7 @@ def _of_same_data(
     if pairs and not kept:
         reference = pairs[0][1]
         raise UsageError(
-            f"{reference!r} cannot be the reference: there is nobody else with "
+            f"{reference!r} cannot be the reference: no other optimizer has "
             f"{' and '.join(sorted(data[reference]))} data."
         )
     return kept
@@ -111,7 +111,7 @@ def usual_pairs(
     known: Sequence[str],
     ours: Sequence[str],
 ) -> list[tuple[str, str]]:
-    """Return the pairs of labels that are compared where no reference is named.
+    """Default pairs of labels, without a named reference.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -140,7 +140,7 @@ def choose_reference(
     judged: Sequence[str],
     ours: Sequence[str],
 ) -> str:
-    """Return which of several labels of one optimizer others are best compared with.
+    """Best reference among several labels of one optimizer.
 
     It is the one on most problems of those judged, at their recipe, data and precision if there is
     one. Of several it is one of `ours` if the same seeds were run, as nothing else differs then,
@@ -178,7 +178,7 @@ def _are_alike(one: Setting, other: Setting) -> bool:
 
 
 def find_label(problems: Mapping[str, Sequence[Setting]], word: str) -> str:
-    """Return the label that a word means: the label itself, or that of the only such optimizer.
+    """Label of a name: the label itself, or that of the only such optimizer.
 
     Raises:
         UsageError: none or several are meant.
@@ -195,5 +195,5 @@ def find_label(problems: Mapping[str, Sequence[Setting]], word: str) -> str:
     meant = list(dict.fromkeys(c.optimizer for c in listed))
     if len(meant) == 1:
         return meant[0]
-    words = f"means {', '.join(meant)}" if meant else "is not among the results"
+    words = f"means {', '.join(meant)}" if meant else "is not in the results"
     raise UsageError(f"The reference {word!r} {words}. Choose one of: {', '.join(known)}.")

@@ -78,24 +78,24 @@ class ProblemComparison:
 
     @property
     def reached(self) -> tuple[int, int]:
-        """How many runs of the optimizer reach the target, of how many."""
+        """Number of runs of the optimizer that reach the target, and of all its runs."""
         return (0, 0) if self.times is None else self.times.reached_of
 
     @property
     def reference_reached(self) -> tuple[int, int]:
-        """How many runs of the reference reach the target, of how many."""
+        """Number of runs of the reference that reach the target, and of all its runs."""
         return (0, 0) if self.reference_times is None else self.reference_times.reached_of
 
     @property
     def speedup_status(self) -> SpeedupStatus:
-        """Whether the optimizer is faster by the corrected p-value, or why that is unknown."""
+        """Status of the speedup by the corrected p-value, or the reason without one."""
         if self.speedup is None or not self.speedup.decided:
             return self.undecided
         return "faster" if self.speedup.low >= 1 else "slower"
 
     @property
     def final_status(self) -> FinalStatus:
-        """Whether the optimizer ends better by the corrected p-value."""
+        """Status of the final value by the corrected p-value."""
         if self.final is None:
             return "no runs"
         if not self.final.decided:
@@ -147,7 +147,7 @@ def compare_on_problem(
     level: float = 0.95,
     other_targets: Mapping[str, Target | None] = MappingProxyType({}),
 ) -> ProblemComparison:
-    """Return the comparison on one problem; its p-values are not corrected yet.
+    """Compare on one problem; p-values are not corrected yet.
 
     Args:
         problem: its name.

@@ -1,4 +1,4 @@
-"""Performance profiles: on how many problems an optimizer is how close to the fastest."""
+"""Performance profiles: share of problems within a factor of the fastest."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _times(
 ) -> list[Times] | str:
     """Return the times of every optimizer on a problem, or why it does not count."""
     if target is None:
-        return "it has no target"
+        return "no target"
     found = []
     sides = [find(listed, label) for label in labels]
     for label, times in zip(labels, comparable_times(sides, target, unit), strict=True):
@@ -202,7 +202,7 @@ def _times(
     if 0 in medians:
         return "the target is reached before training"
     if not np.isfinite(medians).any():
-        return "nobody reaches the target in half of the runs"
+        return "no optimizer reaches the target in half of its runs"
     short = [
         label for label, times in zip(labels, found, strict=True) if times.ends_before(min(medians))
     ]

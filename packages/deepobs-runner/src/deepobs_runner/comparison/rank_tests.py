@@ -36,7 +36,7 @@ class Tails(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """By how much one sample lies above another.
+    """Shift of one sample against another.
 
     Attributes:
         least: lower bound of the median difference; -inf without one.

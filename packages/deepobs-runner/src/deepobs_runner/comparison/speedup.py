@@ -1,4 +1,4 @@
-"""How many times as fast runs of one optimizer reach a target as those of another."""
+"""Speedup: ratio of the times to target of two optimizers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONE_RUN = "ratio of times, without a test"
 
 
 def speedup_of(first: Times, second: Times, level: float = 0.95) -> Estimate | None:
-    """Return the time of `second` over that of `first`: above 1 where `first` is faster.
+    """Time of `second` divided by that of `first`: above 1 if `first` is faster.
 
     If every run reaches the target: the ratio of geometric mean times and Welch's t on their
     logarithms, see `log_speedup`. Otherwise the median ratio of all pairs and the rank-sum test,

@@ -63,7 +63,7 @@ MAIN, EASIER, HARDER = 0.75, 0.5, 0.9
 """Shares of the epochs within which half of the runs of tuned Adam reach the targets."""
 
 DEFINING = ("Adam", "Momentum", "SGD")
-"""Optimizers that set a target, the first that is there: a fixed order, whoever is better."""
+"""Optimizers that define a target, in a fixed order of preference."""
 
 FILE = "targets.json"
 """Name of the targets in the folder of a baseline set."""
