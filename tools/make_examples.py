@@ -23,8 +23,8 @@ RESULTS = DOCS / "evidence" / "adamw_schedulefree"
 REPORTS: dict[str, list[str]] = {"quadratic_deep": [], "fmnist_2c2d": ["--epochs", "6"]}
 """Further options of the report of each problem."""
 
-KEPT = ("comparison", "curves", "speed", "sensitivity")
-"""Kinds of figures kept beside a page, which holds all of them."""
+KEPT = ("forest", "comparison", "curves", "speed", "sensitivity")
+"""Kinds of figures kept beside a page."""
 
 
 def make(problem: str, options: list[str]) -> int:
