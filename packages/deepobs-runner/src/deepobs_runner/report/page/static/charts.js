@@ -24,6 +24,7 @@ function scaled(values, metric) {
 function curveSpec(problem, metricIndex) {
   const metric = problem.metrics[metricIndex];
   const unit = problem.settings.every((s) => s.x[state.x] !== undefined) ? state.x : "epochs";
+  const lower = state.scale === "gap" && metric.higher ? 2 : 1; // the best value has the smallest gap
   const series = [];
   const among = [...new Set(problem.settings.filter((s) => isShown(s.o)).map((s) => s.o))];
   for (const setting of problem.settings) {
@@ -34,7 +35,7 @@ function curveSpec(problem, metricIndex) {
       o: setting.o, name: setting.tuned ? nameOf(setting.o, among) : setting.label,
       label: setting.label, faint: !setting.tuned, seeds: setting.seeds.length,
       x: axisOf(setting, unit), y: scaled(band[0], metric),
-      low: band[1] && scaled(band[1], metric), high: band[2] && scaled(band[2], metric),
+      low: band[lower] && scaled(band[lower], metric), high: band[3 - lower] && scaled(band[3 - lower], metric),
       lines: single ? setting.runs.map((run, i) => ({ seed: setting.seeds[i], y: scaled(run, metric) })) : null,
     });
   }
