@@ -189,7 +189,7 @@ def test_negative_saturation():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: dd.RandomFlip(2.0), "p = 2.0; a probability"),
+        (lambda: dd.RandomFlip(2.0), "p = 2.0; p must be"),
         (lambda: dd.RandomFlip(-0.1), "p = -0.1"),
         (lambda: dd.RandomFlip(float("nan")), "p = nan"),
         (lambda: dd.RandomSaturation(-0.5, 0.5), "RandomSaturation got factors from -0.5 to 0.5"),

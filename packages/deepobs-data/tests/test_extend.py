@@ -178,7 +178,7 @@ def test_two_rows_of_one_name_are_refused(module):
     row = dd.info("waves")
     assert dd.register_dataset(row) is row
     for name in ("waves", "mnist"):
-        with pytest.raises(ValueError, match=f"exists already '{name}'"):
+        with pytest.raises(ValueError, match=f"'{name}' exists already"):
             dd.register_dataset(replace(row, name=name, title="other"))
 
 

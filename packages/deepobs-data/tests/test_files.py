@@ -451,7 +451,7 @@ def test_a_damage_survives_pickling(tmp_path):
     [
         ("cifar11", "Did you mean 'cifar10"),
         ("imagenet", "read in place"),
-        ("quadratic", "made from a seed"),
+        ("quadratic", "generated from a seed"),
     ],
 )
 def test_what_cannot_be_fetched_or_imported(name, message, tmp_path):
