@@ -692,3 +692,19 @@ def test_text_shows_the_curve():
     rows = str(to_text(figure, width=60)).splitlines()
     columns = [row.index("A") for row in rows if row.count("A") == 1 and "lr" not in row]
     assert columns[:3] == sorted(columns[:3])
+
+
+def test_the_panels_of_one_problem_stand_one_below_the_other():
+    runs = [make([9.0, 3.0, 1.0 + seed], seed=seed) for seed in range(2)]
+    one = plot_comparison(tuned_settings(runs))
+    specs = [axes.get_subplotspec() for axes in one.axes]
+    assert [(spec.rowspan.start, spec.colspan.start) for spec in specs] == [(0, 0), (1, 0)]
+
+
+def test_the_best_run_ends_at_the_lower_edge_where_its_gap_is_none():
+    runs = [make([9.0, 3.0, 1.0 + seed], seed=seed) for seed in range(2)]
+    for axes in plot_curves("p", settings_of(runs)).axes:
+        drawn = np.array([line.get_ydata() for line in marks_of(axes, "_run")])
+        low = axes.get_ylim()[0]
+        assert (drawn > 0).all()
+        assert drawn.min() < low < np.sort(drawn, axis=None)[1]

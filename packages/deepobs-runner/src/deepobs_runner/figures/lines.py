@@ -181,9 +181,20 @@ def draw_lines(
             )  # fmt: skip
     bar = None if target is None or target.metric != metric else target.value
     _set_view(axes, curves, best if gap else None, scale, bar)
+    if gap:
+        _end_at_the_edge(axes)
     for curve in curves:
         _mark_end(axes, curve, shown(center_of(curve.band)))
     return lines
+
+
+def _end_at_the_edge(axes: Axes) -> None:
+    """Let lines reach the lower edge where their gap is 0, not minus infinity beside it."""
+    edge = axes.get_ylim()[0] / ROOM
+    for line in axes.lines:
+        values = np.asarray(line.get_ydata(), dtype=float)
+        if not str(line.get_label()).startswith("_target") and (values <= 0).any():
+            line.set_ydata(np.where(values <= 0, edge, values))
 
 
 def value_title(axes: Axes, metric: Metric) -> str:

@@ -97,7 +97,7 @@ def plot_comparison(
         level: of the bands.
         scale: see `plot_curves`.
         paper: width and font; the usual width is that of a page for several problems. In a column
-            there is a row for each problem.
+            each of several problems has a row.
 
     Raises:
         UsageError: no problem, more than four, no finite number, or no such scale.
@@ -114,8 +114,9 @@ def plot_comparison(
     labels = [label for label in optimizers_of(problems) if label in drawn]
     width = paper.inches(PAGE if len(problems) > 1 else COLUMN)
     wide = width > COLUMN
-    rows, columns = (depth, len(problems)) if wide else (len(problems), depth)
-    beside = fit_beside(labels)
+    stacked = wide or len(problems) == 1  # the panels of a problem stand one below the other
+    rows, columns = (depth, len(problems)) if stacked else (len(problems), depth)
+    beside = fit_beside(labels) and (wide or columns == 1)
     height = HEIGHT if wide else 1.5
     with paper_style(paper):
         figure = new_figure(width, 1.0)
@@ -123,9 +124,9 @@ def plot_comparison(
         named = False
         for number, (problem, found) in enumerate(panels.items()):
             for level_, panel in enumerate(found):
-                row, column = (level_, number) if wide else (number, level_)
+                row, column = (level_, number) if stacked else (number, level_)
                 axes = figure.add_subplot(rows, columns, row * columns + column + 1)
-                lowest = level_ == len(found) - 1 if wide else number == len(problems) - 1
+                lowest = level_ == len(found) - 1 if stacked else number == len(problems) - 1
                 style_axes(axes, paper, xlabel="Epoch" if lowest else "")
                 if level_ == 0:
                     axes.set_title(problem, pad=4, loc="left", fontweight="bold")
@@ -134,7 +135,7 @@ def plot_comparison(
                 axes.set_ylabel(value_title(axes, panel[0].band.metric), labelpad=1, fontsize=SMALL)
                 handles |= zip((d.label for d in panel), lines, strict=True)
                 outer = column == columns - 1
-                if beside and outer and (not named or not wide):
+                if beside and outer and not named:
                     name_lines(axes, lines, height - 0.4)
                     named = named or len(lines) == len(labels)
         legend, samples = legend_unless(beside and named, labels, handles, width)
