@@ -119,7 +119,7 @@ def test_a_forest_has_room_for_three_verdicts(verdict):
     assert len(plot_forest([verdict] * 3).axes) == 3
     with pytest.raises(UsageError, match="shows 3 verdicts, not 4"):
         plot_forest([verdict] * 4)
-    with pytest.raises(UsageError, match="nothing to compare"):
+    with pytest.raises(UsageError, match="needs two optimizers"):
         plot_forest([])
 
 
@@ -226,7 +226,7 @@ def test_two_optimizers_have_no_ranks_and_a_lone_one_nothing_to_compare():
     alone = {"p": settings_of(runs[:1])}
     (drawing,) = drawings(alone, ["forest"])
     assert drawing.figure is None
-    assert drawing.caption == "There is nothing to compare: a forest plot takes two optimizers."
+    assert drawing.caption == "A forest plot needs two optimizers."
 
 
 def test_verdicts_are_made_only_for_figures_that_need_them():

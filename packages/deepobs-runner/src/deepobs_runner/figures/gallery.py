@@ -1,4 +1,4 @@
-"""Every figure that can be drawn of some settings, one after another, and why others cannot."""
+"""All figures of some settings, and the reasons for missing ones."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def _pairs(tuned: Tuned) -> Pairs:
-    """Return who is compared: results of yours with the references, without any all of them."""
+    """Compared pairs: your results with the references, or all without any of yours."""
     every = optimizers_of(tuned)
     own = {s.optimizer for listed in tuned.values() for s in listed if not s.baseline}
     return choose_pairs(tuned, [label for label in every if label in own] or every)

@@ -1,4 +1,4 @@
-"""The figures there are: a module for each kind, of its name, which defines its `FIGURE`."""
+"""Kinds of figures: one module per kind, which defines its `FIGURE`."""
 
 from __future__ import annotations
 

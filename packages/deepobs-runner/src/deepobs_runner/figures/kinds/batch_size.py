@@ -1,4 +1,4 @@
-"""How many steps larger batches save: the steps to the target over the batch size."""
+"""Batch-size scaling: steps to the target over the batch size."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 LEAST_SIZES = 3
-"""Batch sizes that make a line."""
+"""Smallest number of batch sizes for a line."""
 
 HEIGHT = 2.2
 """Of the figure without a legend, in inches."""

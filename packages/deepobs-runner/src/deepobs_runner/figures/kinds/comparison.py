@@ -104,7 +104,7 @@ def plot_comparison(
     """
     check_scale(scale)
     if not 1 <= len(problems) <= PER_PAGE:
-        raise UsageError(f"A comparison shows 1 to {PER_PAGE} problems, not {len(problems)}.")
+        raise UsageError(f"A comparison shows 1 to {PER_PAGE} problems; got {len(problems)}.")
     looks = looks or looks_of_settings(problems)
     panels = {name: _panels(listed, looks, level) for name, listed in problems.items()}
     depth = max(map(len, panels.values()))

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LINES = 8
-"""Settings of yours, or of baselines, that are all drawn; of more, the best of each optimizer."""
+"""Settings of yours, or of baselines, that are all drawn; beyond this number, the best of each
+optimizer."""
 
 HEIGHT = 1.75
 """Of a panel with its labels, in inches."""

@@ -1,4 +1,4 @@
-"""The answer of a report: the speedup on every problem with its interval, and what is decided."""
+"""Forest plot: the speedup on every problem with its interval and status."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "too short": "runs too short",
     }
 )
-"""Why a row has no speedup."""
+"""Reason for a row without a speedup."""
 
 SHORT_REASONS: Mapping[str, str] = MappingProxyType(
     {**REASONS, "not reached": "neither reaches it", "no runs": "no runs", "untrained": "at once"}
@@ -116,9 +116,9 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
         UsageError: no verdict, or more than three.
     """
     if not verdicts:
-        raise UsageError("There is nothing to compare: a forest plot takes two optimizers.")
+        raise UsageError("A forest plot needs two optimizers.")
     if len(verdicts) > SIDE_BY_SIDE:
-        raise UsageError(f"A forest plot shows {SIDE_BY_SIDE} verdicts, not {len(verdicts)}.")
+        raise UsageError(f"A forest plot shows {SIDE_BY_SIDE} verdicts; got {len(verdicts)}.")
     problems = list(dict.fromkeys(line.problem for v in verdicts for line in v.problems))
     means = any(verdict.geometric_mean is not None for verdict in verdicts)
     rows = [*problems, *(["geometric mean"] if means else [])]

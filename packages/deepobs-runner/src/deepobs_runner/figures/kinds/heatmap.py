@@ -1,4 +1,4 @@
-"""Many optimizers on many problems: the speedup over one reference as a map."""
+"""Heat map: speedup of several optimizers over one reference."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def plot_heatmap(
     """
     if len(verdicts) < LEAST:
         raise UsageError(
-            f"A heat map takes {LEAST} optimizers that are compared with one reference; here are "
-            f"{len(verdicts)}. Name one with --reference."
+            f"A heat map takes {LEAST} optimizers with one reference; got {len(verdicts)}. Name "
+            "one with --reference."
         )
     if len({verdict.reference for verdict in verdicts}) > 1:
         raise UsageError("A heat map takes verdicts of one reference.")

@@ -1,4 +1,4 @@
-"""Performance profiles: on which share of the problems an optimizer is how close to the fastest."""
+"""Performance profiles: share of problems within a factor of the fastest."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look], *, paper: Paper 
     if len(profiles.problems) < LEAST_PROBLEMS:
         why = "".join(f" {problem}: {reason}." for problem, reason in profiles.left_out.items())
         raise UsageError(
-            f"A performance profile takes {LEAST_PROBLEMS} problems that count for every "
-            f"optimizer; here are {len(profiles.problems)}.{why}"
+            f"A performance profile needs {LEAST_PROBLEMS} problems that count for every "
+            f"optimizer; got {len(profiles.problems)}.{why}"
         )
     width = paper.inches(COLUMN)
     labels = [f"{profile.label} {profile.integral:.2f}" for profile in profiles.profiles]
