@@ -148,7 +148,8 @@ def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
         return Cell(text=text, range="", state="none", words=text)
     state: State = {"faster": "good", "slower": "bad"}.get(status, "open")  # type: ignore[assignment]
     text = ratio_text(estimate)
-    if estimate.bound and estimate.value == 1:  # only the direction is known
+    only_direction = bool(estimate.bound) and estimate.value == 1
+    if only_direction:
         text = status
         if status == "inconclusive":
             text = f"reached {_share(line.reached)} vs. {_share(line.reference_reached)}"
@@ -160,7 +161,7 @@ def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
         range=range_text(estimate, _times),
         state=state,
         words=words,
-        interval=axis.interval(estimate),
+        interval=None if only_direction and state == "open" else axis.interval(estimate),
     )
 
 
@@ -169,9 +170,11 @@ def final_cell(line: ProblemComparison) -> Cell:
     estimate = line.final
     if estimate is None or math.isnan(estimate.value):
         return Cell(text=line.final_status, range="", state="none", words=line.final_status)
+    if math.isinf(estimate.value):
+        text = "diverged" if estimate.value < 0 else "reference diverged"
+        return Cell(text=text, range="", state=_final_state(line), words=text)
     accuracy = line.final_metric is not None and line.final_metric.higher_is_better
     factor, unit = (100, " pp") if accuracy else (1, "")
-    state: State = {"better": "good", "worse": "bad"}.get(line.final_status, "open")  # type: ignore[assignment]
     decimals = decimals_for(factor * estimate.value, factor * (estimate.high - estimate.low))
 
     def show(value: float) -> str:
@@ -179,7 +182,13 @@ def final_cell(line: ProblemComparison) -> Cell:
 
     text = f"{show(estimate.value)}{unit}"
     words = f"{text}, {line.final_status}"
-    return Cell(text=text, range=range_text(estimate, show), state=state, words=words)
+    return Cell(text=text, range=range_text(estimate, show), state=_final_state(line), words=words)
+
+
+def _final_state(line: ProblemComparison) -> State:
+    if line.final_status == "better":
+        return "good"
+    return "bad" if line.final_status == "worse" else "open"
 
 
 def mean_cell(estimate: Estimate | None, axis: Axis) -> Cell:

@@ -18,7 +18,7 @@ from deepobs_runner.comparison import (
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.page.forest import WITHOUT_SPEED, ratio_text
 from deepobs_runner.report.page.groups import Group
-from deepobs_runner.report.sentences import difference_sentence, foreign_sentence
+from deepobs_runner.report.sentences import difference_sentence, foreign_sentence, inverse
 from deepobs_runner.text import count
 
 ORDER = ("faster", "better", "inconclusive", "slower", "worse")
@@ -101,7 +101,9 @@ def _headline(lines: Sequence[ProblemComparison], speed: Sequence[Count]) -> str
     decided = [c for c in speed if c.state in ("good", "bad")]
     if decided and len(lines) == 1:
         (line,) = lines
-        return f"{ratio_text(line.speedup)} faster" if line.speedup_status == "faster" else "Slower"
+        slower = line.speedup_status == "slower"
+        shown = inverse(line.speedup) if slower and line.speedup else line.speedup
+        return f"{ratio_text(shown)} {line.speedup_status}"
     if decided:
         text = ", ".join(f"{c.status} on {c.number}" for c in decided)
         return f"{text[0].upper()}{text[1:]} of {len(lines)}"

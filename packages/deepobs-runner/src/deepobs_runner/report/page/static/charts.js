@@ -89,7 +89,7 @@ function rangeOf(spec, from, to) {
   let [low, high] = [Infinity, -Infinity];
   const zoomed = spec.zoom !== null;
   for (const series of spec.series) {
-    const start = spec.robust && !spec.log && !zoomed ? Math.min(Math.ceil(series.x.length * 0.15), series.x.length - 1) : 0;
+    const start = spec.robust && !spec.log && !zoomed && series.x.length > 5 ? Math.min(Math.ceil(series.x.length * 0.15), series.x.length - 1) : 0;
     for (let i = start; i < series.x.length; i++) {
       if (series.x[i] < from || series.x[i] > to) continue;
       for (const values of [series.y, series.low, series.high]) {
