@@ -124,7 +124,7 @@ def test_the_comparison_shows_the_statistic_of_the_curves():
         np.testing.assert_allclose(line.get_ydata(), gap(band.median, best, sign=1))
     assert len(figure.axes) == 4  # two for each problem: none is empty
     assert len(marks_of(judged, "_target")) == 1
-    with pytest.raises(UsageError, match="1 to 4 problems, not 5"):
+    with pytest.raises(UsageError, match="1 to 4 problems; got 5"):
         plot_comparison({str(i): () for i in range(5)})
 
 
@@ -449,7 +449,7 @@ def test_profiles_are_those_of_the_analysis_and_ties_are_apart():
 
 def test_a_profile_takes_five_problems():
     profiles, found = profiles_of(4)
-    with pytest.raises(UsageError, match=r"takes 5 problems .* here are 4"):
+    with pytest.raises(UsageError, match=r"needs 5 problems .* got 4"):
         plot_profile(profiles, looks_of_settings(found))
 
 
@@ -676,7 +676,7 @@ def test_the_command_writes_files_or_text(followed, tmp_path, capsys):
     assert "Distance to the best value of any run shown" in text
     assert max(map(len, text.splitlines()[:-2])) <= 80
     assert main([*words[:2], "profile"]) == 1
-    assert "takes 5 problems" in capsys.readouterr().err
+    assert "needs 5 problems" in capsys.readouterr().err
     assert main([*words, "--problem", "two_d_brannin"]) == 2
     assert "Did you mean 'two_d_branin'?" in capsys.readouterr().err
     assert main([*words, "--metric", "objektive"]) == 2

@@ -117,7 +117,7 @@ def test_a_forest_says_the_same_as_text(verdict):
 
 def test_a_forest_has_room_for_three_verdicts(verdict):
     assert len(plot_forest([verdict] * 3).axes) == 3
-    with pytest.raises(UsageError, match="shows 3 verdicts, not 4"):
+    with pytest.raises(UsageError, match="shows 3 verdicts; got 4"):
         plot_forest([verdict] * 4)
     with pytest.raises(UsageError, match="needs two optimizers"):
         plot_forest([])
@@ -185,7 +185,7 @@ def test_a_heat_map_hatches_what_is_inconclusive(three, width):
 
 
 def test_a_heat_map_takes_two_optimizers_and_one_reference(three, verdict):
-    with pytest.raises(UsageError, match=r"takes 2 optimizers .* here are 1"):
+    with pytest.raises(UsageError, match=r"takes 2 optimizers .* got 1"):
         plot_heatmap([verdict])
     other = replace(three[0][0], reference="Adam")
     with pytest.raises(UsageError, match="one reference"):
