@@ -127,3 +127,8 @@ def test_the_shell_gets_completions(line, expected, tmp_path):
         timeout=120,
     )
     assert expected in answer.read_text().split()
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys):
+    assert main(["runn"]) == 2
+    assert "Unknown command 'runn'. Did you mean 'run'" in capsys.readouterr().err

@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(os.environ.get("COMP_LINE", ""))
     let_streams_substitute()
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS.built_in():
+        print_error(_unknown_command(words[0]))
+        return 2
     parser = build_parser(words[0] if words else None)
     arguments = parser.parse_args(words)
     if arguments.command is None and not arguments.version:
@@ -79,6 +82,14 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         if name == command:
             listed.add_arguments(added)
     return parser
+
+
+def _unknown_command(name: str) -> str:
+    """Return the error about an unknown command."""
+    from deepobs_problems.errors import nearest
+
+    known = COMMANDS.built_in()
+    return f"Unknown command {name!r}.{nearest(name, known)} Commands: {', '.join(known)}."
 
 
 def complete(line: str) -> None:
