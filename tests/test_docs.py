@@ -46,7 +46,6 @@ SLOW_PAGES: tuple[str, ...] = ()
 
 OTHER_COMMANDS = {
     ".": "activates an environment",
-    "cd": "of the shell",
     "export": "of the shell",
     "git": "needs a network",
     "nox": "the sessions are what CI runs",
@@ -119,7 +118,8 @@ def blocks_of(path: Path) -> Iterator[Block]:
             yield Block(page, start, language, "\n".join(lines) + "\n")
             start = 0
         else:
-            start, language, lines = number, line.strip().removeprefix("```"), []
+            words = line.strip().removeprefix("```").split()
+            start, language, lines = number, words[0] if words else "", []
     assert not start, f"{page}:{start}: the block does not end"
 
 

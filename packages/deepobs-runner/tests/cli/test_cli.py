@@ -210,7 +210,7 @@ def test_the_list_fits_80_columns():
         (["bench", "plan.yaml", "SGD"], "'SGD' cannot be combined with a plan"),
         (["bench", "plan.yaml", "--epochs", "2"], "--epochs cannot be combined with a plan"),
         (["bench", "plan.yaml"], "Cannot read the plan plan.yaml: No such file"),
-        (["report", "nowhere"], "no folder nowhere"),
+        (["report", "nowhere"], "folder nowhere does not exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
