@@ -219,7 +219,7 @@ def test_downloads_of_figures_and_latex(visit):
     forest = csv_of(page, page.get_by_role("button", name="CSV", exact=True).first)
     assert [row["problem"] for row in forest] == ["p", "q"]
     page.get_by_role("button", name="Copy LaTeX").first.click()
-    assert page.locator("#toast").inner_text() == "LaTeX copied"
+    page.locator("#toast", has_text="LaTeX copied").wait_for()
     assert r"\toprule" in page.evaluate("navigator.clipboard.readText()")
     final = csv_of(page, page.locator('[data-csv="final"]'))
     assert {row["Problem"] for row in final} == {"p"}  # what is in sight
