@@ -77,7 +77,7 @@ def execution_in(folder, **settings):
         ({"name": "cloud"}, "Use local, ray, slurm"),
         ({"jobs": 0}, "--jobs is 0"),
         ({"name": "ray", "jobs": 4}, "--jobs has no effect on --executor ray"),
-        ({"gpus_per_run": 1}, "belongs to ray and slurm"),
+        ({"gpus_per_run": 1}, "use --executor ray or slurm"),
         ({"name": "slurm", "address": "auto"}, "--address has no effect on --executor slurm"),
         ({"name": "ray", "slurm": {"time": 5}}, "--slurm has no effect on --executor ray"),
         ({"name": "ray", "gpus_per_run": 1.5}, "--gpus-per-run is 1.5"),

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from deepobs_runner.config import VECTORIZE, Vectorize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import Extensions, Requirement
-from deepobs_runner.text import join
 
 if TYPE_CHECKING:
     from deepobs_runner.backend.distributed import ProcessGroup
@@ -117,7 +116,7 @@ class ExecutorOptions:
             raise UsageError(
                 f"{_flag(option)} has no effect on --executor {self.name}. Remove it, or use "
                 "--executor "
-                f"{join(users)}."
+                f"{' or '.join(users)}."
             )
 
     @property
