@@ -262,7 +262,7 @@ def test_batch_that_cannot_be_divided(together):
 def test_devices_of_processes():
     assert TWO.device("cpu") == torch.device("cpu")
     count = torch.cuda.device_count()
-    with pytest.raises(UsageError, match=r"not there|each on its own"):
+    with pytest.raises(UsageError, match=r"not found|each on its own"):
         TWO.device("cuda:0")
     if count == 0:
         assert TWO.device("auto") == torch.device("cpu")

@@ -39,7 +39,7 @@ def test_profiles_leave_out_what_cannot_be_compared():
     profiles = performance_profiles(tuned_settings(runs), targets, ["SGD", "Adam"])
     assert profiles.problems == ("p", "hard")
     assert profiles.left_out["alone"] == "no runs of Adam"
-    assert profiles.left_out["free"] == "it has no target"
+    assert profiles.left_out["free"] == "no target"
     sgd, adam = profiles.profiles
     assert sgd.integral == 1.0
     assert adam.ratios.tolist() == [2.0, np.inf]
