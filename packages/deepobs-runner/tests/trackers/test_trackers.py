@@ -171,8 +171,8 @@ def test_a_tracker_that_raises_is_dropped_and_the_run_goes_on(tmp_path, users):
     said = [str(w.message) for w in caught if w.category is TrackerWarning]
     assert len(said) == 3  # each once
     assert "Leaving failed and is dropped: SystemExit: no licence." in said[0]
-    assert "Broken is dropped: ConnectionError: the line is dead." in said[1]
-    assert "Stubborn is dropped: ValueError: never." in said[2]
+    assert "Broken failed and is dropped: ConnectionError: the line is dead." in said[1]
+    assert "Stubborn failed and is dropped: ValueError: never." in said[2]
     assert result.status == "done"
     alone = run(QUICK, execute(tmp_path / "alone"))
     np.testing.assert_array_equal(result.step_objectives(), alone.step_objectives())
