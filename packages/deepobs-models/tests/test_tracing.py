@@ -149,10 +149,17 @@ EXPORTED = {
 }
 
 
+TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
+NAMED_DIMENSIONS_SINCE = {"max pool": (2, 11), "average pool": (2, 11), "conv 1/3": (2, 8)}
+"""Releases of torch whose `F.pad` accepts a padding that depends on a named dimension."""
+
+
 @pytest.mark.parametrize("name", EXPORTED)
 @pytest.mark.parametrize("strict", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_export_with_named_dimensions(name, strict):
     construct, least = EXPORTED[name]
+    if TORCH < NAMED_DIMENSIONS_SINCE.get(name, (2, 6)):
+        pytest.skip("this torch pins the padding to one size")
     module = construct()
     exported = export(module, torch.rand(2, 3, 12, 13), least, strict)
     for shape in [(3, 3, 9, 17), (1, 3, 12, 12), (2, 3, 14, 8), (4, 3, least, 21)]:

@@ -13,7 +13,7 @@ from deepobs_runner.errors import UsageError
     ("execution", "precision", "size", "sentence"),
     [
         ({"device": "toaster"}, "fp32", 1, "Unknown device 'toaster'"),
-        ({}, "fp16", 1, "precision is fp16.*bf16"),
+        ({}, "fp16", 1, "Precision fp16 is not available.*bf16"),
         ({"cuda_graphs": True}, "fp32", 1, "need an NVIDIA GPU"),
         ({"compile": True}, "fp32", 2, "by several processes is not supported.*--compile"),
     ],

@@ -259,8 +259,7 @@ def _summarize(
     together = sum("vectorized" in result.environment for result in results)
     if together:
         console.print_line(
-            f"note: {count(together, 'run')} trained in one pass with others; each gets its "
-            "share of "
+            f"note: {count(together, 'run')} trained together with others; each gets its share of "
             "the time",
         )
     tally = {"finished before": len(found.finished)}
