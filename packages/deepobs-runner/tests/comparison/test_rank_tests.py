@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from runner_builders import BAR, reaching
 from scipy import stats
-from statsmodels.stats import multitest, nonparametric
 
 from deepobs_runner import UsageError
 from deepobs_runner.comparison import holm, rank_shift, times_to_target
@@ -96,6 +95,7 @@ def test_two_diverged_runs_are_a_tie():
 
 
 def test_share_of_won_pairs_is_that_of_statsmodels():
+    nonparametric = pytest.importorskip("statsmodels.stats.nonparametric")
     rng = np.random.default_rng(6)
     slow, fast = rng.integers(10, 50, size=9), rng.integers(10, 40, size=7)
     runs, others = (
@@ -108,5 +108,6 @@ def test_share_of_won_pairs_is_that_of_statsmodels():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_holm_is_that_of_statsmodels(seed):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
     p = np.random.default_rng(seed).uniform(size=9) ** 3
     assert holm(p) == pytest.approx(multitest.multipletests(p, method="holm")[1])
