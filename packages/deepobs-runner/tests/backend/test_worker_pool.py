@@ -77,7 +77,7 @@ def test_a_report_is_the_same_with_and_without_a_pool(tmp_path):
              "--seeds", "10", "--steps", "30"]  # fmt: skip
     results = tmp_path / "results"
     assert main([*words, "--quiet", "--out", str(results)]) == 0
-    ask = ["report", str(results), "--out"]
+    ask = ["report", str(results), "--paper", "--out"]
     # In a process of its own, because workers import the main module again.
     command = [sys.executable, "-c", COMMAND, *ask, str(tmp_path / "pool")]
     subprocess.run(command, check=True, capture_output=True)

@@ -240,7 +240,7 @@ def _how_it_is_compared(data: ReportData) -> Iterator[str]:
             "[@tang2020]."
         )
     yield (
-        f"Curves are medians over seeds with {data.percent} percentile bootstrap bands from five "
-        "seeds on, pointwise [@efron1993]; shares of diverged seeds have Wilson intervals "
-        "[@wilson1927]."
+        "Curves are medians over seeds. Their bands are pointwise: the range of the seeds on the "
+        f"page, and {data.percent} percentile bootstrap intervals in figures of five seeds or more "
+        "[@efron1993]. Shares of diverged seeds have Wilson intervals [@wilson1927]."
     )

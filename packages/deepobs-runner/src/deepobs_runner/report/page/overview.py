@@ -19,7 +19,7 @@ from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.page.forest import WITHOUT_SPEED, ratio_text
 from deepobs_runner.report.page.groups import Group
 from deepobs_runner.report.sentences import difference_sentence, foreign_sentence, inverse
-from deepobs_runner.text import count
+from deepobs_runner.text import count, join
 
 ORDER = ("faster", "better", "inconclusive", "slower", "worse")
 """Of the counts; what was not compared comes last."""
@@ -156,7 +156,29 @@ def badges_of(data: ReportData) -> list[Badge]:
     for entry in foreign:
         text = {"recipe": "target of another recipe", "data": "generated data"}[entry.reason]
         merged.setdefault(text, {})[foreign_sentence(entry)] = None
-    return [Badge(text=text, detail=" ".join(details)) for text, details in merged.items()]
+    badges = [Badge(text=text, detail=" ".join(details)) for text, details in merged.items()]
+    return [*badges, *_target_badges(data.verdicts)]
+
+
+SETTER = re.compile(r"\bruns? of [\w ]*?\b(Adam|Momentum|SGD)\b")
+"""In the source of a target: the optimizer that defines it, see `comparison.targets`."""
+
+
+def _target_badges(verdicts: Sequence[Verdict]) -> Iterable[Badge]:
+    """Yield the optimizers that are compared at a target which they have set themselves."""
+    found: dict[str, dict[str, None]] = {}
+    for verdict in verdicts:
+        for line in verdict.problems:
+            match = SETTER.search(line.target.source) if line.target is not None else None
+            for side in (verdict.optimizer, verdict.reference):
+                if match is not None and side.split(" ")[0] == match[1]:
+                    found.setdefault(side, {})[line.problem] = None
+    for side, problems in found.items():
+        yield Badge(
+            text=f"target set by {side} on {count(len(problems), 'problem')}",
+            detail=f"The targets on {join(list(problems))} are what {side} reaches in a part of "
+            "its epochs, which favours it.",
+        )
 
 
 def matched_of(verdicts: Sequence[Verdict]) -> list[str]:
@@ -214,6 +236,11 @@ def facts_of(data: ReportData) -> list[str]:
     """Return how much of what is compared: problems, seeds, tuning, source, length."""
     own = [setting for setting in data.tuned if data.is_own(setting)]
     other = [setting for setting in data.tuned if not data.is_own(setting)]
+    if data.verdicts:  # baselines beside these are shown, not compared
+        first = {verdict.optimizer for verdict in data.verdicts}
+        second = {verdict.reference for verdict in data.verdicts} - first
+        own = [setting for setting in data.tuned if setting.optimizer in first]
+        other = [setting for setting in data.tuned if setting.optimizer in second]
     problems = count(len(data.problems), "problem")
     sides = [_range(len(s.runs) for s in side) for side in (own, other) if side]
     tried = [_range(s.tried for s in side) for side in (own, other) if side]
@@ -225,10 +252,9 @@ def facts_of(data: ReportData) -> list[str]:
     if data.epochs is not None:
         facts.append(f"judged after {count(data.epochs, 'epoch')}")
     sources = list(dict.fromkeys(setting.source for setting in data.tuned if setting.baseline))
-    facts += [f"baselines: {', '.join(sources)}"] if sources and other else []
-    facts += [f"source: {', '.join(sources)}"] if sources and not other else []
-    runs = len(data.own)
-    facts.append(count(runs, "run") + (" in all" if other else ""))
+    alone = all(setting.baseline for setting in data.tuned)
+    facts += [f"{'source' if alone else 'baselines'}: {', '.join(sources)}"] if sources else []
+    facts.append(count(len(data.own), "run") + (" of yours" if sources and not alone else ""))
     return facts
 
 

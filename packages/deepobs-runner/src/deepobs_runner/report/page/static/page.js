@@ -22,6 +22,7 @@ function render() {
     row.classList.toggle("chosen", index === state.problem);
     $(".pick", row).setAttribute("aria-pressed", String(index === state.problem));
   }
+  for (const part of $$(".of-all")) part.hidden = rows.every((row) => !row.hidden);
   for (const part of $$("[data-of]")) part.hidden = Boolean(state.challenger) && part.dataset.of !== state.challenger;
   for (const button of $$("[data-challenger]")) {
     const isOn = button.dataset.challenger === state.challenger;
