@@ -102,7 +102,7 @@ TWO_EPOCHS = """
 `fmnist_2c2d` ({parameters:,} parameters) on the real images, batches of 128, constant rates, seed
 42, {steps} steps. One run each: this shows what a name costs and that it learns at a rate its
 authors use, not which is best. State is what the optimizer keeps beside the weights. A step is
-forward and backward pass and the optimizer's own work, in processor time of one thread of a
+forward and backward pass and the optimizer's own work, in processor time of one thread of an
 {processor}, {versions}.
 
 | optimizer | rate and its source | test accuracy | state | of it per parameter | step | of Adam's |
