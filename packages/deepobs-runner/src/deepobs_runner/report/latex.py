@@ -156,11 +156,18 @@ def latex_forest(data: ReportData) -> str:
     interval = escape(f"{data.percent} CI")
     for verdict in data.verdicts:
         rows = [" & ".join(_forest_cells(line)) for line in verdict.problems]
-        name = f"{verdict.optimizer} vs. {verdict.reference}"
+        if verdict.geometric_mean is not None:
+            mean = _estimate(verdict.geometric_mean, verdict.geometric_mean.decided, TIMES)
+            rows.append(rf"\midrule Geometric mean & {mean} & ")
+        optimizer, reference = (
+            name.removesuffix(" (yours)") for name in (verdict.optimizer, verdict.reference)
+        )
+        name = f"{optimizer} vs. {reference}"
         caption = (
-            f"{name}: speedup to the target (above 1: {verdict.optimizer} is faster) and "
-            f"difference of the final values (above 0: better), each with its {data.percent} "
-            "interval. Bold: decided after correction for all tests."
+            f"{name}: speedup to the target (above 1: {optimizer} is faster) and difference of the "
+            f"final values (above 0: better), with uncorrected {data.percent} intervals."
+            f"{POINTS if any(map(_in_points, verdict.problems)) else ''} Bold: decided after "
+            "correction for all tests of the report."
         )
         head = [f"Problem & Speedup [{interval}] & Final value [{interval}]"]
         label = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
@@ -168,11 +175,20 @@ def latex_forest(data: ReportData) -> str:
     return "\n".join(parts)
 
 
+TIMES = r"{\times}"
+POINTS = " pp: percentage points."
+
+
+def _in_points(line: ProblemComparison) -> bool:
+    """Whether the final value is a share, whose differences are percentage points."""
+    return line.final_metric is not None and line.final_metric.higher_is_better
+
+
 def _forest_cells(line: ProblemComparison) -> list[str]:
-    speed = _estimate(line.speedup, line.speedup_status in ("faster", "slower"), r"{\times}")
+    speed = _estimate(line.speedup, line.speedup_status in ("faster", "slower"), TIMES)
     if line.speedup is None:
         speed = escape(line.speedup_status)
-    points = line.final_metric is not None and line.final_metric.higher_is_better
+    points = _in_points(line)
     decided = line.final_status in ("better", "worse")
     final = _estimate(line.final, decided, r"\,\mathrm{pp}" if points else "", 100 if points else 1)
     return [escape(line.problem), speed, final]
@@ -187,13 +203,15 @@ def _estimate(estimate: Estimate | None, bold: bool, unit: str, factor: float = 
     size = math.floor(math.log10(largest)) if largest else 0
     power = 0 if -4 < size < 5 else size
     value, low, high = (x / 10**power for x in (value, low, high))
-    decimals = min(decimals_for(value, high - low), 5)
+    decimals = min(decimals_for(value, high - low), 5) if math.isfinite(high - low) else 2
+    if unit == TIMES and value < 10:  # as on the page; with fewer, 1.02 would be 1
+        decimals = max(decimals, 2)
     text = plain_number(value, decimals)
     text = {"at least": r"\geq ", "at most": r"\leq "}.get(estimate.bound, "") + (
         rf"\mathbf{{{text}}}" if bold else text
     )
     times = rf" \times 10^{{{power}}}" if power else ""
-    if estimate.bound or not estimate.has_interval:
+    if not estimate.has_interval:
         return f"${text}{times}{unit}$"
     ends = f"[{plain_number(low, decimals)}, {plain_number(high, decimals)}]"
     if times:
