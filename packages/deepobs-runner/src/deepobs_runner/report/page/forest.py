@@ -107,10 +107,12 @@ class Axis:
         """Return where an estimate is drawn."""
         low, high = estimate.low, estimate.high
         known = estimate.has_interval or bool(estimate.bound)
-        if estimate.bound == "at least":
-            high = math.inf
-        elif estimate.bound == "at most":
-            low = 0.0
+        if not estimate.has_interval and estimate.bound:
+            low, high = (1e-9, math.inf)
+            if estimate.bound == "at least":
+                low = estimate.value
+            else:
+                high = estimate.value
         return Interval(
             low=self.place(low) if known else None,
             value=None if math.isnan(estimate.value) else self.place(estimate.value),
@@ -217,8 +219,8 @@ def ratio_text(estimate: Estimate | None) -> str:
 
 
 def range_text(estimate: Estimate, show: Callable[[float], str]) -> str:
-    """Return an interval, nothing where it is undefined or the estimate is a bound already."""
-    if estimate.bound or not estimate.has_interval:
+    """Return an interval, nothing where it is undefined."""
+    if not estimate.has_interval:
         return ""
     return f"{show(estimate.low)} to {show(estimate.high)}"
 
