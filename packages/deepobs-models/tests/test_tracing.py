@@ -150,8 +150,8 @@ EXPORTED = {
 
 
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
-NAMED_DIMENSIONS_SINCE = {"max pool": (2, 11), "average pool": (2, 11), "conv 1/3": (2, 8)}
-"""Releases of torch whose `F.pad` accepts a padding that depends on a named dimension."""
+NAMED_DIMENSIONS_SINCE = {"max pool": (2, 13), "average pool": (2, 13), "conv 1/3": (2, 8)}
+"""Releases of torch that were seen to accept a padding that depends on a named dimension."""
 
 
 @pytest.mark.parametrize("name", EXPORTED)
