@@ -180,7 +180,7 @@ POINTS = " pp: percentage points."
 
 
 def _in_points(line: ProblemComparison) -> bool:
-    """Whether the final value is a share, whose differences are percentage points."""
+    """Whether differences of the final value are percentage points."""
     return line.final_metric is not None and line.final_metric.higher_is_better
 
 
