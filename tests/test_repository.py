@@ -99,3 +99,12 @@ def load_metadata_tool():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_no_page_shows_a_path_of_the_machine_that_made_it():
+    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("packages/*/*.md")]
+    for page in pages:
+        found = re.search(
+            rf"(?<![\w.])/(root|home/\w+|Users/\w+)/\S+|{re.escape(str(ROOT))}/", page.read_text()
+        )
+        assert found is None, f"{page.relative_to(ROOT)}: {found[0]}"

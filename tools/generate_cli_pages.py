@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import deepobs_runner
 from deepobs_runner.cli.commands import COMMANDS
 from deepobs_runner.cli.main import build_parser, main
 
@@ -153,7 +154,9 @@ def run_examples() -> dict[str, str]:
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
                 main(shlex.split(command)[1:])
-            lines = [line.rstrip() for line in printed.getvalue().splitlines()]
+            shipped = str(Path(deepobs_runner.__file__).parent)
+            text = printed.getvalue().replace(shipped, "site-packages/deepobs_runner")
+            lines = [line.rstrip() for line in text.splitlines()]
             # Progress has the times of this machine.
             kept = [line for line in lines if not re.search(r"  epoch \d.*s\)$", line)]
             outputs[name] = "\n".join(kept).strip("\n")
