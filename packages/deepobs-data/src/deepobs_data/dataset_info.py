@@ -112,7 +112,11 @@ class DatasetInfo:
         return 0 if self.source is None else self.source.download_size
 
     def require_source(self) -> Source:
-        """The source, or a ValueError with the alternative if there is no source."""
+        """Return the source of the files.
+
+        Raises:
+            ValueError: The set is generated or read in place; the message names what to do.
+        """
         if self.source is None:
             raise ValueError(
                 f"{self.name} has no files to fetch or import: "

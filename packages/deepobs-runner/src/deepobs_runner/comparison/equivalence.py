@@ -1,8 +1,8 @@
 """Equivalence tests: two optimizers differ by less than a margin.
 
-An inconclusive difference is no evidence of equality: few seeds find nothing. Two one-sided tests
-are; Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for
-assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and
+An inconclusive difference does not show equality, as few seeds find no difference. Two one-sided
+tests can show it: Schuirmann, "A comparison of the two one-sided tests procedure and the power
+approach for assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and
 Biopharmaceutics 15 (1987).
 """
 

@@ -159,7 +159,7 @@ def _invented(columns: Sequence[Sequence[float]], steps: Sequence[float]) -> int
 
     When the last loss of an epoch was not finite, the beta ended the run and repeated the first
     value of every list, that of the steps included, once for each epoch left. A column of the
-    same number throughout (an accuracy that does not move) is no evidence, so all must agree, and
+    same number throughout (an accuracy that does not move) tells nothing, so all must agree, and
     the list of step losses must end in as many copies of its first.
     """
     tails = [_tail_like_first(column) for column in columns]

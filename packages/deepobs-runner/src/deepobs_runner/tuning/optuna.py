@@ -29,8 +29,8 @@ OPTUNA = Requirement("optuna", extra="tune")
 class OptunaSampler:
     """Asks Optuna for points.
 
-    A trial that diverged is told as minus infinity, so that its neighbourhood is left; a failure
-    for another reason is no evidence about its point.
+    A diverged trial is reported as minus infinity, so that the sampler leaves its neighbourhood. A
+    trial that failed for another reason is ignored.
 
     Args:
         kind: `tpe` or `gp`.

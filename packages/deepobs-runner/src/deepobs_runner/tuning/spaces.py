@@ -6,6 +6,7 @@ Samplers work on the unit cube; the space defines the scale of each hyperparamet
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -45,7 +46,7 @@ class Dimension(Protocol):
 
 
 @dataclass(frozen=True)
-class _Range:
+class _Range(ABC):
     """Numbers between two ends."""
 
     low: float
@@ -63,8 +64,9 @@ class _Range:
                 "first."
             )
 
+    @abstractmethod
     def at(self, u: float) -> Any:
-        raise NotImplementedError
+        """Return the value at a place in [0, 1]."""
 
     def grid(self, n: int) -> list[Any]:
         return [self.at(u) for u in _places(n)]

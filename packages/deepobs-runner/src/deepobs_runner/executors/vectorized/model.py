@@ -86,7 +86,8 @@ class StackedModel:
             return {"loss": self.model(x)}
 
         def penalty() -> Tensor:
-            value = problem.regularizer(self.model, evaluated_l2)  # a placeholder
+            # The model has the weights of one run here, see `_over_runs`.
+            value = problem.regularizer(self.model, evaluated_l2)
             return torch.as_tensor(value, device=self.weights[0].device)
 
         self._penalty = self._over_runs(penalty, 0)
