@@ -28,8 +28,6 @@ SpeedupStatus = Literal[
     "no target", "no runs", "not recorded", "untrained",
 ]  # fmt: skip
 FinalStatus = Literal["better", "worse", "inconclusive", "no runs"]
-NO_SPEEDUP: tuple[SpeedupStatus, ...] = ("no target", "no runs", "not recorded", "untrained")
-"""Statuses without any estimate, because times are missing or 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,14 +54,6 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
 """Difference between runs and the runs behind their target."""
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """Return a verdict as text: overall, problem by problem, and the fairness caveats."""
-    lines = [overall_sentence(verdict)]
-    if len(verdict.problems) > 1:
-        lines += [f"{problem}: {line}" for problem, line in verdict_lines(verdict).items()]
-    return "\n".join([*lines, *caveats(verdict)])
-
-
 def verdict_lines(verdict: Verdict) -> dict[str, str]:
     """Return the sentences on each problem."""
     return {

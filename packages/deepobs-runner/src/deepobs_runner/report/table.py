@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -211,10 +211,3 @@ def interval_text(low: float | None, high: float | None) -> str:
         return f"[{low:.3g}, {high:.3g}]"
     decimals = max(decimals, 0)
     return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
-
-
-def select(table: Table, keep: Callable[[Row], bool], *, without: Sequence[str] = ()) -> Table:
-    """Return the rows of a table that are wanted, without some columns."""
-    columns = [column for column in table.columns if column.key not in without]
-    rows = filter(keep, table.rows)
-    return make_table(table.kind, table.title, table.caption, columns, rows)

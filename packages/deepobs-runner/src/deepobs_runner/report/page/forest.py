@@ -107,12 +107,9 @@ class Axis:
         """Return where an estimate is drawn."""
         low, high = estimate.low, estimate.high
         known = estimate.has_interval or bool(estimate.bound)
-        if not estimate.has_interval and estimate.bound:
-            low, high = (1e-9, math.inf)
-            if estimate.bound == "at least":
-                low = estimate.value
-            else:
-                high = estimate.value
+        if not estimate.has_interval:  # a bound alone reaches to the open side
+            low = estimate.value if estimate.bound == "at least" else 0.0
+            high = estimate.value if estimate.bound == "at most" else math.inf
         return Interval(
             low=self.place(low) if known else None,
             value=None if math.isnan(estimate.value) else self.place(estimate.value),
