@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -397,8 +398,10 @@ def run_command(out, *words, processes=2):
     line, environment = command(out, *words, processes=processes)
     options = {"env": environment, "capture_output": True, "text": True, "timeout": 300}
     found = subprocess.run(line, **options)
-    # Seen once on a busy machine: a thread of gloo that torch has not joined aborts the process.
+    # A thread of torch that asks for the interpreter's lock while the interpreter ends aborts the
+    # process (pytorch/pytorch#179291): seen on busy machines, after the results are stored.
     if "terminate called without an active exception" in found.stderr:
+        shutil.rmtree(out, ignore_errors=True)
         found = subprocess.run(line, **options)
     return found
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 import sys
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -15,10 +16,12 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report import report
 from deepobs_runner.report.data import gather_data
+from deepobs_runner.report.page.overview import badges_of, facts_of
 from deepobs_runner.report.page.render import render_page
 from deepobs_runner.report.sections import assemble
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.report.text import csv_table
+from deepobs_runner.results.official import official_results
 from deepobs_runner.results.store import save_result
 
 VENDORED = files("deepobs_runner.report.page") / "vendor"
@@ -163,3 +166,25 @@ def test_pictures_and_latex_are_written_on_request(tmp_path):
     assert kinds - {""} == {".html", ".csv", ".txt"}
     assert main([*words, "--paper"]) == 0
     assert {".png", ".pdf", ".tex", ".bib"} <= {path.suffix for path in out.rglob("*.*")}
+
+
+@pytest.mark.parametrize(
+    ("problem", "badges"),
+    [
+        ("fmnist_vae", ["target set by Adam on 1 problem"]),
+        ("fmnist_2c2d", []),  # the official value, which nobody here has set
+    ],
+)
+def test_a_target_that_a_compared_optimizer_has_set_is_named(problem, badges):
+    data = gather_data(official_results(problem))
+    assert [badge.text for badge in badges_of(data)] == badges
+
+
+def test_the_line_below_the_title_counts_what_is_compared():
+    runs = [run_of(seed=seed, optimizer=name) for name in ("SGD", "Adam") for seed in (1, 2, 3)]
+    others = [run_of(seed=seed, optimizer="Momentum") for seed in range(9)]
+    data = gather_data([*runs, *others])
+    assert facts_of(data)[1] == "3–9 vs. 3 seeds"
+    compared = [v for v in data.verdicts if {v.optimizer, v.reference} == {"Adam", "SGD"}]
+    assert compared
+    assert facts_of(replace(data, verdicts=tuple(compared)))[1] == "3 seeds"

@@ -79,6 +79,7 @@ class Target(Numbers):
         value: at least this where higher is better, else at most this.
         source: where it is from.
         epochs: of the runs it is for; None: not known, or of any length.
+        set_by: optimizer that defines it by what its runs reach; "" for an official value.
     """
 
     problem: str
@@ -86,6 +87,7 @@ class Target(Numbers):
     value: float
     source: str
     epochs: float | None = field(default=None, compare=False)
+    set_by: str = field(default="", compare=False)
 
     def reached(self, values: np.ndarray) -> np.ndarray:
         """Return where values reach the target; one that is not finite never does."""
@@ -130,6 +132,7 @@ class _Stored(msgspec.Struct):
 
     metric: str
     epochs: float
+    optimizer: str
     main: _Value
     easier: _Value | None = None
     harder: _Value | None = None
@@ -181,6 +184,7 @@ def _read(problem: str, stored: _Stored) -> Targets:
             value=value.value,
             source=value.source,
             epochs=stored.epochs,
+            set_by="" if value.source == OFFICIAL_SOURCE else stored.optimizer,
         )
 
     return Targets(target(stored.easier), target(stored.main), target(stored.harder))
@@ -324,6 +328,7 @@ def targets_from(
             value=median_reached(used, metric, share, length),
             source=f"value that {runs_reach} in {100 * share:g} % of {count(length, 'epoch')}",
             epochs=epochs,
+            set_by=used[0].config.optimizer,
         )
 
     main = target(MAIN)

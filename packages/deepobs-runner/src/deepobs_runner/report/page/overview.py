@@ -160,18 +160,14 @@ def badges_of(data: ReportData) -> list[Badge]:
     return [*badges, *_target_badges(data.verdicts)]
 
 
-SETTER = re.compile(r"\bruns? of [\w ]*?\b(Adam|Momentum|SGD)\b")
-"""In the source of a target: the optimizer that defines it, see `comparison.targets`."""
-
-
 def _target_badges(verdicts: Sequence[Verdict]) -> Iterable[Badge]:
     """Yield the optimizers that are compared at a target which they have set themselves."""
     found: dict[str, dict[str, None]] = {}
     for verdict in verdicts:
         for line in verdict.problems:
-            match = SETTER.search(line.target.source) if line.target is not None else None
+            set_by = "" if line.target is None else line.target.set_by
             for side in (verdict.optimizer, verdict.reference):
-                if match is not None and side.split(" ")[0] == match[1]:
+                if side.partition(" ")[0] == set_by:
                     found.setdefault(side, {})[line.problem] = None
     for side, problems in found.items():
         yield Badge(
