@@ -324,10 +324,10 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def shrink(path: Path) -> None:
-    """Write a picture again with 256 colours, which are enough to keep those of the lines."""
+def shrink(path: Path, colors: int = 256) -> None:
+    """Write a picture again with few colours; 256 keep those of the lines."""
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 

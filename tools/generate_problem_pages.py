@@ -7,6 +7,7 @@ Run `python tools/generate_problem_pages.py` after a change of the catalog, a ne
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from draw_problem_pictures import CURVES, DATA, picture_of
 from generate_catalog import (
     LOSSES,
     ORIGINALS,
@@ -44,7 +46,6 @@ from deepobs_problems import CATALOG, SUITES, TAGS, Problem, convolution_weights
 from deepobs_problems.cost import measure_cost
 from deepobs_runner import RunResult, official_results
 from deepobs_runner.comparison import target_of
-from deepobs_runner.report.table import spread_text
 
 FOLDER = Path(__file__).parents[1] / "docs" / "problems"
 
@@ -82,6 +83,9 @@ def page_of(problem: Problem) -> str:
         f"# {problem.name}\n",
         "<!-- Made by tools/generate_problem_pages.py; do not edit. -->\n",
         table(("Property", "Value"), facts_of(problem, facts, batch, kind)),
+        "## Data\n",
+        picture(f"data-{picture_of(problem.name)}", f"Data of {problem.name}"),
+        f"{DATA[picture_of(problem.name)].caption}\n",
         "## Network\n",
         table(
             ("Layer", "What it is", "Output", "Parameters"),
@@ -282,39 +286,95 @@ def shape(sizes: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, sizes))})" if len(sizes) else "a number"
 
 
+def picture(name: str, text: str) -> str:
+    """Return a picture of `draw_problem_pictures.py`, with a text for screen readers."""
+    return f"![{text}](pictures/{name}.png)\n"
+
+
 def published(problem: Problem) -> Iterator[str]:
     """Yield the section of the official results, or of other published ones, if there are any."""
     if problem.name in PUBLISHED:
         yield "## Published results\n"
         yield f"{PUBLISHED[problem.name]}\n"
     runs = official_results(problem.name)
-    if not runs:
-        return
+    if runs and problem.name not in PUBLISHED:
+        yield "## Published results\n"
+    if runs:
+        yield from official(problem, runs)
+    elif problem.name in CURVES:
+        yield "## Training curves\n"
+    if problem.name in CURVES:
+        yield picture(f"curves-{problem.name}", f"Training curves of {problem.name}")
+        yield f"{CURVES[problem.name].caption}\n"
+
+
+def official(problem: Problem, runs: list[RunResult]) -> Iterator[str]:
+    """Yield the table of the official results and the target."""
     accuracy = "accuracy" in problem.metrics
     columns = ["Optimizer", "Learning rate", "Test objective", "Train objective"]
     columns += ["Test accuracy"] if accuracy else []
     rows = []
     for optimizer in OPTIMIZERS:
         seeds = [run for run in runs if run.config.optimizer == optimizer]
-        row = [optimizer, f"{seeds[0].config.hyperparams['lr']:g}"]
+        row = [optimizer, number(seeds[0].config.hyperparams["lr"])]
         row += [final(seeds, split, "objective") for split in ("test", "train_eval")]
         rows.append(row + ([final(seeds, "test", "accuracy")] if accuracy else []))
     target = target_of(problem.name)
     if target is None:
         raise ValueError(f"{problem.name} has official results, but no target.")
-    yield "## Published results\n"
     yield table(columns, rows, right=columns[1:])
     yield (
         "Official runs of 2019, recipe `2019`: the final value at the tuned learning rate, mean ± "
-        "standard deviation (ddof 1) over ten seeds. Momentum is 0.99. The objective includes L2.\n"
+        "standard deviation over ten seeds. Momentum is 0.99. The objective includes L2. `deepobs "
+        f"baselines show official --problem {problem.name}` prints more digits.\n"
     )
-    yield f"Target of the speed of an optimizer: {target} ({target.source}).\n"
+    yield f"Target of the speedup: {target.metric} {number(target.value)}, {target.source}.\n"
 
 
 def final(runs: list[RunResult], split: str, metric: str) -> str:
     """Return mean ± standard deviation of the last value."""
     values = [run.series(split, metric)[-1] for run in runs]
-    return spread_text(statistics.mean(values), statistics.stdev(values))
+    return with_spread(statistics.mean(values), statistics.stdev(values))
+
+
+def number(value: float) -> str:
+    """Return a number with three digits, as a power of ten if it is small.
+
+    >>> number(0.158489), number(0.919809), number(1e-05), number(23.1398)
+    ('0.158', '0.920', '1.00 × 10⁻⁵', '23.1')
+    """
+    exponent = math.floor(math.log10(abs(value)))
+    if exponent < -4:
+        return f"{value / 10.0**exponent:.2f} × {power_of_ten(exponent)}"
+    return f"{value:.{max(2 - exponent, 0)}f}"
+
+
+def with_spread(mean: float, deviation: float) -> str:
+    """Return a mean with about three digits and its deviation with as many decimals.
+
+    >>> with_spread(0.92271, 0.0017), with_spread(38.2, 12.1), with_spread(52.927, 0.0121)
+    ('0.923 ± 0.002', '38 ± 12', '52.93 ± 0.01')
+    >>> with_spread(5.65e-5, 7.3e-6), with_spread(3.0, 0.0)
+    ('(5.65 ± 0.73) × 10⁻⁵', '3.00')
+    """
+    if deviation == 0:
+        return number(mean)
+    exponent = math.floor(math.log10(abs(mean)))
+    if exponent < -4:
+        scale = 10.0**exponent
+        return f"({with_spread(mean / scale, deviation / scale)}) × {power_of_ten(exponent)}"
+    first = -math.floor(math.log10(deviation))  # decimal of the deviation's first digit
+    decimals = max(min(2 - exponent, first + 1), first, 0)
+    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return a power of ten.
+
+    >>> power_of_ten(-12)
+    '10⁻¹²'
+    """
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def notes(problem: Problem, facts: DatasetInfo, kind: str) -> Iterator[str]:
