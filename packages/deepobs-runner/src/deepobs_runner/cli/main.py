@@ -14,6 +14,10 @@ from deepobs_runner.cli.messages import print_error
 from deepobs_runner.cli.parser import CommandParser
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
+from deepobs_runner.runs.interrupts import SIGNALS, interruptible
+
+TRAINING = ("run", "bench", "tune")
+"""Commands that write checkpoints when a signal interrupts them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     let_threads_sleep()
+    with interruptible(SIGNALS if arguments.command in TRAINING else ()):
+        return _execute(arguments)
+
+
+def _execute(arguments: argparse.Namespace) -> int:
+    """Execute a command; return the exit code, also of an error."""
     try:
         if arguments.version:
             return print_versions()
@@ -45,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return 1
     except KeyboardInterrupt:
-        trains = arguments.command in ("run", "bench", "tune")
-        kept = "; finished runs are kept" if trains else ""
+        kept = "; finished runs are kept" if arguments.command in TRAINING else ""
         print_error(f"interrupted{kept}.")
         return 130
     except Exception as error:

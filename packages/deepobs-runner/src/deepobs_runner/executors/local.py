@@ -7,11 +7,10 @@ A worker that dies (for example killed by the kernel) fails its run; a new worke
 from __future__ import annotations
 
 import queue
-import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,13 +23,14 @@ from deepobs_runner.config import Execution, RunConfig, Vectorize
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import Execute, ExecutorKind, ExecutorOptions
 from deepobs_runner.executors.vectorized.run import run_sets
-from deepobs_runner.executors.worker import WorkerProcess, terminable
+from deepobs_runner.executors.worker import WorkerProcess
 from deepobs_runner.results.labels import label_run
+from deepobs_runner.runs.interrupts import interruptible
 from deepobs_runner.runs.outcome import Outcome, outcome_of
 from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, reported
 
 SECONDS_TO_STOP = 20.0
-"""Seconds after an interrupt for a worker to store its run, before it is killed."""
+"""Seconds after an interrupt for all workers to store their runs, before they are killed."""
 
 
 def run_all(
@@ -73,7 +73,7 @@ def run_all(
     execution = execution or Execution()
     reporter = reporter or Silent()
     distinct = {config.id: config for config in configs}
-    with terminable():
+    with interruptible():
         outcomes: dict[str, Outcome] = {}
         if vectorize != "off" and group.size == 1:
             outcomes |= run_sets(
@@ -149,12 +149,10 @@ class _Pool:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             for worker in self._workers.values():
-                worker.process.terminate()
-            for worker in self._workers.values():
-                with suppress(subprocess.TimeoutExpired):
-                    worker.process.wait(timeout=SECONDS_TO_STOP)
+                worker.interrupt()
+        deadline = time.monotonic() + SECONDS_TO_STOP
         for worker in self._workers.values():
-            worker.close()
+            worker.close(deadline if kind is not None else None)
 
     def _start(self, number: int) -> None:
         self._workers[number] = WorkerProcess(number, self._threads, self._events)

@@ -28,9 +28,9 @@ from deepobs_runner.executors.remote import (
     perform,
     worker_environment,
 )
-from deepobs_runner.executors.worker import terminable
 from deepobs_runner.extensions import Requirement
 from deepobs_runner.results.files import check_writable
+from deepobs_runner.runs.interrupts import interruptible
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
 from deepobs_runner.text import first_line
@@ -60,7 +60,7 @@ def run_on_ray(
         return []
     check_writable(execution.out)
     watcher = ProgressWatcher(tasks, reporter or Silent())
-    with terminable(), _connected(options) as ray, _meeting_point(execution.out) as folder:
+    with interruptible(), _connected(options) as ray, _meeting_point(execution.out) as folder:
         _check_resources(ray.nodes(), options, execution.device)
         remote = ray.remote(_perform_on_ray).options(
             num_cpus=options.threads,
@@ -68,7 +68,7 @@ def run_on_ray(
             max_retries=options.max_retries,
             runtime_env={"env_vars": worker_environment(options.threads)},
         )
-        with terminable():  # Ray replaced the first handler with its own
+        with interruptible():  # Ray replaced the first handler with its own
             pending = {remote.remote(task, folder): task for task in tasks}
             outcomes = _wait(ray, pending, options, watcher)
     return [outcomes[task.config.id] for task in tasks]

@@ -30,8 +30,8 @@ from deepobs_runner.executors.remote import (
     perform,
     worker_environment,
 )
-from deepobs_runner.executors.worker import terminable
 from deepobs_runner.extensions import Requirement
+from deepobs_runner.runs.interrupts import interruptible
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
 
@@ -194,28 +194,16 @@ def _interrupted_by_submitit() -> Iterator[None]:
     if signal.SIGTERM not in handlers or len(handlers) == 1:  # not started by submitit
         yield
         return
-    received: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> None:
-        if not received:
-            received.append(number)
-            raise KeyboardInterrupt
-
-    for number in handlers:
-        signal.signal(number, interrupt)
+    received: Sequence[int] = ()
     try:
-        yield
+        with interruptible(list(handlers)) as received:
+            yield
     except KeyboardInterrupt:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if received == [signal.SIGTERM]:
+        if signal.SIGTERM in received:
             time.sleep(SECONDS_TO_A_KILL)
         elif received:
             handlers[received[0]](received[0], None)
         raise
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def run_on_slurm(
@@ -237,7 +225,7 @@ def run_on_slurm(
     watcher = ProgressWatcher(tasks, reporter or Silent())
     outcomes: dict[str, Outcome] = {}
     todo = [Job(task=task) for task in tasks]
-    with terminable():
+    with interruptible():
         for left in reversed(range(options.max_retries + 1)):
             jobs = _submit(todo, execution.out.absolute() / "slurm", options)
             todo = []

@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Any, cast
 
 from deepobs_runner.config import RunConfig
@@ -28,10 +29,15 @@ BOOT = (
 """Run by the worker's `python -c`; the modules are then found where the parent finds them."""
 
 
-def serve(start: Mapping[str, Any]) -> None:
-    """Do the runs that come in until standard input ends, which ends the process at once.
+SECONDS_ALONE = 20.0
+"""Seconds for a worker to store its run after its parent is gone."""
 
-    So no worker outlives its parent, however that died. A result file is valid at any moment.
+
+def serve(start: Mapping[str, Any]) -> None:
+    """Do the runs that come in until standard input ends, which interrupts a run under way.
+
+    So no worker outlives its parent for long, however that died. A result file is valid at any
+    moment.
 
     Args:
         start: `threads`, for torch.
@@ -41,6 +47,7 @@ def serve(start: Mapping[str, Any]) -> None:
     import torch
 
     from deepobs_runner.backend.memory import keep_memory
+    from deepobs_runner.runs.interrupts import interruptible
     from deepobs_runner.runs.outcome import Outcome, outcome_of
     from deepobs_runner.runs.progress import epochs_reached
     from deepobs_runner.training.record import Record
@@ -50,7 +57,7 @@ def serve(start: Mapping[str, Any]) -> None:
             events.write(json.dumps(event) + "\n")
             events.flush()
         except OSError:  # the parent is gone; as an exception it would count as the run's failure
-            os._exit(0)
+            raise KeyboardInterrupt from None
 
     def tell_record(record: Record) -> None:
         seconds = sum(record.clocks.values())
@@ -64,7 +71,7 @@ def serve(start: Mapping[str, Any]) -> None:
     source = os.fdopen(os.dup(0), "rb")
     threading.Thread(target=_listen, args=(source, commands), daemon=True).start()
     try:
-        with terminable():
+        with interruptible():
             tell(event="ready")
             while True:
                 outcome: Outcome = outcome_of(**commands.get(), on_record=tell_record)
@@ -73,29 +80,23 @@ def serve(start: Mapping[str, Any]) -> None:
         os._exit(130)
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that what is under way is stored; in the main thread alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _listen(source: IO[bytes], commands: queue.SimpleQueue[Mapping[str, Any]]) -> None:
     while True:
         try:
             commands.put(pickle.load(source))
         except (EOFError, OSError, pickle.UnpicklingError):  # the parent is gone or done with us
-            os._exit(0)
+            break
+    _interrupt_main_thread()
+    time.sleep(SECONDS_ALONE)
+    os._exit(130)
+
+
+def _interrupt_main_thread() -> None:
+    """Let the main thread store its run and end; where it cannot be reached, end at once."""
+    main = threading.main_thread().ident
+    if main is None or not hasattr(signal, "pthread_kill"):
+        os._exit(130)
+    signal.pthread_kill(main, signal.SIGTERM)
 
 
 OUTPUT_KEPT = 20_000
@@ -173,12 +174,23 @@ class WorkerProcess:
         hint = " (by the kernel, perhaps: is memory short?)" if name == "SIGKILL" else ""
         return f"its worker process was killed with {name}{hint}"
 
-    def close(self) -> None:
-        """Close the pipes, which ends the process, and kill it if that does not."""
+    def interrupt(self) -> None:
+        """Ask the process to store its run and to end; one that is stopped continues for it."""
+        self.process.terminate()
+        if hasattr(signal, "SIGCONT"):
+            self.process.send_signal(signal.SIGCONT)
+
+    def close(self, deadline: float | None = None) -> None:
+        """Close the pipes, which ends the process, and kill it if that does not.
+
+        Args:
+            deadline: until when it may go on, by `time.monotonic`; None: for 5 s.
+        """
+        seconds = 5.0 if deadline is None else deadline - time.monotonic()
         with suppress(OSError):
             self._input.close()
         try:
-            self.process.wait(timeout=5.0)
+            self.process.wait(timeout=max(0.0, seconds))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

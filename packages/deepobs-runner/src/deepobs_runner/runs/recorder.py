@@ -23,6 +23,7 @@ from deepobs_runner.results.result import (
 )
 from deepobs_runner.results.store import load_result, mark_failed, save_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, keep_checkpoint
+from deepobs_runner.runs.interrupts import raise_interrupt, shielded
 from deepobs_runner.runs.time_limit import TimeLimit
 from deepobs_runner.text import first_line
 from deepobs_runner.trackers.tracking import Tracking
@@ -102,15 +103,26 @@ class Recorder:
         self._latest = lambda: checkpoint
 
     def take(self, record: Record) -> RunResult | None:
-        """Keep the next record; return the result if the run ends before its planned end."""
+        """Keep the next record; return the result if the run ends before its planned end.
+
+        Raises:
+            KeyboardInterrupt: foreign code caught an interrupt; the record is left out, since its
+                epoch may lack a step.
+        """
+        raise_interrupt()
         if self._is_timed:
             self._received = time.perf_counter()
-        self._keep(record)
+        with shielded():
+            self._keep(record)
+        self._tracking.record(self.result, self._objectives)
+        if self._on_record is not None:
+            self._asked_to_stop = self._on_record(record)
         if not record.finite:
             return self._end("diverged")
         if (reason := self._reason_to_stop()) is not None:
-            result = self._end("stopped", reason)
-            self._write_checkpoint()
+            with shielded():
+                result = self._end("stopped", reason)
+                self._write_checkpoint()
             return result
         return None
 
@@ -124,8 +136,9 @@ class Recorder:
         return self._end("diverged", error)
 
     def interrupt(self) -> None:
-        """Leave a checkpoint."""
-        self._write_checkpoint()
+        """Leave a checkpoint of the last completed epoch, unless the run is over."""
+        with shielded():
+            self._write_checkpoint()
         self._tracking.end("running")
 
     def fail(self, error: str) -> None:
@@ -135,12 +148,13 @@ class Recorder:
         """
         if not self.result.records:
             return
-        try:
-            self._end("failed", error)
-        except OSError:
-            mark_failed(result_path(self.result.config, self._execution.out))
-            self._tracking.end("failed")
-        self._write_checkpoint()
+        with shielded():
+            try:
+                self._end("failed", error)
+            except OSError:
+                mark_failed(result_path(self.result.config, self._execution.out))
+                self._tracking.end("failed")
+            self._write_checkpoint()
 
     def _keep(self, record: Record) -> None:
         if len(record.step_objectives):
@@ -157,9 +171,6 @@ class Recorder:
             self._save()
         if self._checkpoint_is_due(record.epoch):
             self._write_checkpoint()
-        self._tracking.record(self.result, self._objectives)
-        if self._on_record is not None:
-            self._asked_to_stop = self._on_record(record)
 
     def _checkpoint_is_due(self, epoch: int) -> bool:
         every = self._execution.checkpoint_epochs
@@ -206,9 +217,11 @@ class Recorder:
         if status in FINISHED and self._received is not None:
             self._add_to_last_clock("checkpoint", time.perf_counter() - self._received)
         self.result = replace(self.result, status=status, error=error)
-        result = self._save()
-        if status in COMPLETED:  # nothing is left to resume
-            checkpoint_path(self._execution.out, self.result.config.id).unlink(missing_ok=True)
+        with shielded():
+            result = self._save()
+            if status in COMPLETED:  # nothing is left to resume
+                self._latest = None
+                checkpoint_path(self._execution.out, self.result.config.id).unlink(missing_ok=True)
         self._tracking.end(status)
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import traceback
 import warnings
@@ -31,6 +32,7 @@ from deepobs_runner.results.store import (
     stored_result,
 )
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
+from deepobs_runner.runs.interrupts import interruptible, was_interrupted
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.recorder import (
     SECONDS_BETWEEN_SAVES,
@@ -84,6 +86,7 @@ def run(
     if group.is_rank_0 and (warning := double_decay(config)) is not None:
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
     with resolved.backend.connected(config.id) as backend, ExitStack() as held:
+        held.enter_context(interruptible([signal.SIGINT]))
         group = backend.group
 
         def begin() -> RunResult | Checkpoint | None:
@@ -116,18 +119,21 @@ def run(
                 ended = group.from_rank_0(partial(recorder.take, record))
                 if ended is not None:
                     return ended
+            return group.from_rank_0(recorder.complete)
         except DivergedError as error:
             return recorder.diverge(str(error))
         except (KeyboardInterrupt, LostProcessError):
             recorder.interrupt()
             raise
         except (Exception, SystemExit) as error:  # SystemExit: user code that calls sys.exit
+            if was_interrupted():  # which user code turned into another exception
+                recorder.interrupt()
+                raise KeyboardInterrupt from error
             reason = _explain(error, recorder.result, backend.device)
             recorder.fail(reason or traceback.format_exc())
             if reason is not None:
                 raise FailedRunError(reason) from error
             raise
-        return group.from_rank_0(recorder.complete)
 
 
 def _explain(error: BaseException, result: RunResult, device: torch.device) -> str | None:

@@ -7,9 +7,10 @@ time of all by their number.
 
 from __future__ import annotations
 
+import signal
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -31,6 +32,7 @@ from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_de
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
+from deepobs_runner.runs.interrupts import interruptible, shielded, was_interrupted
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, reported
@@ -77,7 +79,7 @@ def run_vectorized(
     for warning in dict.fromkeys(filter(None, map(double_decay, configs))):
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
     outcomes: dict[str, Outcome] = {}
-    with ExitStack() as locks:
+    with ExitStack() as locks, interruptible([signal.SIGINT]):
         todo = []
         for config in configs:
             outcome = _enter(config, execution, force, locks)
@@ -145,15 +147,24 @@ def _run_grid(
         for name, recorder in list(recorders.items()):
             end(name, recorder.complete())
     except KeyboardInterrupt:
-        for recorder in recorders.values():
-            recorder.interrupt()
+        _interrupt(recorders.values())
         raise
-    except Exception:
+    except Exception as error:
+        if was_interrupted():  # which foreign code turned into another exception
+            _interrupt(recorders.values())
+            raise KeyboardInterrupt from error
         text = traceback.format_exc()
         for name, recorder in list(recorders.items()):
             recorder.fail(text)
             outcomes[name] = Outcome(config=members[name], status="failed", message=text)
     return outcomes
+
+
+def _interrupt(recorders: Iterable[Recorder]) -> None:
+    """Leave a checkpoint of each run, whatever signal comes meanwhile."""
+    with shielded():
+        for recorder in recorders:
+            recorder.interrupt()
 
 
 def _start(grid: Grid, execution: Execution, problem: Problem | None) -> StackedRuns:
