@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import children, is_gone, wait_for
 
 from deepobs_runner import Execution, RunConfig, load_plan, load_result, load_results, run
 from deepobs_runner.errors import RunLockedError, UsageError
@@ -193,15 +194,6 @@ def check_files(folder):
     return finished
 
 
-def children(pid):
-    """Return the process ids of the children of a process."""
-    try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(word) for word in listed.split()]
-
-
 def start_bench(plan, out):
     environment = {**os.environ, "PYTHONPATH": str(plan.parent)}
     command = [sys.executable, "-m", "deepobs_runner.cli", "bench", str(plan), "--jobs", "2"]
@@ -209,24 +201,6 @@ def start_bench(plan, out):
         [*command, "--out", str(out), "--device", "cpu", "--quiet"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def wait_for(condition, process):
-    """Wait until something is so or the process has ended; return whether it is so."""
-    while process.poll() is None:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
-
-
-def is_gone(pid):
-    """Whether a process has ended; one that waits to be collected has."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state in "ZX"
 
 
 def wait_until_it_writes(process, out):
