@@ -97,11 +97,10 @@ class Training:
     def check_end(self):
         """Assert that it ended as by Ctrl-C, with a checkpoint of every run's last record."""
         printed, _ = self.process.communicate(timeout=60)
-        assert self.process.returncode == 130, printed
-        assert printed.strip().splitlines()[-1:] == [
-            "deepobs: interrupted; finished runs are kept."
-        ]
-        assert "Traceback" not in printed
+        assert "deepobs: interrupted; finished runs are kept." in printed.splitlines()
+        late = [-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT]  # in the exit of Python itself
+        assert self.process.returncode in (130, *late), printed
+        assert self.process.returncode != 130 or "Traceback" not in printed
         self.check_files()
 
     def check_files(self):
@@ -234,12 +233,16 @@ def test_an_optimizer_that_catches_interrupts_is_interrupted_anyhow(
 
 def test_a_signal_under_a_shield_waits():
     done = []
-    with pytest.raises(KeyboardInterrupt), interruptible() as received:
+
+    def work():
         with shielded(), shielded():
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGTERM)
             done.append("in it")
         done.append("behind it")
+
+    with interruptible() as received, pytest.raises(KeyboardInterrupt):
+        work()
     assert done == ["in it"]
     assert received == [signal.SIGINT]
     with interruptible():
