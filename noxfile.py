@@ -413,7 +413,7 @@ def docs(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """Measure speed: about an hour, or under 10 minutes for the main table with `-- --quick`.
 
-    `nox -s benchmark -- --docs` puts the numbers and figures into docs/speed.md. `--processor`
+    `nox -s benchmark -- --docs` puts numbers and figures into benchmarks/RESULTS.md. `--processor`
     counts processor seconds, for a machine that does other work. Tables and figures are written to
     results/speed, or where `--out` says.
     """

@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of `arithmetic`")
     parser.add_argument("--sample", type=int, default=6, help="runs that are made one by one")
     parser.add_argument("--out", type=Path, default=Path("results/speed"))
-    parser.add_argument("--docs", action="store_true", help="put the numbers into docs/speed.md")
+    parser.add_argument("--docs", action="store_true", help="put the numbers into RESULTS.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device(options.device)

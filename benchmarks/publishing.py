@@ -1,4 +1,4 @@
-"""Tables and figures of the benchmarks: printed, stored, and put into docs/speed.md."""
+"""Tables and figures of the benchmarks: printed, stored, and put into RESULTS.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from deepobs_runner.backend.environment import processor
 
-DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = Path(__file__).parent
+PAGE = FOLDER / "RESULTS.md"
 
 
 def describe_machine(threads: int) -> str:
@@ -44,13 +45,13 @@ def publish(
 
     Args:
         name: of the benchmark.
-        text: in Markdown; replaces what stands between the marks of this name in docs/speed.md.
+        text: in Markdown; replaces what stands between the marks of this name in RESULTS.md.
         out: folder of `<name>.md` and `<name>.png`.
-        docs: write into the documentation as well.
+        docs: write into RESULTS.md as well.
         figure: one, if there is any.
 
     Raises:
-        ValueError: docs/speed.md has no marks of this name.
+        ValueError: RESULTS.md has no marks of this name.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
@@ -59,12 +60,11 @@ def publish(
     print(f"wrote {out / name}.md" + ("" if figure is None else f" and {name}.png"))
     if not docs:
         return
-    page = DOCS / "speed.md"
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    before, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
     _, ended, after = rest.partition(end)
     if not (found and ended):
-        raise ValueError(f"{page} has no lines {begin.strip()} and {end.strip()}; add them.")
-    page.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
+        raise ValueError(f"{PAGE} has no lines {begin.strip()} and {end.strip()}; add them.")
+    PAGE.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
     if figure is not None:
-        figure.savefig(DOCS / "figures" / f"benchmark-{name}.png", dpi=150)
+        figure.savefig(FOLDER / "figures" / f"{name}.png", dpi=150)

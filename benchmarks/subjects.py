@@ -89,7 +89,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, default=FASHION_MNIST, help="of Fashion-MNIST, in any layout"
     )
     parser.add_argument("--out", type=Path, default=Path("results/speed"))
-    parser.add_argument("--docs", action="store_true", help="put the numbers into docs/speed.md")
+    parser.add_argument("--docs", action="store_true", help="put the numbers into RESULTS.md")
     parser.add_argument("--only", nargs="*", help="problems")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller cases")
     parser.add_argument(
