@@ -204,7 +204,7 @@ def test_only_the_damaged_file_is_fetched_again(server, served_mnist, tmp_path):
 
 
 def test_offline_never_asks(server, served_mnist, tmp_path, monkeypatch):
-    with pytest.raises(dd.DataNotFoundError, match="downloads are switched off"):
+    with pytest.raises(dd.DataNotFoundError, match="Downloads are switched off"):
         dd.mnist(tmp_path / "root", offline=True)
     monkeypatch.setenv("DEEPOBS_OFFLINE", "1")
     with pytest.raises(dd.DataNotFoundError):

@@ -128,6 +128,8 @@ def test_an_error_in_the_users_file_is_shown_whole(door, problem_file, module):
     shown = "".join(traceback.format_exception(caught.value))
     assert f'{problem_file}", line 2, in build' in shown
     assert "return 1 / 0" in shown
+    if door == "file":
+        assert shown.endswith(f"This error comes from {problem_file}, which DeepOBS imported.\n")
     problem_file.write_text(SOURCE)  # nothing half-loaded stays behind
     assert load_problem(f"{problem_file}:mine").name == "mine"
 

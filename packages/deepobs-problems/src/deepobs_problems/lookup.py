@@ -49,6 +49,10 @@ def load_problem(spec: str | Problem) -> Problem:
     if spec in installed:
         entry = installed[spec]
         return _attribute(entry.module, entry.attr)
+    if spec.endswith(".py"):
+        raise UnknownProblemError(
+            f"{spec} is a file. Write {spec}:NAME, with the name of the problem in it."
+        )
     known = [*CATALOG, *installed]
     raise UnknownProblemError(
         f'Unknown problem {spec!r}.{nearest(spec, known)} Run "deepobs list" for all {len(known)}.'

@@ -49,8 +49,9 @@ def _import_file(path: Path) -> tuple[ModuleType, str]:
     sys.modules[name] = module  # before it runs: its dataclasses and pickles look it up
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        error.add_note(f"This error comes from {path}, which DeepOBS imported.")
         raise
     return module, digest
 

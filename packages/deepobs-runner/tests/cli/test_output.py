@@ -99,15 +99,41 @@ def test_prefixes_are_coloured_on_a_terminal(variables, colored, monkeypatch, ca
         (["bench", "SGD", "--weight-decay=0.1"], "write weight_decay=0.1"),
         (["list", "--foo"], "unknown option --foo"),
         (["list", "foo"], "unexpected argument 'foo'"),
+        (["run", "two_d_branin", "SGD", "--sede", "1"], "Did you mean --seed?"),
+        (["run", "two_d_branin"], "missing: optimizer. Usage: deepobs run problem optimizer"),
+        (["run", "a", "b", "--epochs", "five"], "--epochs takes a whole number, not 'five'"),
+        (["run", "a", "b", "--l2", "x"], "--l2 takes a number, not 'x'"),
+        (["run", "a", "b", "--precision", "fp8"], "--precision takes fp32, tf32"),
+        (["table", "a", "--unit", "epoch"], "Did you mean 'epochs'"),
+        (["report", "a", "--equivalence", "x"], "--equivalence takes a share such as 1%"),
+        (["baselines", "remove"], "action takes list, show, export, not 'remove'"),
     ],
 )
-def test_unknown_options_are_answered_with_the_fix(words, said, capsys):
+def test_wrong_arguments_are_answered_with_the_fix(words, said, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
     errors = capsys.readouterr().err
     assert said in errors
-    assert errors.splitlines()[-1].startswith("Help: deepobs")
+    assert errors.splitlines()[-1] == f"Help: deepobs {words[0]} --help"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plot", "curves", "{folder}"], "Write: deepobs plot {folder} curves"),
+        (["table", "final"], "Write: deepobs table results final"),
+        (["run", "two_d_branin", "SGD", "learning_rate=1"], "Write lr=…."),
+        (["run", "two_d_branin", "mine.py"], "Write mine.py:NAME"),
+        (["run", "mine.py", "SGD", "lr=1"], "Write mine.py:NAME"),
+        (["run", "two_d_branin", "SGD", "lr=1", "--out", "{file}"], "it is a file. Name a folder"),
+    ],
+)
+def test_errors_name_what_to_type(words, message, tmp_path, capsys):
+    places = {"folder": tmp_path, "file": tmp_path / "file"}
+    places["file"].touch()
+    assert main([word.format(**places) for word in words]) == 2
+    assert message.format(**places) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offli
     """
     source = row.require_source()
     damage: DamagedFileError | None = None
-    reason = "downloads are switched off"
+    reason = "Downloads are switched off"
     everywhere = True
     for _ in range(2 * len(source.files) + 1):  # every file may be damaged once, gzipped and not
         for found in find_folders(source, root):

@@ -62,7 +62,7 @@ def not_found(row: DatasetInfo, root: Path, reason: str) -> DataNotFoundError:
     gzipped = {file.name for file in source.files if file.gzipped}
     files = ", ".join(f"{file}[.gz]" if file in gzipped else file for file in missing)
     return DataNotFoundError(
-        f"The data set {name!r} is not complete in {root}, and {reason.rstrip('.')}.\n"
+        f"The data set {name!r} is not complete in {root}. {reason.rstrip('.')}.\n"
         f"Missing: {files}; they would go to {target}.\n"
         "Three ways to get them:\n"
         f"  1. with a network: deepobs-data fetch {name} --data-dir {root}\n"

@@ -90,6 +90,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=listed.help)
         if name == command:
             listed.add_arguments(added)
+    parser.commands = commands.choices
     return parser
 
 

@@ -10,9 +10,9 @@ from typing import Any
 RED, YELLOW = "31", "33"
 
 
-def print_error(text: str) -> None:
+def print_error(text: str, *, prefix: str = "deepobs") -> None:
     """Print an error to standard error, with a red prefix where the terminal has colours."""
-    print(f"{_colored('deepobs:', RED)} {text}", file=sys.stderr)
+    print(f"{_colored(f'{prefix}:', RED)} {text}", file=sys.stderr)
 
 
 def warn(text: str) -> None:

@@ -6,46 +6,84 @@ Imports that few commands need are inside functions, to keep `deepobs --help` fa
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 Parser = argparse._ActionsContainer  # a parser or a group of it; argparse has no public name
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Parser with short errors that name the fix."""
+    """Parser with short errors that name the fix.
+
+    Attributes:
+        commands: parsers of the commands, by name.
+    """
+
+    commands: Mapping[str, CommandParser] = MappingProxyType({})
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; an unknown option is answered with the spelling that works."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            self.error(_explain_unknown(unknown, parsed.command))
+            command = self.commands.get(parsed.command, self)
+            takes_hyperparams = parsed.command in ("run", "bench", "tune", "check")
+            options = list(command._option_string_actions)
+            command.error(_explain_unknown(unknown, options, takes_hyperparams=takes_hyperparams))
         return parsed
 
     def error(self, message: str) -> NoReturn:
         """Print the error and where to find help; exit with code 2."""
-        self.exit(
-            2,
-            f"{self.prog}: {message}\nHelp: {self.prog} --help\n",
-        )
+        from deepobs_runner.cli.messages import print_error
+
+        shown = re.sub(r"^argument ([^:]+): ", _argument_name, message)
+        missing = "the following arguments are required: "
+        if shown.startswith(missing):
+            usage = "".join(f" {_placeholder(a)}" for a in self._actions if not a.option_strings)
+            shown = f"missing: {shown.removeprefix(missing)}. Usage: {self.prog}{usage} [options]"
+        print_error(f"{shown}\nHelp: {self.prog} --help", prefix=self.prog)
+        self.exit(2)
 
 
-def _explain_unknown(arguments: Sequence[str], command: str | None) -> str:
+def _argument_name(found: re.Match[str]) -> str:
+    """Last of the names of an argument, which is the long one."""
+    return f"{found[1].rpartition('/')[2]} "
+
+
+def _placeholder(argument: argparse.Action) -> str:
+    """Positional argument as the usage shows it."""
+    name = str(argument.metavar or argument.dest)
+    more = " ..." if argument.nargs in ("*", "+") and " " not in name else ""
+    return f"[{name}{more}]" if argument.nargs in ("*", "?") else f"{name}{more}"
+
+
+def _explain_unknown(
+    arguments: Sequence[str], options: Iterable[str], *, takes_hyperparams: bool
+) -> str:
     """Message for arguments that no option or positional argument takes.
 
-    >>> _explain_unknown(["--lr", "0.01"], "run")
+    >>> _explain_unknown(["--lr", "0.01"], ["--l2", "--seed"], takes_hyperparams=True)
     'unknown option --lr: write lr=0.01'
+    >>> _explain_unknown(["--sede", "1"], ["--l2", "--seed"], takes_hyperparams=True)
+    'unknown option --sede. Did you mean --seed?'
     """
+    from difflib import get_close_matches
+
     first, *rest = arguments
     if not first.startswith("-"):
         return f"unexpected argument {first!r}"
-    name, equals, value = first.lstrip("-").partition("=")
+    option, equals, value = first.partition("=")
+    name = option.lstrip("-").replace("-", "_")
+    words = {known.lstrip("-").replace("-", "_"): known for known in options}
+    if close := get_close_matches(name, list(words), n=1, cutoff=0.75):
+        return f"unknown option {option}. Did you mean {words[close[0]]}?"
     if not equals and rest and not rest[0].startswith("--"):
         value = rest[0]
-    if command in ("run", "bench", "tune", "check") and value:
-        return f"unknown option --{name}: write {name.replace('-', '_')}={value}"
-    return f"unknown option {first}"
+    if takes_hyperparams and value:
+        return f"unknown option {option}: write {name}={value}"
+    return f"unknown option {option}"
 
 
 CHOICE_HELP: Mapping[str, str] = {
@@ -61,7 +99,51 @@ def add(
 ) -> None:
     """Add an argument or an option, written as in the help: `seed`, `--jobs N`."""
     flag, _, metavar = name.partition(" ")
-    parser.add_argument(flag, help=help, type=type, metavar=metavar or None, **more)
+    read = one_of(more["choices"]) if "choices" in more else READERS.get(type, type)
+    parser.add_argument(flag, help=help, type=read, metavar=metavar or None, **more)
+
+
+def whole_number(word: str) -> int:
+    """Whole number of a word.
+
+    Raises:
+        argparse.ArgumentTypeError: another word.
+    """
+    try:
+        return int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a whole number, not {word!r}") from None
+
+
+def number(word: str) -> float:
+    """Number of a word.
+
+    Raises:
+        argparse.ArgumentTypeError: another word.
+    """
+    try:
+        return float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a number, not {word!r}") from None
+
+
+READERS: Mapping[Callable[[str], Any], Callable[[str], Any]] = {int: whole_number, float: number}
+"""Functions that read a value, by its type, with errors that name what is allowed."""
+
+
+def one_of(choices: Collection[str]) -> Callable[[str], str]:
+    """Function that reads one of the choices, and suggests the nearest for another word."""
+
+    def read(word: str) -> str:
+        if word in choices:
+            return word
+        from deepobs_problems.errors import nearest
+
+        raise argparse.ArgumentTypeError(
+            f"takes {', '.join(choices)}, not {word!r}.{nearest(word, choices)}"
+        )
+
+    return read
 
 
 def add_flag(parser: Parser, name: str, help: str) -> None:
@@ -143,13 +225,19 @@ def add_references(parser: argparse.ArgumentParser) -> None:
 
 
 def share(word: str) -> float:
-    """Return a share that is written as `0.01` or `1%`.
+    """Share that is written as `0.01` or `1%`.
+
+    Raises:
+        argparse.ArgumentTypeError: another word.
 
     >>> share("1%"), share("0.05")
     (0.01, 0.05)
     """
-    number, percent, _ = word.partition("%")
-    return float(number) / 100 if percent else float(number)
+    figure, percent, _ = word.partition("%")
+    try:
+        return float(figure) / 100 if percent else float(figure)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a share such as 1%, not {word!r}") from None
 
 
 def add_import_code(parser: Parser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from deepobs_runner.cli.messages import warn
@@ -62,6 +62,17 @@ def read_data(arguments: argparse.Namespace) -> ReportData:
         left_out=left_out,
         chosen=chosen,
     )
+
+
+def check_order(command: str, results: Path, kind: str, kinds: Collection[str]) -> None:
+    """Refuse a kind of figure or table where the results belong.
+
+    Raises:
+        UsageError: the kind comes first.
+    """
+    if str(results) in kinds and not results.exists():
+        folder = kind if Path(kind).exists() else "results"
+        raise UsageError(f"The results come first. Write: deepobs {command} {folder} {results}")
 
 
 def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], bool]:

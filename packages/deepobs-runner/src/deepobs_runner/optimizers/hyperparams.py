@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from deepobs_problems.errors import nearest
@@ -23,6 +24,9 @@ from deepobs_runner.optimizers.names import find_optimizer
 
 IMPLEMENTATION_SWITCHES = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Arguments that choose how torch computes a step, not what; no hyperparameters by default."""
+
+OTHER_NAMES = MappingProxyType({"learning_rate": "lr", "wd": "weight_decay", "eta": "lr"})
+"""Hyperparameters of torch by names that other libraries have for them."""
 
 
 def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
@@ -64,9 +68,10 @@ def resolve_hyperparams(
     named, takes_any = hyperparameters_of(factory)
     unknown = [key for key in given if key not in named]
     if unknown and not takes_any:
+        meant = OTHER_NAMES.get(unknown[0])
+        hint = f" Write {meant}=…." if meant in named else nearest(unknown[0], named)
         raise UsageError(
-            f"{name} has no hyperparameter {unknown[0]!r}.{nearest(unknown[0], named)} "
-            f"It has: {', '.join(named)}."
+            f"{name} has no hyperparameter {unknown[0]!r}.{hint} It has: {', '.join(named)}."
         )
     chosen = {key: default for key, default in named.items() if _is_kept(key, default)}
     if "lr" in named:

@@ -71,6 +71,10 @@ def find_optimizer(name: str) -> Callable[..., Any]:
         found = getattr(torch.optim, name)
     elif name in (installed := installed_optimizers()):
         found = installed[name].load()
+    elif name.endswith(".py"):
+        raise UsageError(
+            f"{name} is a file. Write {name}:NAME, with the name of the optimizer in it."
+        )
     else:
         raise UsageError(
             f"Unknown optimizer {name!r}.{nearest(name, [*known_optimizers(), *installed])} Use a "

@@ -121,6 +121,10 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except FileExistsError:
+        raise UsageError(
+            f"Cannot write results to {folder}: it is a file. Name a folder with --out."
+        ) from None
     except OSError as error:
         raise UsageError(
             f"Cannot write results to {folder}: {error.strerror or error}. Choose another folder "

@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "List, show or export baseline sets: the official results of 2019, shipped sets, and "
         "folders that DEEPOBS_BASELINE_DIR names."
     )
-    add(parser, "action", "list (default), show or export", choices=("list", "show", "export"))
+    actions = ("list", "show", "export")
+    add(parser, "action", "default: %(default)s", choices=actions, nargs="?", default="list")
     add(parser, "name", "name of a set, or a results folder", nargs="?")
     add_list(parser, "--problem", "only this problem; repeatable; default: all")
     add_json(parser)

@@ -57,11 +57,12 @@ def execute(arguments: argparse.Namespace) -> int:
     """
     use_one_thread()
     from deepobs_runner.cli.console import make_console
-    from deepobs_runner.cli.read import read_data, warn_of_left_out
+    from deepobs_runner.cli.read import check_order, read_data, warn_of_left_out
     from deepobs_runner.figures.saving import format_of
     from deepobs_runner.figures.terminal import WIDTH, to_text
     from deepobs_runner.results.store import collector_paused
 
+    check_order("plot", arguments.results, arguments.figure, FIGURES.built_in())
     FIGURES.load(arguments.figure)
     if arguments.out is not None:
         format_of(arguments.out)

@@ -28,9 +28,10 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one table, or write it to a file."""
     use_one_thread()
     from deepobs_runner.cli.console import make_console
-    from deepobs_runner.cli.read import read_data, warn_of_left_out
+    from deepobs_runner.cli.read import check_order, read_data, warn_of_left_out
     from deepobs_runner.results.store import collector_paused
 
+    check_order("table", arguments.results, arguments.kind, TABLES.built_in())
     console = make_console()
     make_table = TABLES.load(arguments.kind)
     with collector_paused():
