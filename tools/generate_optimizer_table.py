@@ -22,6 +22,7 @@ from deepobs_runner import Execution, RunConfig, run
 from deepobs_runner.checks.library import optimizers_of
 from deepobs_runner.checks.optimizer import check_optimizer
 from deepobs_runner.optimizers import ADAPTERS, known_optimizers, resolve_hyperparams
+from deepobs_runner.optimizers.adapters import EVERY, HIDDEN
 from deepobs_runner.text import first_line
 from deepobs_runner.tuning.priors import PRIORS
 
@@ -90,7 +91,8 @@ methods.
 
 `pip install "deepobs-runner[optimizers]"` installs what they need. Those marked *matrices* get the
 hidden matrices alone, convolution kernels flattened; AdamW trains embeddings, the head, norms and
-biases at its own `adamw_lr` (default 0.001). Schedules apply to both rates. How to add a name is in
+biases at its own `adamw_lr` (default 0.001). *All matrices* are these, embeddings and the head.
+Schedules apply to both rates. How to add a name is in
 [Extend DeepOBS](howto/extend.md).
 
 | name | class | gets | search space of `deepobs tune` | reference |
@@ -254,10 +256,14 @@ def versions() -> str:
     return ", ".join(f"{name} {version(name).partition('+')[0]}" for name in LIBRARIES)
 
 
+GETS = {frozenset(): "all", HIDDEN: "matrices", EVERY: "all matrices"}
+"""What a name trains."""
+
+
 def bare_names() -> list[str]:
     """Return the lines of the table of bare names."""
     return [
-        f"| `{name}` | `{adapter.source}` | {'matrices' if adapter.matrices else 'all'} "
+        f"| `{name}` | `{adapter.source}` | {GETS[adapter.matrices]} "
         f"| `{PRIORS[name]}` | {adapter.reference} |\n"
         for name, adapter in ADAPTERS.items()
     ]

@@ -69,7 +69,7 @@ def available(name):
     """Return an adapter's default rate; skip the test without its package."""
     if ADAPTERS[name].requires is not None:
         pytest.importorskip(ADAPTERS[name].source.partition(":")[0])
-    elif not hasattr(torch.optim, name):
+    elif not hasattr(torch.optim, ADAPTERS[name].source.partition(":")[2]):
         pytest.skip(f"torch {torch.__version__} has no {name}")
     return hyperparameters_of(find_optimizer(name))[0]["lr"]
 
@@ -189,6 +189,17 @@ def test_a_network_without_hidden_matrices_is_said(model):
     with pytest.warns(NoMatricesWarning, match="AdamW trains all of it at adamw_lr"):
         optimizer = make(model)
     assert [group["lr"] for group in optimizer.param_groups] == [1e-3]
+
+
+@needs_muon
+def test_muon_of_all_matrices_gets_embeddings_and_the_head(cnn):
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3))
+    make = make_optimizer("MuonAll", {"lr": 0.1}, nn.Module.parameters)
+    muon, adamw = make(model).param_groups
+    assert [p.shape for p in muon["params"]] == [(5, 4), (4, 4), (3, 4)]
+    assert {p.ndim for p in adamw["params"]} == {1}
+    with pytest.warns(NoMatricesWarning, match="no embedding or head or hidden matrices"):
+        make(nn.BatchNorm1d(3))
 
 
 @needs_muon

@@ -2,13 +2,14 @@
 
 Those that work on matrices (Muon, Shampoo and their kind) get the hidden ones, convolution kernels
 flattened to (out, in * height * width). AdamW trains embeddings, the head, norms and biases.
+`MuonAll` gets embeddings and the head, too.
 """
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from deepobs_models import roles
+from deepobs_models.roles import Role
 from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import Requirement, import_named, is_installed
 from deepobs_runner.optimizers.argument_types import typed_signature
@@ -24,6 +26,10 @@ from deepobs_runner.optimizers.wrappers import CombinedOptimizer, OnMatrices
 
 Group = dict[str, Any]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+HIDDEN: frozenset[Role] = frozenset({"hidden"})
+EVERY: frozenset[Role] = frozenset({"embedding", "hidden", "head"})
+"""Roles of all matrices."""
 
 PYTORCH_OPTIMIZER = Requirement("pytorch-optimizer", extra="optimizers")
 SCHEDULEFREE = Requirement("schedulefree", extra="optimizers")
@@ -40,7 +46,8 @@ class Adapter:
     Attributes:
         source: its class or factory, `package.module:name`.
         requires: the package and the extra of deepobs-runner that installs it; None: torch.
-        matrices: it gets the hidden matrices alone, AdamW the rest at `adamw_lr`.
+        matrices: roles of the matrices that it gets, AdamW the rest at `adamw_lr`; none: it gets
+            all parameters.
         defaults: of hyperparameters, in place of the class's.
         group: options of each of its parameter groups.
         create_graph: it differentiates the gradient once more.
@@ -49,7 +56,7 @@ class Adapter:
 
     source: str
     requires: Requirement | None = None
-    matrices: bool = False
+    matrices: frozenset[Role] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     group: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     create_graph: bool = False
@@ -85,11 +92,12 @@ class Adapter:
                 optimizer.create_graph = True
             return optimizer
         of_adamw = {name: complete.pop(name) for name in ADAMW if name in complete}
-        matrices, others = divide(model, groups)
+        matrices, others = divide(model, groups, self.matrices)
         if not matrices:
+            kinds = " or ".join(sorted(self.matrices))
             warnings.warn(
-                f"This network has no hidden matrices for {self.source}: AdamW trains all of it at "
-                "adamw_lr, and lr has no effect.",
+                f"This network has no {kinds} matrices for {self.source}: AdamW trains all of it "
+                "at adamw_lr, and lr has no effect.",
                 NoMatricesWarning,
                 stacklevel=2,
             )
@@ -131,7 +139,7 @@ def adamw_of_the_rest(
     adamw_betas: tuple[float, float] = (0.9, 0.999),
     adamw_weight_decay: float = 0.01,
 ) -> torch.optim.Optimizer:
-    """Return AdamW for the parameters that are no hidden matrices."""
+    """AdamW for all other parameters."""
     return torch.optim.AdamW(
         groups, lr=adamw_lr, betas=adamw_betas, weight_decay=adamw_weight_decay
     )
@@ -140,18 +148,21 @@ def adamw_of_the_rest(
 ADAMW = tuple(inspect.signature(adamw_of_the_rest).parameters)[1:]
 
 
-def divide(model: nn.Module, groups: Iterable[Any]) -> tuple[list[Group], list[Group]]:
-    """Return groups of the hidden matrices, and groups of all other parameters.
+def divide(
+    model: nn.Module, groups: Iterable[Any], wanted_roles: Collection[Role] = HIDDEN
+) -> tuple[list[Group], list[Group]]:
+    """Groups of the real matrices of some roles, and groups of all other parameters.
 
     Args:
         model: the owner of the parameters.
         groups: parameters, or groups of them; their options are kept.
+        wanted_roles: of the matrices.
     """
     role = roles(model)
     matrices = {
         id(parameter)
         for name, parameter in model.named_parameters()
-        if role[name] == "hidden" and parameter.ndim >= 2 and not parameter.is_complex()
+        if role[name] in wanted_roles and parameter.ndim >= 2 and not parameter.is_complex()
     }
     given = list(groups)
     whole = given if given and isinstance(given[0], dict) else [{"params": given}]
@@ -175,7 +186,7 @@ def _pytorch_optimizer(name: str, reference: str, **options: Any) -> Adapter:
 
 def _muon(name: str, reference: str) -> Adapter:
     """Variant of Muon from pytorch-optimizer, with groups that are marked as matrices."""
-    return _pytorch_optimizer(name, reference, matrices=True, group={"use_muon": True})
+    return _pytorch_optimizer(name, reference, matrices=HIDDEN, group={"use_muon": True})
 
 
 def _schedulefree(name: str) -> Adapter:
@@ -196,21 +207,22 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType({
     "Adan": _pytorch_optimizer("Adan", "Xie et al., 2022"),
     "CAME": _pytorch_optimizer("CAME", "Luo et al., 2023"),
     "DAdaptAdam": _pytorch_optimizer("DAdaptAdam", "Defazio and Mishchenko, 2023"),
-    "Kron": _pytorch_optimizer("Kron", "Li, 2017 (PSGD)", matrices=True),
+    "Kron": _pytorch_optimizer("Kron", "Li, 2017 (PSGD)", matrices=HIDDEN),
     "LARS": _pytorch_optimizer("LARS", "You et al., 2017"),
     "LaProp": _pytorch_optimizer("LaProp", "Ziyin et al., 2020"),
     "Lamb": _pytorch_optimizer("Lamb", "You et al., 2019"),
     "Lion": _pytorch_optimizer("Lion", "Chen et al., 2023"),
     "MARS": _pytorch_optimizer("MARS", "Yuan et al., 2024"),
-    "Muon": Adapter(source="torch.optim:Muon", matrices=True, reference="Jordan et al., 2024"),
+    "Muon": Adapter(source="torch.optim:Muon", matrices=HIDDEN, reference="Jordan et al., 2024"),
+    "MuonAll": Adapter(source="torch.optim:Muon", matrices=EVERY, reference="Jordan et al., 2024"),
     "MuonClip": _muon("MuonClip", "Kimi Team, Kimi K2, 2025"),
     "NorMuon": _muon("NorMuon", "Li et al., 2025"),
     "Prodigy": _pytorch_optimizer("Prodigy", "Mishchenko and Defazio, 2023"),
-    "SOAP": _pytorch_optimizer("SOAP", "Vyas et al., 2024", matrices=True),
+    "SOAP": _pytorch_optimizer("SOAP", "Vyas et al., 2024", matrices=HIDDEN),
     "ScheduleFreeAdamW": _schedulefree("AdamWScheduleFree"),
     "ScheduleFreeRAdam": _schedulefree("RAdamScheduleFree"),
     "ScheduleFreeSGD": _schedulefree("SGDScheduleFree"),
-    "Shampoo": _pytorch_optimizer("Shampoo", "Gupta et al., 2018", matrices=True),
+    "Shampoo": _pytorch_optimizer("Shampoo", "Gupta et al., 2018", matrices=HIDDEN),
     "Sophia": _pytorch_optimizer("SophiaH", "Liu et al., 2023", create_graph=True),
     "Yogi": _pytorch_optimizer("Yogi", "Zaheer et al., 2018"),
 })  # fmt: skip

@@ -39,6 +39,7 @@ PRIORS: Mapping[str, Space] = MappingProxyType(
         "Muon": _MATRICES,
         "AdaGO": _MATRICES,
         "AdaMuon": _MATRICES,
+        "MuonAll": _MATRICES,
         "MuonClip": _MATRICES,
         "NorMuon": _MATRICES,
         "SOAP": _MATRICES,
