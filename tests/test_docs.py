@@ -87,6 +87,7 @@ RUN_SLOW = (
     "deepobs run cifar10_3c3d Adam lr=1e-3 --batch-size 128 --epochs 100 --seed 42 --dry-run",
     "deepobs run fmnist_2c2d examples/custom_optimizer.py:Lion lr=1e-4 --epochs 1 --data synthetic",
     "deepobs bench examples/plan.yaml --dry-run",
+    "deepobs bench examples/demo.yaml --dry-run",
     "deepobs tune two_d_branin SGD Adam --budget 8 --epochs 5 --dry-run",
     "deepobs tune two_d_branin SGD Adam --budget 8 --epochs 5 --seeds 3",
     "deepobs baselines export official --out official-runs",

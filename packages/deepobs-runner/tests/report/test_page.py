@@ -16,7 +16,8 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report import report
 from deepobs_runner.report.data import gather_data
-from deepobs_runner.report.page.overview import badges_of, facts_of
+from deepobs_runner.report.page.groups import groups_of
+from deepobs_runner.report.page.overview import badges_of, card_of, facts_of
 from deepobs_runner.report.page.render import render_page
 from deepobs_runner.report.sections import assemble
 from deepobs_runner.report.tables import TABLES
@@ -178,6 +179,24 @@ def test_pictures_and_latex_are_written_on_request(tmp_path):
 def test_a_target_that_a_compared_optimizer_has_set_is_named(problem, badges):
     data = gather_data(official_results(problem))
     assert [badge.text for badge in badges_of(data)] == badges
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "headline"),
+    [
+        ([4.0, 0.9], [4.0, 2.0], "Final value better"),  # one epoch; the target is Adam's own
+        ([4.0, 3.0], [4.0, 2.0], "Final value worse"),
+        ([4.0, 2.0], [4.0, 2.0], "Inconclusive"),
+    ],
+)
+def test_the_headline_is_the_final_value_where_speed_is_not_decided(mine, theirs, headline):
+    runs = [
+        run_of([*values[:-1], values[-1] + 0.001 * seed], seed, optimizer=name)
+        for name, values in (("AdamW", mine), ("Adam", theirs))
+        for seed in range(3)
+    ]
+    (card,) = (card_of(group) for group in groups_of(gather_data(runs).verdicts))
+    assert card.headline == headline
 
 
 def test_the_line_below_the_title_counts_what_is_compared():

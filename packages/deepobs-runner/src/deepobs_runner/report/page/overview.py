@@ -89,30 +89,42 @@ def card_of(group: Group) -> Card:
     return Card(
         optimizer=group.optimizer,
         reference=group.reference,
-        headline=_headline(lines, speed),
+        headline=_headline(lines, speed, final),
         speed=tuple(speed),
         final=tuple(final),
         facts=tuple(_facts(group)),
     )
 
 
-def _headline(lines: Sequence[ProblemComparison], speed: Sequence[Count]) -> str:
-    """Return on how many problems the optimizer is faster and slower, or why that is unknown."""
-    decided = [c for c in speed if c.state in ("good", "bad")]
-    if decided and len(lines) == 1:
+def _headline(
+    lines: Sequence[ProblemComparison], speed: Sequence[Count], final: Sequence[Count]
+) -> str:
+    """On how many problems the optimizer is faster, else better at the end, else why unknown."""
+    faster = _on_problems(speed, len(lines))
+    better = _on_problems(final, len(lines))
+    if faster and len(lines) == 1:
         (line,) = lines
         slower = line.speedup_status == "slower"
         shown = inverse(line.speedup) if slower and line.speedup else line.speedup
         return f"{ratio_text(shown)} {line.speedup_status}"
-    if decided:
-        text = ", ".join(f"{c.status} on {c.number}" for c in decided)
-        return f"{text[0].upper()}{text[1:]} of {len(lines)}"
+    if faster:
+        return faster[0].upper() + faster[1:]
+    if better and len(lines) == 1:
+        return f"Final value {lines[0].final_status}"
+    if better:
+        return f"Final value {better}"
     if any(c.status == "inconclusive" for c in speed):
-        return "Speed inconclusive"
+        return "Inconclusive"
     if len(speed) == 1:
         text = WITHOUT_SPEED.get(speed[0].status, speed[0].status)
         return f"{text[0].upper()}{text[1:]}"
     return "No speedup"
+
+
+def _on_problems(counts: Sequence[Count], problems: int) -> str:
+    """Numbers of problems that are decided, such as "better on 2, worse on 1 of 6"; else ""."""
+    decided = [f"{c.status} on {c.number}" for c in counts if c.state in ("good", "bad")]
+    return f"{', '.join(decided)} of {problems}" if decided else ""
 
 
 def _counts(found: Mapping[str, int]) -> list[Count]:
