@@ -57,6 +57,14 @@ def test_edges_are_ranges_that_hold(package):
         assert as_numbers[0] <= as_numbers[1] < as_numbers[2]
 
 
+def test_every_package_has_the_same_settings_of_pytest():
+    """An unpacked source distribution has no others, and test files of one name need importlib."""
+    paths = [package / "pyproject.toml" for package in PACKAGES]
+    first, *others = [tomllib.loads(path.read_text())["tool"]["pytest"] for path in paths]
+    assert "--import-mode=importlib" in first["ini_options"]["addopts"]
+    assert others == [first] * 3
+
+
 def test_the_four_are_installed_by_requirements():
     lines = (ROOT / "requirements.txt").read_text().split()
     assert [line for line in lines if line != "-e"] == [f"packages/{p.name}" for p in PACKAGES]
