@@ -147,6 +147,13 @@ def slow(session: nox.Session) -> None:
     session.run("pytest", *arguments, *(session.posargs or ["packages", "tests"]), env=TEST_ENV)
 
 
+def run_reported(session: nox.Session, name: str, *tests: str) -> None:
+    """Run these tests or those named after `--`, and leave a JUnit report for the table."""
+    # The settings of the repository, also where all tests are of one package: its folder has some.
+    arguments = ["-c", "pyproject.toml", f"--junitxml={ROOT / 'build' / 'matrix' / name}.xml"]
+    session.run("pytest", *arguments, *(session.posargs or ["-n", "2", *tests]), env=TEST_ENV)
+
+
 @nox.session(tags=["matrix"])
 @nox.parametrize("python,torch,vision", MATRIX)
 def matrix(session: nox.Session, torch: str, vision: str) -> None:
@@ -156,9 +163,7 @@ def matrix(session: nox.Session, torch: str, vision: str) -> None:
     """
     install_workspace(session, torch, vision)
     session.run("python", "-c", "import torch, torchvision; print(torch.__version__)")
-    report = ROOT / "build" / "matrix" / f"py{session.python}-torch{torch}.xml"
-    arguments = [f"--junitxml={report}", *(session.posargs or ["-n", "2", "packages"])]
-    session.run("pytest", *arguments, env=TEST_ENV)
+    run_reported(session, f"py{session.python}-torch{torch}", "packages")
 
 
 @nox.session(tags=["releases"])
@@ -172,10 +177,8 @@ def releases(session: nox.Session, torch: str) -> None:
     light = ["deepobs-data", "deepobs-models"]
     paths = [argument for name in light for argument in ("-e", f"packages/{name}")]
     session.install(*paths, *group("test"), *pinned(session, f"torch=={torch}"))
-    report = ROOT / "build" / "matrix" / f"py{session.python}-torch{torch}-light.xml"
     tests = [f"packages/{name}" for name in light]
-    arguments = [f"--junitxml={report}", *(session.posargs or ["-n", "2", *tests])]
-    session.run("pytest", *arguments, env=TEST_ENV)
+    run_reported(session, f"py{session.python}-torch{torch}-light", *tests)
 
 
 @nox.session
@@ -186,10 +189,15 @@ def newest(session: nox.Session) -> None:
 
 
 @nox.session
-def minimum(session: nox.Session) -> None:
-    """Run the tests on the lowest versions the packages declare (needs uv)."""
-    session.install(*editable(), *group("test"), "--resolution", "lowest-direct")
-    session.run("pytest", *(session.posargs or ["packages"]), env=TEST_ENV)
+@nox.parametrize("package", [nox.param(p, id=p.removeprefix("deepobs-")) for p in PACKAGES])
+def minimum(session: nox.Session, package: str) -> None:
+    """Run a package's tests on the lowest versions that it and its siblings declare (needs uv).
+
+    Other packages' own needs are as new as there are: uv's `lowest-direct`.
+    """
+    paths = [argument for name in closure_of(package) for argument in ("-e", f"packages/{name}")]
+    session.install(*paths, *group("test"), "--resolution", "lowest-direct")
+    session.run("pytest", *(session.posargs or [f"packages/{package}"]), env=TEST_ENV)
 
 
 @nox.session
@@ -284,13 +292,9 @@ def isolation(session: nox.Session, package: str) -> None:
     shutil.unpack_archive(built(package, "*.tar.gz"), source)
     (unpacked,) = source.iterdir()
     session.chdir(unpacked)
-    arguments = ["-q", "-m", "not slow"]
-    if "pytest" not in nox.project.load_toml("pyproject.toml").get("tool", {}):
-        arguments += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(unpacked)]
     if package in SOME_TESTS:
-        session.run("pytest", "--collect-only", "-qq", *arguments, "tests", env=TEST_ENV)
-    chosen = SOME_TESTS.get(package, ["tests"])
-    session.run("pytest", "-n", "2", *arguments, *chosen, env=TEST_ENV)
+        session.run("pytest", "--collect-only", "-qq", env=TEST_ENV)
+    session.run("pytest", "-q", "-n", "2", *SOME_TESTS.get(package, []), env=TEST_ENV)
 
 
 SHOW_INSTALLED = """
