@@ -158,8 +158,9 @@ run.
 {rows}
 {parts}
 The packages declare lower bounds for other people's packages and no upper ones: `nox -s minimum`
-tests the lowest versions that each allows, `nox -s newest` the newest there are. `nox -s install_check`
-installs the built wheels on the oldest and the newest pair and trains with them.
+tests each on the lowest versions that it allows, `nox -s newest` all on the newest there are.
+`nox -s install_check` installs the built wheels on the oldest and the newest pair and trains with
+them.
 
 `python tools/compatibility_table.py` wrote this page.
 """
