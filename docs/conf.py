@@ -7,6 +7,7 @@ to files of the repository that are no pages lead to GitHub on the site.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -15,10 +16,14 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-RELATIVE_LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>(?:#[^)\s]*)?)\)")
-REPOSITORY = "https://github.com/fsschneider/DeepOBS"
+RELATIVE_LINK = re.compile(
+    r"(?<!!)\[(?P<text>[^\[\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>(?:#[^)\s]*)?)\)"
+)
+REPORTS = DOCS / "examples"
 
-sys.path.insert(0, str(DOCS / "_ext"))
+sys.path += [str(DOCS / "_ext"), str(ROOT / "tools")]
+
+from project_metadata import REPOSITORY  # noqa: E402
 
 project = "DeepOBS"
 author = "The DeepOBS developers"
@@ -87,7 +92,7 @@ nitpick_ignore_regex = [
 
 
 def adapt_page(app: Sphinx, page: str, source: list[str]) -> None:
-    """Let relative links to files that are no pages lead to the repository.
+    """Let relative links to files that are not pages lead to the repository.
 
     A page that has a folder of its name, such as problems.md, becomes the parent of what is in it;
     it does not say so itself, because GitHub would show that.
@@ -96,19 +101,31 @@ def adapt_page(app: Sphinx, page: str, source: list[str]) -> None:
 
     def replaced(match: re.Match[str]) -> str:
         target = (folder / match["path"]).resolve()
+        if target.is_relative_to(REPORTS) and target.suffix == ".html":
+            return f'<a href="{match["path"]}">{match["text"]}</a>'
         if target.is_relative_to(DOCS) and target.suffix in (".md", ".png"):
             return match[0]
         if not target.exists() or not target.is_relative_to(ROOT):
             return match[0]  # Sphinx says what is wrong with it
         kind = "tree" if target.is_dir() else "blob"
         path = target.relative_to(ROOT).as_posix()
-        return f"]({REPOSITORY}/{kind}/main/{path}{match['anchor']})"
+        return f"[{match['text']}]({REPOSITORY}/{kind}/main/{path}{match['anchor']})"
 
     source[0] = RELATIVE_LINK.sub(replaced, source[0])
     if any((DOCS / page).glob("*.md")):
         source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{(DOCS / page).name}/*\n```\n"
 
 
+def copy_reports(app: Sphinx, error: Exception | None) -> None:
+    """Copy the example reports into the site, where links open them in the browser."""
+    if error is None and app.builder.format == "html":
+        for report in REPORTS.glob("*/report.html"):
+            copy = Path(app.outdir) / report.relative_to(DOCS)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(report, copy)
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
     app.connect("source-read", adapt_page)
+    app.connect("build-finished", copy_reports)

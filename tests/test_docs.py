@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 RUN_ELSEWHERE = {
+    "docs/notebook.md": "tests/test_notebook.py",
     "packages/deepobs-data/README.md": "packages/deepobs-data/tests/test_readme.py",
     "packages/deepobs-models/README.md": "packages/deepobs-models/tests/test_doctests.py",
     "packages/deepobs-problems/README.md": "packages/deepobs-problems/tests/test_readme.py",

@@ -47,3 +47,18 @@ def test_runs_that_are_kept_for_a_figure_make_it(tool, kind):
     drawing = tool.EXAMPLES[kind].draw()
     assert drawing.figure is not None
     assert drawing.kind == kind
+
+
+def test_the_gallery_of_results_is_current_and_its_reports_are_there(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    spec = importlib.util.spec_from_file_location("examples", ROOT / "tools" / "make_examples.py")
+    examples = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(examples)
+    page = examples.PAGE.read_text(encoding="utf-8")
+    assert page == examples.page(), "run: python tools/make_examples.py --page"
+    folders = {path.name for path in (ROOT / "docs" / "examples").iterdir()}
+    assert folders == set(examples.EXAMPLES)
+    for name, example in examples.EXAMPLES.items():
+        report = ROOT / "docs" / "examples" / name / "report.html"
+        assert 100_000 < report.stat().st_size < 1_000_000
+        assert (ROOT / "docs" / example.picture).is_file()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[1] / "examples" / "report.ipynb"
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "examples" / "report.ipynb"
 
 
 def test_it_is_kept_without_outputs():
@@ -19,6 +20,18 @@ def test_it_is_kept_without_outputs():
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(code) >= 5
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def test_the_page_has_the_cells_of_the_notebook_and_their_outputs():
+    spec = importlib.util.spec_from_file_location("render", ROOT / "tools" / "render_notebook.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    page = tool.PAGE.read_text(encoding="utf-8")
+    expected = tool.sources(tool.render(tool.stored_cells()))
+    assert len(expected) >= 10
+    assert tool.sources(page) == expected, "run: python tools/render_notebook.py"
+    assert page.count("](notebook/") == len(list(tool.FOLDER.glob("*.svg"))) == 2
+    assert "quadratic_deep-AdamW-42-ddabb4057164 done 87.1" in page
 
 
 @pytest.fixture(scope="module")
