@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 MOST_PROCESSES = 8
 """Each imports torch and matplotlib, and a report has a few dozen figures."""
+
+
+SAFE_PATH = "PYTHONSAFEPATH"
+"""Environment variable of Python's option -P."""
 
 
 class InlineExecutor(Executor):
@@ -55,10 +60,11 @@ def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) ->
     if processes == 1 or not _main_can_be_imported():
         yield InlineExecutor()
         return
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    with _safe_path():  # it starts a process that keeps an eye on its locks
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
     started: list[Future[None]] = []
     try:
-        with _interrupts_ignored():  # the processes that start now inherit this
+        with _interrupts_ignored(), _safe_path():  # the processes that start now inherit these
             started += [pool.submit(_warm_up, modules) for _ in range(processes)]
         yield pool
     except BrokenExecutor as error:
@@ -88,6 +94,23 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let workers import nothing from the current folder while they start.
+
+    `multiprocessing` starts them with `python -c`, which would look there first.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _what_broke(started: Sequence[Future[None]], error: BrokenExecutor) -> str:

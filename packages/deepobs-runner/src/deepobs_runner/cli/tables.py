@@ -43,7 +43,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
     """
     from deepobs_runner.report.table import Table
     from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
-    from deepobs_runner.results.files import write_bytes
+    from deepobs_runner.results.outputs import write_output
 
     if is_for_people(arguments):
         console.print(terminal_table(table))
@@ -57,7 +57,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
         print(text, end="")
         return
     try:
-        write_bytes(arguments.out, text.encode())
+        write_output(arguments.out, text.encode())
     except OSError as error:
         raise cannot_write(arguments.out, error) from None
     console.print_line(f"wrote {arguments.out}")

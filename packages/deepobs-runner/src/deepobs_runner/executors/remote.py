@@ -103,6 +103,7 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {
         **own,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(shared)),
+        "PYTHONSAFEPATH": "1",  # and nowhere else, such as in the current folder
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",  # workers must not spin on each other's cores

@@ -120,7 +120,7 @@ class WorkerProcess:
             "OMP_WAIT_POLICY": "PASSIVE",  # workers must not spin on each other's cores
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", BOOT],
+            [sys.executable, "-P", "-c", BOOT],  # -P: not from the current folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -108,10 +108,12 @@ PLAIN = Paper()
 @contextmanager
 def paper_style(paper: Paper = PLAIN) -> Iterator[None]:
     """Set fonts and widths while a figure is made or saved, and leave the settings as they were."""
-    from matplotlib import rc_context
+    from deepobs_runner.figures.defaults import rc_context, rcdefaults, rcParams
 
     settings: Any = {**STYLE, "font.family": paper.fonts}
-    with rc_context(settings):
+    with rc_context():
+        rcdefaults()
+        rcParams.update(settings)
         yield
 
 

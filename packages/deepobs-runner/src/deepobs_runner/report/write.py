@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -19,8 +20,12 @@ from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.table import Table
 from deepobs_runner.report.text import csv_table, write_evaluations
+from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import provenance_of
 from deepobs_runner.text import file_names
+
+FOLDERS = ("tables", "figures", "latex")
+"""Below the folder of a report."""
 
 LIST = ".written"
 """File in the folder of a report: the names of the others, so that the next one can remove them."""
@@ -55,14 +60,28 @@ def make_folder(folder: Path, formats: Sequence[str]) -> None:
     """Make the folder of a report for files of these formats; it may be there.
 
     Raises:
-        UsageError: it cannot be made.
+        UsageError: it cannot be made, or holds files of these names that are not of a report.
     """
     try:
-        (folder / "figures" if figure_formats(formats) else folder).mkdir(
-            parents=True, exist_ok=True
-        )
+        if not (folder / LIST).exists():
+            _refuse_others(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder, LIST, "")
+        for name in ("figures",) if figure_formats(formats) else ():
+            refuse_links(folder / name, folder)
+            (folder / name).mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a folder without a list of what DeepOBS wrote there that has files of its names."""
+    for name in ("report.html", "evaluations.csv", "methods.txt", *FOLDERS):
+        if os.path.lexists(folder / name):
+            raise UsageError(
+                f"{folder / name} is there, and DeepOBS did not write it: {folder / LIST} is "
+                "missing. Move it away, or choose another folder with --out."
+            )
 
 
 def save_figures(
@@ -79,6 +98,8 @@ def save_figures(
             paths = tuple(
                 folder / "figures" / f"{drawing.name}.{k}" for k in figure_formats(formats)
             )
+            for path in paths:
+                refuse_links(path, folder)
             done = executor.submit(save_all, drawing.figure, paths, None)
             started.append(Saving(drawing=drawing, paths=paths, done=done))
     return started
@@ -106,8 +127,8 @@ def write_report(
     written: list[Path] = []
     try:
         if "csv" in formats:  # while others draw
-            written.append(_write_evaluations(data, folder / "evaluations.csv"))
-        texts = [_write(folder / name, text) for name, text in _texts(data, report, formats)]
+            written.append(_write_evaluations(data, folder))
+        texts = [_write(folder, name, text) for name, text in _texts(data, report, formats)]
         for saving in figures:
             saving.done.result()
             written += saving.paths
@@ -127,7 +148,7 @@ def _remove_others(folder: Path, written: Sequence[Path]) -> None:
     names = {path.relative_to(folder).as_posix() for path in written}
     kinds = {path.suffix for path in written}
     earlier = folder / LIST
-    before = earlier.read_text(encoding="utf-8").splitlines() if earlier.exists() else []
+    before = earlier.read_text(encoding="utf-8").splitlines() if earlier.is_file() else []
     for name in set(before) - names:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):  # the list was edited
@@ -136,7 +157,7 @@ def _remove_others(folder: Path, written: Sequence[Path]) -> None:
             path.unlink(missing_ok=True)
         else:
             names.add(name)
-    _write(earlier, "".join(f"{name}\n" for name in sorted(names)))
+    _write(folder, LIST, "".join(f"{name}\n" for name in sorted(names)))
 
 
 def _texts(data: ReportData, report: Report, formats: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -173,13 +194,17 @@ def _latex(
             yield f"latex/curves-{name}.tex", curves
 
 
-def _write(path: Path, content: str) -> Path:
+def _write(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    refuse_links(path, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content, encoding="utf-8", newline="\n")
     return path
 
 
-def _write_evaluations(data: ReportData, path: Path) -> Path:
+def _write_evaluations(data: ReportData, folder: Path) -> Path:
+    path = folder / "evaluations.csv"
+    refuse_links(path, folder)
     tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
     runs = [(run, provenance_of(run)) for run in (*data.own, *tuned)]
     with path.open("w", encoding="utf-8", newline="") as file:

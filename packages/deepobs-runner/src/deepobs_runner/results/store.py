@@ -25,6 +25,7 @@ from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import set_aside, write_bytes, write_with_checksum
 from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
+from deepobs_runner.results.outputs import open_unlinked
 from deepobs_runner.results.result import (
     RunResult,
     result_path,
@@ -77,7 +78,7 @@ RUNNING, FAILED = b'"status": "running"', b'"status": "failed" '
 
 def mark_failed(path: Path) -> None:
     """Warn in a result file, in place, that its run failed; for a disk without room for another."""
-    with suppress(OSError), path.open("r+b") as file:
+    with suppress(OSError), open_unlinked(path, "r+b") as file:
         place = file.read(4096).find(RUNNING)
         if place >= 0:
             file.seek(place)

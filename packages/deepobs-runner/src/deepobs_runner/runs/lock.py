@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import RunLockedError
+from deepobs_runner.results.outputs import refuse_links
 
 
 @contextmanager
@@ -18,8 +19,10 @@ def run_lock(config: RunConfig, folder: Path) -> Iterator[None]:
 
     Raises:
         RunLockedError: another process holds it.
+        UsageError: the lock is a symbolic link; it would be emptied.
     """
     locks = folder / ".locks"
+    refuse_links(locks / config.id, folder)
     locks.mkdir(exist_ok=True)
     try:
         with FileLock(locks / config.id, timeout=0):

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import RunResult, Status, jsonable
 
 
@@ -29,7 +30,9 @@ class JsonLines:
         """Begin an empty file."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._run = result.config.id
-        self._file = (self._folder / f"{self._run}.jsonl").open("w", encoding="utf-8")
+        path = self._folder / f"{self._run}.jsonl"
+        refuse_links(path, self._folder)
+        self._file = path.open("w", encoding="utf-8")
 
     def record(self, record: Mapping[str, Any], step_objectives: np.ndarray) -> None:
         """Append a line, which can be read at once."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepobs_runner.extensions import short_name
+from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import RunResult, Status
 from deepobs_runner.trackers import TRACKERS, Tracker, TrackerWarning
 
@@ -66,7 +67,9 @@ class Tracking:
             self._try(name, partial(self._make, name, before))
 
     def _make(self, name: str, result: RunResult) -> None:
-        tracker = TRACKERS.find(name)(self._out / "tracking" / short_name(name))
+        folder = self._out / "tracking" / short_name(name)
+        refuse_links(folder, self._out)
+        tracker = TRACKERS.find(name)(folder)
         tracker.start(result)
         self._trackers[name] = tracker
 

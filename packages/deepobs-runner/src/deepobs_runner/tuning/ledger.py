@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
 from deepobs_runner.results.files import check_writable, write_bytes
+from deepobs_runner.results.outputs import open_unlinked, refuse_links
 from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
 
@@ -128,6 +129,7 @@ def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
             the folder cannot be written.
     """
     folder = study_folder(out, name)
+    refuse_links(folder / ".lock", out)
     check_writable(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
@@ -187,7 +189,7 @@ class Ledger:
 
 def _append(path: Path, content: bytes) -> None:
     """Append to a file: all, or nothing that would be left as half a line."""
-    with path.open("ab", buffering=0) as file:
+    with open_unlinked(path, "ab") as file:
         size = file.seek(0, os.SEEK_END)
         try:
             if file.write(content) < len(content):

@@ -25,8 +25,12 @@ from deepobs_runner.text import count
 WORTH_A_POOL = 20
 """Number of runs above which a worker pool draws the figures."""
 
-DRAWING = ("deepobs_runner.figures.kinds.trajectory", "matplotlib.backends.backend_pdf")
-"""Modules that each worker imports."""
+DRAWING = (
+    "deepobs_runner.figures.kinds.trajectory",
+    "deepobs_runner.figures.defaults",
+    "matplotlib.backends.backend_pdf",
+)
+"""Modules that each worker imports, in this order."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
         save_figures,
         write_report,
     )
+    from deepobs_runner.results.outputs import refuse_links
     from deepobs_runner.results.store import collector_paused
 
     console = make_console(quiet=arguments.json)
@@ -76,6 +81,8 @@ def execute(arguments: argparse.Namespace) -> int:
     formats = check_formats([*words, *(PAPER_FORMATS if arguments.paper else ())])
     draw = bool(figure_formats(formats))
     out = arguments.out or default_folder(arguments.results)
+    if arguments.out is None and arguments.results.is_dir():
+        refuse_links(out, arguments.results)
     workers = None if draw and _is_large(arguments.results) else 1
     with collector_paused(), worker_pool(workers, modules=DRAWING) as executor:
         data = read_data(arguments)

@@ -1,0 +1,57 @@
+"""Where DeepOBS writes: files that a user names, and files below a folder of results.
+
+A folder of results may come from somebody else. What DeepOBS writes there by itself never goes
+through a symbolic link, which could lead to any file of the user.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+from deepobs_runner.errors import UsageError
+from deepobs_runner.results.files import write_bytes
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that a user named.
+
+    A device, a pipe or the target of a link is written to; any other file is replaced atomically.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+    else:
+        write_bytes(path, content)
+
+
+def refuse_links(path: Path, folder: Path) -> None:
+    """Refuse to write to a path below a folder that leads elsewhere.
+
+    The path, or a folder on the way, is a symbolic link, or the path is a device or a pipe. The
+    folder itself may be a link.
+
+    Raises:
+        UsageError: it does.
+    """
+    below = path.relative_to(folder).parts
+    parts = [folder.joinpath(*below[: length + 1]) for length in range(len(below))]
+    for part in parts:
+        is_link = part.is_symlink()
+        if is_link or (part.exists() and not part.is_file() and not part.is_dir()):
+            raise UsageError(
+                f"{part} is {'a symbolic link' if is_link else 'not a file'}, and DeepOBS does not "
+                "write through one. Remove it, or choose another folder with --out."
+            )
+
+
+def open_unlinked(path: Path, mode: str) -> IO[bytes]:
+    """Open a file in a binary mode; `OSError` if it is a symbolic link, where the system can tell.
+
+    Without a buffer, so that a write that fails leaves nothing to be written later.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    return open(path, mode, buffering=0, opener=opener)
