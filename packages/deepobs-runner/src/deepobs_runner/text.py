@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+LONGEST_NAME = 100
+"""Letters of a problem in the name of a file; file systems allow 255 for all of it."""
+
 
 def count(number: float | str, noun: str) -> str:
     """Return a number, or words for one, with its noun.
@@ -16,6 +19,23 @@ def count(number: float | str, noun: str) -> str:
         number = f"{number:.4g}"
     shown = f"{number:,}" if isinstance(number, int) else number
     return f"{shown} {noun}{'' if shown == '1' else 's'}"
+
+
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+"""Control characters but tab and newline, marks of direction, half surrogate pairs."""
+
+
+def printable(text: str) -> str:
+    r"""Replace characters that are not shown, or that a terminal obeys, by U+FFFD.
+
+    A result of somebody else may hold them, and half a surrogate pair cannot be written at all.
+
+    >>> printable("a\x1b[2J\nb") == "a\ufffd[2J\nb"
+    True
+    """
+    return HIDDEN.sub("\ufffd", text)
 
 
 def last_line(text: str | None) -> str:
@@ -68,7 +88,7 @@ def file_names(problems: Iterable[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for problem in problems:
-        short = re.sub(r"[^A-Za-z0-9_.]+", "_", problem.rpartition(":")[2])
+        short = re.sub(r"[^A-Za-z0-9_.]+", "_", problem.rpartition(":")[2])[:LONGEST_NAME]
         number = 1
         while (name := short if number == 1 else f"{short}-{number}") in names.values():
             number += 1

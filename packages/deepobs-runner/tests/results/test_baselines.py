@@ -2,13 +2,14 @@
 
 import json
 import lzma
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
 import pytest
 from runner_builders import SPLITS, run_of
 
-from deepobs_runner import RunResult, load_results
+from deepobs_runner import load_results
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
@@ -70,7 +71,8 @@ def test_a_packed_set_keeps_all_but_telemetry(packed):
     for run in runs:
         own = by_id[run.config.id]
         assert run.config == own.config
-        assert run.environment == {**own.environment, "baselines": "mine-2026"}
+        assert run.environment == own.environment
+        assert run.origin == "mine-2026"
         for record, before in zip(run.records, own.records, strict=True):
             assert record == {key: before[key] for key in before if key != "telemetry"}
 
@@ -110,7 +112,7 @@ def test_sets_of_the_environment(packed, tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDERS_VARIABLE, f"{packed}:{folder}")
     assert {"official", "mine-2026", "plain"} <= set(baseline_sets())
     [run] = all_results(baseline_sets()["plain"])
-    assert run.environment["baselines"] == "plain"
+    assert run.origin == "plain"
     assert [found.name for found in choose_sets(["plain", str(packed)])] == ["plain", "mine-2026"]
 
 
@@ -185,7 +187,7 @@ def test_export_as_results(tmp_path, capsys):
     asked = ["baselines", "export", "official", "--problem", "mnist_vae", "--tuned"]
     assert main([*asked, "--out", str(out)]) == 0
     assert load_results(out) == [
-        RunResult(**{**vars(run), "path": out / f"{run.config.id}.json"})
+        replace(run, path=out / f"{run.config.id}.json", origin="original")  # in a folder of yours
         for run in sorted(official_results("mnist_vae"), key=lambda run: f"{run.config.id}.json")
     ]
 

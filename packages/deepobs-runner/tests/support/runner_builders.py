@@ -70,13 +70,22 @@ def run_of(
         **{"problem": problem, "optimizer": optimizer, "hyperparams": {"lr": lr}, **settings},
         seed=seed,
     )
+    environment = environment or {}
     return RunResult(
+        origin=_origin(environment),
         config=config,
         status=status,
         error=error,
         records=tuple(records),
-        environment=environment or {},
+        environment=environment,
     )
+
+
+def _origin(environment):
+    """Return where a result with this environment would be loaded from."""
+    source = environment.get("source", "")
+    official = "official" if source.startswith("official") else "original"
+    return environment.get("baselines", official if source else "yours")
 
 
 def reaching(epoch, seed, length=10, **settings):

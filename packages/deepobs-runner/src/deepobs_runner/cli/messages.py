@@ -7,17 +7,19 @@ import os
 import sys
 from typing import Any
 
+from deepobs_runner.text import printable
+
 RED, YELLOW = "31", "33"
 
 
 def print_error(text: str, *, prefix: str = "deepobs") -> None:
     """Print an error to standard error, with a red prefix where the terminal has colours."""
-    print(f"{_colored(f'{prefix}:', RED)} {text}", file=sys.stderr)
+    print(f"{_colored(f'{prefix}:', RED)} {printable(text)}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Print a warning to standard error, with a yellow prefix where the terminal has colours."""
-    print(f"{_colored('deepobs:', YELLOW)} {text}", file=sys.stderr)
+    print(f"{_colored('deepobs:', YELLOW)} {printable(text)}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -44,6 +44,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
     from deepobs_runner.report.table import Table
     from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
     from deepobs_runner.results.outputs import write_output
+    from deepobs_runner.text import printable
 
     if is_for_people(arguments):
         console.print(terminal_table(table))
@@ -52,7 +53,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
     writers = {
         "csv": csv_table, "latex": Table.to_latex, "markdown": markdown_table, "json": json_table,
     }  # fmt: skip
-    text = writers[kind](table)
+    text = printable(writers[kind](table))
     if arguments.out is None:
         print(text, end="")
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.figures.style import paper_style
+from deepobs_runner.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,6 +93,11 @@ def save_all(figure: Figure, paths: Sequence[Path], svg: str | None) -> str | No
 
 def _lay_out(figure: Figure) -> None:
     """Give the parts of a figure their places, once for all files: it takes as long as drawing."""
+    from matplotlib.text import Text
+
+    for shown in figure.findobj(Text):
+        assert isinstance(shown, Text)
+        shown.set_text(printable(shown.get_text()))  # names may be anybody's
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

@@ -149,7 +149,7 @@ def _seeds(seeds: Sequence[int]) -> str:
     first, last = min(seeds), max(seeds)
     if len(seeds) == 1:
         return f"seed {first}"
-    if sorted(seeds) == list(range(first, last + 1)):
+    if last - first == len(seeds) - 1 == len(set(seeds)) - 1:
         return f"seeds {first} to {last}"
     return f"{len(seeds)} seeds"
 

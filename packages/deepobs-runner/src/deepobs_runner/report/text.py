@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.report.table import NOTHING, Table, longest_word
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult, jsonable
+from deepobs_runner.text import printable
 
 
 def csv_table(table: Table) -> str:
@@ -36,12 +38,19 @@ def csv_table(table: Table) -> str:
 
 
 def inert(value: Any) -> Any:
-    """Return a text that no spreadsheet takes for a formula; other values as they are.
+    """Return a text that no spreadsheet takes for a formula and no terminal obeys.
+
+    Other values are returned as they are.
 
     >>> inert("=1+1"), inert("-x"), inert("-1.5"), inert("SGD lr=0.1"), inert(-2)
     ("'=1+1", "'-x", '-1.5', 'SGD lr=0.1', -2)
     """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, list | tuple | dict):
+        value = str(value)
+    if not isinstance(value, str):
+        return value
+    value = printable(value)
+    if not value.lstrip(" \ufffd").startswith(("=", "+", "-", "@", "\t")):
         return value
     try:
         float(value)
@@ -52,20 +61,29 @@ def inert(value: Any) -> Any:
 
 def json_table(table: Table) -> str:
     """Return every value of a table as a JSON array; a number that is not finite is null."""
-    return json.dumps(jsonable(list(table.rows)), indent=1, default=str) + "\n"
+    return json.dumps(jsonable(list(table.rows)), indent=1, default=str) + "\n"  # all ASCII
 
 
 def markdown_table(table: Table) -> str:
     """Return a table in the Markdown of GitHub, with its caption below."""
 
     def line(cells: Iterable[str]) -> str:
-        escaped = (cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells)
-        return f"| {' | '.join(' '.join(cell.split()) for cell in escaped)} |"
+        return f"| {' | '.join(' '.join(markdown_text(cell).split()) for cell in cells)} |"
 
     rule = "|".join("---:" if column.numeric else "---" for column in table.columns)
     head = line(column.title for column in table.columns)
-    lines = [head, f"|{rule}|", *map(line, table.cells()), "", table.caption]
+    lines = [head, f"|{rule}|", *map(line, table.cells()), "", markdown_text(table.caption)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_text(text: str) -> str:
+    r"""Return a text that Markdown shows as it is: without markup, HTML and links.
+
+    >>> markdown_text("<b>a|b</b>"), markdown_text("fmnist_2c2d"), markdown_text("[x](y)")
+    ('&lt;b&gt;a\\|b&lt;/b&gt;', 'fmnist_2c2d', '\\[x](y)')
+    """
+    text = re.sub(r"([\\|`*\[])", r"\\\1", printable(text))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def terminal_table(table: Table) -> RenderableType:

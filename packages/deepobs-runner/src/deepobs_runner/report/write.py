@@ -22,7 +22,7 @@ from deepobs_runner.report.table import Table
 from deepobs_runner.report.text import csv_table, write_evaluations
 from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import provenance_of
-from deepobs_runner.text import file_names
+from deepobs_runner.text import file_names, printable
 
 FOLDERS = ("tables", "figures", "latex")
 """Below the folder of a report."""
@@ -198,7 +198,7 @@ def _write(folder: Path, name: str, content: str) -> Path:
     path = folder / name
     refuse_links(path, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8", newline="\n")
+    path.write_text(printable(content), encoding="utf-8", newline="\n")
     return path
 
 

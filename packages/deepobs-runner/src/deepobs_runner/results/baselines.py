@@ -8,9 +8,12 @@ are ordinary results; the environment of each names its set.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import lzma
 import os
+import unicodedata
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -22,16 +25,21 @@ import msgspec
 
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import write_bytes
+from deepobs_runner.results.files import read_file, write_bytes
 from deepobs_runner.results.official import official_problems, official_results
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult
 from deepobs_runner.results.store import encode_result, load_results, read_result
+from deepobs_runner.text import HIDDEN
 
 FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
 """Environment variable: folders of further sets, separated as in `PATH`."""
 
 DESCRIPTION = "set.json"
 SHIPPED = "baseline_sets"
+MOST_UNPACKED = 2**29
+"""Bytes of the results of a problem in a packed set; those that are shipped have some megabytes."""
+MOST_MEMORY = 2**28
+"""Bytes that decompression may use."""
 LEFT_OUT = ("telemetry",)
 """Fields of a record that a packed set omits."""
 CLOCK_DIGITS = 3
@@ -84,13 +92,30 @@ def baseline_sets(folders: Iterable[Path] = ()) -> dict[str, BaselineSet]:
     sets = {OFFICIAL: OFFICIAL_SET}
     for folder in [*_shipped(), *(Path(name) for name in named if name), *folders]:
         found = read_set(folder)
-        twin = sets.setdefault(found.name, found)
-        if twin.folder is None or not twin.folder.samefile(folder):
+        _check_distinct(found, sets.values())
+        sets.setdefault(found.name, found)
+    return sets
+
+
+def _check_distinct(found: BaselineSet, known: Iterable[BaselineSet]) -> None:
+    """Refuse a set with the name of another one, or with one that looks alike.
+
+    Raises:
+        UsageError: it has.
+    """
+    for twin in known:
+        if _alike(twin.name) != _alike(found.name):
+            continue
+        if twin.folder is None or found.folder is None or not twin.folder.samefile(found.folder):
             raise UsageError(
                 f"Two baseline sets are called {found.name!r}: {twin.folder or 'the official one'} "
-                f"and {folder}. Give one another name."
+                f"and {found.folder}. Give one another name."
             )
-    return sets
+
+
+def _alike(name: str) -> str:
+    """Return what names that read alike have in common."""
+    return "".join(unicodedata.normalize("NFKC", HIDDEN.sub("", name)).casefold().split())
 
 
 def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
@@ -106,6 +131,7 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
             found = known[name]
         elif Path(name).is_dir():
             found = read_set(Path(name))
+            _check_distinct(found, known.values())
         else:
             from deepobs_problems.errors import nearest  # imports torch
 
@@ -142,8 +168,8 @@ def read_set(folder: Path) -> BaselineSet:
         found = BaselineSet(name=name, title=f"results in {folder}", folder=folder)
     else:
         try:
-            described = msgspec.json.decode(path.read_bytes(), type=_Description)
-        except (OSError, msgspec.DecodeError) as error:
+            described = msgspec.json.decode(read_file(path), type=_Description)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(f"{path} does not describe a baseline set: {error}.") from None
         found = BaselineSet(
             name=described.name,
@@ -157,7 +183,7 @@ def read_set(folder: Path) -> BaselineSet:
 
 
 def _check_name(name: str) -> None:
-    if name in (YOURS, ORIGINAL, OFFICIAL):
+    if _alike(name) in (YOURS, ORIGINAL, OFFICIAL, ""):
         raise UsageError(f"A baseline set cannot be called {name!r}: the name is reserved.")
 
 
@@ -208,9 +234,7 @@ def _plain(baselines: BaselineSet) -> list[RunResult]:
 
 
 def _labelled(result: RunResult, baselines: BaselineSet) -> RunResult:
-    return replace(
-        result, environment={**result.environment, "baselines": baselines.name}, path=None
-    )
+    return replace(result, origin=baselines.name, path=None)
 
 
 def _unpack(baselines: BaselineSet, name: str) -> list[RunResult]:
@@ -220,15 +244,35 @@ def _unpack(baselines: BaselineSet, name: str) -> list[RunResult]:
         if baselines.folder is None or without_folder(problem) != name:
             continue
         path = baselines.folder / file
-        decompress = lzma.decompress if path.suffix == ".xz" else gzip.decompress
         try:
-            lines = decompress(path.read_bytes()).splitlines()
-        except (OSError, EOFError, lzma.LZMAError) as error:
+            if Path(file).name != file:
+                raise OSError("it is not a file of the folder of the set")
+            lines = _decompress(read_file(path), is_xz=path.suffix == ".xz").splitlines()
+        except (OSError, EOFError, lzma.LZMAError, zlib.error, MemoryError) as error:
             raise UsageError(
                 f"{path} of the baseline set {baselines.name} is damaged: {error}."
             ) from None
         results += [read_result(line, path) for line in lines]
     return results
+
+
+def _decompress(content: bytes, *, is_xz: bool) -> bytes:
+    """Decompress a file of a set, which may be anybody's: only up to a limit.
+
+    Raises:
+        OSError, EOFError, lzma.LZMAError, zlib.error: it is damaged, or larger.
+    """
+    if not is_xz:
+        with gzip.open(io.BytesIO(content)) as file:
+            found = file.read(MOST_UNPACKED + 1)
+    else:
+        xz = lzma.LZMADecompressor(memlimit=MOST_MEMORY)
+        found = xz.decompress(content, max_length=MOST_UNPACKED + 1)
+        if not xz.eof and len(found) <= MOST_UNPACKED:
+            raise EOFError("it ends too early")
+    if len(found) > MOST_UNPACKED:
+        raise OSError(f"it holds more than {MOST_UNPACKED:,} bytes")
+    return found
 
 
 def pack_baselines(
@@ -268,10 +312,7 @@ def pack_baselines(
 
 def _slim(result: RunResult) -> RunResult:
     """Copy of a result with only the fields that comparisons need."""
-    environment = {k: v for k, v in result.environment.items() if k != "baselines"}
-    return replace(
-        result, environment=environment, records=tuple(map(_slim_record, result.records))
-    )
+    return replace(result, records=tuple(map(_slim_record, result.records)))
 
 
 def _slim_record(record: Mapping[str, Any]) -> dict[str, Any]:

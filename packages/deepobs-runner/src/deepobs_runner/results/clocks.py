@@ -13,7 +13,7 @@ TRAINING = ("data", "forward_backward", "optimizer")
 """The activities that training consists of."""
 
 
-def training_seconds(clocks: Mapping[str, float]) -> float | None:
+def training_seconds(clocks: Mapping[str, float | None]) -> float | None:
     """Return the seconds of training of a record; None where its clocks do not tell.
 
     Records of earlier versions have one clock for it, `train`.
@@ -25,6 +25,5 @@ def training_seconds(clocks: Mapping[str, float]) -> float | None:
     """
     if "train" in clocks:
         return clocks["train"]
-    if any(name not in clocks for name in TRAINING):
-        return None
-    return sum(clocks[name] for name in TRAINING)
+    parts = [seconds for name in TRAINING if (seconds := clocks.get(name)) is not None]
+    return sum(parts) if len(parts) == len(TRAINING) else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,6 +46,25 @@ def _sync_folder(folder: Path) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file atomically."""
     write_atomically(path, lambda file: file.write(content))
+
+
+MOST_BYTES = 2**28
+"""Of a file that DeepOBS reads as a whole; the largest results have some megabytes."""
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file that may be anybody's: no pipe or device, which may never end, and none too big.
+
+    Raises:
+        OSError: it cannot be read, or is of these.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes; at most {most:,} are read")
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 MAGIC = b"deepobs1"

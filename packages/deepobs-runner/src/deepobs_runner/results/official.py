@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.result import OFFICIAL, RunResult
 from deepobs_runner.schedules import Constant
 
 _FOLDER = files("deepobs_runner") / "baselines_2019"
@@ -98,4 +98,5 @@ def _to_result(line: Mapping[str, Any]) -> RunResult:
         status="done",
         records=tuple(records),
         environment={"source": "official results of 2019, DeepOBS 1.1 on TensorFlow 1"},
+        origin=OFFICIAL,
     )

@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.result import RunResult, Status, jsonable
+from deepobs_runner.results.files import read_file
+from deepobs_runner.results.result import ORIGINAL, RunResult, Status, jsonable
+from deepobs_runner.results.schema import check_values
 from deepobs_runner.schedules import Constant, Schedule, Step
 
 PATTERN = "random_seed__*.json"
@@ -33,6 +35,11 @@ SOURCES = {
     "1.2-beta": "original DeepOBS, layout of the 1.2 beta",
 }
 SPLITS = {"train": "train_eval", "valid": "valid", "test": "test"}
+
+
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
 
 
 class _Run(NamedTuple):
@@ -60,12 +67,13 @@ def load_original(path: Path) -> RunResult:
         UsageError: the file cannot be read, is of neither layout, or contradicts itself.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_file(path))
+        check_values(data, "")
         run = _read_beta(data) if "optimizer_name" in data else _read_2019(data)
         return _to_result(data, run, path)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise UsageError(
             f"{path} is not a result of the original DeepOBS: {type(error).__name__}: {error}."
         ) from None
@@ -124,7 +132,13 @@ def _to_result(data: Mapping[str, Any], run: _Run, path: Path) -> RunResult:
         l2=data["weight_decay"],
     )
     environment = {"source": SOURCES[run.layout], "file": str(path)}
-    return RunResult(config=config, status=status, records=tuple(records), environment=environment)
+    return RunResult(
+        config=config,
+        status=status,
+        records=tuple(records),
+        environment=environment,
+        origin=ORIGINAL,
+    )
 
 
 def _schedule(run: _Run) -> Schedule:

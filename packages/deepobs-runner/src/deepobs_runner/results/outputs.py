@@ -28,8 +28,8 @@ def write_output(path: Path, content: bytes) -> None:
 def refuse_links(path: Path, folder: Path) -> None:
     """Refuse to write to a path below a folder that leads elsewhere.
 
-    The path, or a folder on the way, is a symbolic link, or the path is a device or a pipe. The
-    folder itself may be a link.
+    The path, or a folder between, is a symbolic link, or the path is a device or a pipe. The folder
+    itself may be a link.
 
     Raises:
         UsageError: it does.

@@ -43,6 +43,7 @@ class RunResult:
         environment: versions, device, threads.
         error: the traceback of a failed run.
         path: of the JSON file; None if it was never written.
+        origin: where it was loaded from, see `provenance_of`; nothing in a file decides it.
     """
 
     config: RunConfig
@@ -51,6 +52,7 @@ class RunResult:
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     path: Path | None = None
+    origin: str = YOURS
 
     @property
     def ended(self) -> bool:
@@ -149,15 +151,9 @@ def provenance_of(result: RunResult) -> str:
     """Return where a result comes from.
 
     `yours`, `official` for the results of 2019, `original` for another file of the original
-    DeepOBS, or the name of its baseline set.
+    DeepOBS, or the name of the baseline set from which it was loaded.
     """
-    environment = result.environment
-    if "baselines" in environment:
-        return str(environment["baselines"])
-    source = environment.get("source")
-    if source is None:
-        return YOURS
-    return OFFICIAL if str(source).startswith("official") else ORIGINAL
+    return result.origin
 
 
 def is_official(result: RunResult) -> bool:

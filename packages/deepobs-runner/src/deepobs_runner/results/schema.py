@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required, TypedDict, TypeVar, cast, get_args, overload
 
@@ -19,8 +19,14 @@ from deepobs_runner.results.result import Status
 
 SCHEMA = 1
 Record = Mapping[str, Any]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Number = int | float | None
+MOST = 2**63 - 1
+"""Largest whole number of a result; numpy and other programs know no larger ones."""
+
+MOST_LEVELS = 32
+"""Of nested values in a configuration or environment."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Number = Annotated[int, msgspec.Meta(ge=-MOST, le=MOST)] | float | None
 Fields = TypeVar("Fields")
 
 
@@ -46,6 +52,12 @@ class StoredConfig(msgspec.Struct):
     schedule: dict[str, Any]
     seed: int = 0
     fingerprint: str | None = None
+
+
+class StoredEnvironment(msgspec.Struct):
+    """What readers compare: results of one source are of one program."""
+
+    source: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredResult(msgspec.Struct):
@@ -135,12 +147,33 @@ def convert(data: Any, kind: type[Fields], name: str = "") -> Fields:
         raise UsageError(explain(error, data, name)) from None
 
 
+def check_values(value: Any, name: str, levels: int = MOST_LEVELS) -> None:
+    """Check that JSON of somebody else has no number and no nesting beyond every use.
+
+    Raises:
+        UsageError: it has; names the field.
+    """
+    if isinstance(value, int) and abs(value) > MOST:
+        raise UsageError(f"The field {name} is a number of {len(str(value))} digits: too large.")
+    children: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        children = ((_below(name, key), item) for key, item in value.items())
+    elif isinstance(value, list):
+        children = ((f"{name}[{index}]", item) for index, item in enumerate(value))
+    for child, item in children:
+        if not levels:
+            raise UsageError(f"The field {name:.80} is nested more than {MOST_LEVELS} levels deep.")
+        check_values(item, child, levels - 1)
+
+
 WANTED = {
     "str": "a text",
     "str | null": "a text or null",
     "int": "a whole number",
     "int` >= 0": "a whole number >= 0",
     "int | float | null": "a number or null",
+    f"int` <= {MOST}": "a whole number below 2^63",
+    f"int` >= {-MOST}": "a whole number above -2^63",
     "object": "an object",
     "array": "a list",
 }

@@ -23,10 +23,12 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import set_aside, write_bytes, write_with_checksum
+from deepobs_runner.results.files import read_file, set_aside, write_bytes, write_with_checksum
 from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
 from deepobs_runner.results.outputs import open_unlinked
 from deepobs_runner.results.result import (
+    ORIGINAL,
+    YOURS,
     RunResult,
     result_path,
     steps_path,
@@ -37,8 +39,10 @@ from deepobs_runner.results.schema import (
     RESULT,
     SCHEMA,
     StoredConfig,
+    StoredEnvironment,
     StoredRecords,
     StoredResult,
+    check_values,
     convert,
 )
 
@@ -72,6 +76,9 @@ def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | N
     return path
 
 
+BEYOND = (OverflowError, RecursionError)
+"""Raised by numbers and nesting that are beyond what Python can handle."""
+
 RUNNING, FAILED = b'"status": "running"', b'"status": "failed" '
 """As `encode_result` writes them, of one length."""
 
@@ -97,10 +104,8 @@ def load_result(path: Path) -> RunResult:
     Raises:
         UsageError: the file is not a result, or is of a schema this version does not know.
     """
-    if path.exists() and not path.is_file():  # to read a named pipe would take for ever
-        raise UsageError(f"{path} is not a DeepOBS result: it is not a file.")
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error.strerror or error}.") from None
     return replace(read_result(content, path), path=path)
@@ -177,7 +182,10 @@ def read_result(content: bytes, path: Path) -> RunResult:
     except (msgspec.DecodeError, RecursionError):
         stored, schema = _read_slowly(content, path)
     with _errors_of(path):
+        check_values(stored.config, "config")
+        check_values(stored.environment, "environment")
         convert(stored.config, StoredConfig, "config")
+        convert(stored.environment, StoredEnvironment, "environment")
         config = RunConfig.from_json(stored.config)
         # A migration may change the configuration, and with it the id; the file keeps its own.
         if schema == SCHEMA and config.id != stored.id:
@@ -191,6 +199,8 @@ def read_result(content: bytes, path: Path) -> RunResult:
         records=StoredRecords(stored.records, path),
         environment=stored.environment,
         error=stored.error,
+        # A claim in the file makes it less than yours, never official: that is where it lies.
+        origin=ORIGINAL if "source" in stored.environment else YOURS,
     )
 
 
@@ -221,7 +231,7 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, *BEYOND) as error:
         raise UsageError(
             f"{path} is a damaged DeepOBS result: {type(error).__name__}: {error}."
         ) from None

@@ -20,7 +20,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
-from deepobs_runner.results.files import check_writable, write_bytes
+from deepobs_runner.results.files import check_writable, read_file, write_bytes
 from deepobs_runner.results.outputs import open_unlinked, refuse_links
 from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
@@ -91,10 +91,10 @@ def stored_study(folder: Path) -> Study | None:
 
 def _read_study(path: Path) -> Study:
     try:
-        return Study.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
+        return Study.from_json(json.loads(read_file(path)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"{path} cannot be read: {error} Remove it and rerun the command: finished trials "
+            f"{path} cannot be read: {error}. Remove it and rerun the command: finished trials "
             "are not repeated."
         ) from None
 
@@ -164,7 +164,7 @@ class Ledger:
         self.study, self.name, self.folder = study, name, folder
         self._known = {_key(line): line for line in read_ledger(folder)}
         path = folder / LEDGER
-        content = path.read_bytes() if path.exists() else b""
+        content = read_file(path) if path.is_file() else b""
         self._torn = bool(content) and not content.endswith(b"\n")
 
     def append(self, trial: Trial) -> None:
@@ -222,14 +222,14 @@ def damaged_lines(folder: Path) -> list[int]:
 def _lines(folder: Path) -> list[Line | None]:
     """Return the lines of a ledger, None for one that is not a trial."""
     path = folder / LEDGER
-    content = path.read_bytes() if path.exists() else b""
+    content = read_file(path) if path.is_file() else b""
     return [_decode(text) for text in content.split(b"\n") if text]
 
 
 def _decode(text: bytes) -> Line | None:
     try:
         return _DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

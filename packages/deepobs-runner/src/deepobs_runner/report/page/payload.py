@@ -7,6 +7,7 @@ much was recorded. Full precision is in the result files, `evaluations.csv` and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def as_json(payload: Mapping[str, Any]) -> str:
     text = json.dumps(payload, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return re.sub(r"(?<!\\)((?:\\\\)*)\\u00[01][0-9a-f]", "\\1\ufffd", text)  # control characters
 
 
 def _shown(data: ReportData, problem: str) -> list[Setting]:

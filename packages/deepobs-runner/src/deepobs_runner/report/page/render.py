@@ -31,6 +31,7 @@ from deepobs_runner.report.page.payload import as_json, payload_of
 from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.table import Table
+from deepobs_runner.text import printable
 
 TABS: Mapping[str, tuple[str, ...]] = {
     "curves": ("final", "times", "speedup", "difference", "equivalence", "ranks", "profiles"),
@@ -108,7 +109,7 @@ def render_page(report: Report, data: ReportData) -> str:
         "library": _static("vendor/uPlot.iife.min.js"),
         "script": Markup("(() => {\n") + Markup("\n").join(map(_static, SCRIPTS)) + Markup("})();"),
     }
-    return _template().render(context)
+    return printable(_template().render(context))
 
 
 def _read(name: str) -> str:
