@@ -54,8 +54,14 @@ def test_the_page_of_conclusions_is_current():
 def test_the_layers_on_a_page_hold_all_parameters():
     tool = load_tool("generate_problem_pages")
     names = ("mnist_vae", "svhn_wrn164", "tolstoi_char_rnn", "quadratic_deep")
-    later = ("bigram_lowrank", "mnist1d_gru", "poisson_pinn", "shakespeare_chargpt_small")
-    for name in (*names, *later, "attention_teacher", "modadd_transformer"):
+    later = ("bigram_lowrank", "mnist1d_gru", "poisson_pinn", "burgers_pinn")
+    for name in (
+        *names,
+        *later,
+        "shakespeare_chargpt_small",
+        "attention_teacher",
+        "modadd_transformer",
+    ):
         problem = CATALOG[name]
         batch = next(problem.stand_in().train.batches(torch.arange(2), 2))
         trained = sum(p.numel() for p in problem.model().parameters() if p.requires_grad)

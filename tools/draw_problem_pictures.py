@@ -209,6 +209,19 @@ def solution(problem: str) -> Figure:
     return figure
 
 
+def wave(problem: str) -> Figure:
+    """Draw the points in space and time, coloured by the solution; known values have an edge."""
+    batch = examples_of(problem, 20_000)
+    figure = new_figure(COLUMN, 2.0)
+    axes = style_axes(figure.subplots(), PLAIN, xlabel="t", ylabel="x", grid="")
+    place, time = batch.x.T
+    points = axes.scatter(time, place, c=batch.y[:, 2], s=2, cmap="coolwarm", rasterized=True)
+    known = batch.y[:, 1] > 0
+    axes.scatter(time[known], place[known], s=9, facecolors="none", edgecolors="black", lw=0.5)
+    figure.colorbar(points, label="solution u")
+    return figure
+
+
 def sums(problem: str) -> Figure:
     """Draw the sums modulo 113 of the training pairs; pairs of the test are white."""
     batch = examples_of(problem, 10_000)
@@ -263,6 +276,11 @@ DATA: Mapping[str, Picture] = {
         signals, "A signal of each class, generated as by the authors.", "mnist1d_mlp"
     ),
     "poisson": Picture(solution, "The training points and the solution there.", "poisson_pinn"),
+    "burgers": Picture(
+        wave,
+        "The training points and the solution; circles: points of known value.",
+        "burgers_pinn",
+    ),
     "modular_addition": Picture(
         sums, "Sums of the training pairs; white pairs are for testing.", "modadd_transformer"
     ),

@@ -28,6 +28,7 @@ from deepobs_problems import (
 from deepobs_problems.cost import measure_cost
 from deepobs_problems.losses import inception_loss, model_output, sequence_cross_entropy, vae_loss
 from deepobs_problems.modern.bigram import bigram_cross_entropy, bigram_squared_error
+from deepobs_problems.modern.burgers import burgers_loss
 from deepobs_problems.modern.diagnostic import double_cross_entropy, squared_error
 from deepobs_problems.modern.poisson import poisson_loss
 
@@ -42,6 +43,7 @@ LOSSES: dict[Callable[..., Any], str] = {
     bigram_cross_entropy: "cross-entropy, mean over the language",
     bigram_squared_error: "half the squared distance to one-hot tokens",
     poisson_loss: "squared residuals of equation and boundary",
+    burgers_loss: "squared residuals of equation and known values",
     double_cross_entropy: "cross-entropy, in float64",
     squared_error: "mean squared error",
 }

@@ -188,6 +188,16 @@ NETWORKS |= {
         "as torch starts GRUs and linear layers",
         ("The state starts at zero for each signal; nothing goes from batch to batch.",),
     ),
+    "BurgersMLP": Network(
+        "M. Raissi, P. Perdikaris, G. Karniadakis: Physics-informed neural networks. "
+        "J. Comput. Phys. 378, 2019",
+        "weights truncated normal with deviation sqrt(2 / (inputs + outputs)), biases zero",
+        (
+            "The network returns its value and its derivatives, which are carried forward, so one "
+            "backward pass is enough.",
+            "The solution is steep at x = 0 from t = 0.4 on: most of the error is there.",
+        ),
+    ),
     "LaplacianMLP": Network(
         "J. Müller, M. Zeinhofer: Achieving high accuracy with PINNs via energy natural gradient "
         "descent. ICML 2023",
@@ -251,6 +261,8 @@ PREPARED: dict[str, str] = {
     "nqm": "normal with deviation 1, from a fixed seed; evaluation noise is 0",
     "mnist1d": "generated as the authors' file; standardised as a whole",
     "poisson": "points of a grid; targets are two weights and the solution",
+    "burgers": "points of a Latin hypercube and of the edges; targets are two weights and the "
+    "solution",
     "modular_addition": "the tokens a, b and 113",
     "attention_teacher": "normal with deviation 1, from a fixed seed; targets are the teacher's",
     "quadratic": "normal with deviation 0.6, from a fixed seed",

@@ -10,9 +10,10 @@ import torch
 
 import deepobs_data as dd
 from deepobs_data.datasets.bigram import frequencies
+from deepobs_data.datasets.burgers import VISCOSITY, burgers_solution
 from deepobs_data.datasets.mnist1d import generate
 
-MADE = ["bigram", "bigram_pairs", "mnist1d", "poisson", "modular_addition", "nqm"]
+MADE = ["bigram", "bigram_pairs", "burgers", "mnist1d", "poisson", "modular_addition", "nqm"]
 
 
 def whole(split):
@@ -146,6 +147,56 @@ def test_poisson_has_the_value_of_its_loss_at_zero():
     assert whole(data.test).y[:, 2].square().mean().item() == pytest.approx(
         0.25253162942556884, rel=1e-12
     )
+
+
+# --------------------------------------------------------------------------------------- Burgers
+
+
+def test_burgers_solution_is_that_of_a_spectral_method():
+    """Fourier modes in space, fourth-order Runge-Kutta with an integrating factor in time."""
+    modes, steps, last = 2048, 5000, 0.5  # at t = 0.5 the solution is steepest
+    x = -1 + 2 * np.arange(modes) / modes
+    frequency = np.fft.fftfreq(modes, 1 / modes)
+    kept, k, step = np.abs(frequency) < modes / 3, 1j * np.pi * frequency, last / steps
+    decay = np.exp(VISCOSITY * k**2 * step / 2)
+
+    def change(v):
+        return -0.5 * step * k * kept * np.fft.fft(np.fft.ifft(v).real ** 2)
+
+    v = np.fft.fft(-np.sin(np.pi * x))
+    for _ in range(steps):
+        a = change(v)
+        b = change(decay * (v + a / 2))
+        c = change(decay * v + b / 2)
+        d = change(decay**2 * v + decay * c)
+        v = decay**2 * (v + a / 6) + decay * (b + c) / 3 + d / 6
+    found = burgers_solution(np.stack([x, np.full(modes, last)], axis=1))
+    np.testing.assert_allclose(found, np.fft.ifft(v).real, rtol=0, atol=1e-8)
+
+
+def test_burgers_solution_is_as_steep_as_published():
+    """Basdevant et al. 1986: 152.00516 at x = 0 and πt = 1.6037."""
+    h, t = 1e-5, 1.6037 / math.pi
+    right, left = burgers_solution(np.array([[h, t], [-h, t]]))
+    assert (left - right) / (2 * h) == pytest.approx(152.00516, rel=2e-6)
+
+
+def test_burgers_points():
+    data = dd.burgers()
+    x, y = whole(data.train)
+    equation, known, u = y.unbind(1)
+    assert equation.tolist() == [1.0] * 10456
+    assert known.mean().item() == pytest.approx(1)  # the mean is that of the 100 points
+    assert int((known > 0).sum()) == 100
+    at_start = (known > 0) & (x[:, 1] == 0)
+    torch.testing.assert_close(u[at_start], -torch.sin(math.pi * x[at_start, 0]))
+    assert ((known == 0) | (x[:, 1] == 0) | (x[:, 0].abs() == 1)).all()
+    inner = x[:10000]
+    for column, low, width in ((0, -1.0, 2.0), (1, 0.0, 0.99)):
+        cells = torch.floor((inner[:, column] - low) / width * 10000)
+        assert torch.equal(cells.sort().values, torch.arange(10000.0, dtype=torch.float64))
+    assert len(data.test) == 25600
+    assert dd.burgers().steps_per_epoch(10456) == 250
 
 
 # ------------------------------------------------------------------------------------ diagnostics

@@ -103,6 +103,7 @@ CASES = [
     Case("signal_gru", lambda: dm.SignalGRU(10, length=9, hidden=3), (9,)),
     Case("bigram", lambda: dm.BigramTable(7), ()),
     Case("low_rank_bigram", lambda: dm.LowRankBigram(7, rank=3), ()),
+    Case("burgers_mlp", lambda: dm.BurgersMLP(5, 3, dtype=torch.float32), (2,)),
     Case("laplacian_mlp", lambda: dm.LaplacianMLP(3, hidden=(5, 4), dtype=torch.float32), (3,)),
     Case("self_attention", lambda: dm.SelfAttention(8), (5, 8)),
     Case("modular", lambda: dm.ModularTransformer(6, width=8, heads=2, hidden=12), (3,)),

@@ -50,7 +50,9 @@ RATES = {
     "char_gpt": gpt_rates(6, 0.2),
     "char_gpt_small": gpt_rates(4, 0.0),
     **{key: {} for key in dm.list_models(["signal_*", "*bigram*", "noisy_quadratic"])},
-    **{key: {} for key in ("laplacian_mlp", "self_attention", "modular_transformer")},
+    **{
+        key: {} for key in ("laplacian_mlp", "burgers_mlp", "self_attention", "modular_transformer")
+    },
 }
 
 

@@ -56,6 +56,7 @@ OTHER_COUNTS = [
     ("low_rank_bigram", {}, 128_000),
     ("noisy_quadratic", {}, 1_000),
     ("laplacian_mlp", {}, 129),
+    ("burgers_mlp", {}, 3021),
     ("self_attention", {}, 66_048),
     ("modular_transformer", {}, 226_816),
 ]
@@ -104,6 +105,7 @@ DOCUMENTED = [
     ("signal_conv", {}),
     ("signal_gru", {}),
     ("laplacian_mlp", {}),
+    ("burgers_mlp", {}),
     ("modular_transformer", {}),
 ]
 
@@ -155,6 +157,7 @@ HEADS_AND_EMBEDDINGS = {
     "low_rank_bigram": {"embedding.weight": "embedding", "head.weight": "head"},
     "noisy_quadratic": {},
     "laplacian_mlp": {"layers.1.weight": "head"},
+    "burgers_mlp": {"layers.8.weight": "head"},
     "self_attention": {"attention.out_proj.weight": "head"},
     "modular_transformer": {
         "token.weight": "embedding",
@@ -308,6 +311,8 @@ BAD_ARGUMENTS = [
     (lambda: dm.CharGPT(dropout=1.0), "dropout must be in .*, got 1.0"),
     (lambda: dm.ModularTransformer(heads=3), "heads must divide the width"),
     (lambda: dm.SignalConv(length=2), "length must be at least 3, got 2"),
+    (lambda: dm.BurgersMLP(depth=0), "depth must be at least 1, got 0"),
+    (lambda: dm.BurgersMLP(last=0.0), "last must be above 0, got 0.0"),
     (lambda: dm.LaplacianMLP(hidden=()), "hidden must be at least 1, got 0"),
     (lambda: dm.BigramTable(0), "vocab_size must be at least 1, got 0"),
 ]

@@ -193,6 +193,31 @@ def test_laplacian_of_one_hidden_layer_in_closed_form():
     assert values.std().item() == pytest.approx(0.1, rel=0.15)
 
 
+@pytest.mark.parametrize(("width", "depth"), [(20, 8), (4, 1)])
+def test_derivatives_of_burgers_network_are_those_of_autograd(width, depth):
+    torch.manual_seed(0)
+    model = dm.BurgersMLP(width, depth)
+    points = torch.rand(4, 2, dtype=torch.float64)
+
+    def value(point):
+        return model(point.unsqueeze(0))[0, 0]
+
+    for point, (u, u_x, u_xx, u_t) in zip(points, model(points), strict=True):
+        close(u, value(point))
+        close(torch.stack([u_x, u_t]), torch.func.grad(value)(point))
+        close(u_xx, torch.func.hessian(value)(point)[0, 0])
+
+
+def test_burgers_network_starts_as_the_authors():
+    torch.manual_seed(0)
+    model = dm.BurgersMLP()
+    inner = torch.cat([layer.weight.detach().flatten() for layer in list(model.layers)[1:-1]])
+    std = math.sqrt(2 / 40)
+    assert inner.abs().max() <= 2 * std  # truncated there
+    assert inner.std().item() == pytest.approx(0.8796 * std, rel=0.03)
+    assert not any(layer.bias.any() for layer in model.layers)
+
+
 def test_modular_transformer_computes_what_its_definition_says():
     """With the einsums of the authors' code."""
     torch.manual_seed(0)

@@ -46,6 +46,7 @@ LATER = {
     "mnist1d_conv": "mnist1d",
     "mnist1d_gru": "mnist1d",
     "poisson_pinn": "poisson",
+    "burgers_pinn": "burgers",
     "tolstoi_chargpt": "tolstoi",
     "tolstoi_chargpt_small": "tolstoi",
     "shakespeare_chargpt": "shakespeare",
@@ -188,7 +189,7 @@ def test_convex_objectives_lie_below_their_chords(name, datasets):
 
 def test_problems_are_chosen_by_tags():
     assert problems_with(["text"], without=["attention"]) == ("tolstoi_char_rnn",)
-    assert problems_with(["pinn"]) == ("poisson_pinn",)
+    assert problems_with(["pinn"]) == ("poisson_pinn", "burgers_pinn")
     assert problems_with(["full-batch"], without=["synthetic"]) == ()
     assert problems_with(["image", "batch-norm"], without=["dropout"]) == (
         "cifar100_wrn404",

@@ -9,6 +9,7 @@ from torch import nn
 
 from deepobs_data import Batch
 from deepobs_data.datasets.bigram import frequencies
+from deepobs_data.datasets.burgers import burgers_solution
 from deepobs_problems import CATALOG, evaluate
 from deepobs_problems.modern import bigram
 
@@ -295,6 +296,38 @@ def test_the_loss_is_a_mean_residual_and_four_times_a_mean_boundary_term():
     objective = problem.objective(model, batch)[0]
     torch.testing.assert_close(objective, residual + boundary, rtol=1e-12, atol=0)
     assert objective.dtype == torch.float64
+
+
+def test_the_solution_of_burgers_equation_has_no_loss():
+    """With derivatives of the solution by differences."""
+    problem = CATALOG["burgers_pinn"]
+    batch = whole_batch(problem)
+    points, h = batch.x[(batch.x[:, 1] > 0.01) & (batch.x[:, 1] < 0.3)].numpy(), 1e-4
+    u = burgers_solution(points)
+    left, right, earlier, later = (
+        burgers_solution(points + np.array(shift)) for shift in ((-h, 0), (h, 0), (0, -h), (0, h))
+    )
+    by_x, by_t = (right - left) / (2 * h), (later - earlier) / (2 * h)
+    by_xx = (right - 2 * u + left) / h**2
+    output = torch.from_numpy(np.stack([u, by_x, by_xx, by_t], axis=1))
+    y = torch.from_numpy(np.stack([np.ones(len(u)), np.full(len(u), 9.0), u], axis=1))
+    inner = batch._replace(x=torch.from_numpy(points), y=y)
+    assert problem.loss(output, inner).mean() < 1e-6
+    assert problem.metrics["relative_squared_error"](output, inner).max() == 0
+
+
+def test_the_zero_function_of_burgers_equation():
+    problem = CATALOG["burgers_pinn"]
+    model = problem.model()
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    batch = whole_batch(problem)
+    known = batch.y[:, 1] > 0
+    found = evaluate(problem, model, problem.data().train_eval)
+    expected = batch.y[known, 2].square().mean().item()  # the equation has no residual
+    assert found["loss"] == pytest.approx(expected, rel=1e-12)
+    found = evaluate(problem, model, problem.data().test)
+    assert found["relative_error"] == pytest.approx(1, rel=1e-12)
 
 
 def test_lbfgs_solves_the_equation_to_a_percent():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deepobs_data.dataset_info import DatasetInfo as DatasetInfo
     from deepobs_data.datasets.bigram import bigram as bigram
     from deepobs_data.datasets.bigram import bigram_pairs as bigram_pairs
+    from deepobs_data.datasets.burgers import burgers as burgers
     from deepobs_data.datasets.diagnostic import attention_teacher as attention_teacher
     from deepobs_data.datasets.diagnostic import modular_addition as modular_addition
     from deepobs_data.datasets.imagenet import imagenet as imagenet
@@ -136,6 +137,7 @@ _HOME = {
     "datasets.synthetic": ("nqm", "quadratic", "two_d"),
     "datasets.bigram": ("bigram", "bigram_pairs"),
     "datasets.mnist1d": ("mnist1d",),
+    "datasets.burgers": ("burgers",),
     "datasets.poisson": ("poisson",),
     "datasets.diagnostic": ("attention_teacher", "modular_addition"),
     "table": ("Table",),

@@ -44,6 +44,7 @@ from deepobs_models.networks.all_cnn_c import AllCNNC
 from deepobs_models.networks.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
 from deepobs_models.networks.attention_student import SelfAttention
 from deepobs_models.networks.bigram import BigramTable, LowRankBigram
+from deepobs_models.networks.burgers_mlp import BurgersMLP
 from deepobs_models.networks.char_gpt import CausalSelfAttention, CharGPT, TransformerBlock
 from deepobs_models.networks.char_lstm import CharLSTM, CharLSTMState
 from deepobs_models.networks.inception import (
@@ -82,6 +83,7 @@ __all__ = [
     "BigramTable",
     "Branches",
     "Branin",
+    "BurgersMLP",
     "CausalSelfAttention",
     "CharGPT",
     "CharLSTM",

@@ -15,6 +15,7 @@ from deepobs_models.networks.all_cnn_c import AllCNNC
 from deepobs_models.networks.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
 from deepobs_models.networks.attention_student import SelfAttention
 from deepobs_models.networks.bigram import BigramTable, LowRankBigram
+from deepobs_models.networks.burgers_mlp import BurgersMLP
 from deepobs_models.networks.char_gpt import CharGPT
 from deepobs_models.networks.char_lstm import CharLSTM
 from deepobs_models.networks.inception import InceptionV3
@@ -78,6 +79,7 @@ _MODELS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "low_rank_bigram": LowRankBigram,
         "noisy_quadratic": NoisyQuadratic,
         "laplacian_mlp": LaplacianMLP,
+        "burgers_mlp": BurgersMLP,
         "self_attention": SelfAttention,
         "modular_transformer": ModularTransformer,
     }

@@ -153,7 +153,7 @@ def test_list_as_json(capsys):
 def test_list_by_suite_and_tags(capsys):
     assert list(listed(capsys, "--tag", "convex", "--suite", "synthetic")) == ["quadratic_deep"]
     assert list(listed(capsys, "--suite", "modern")) == list(SUITES["modern"])
-    assert list(listed(capsys, "--tag", "pinn")) == ["poisson_pinn"]
+    assert list(listed(capsys, "--tag", "pinn")) == ["poisson_pinn", "burgers_pinn"]
     assert list(listed(capsys, "--tag", "convex", "--tag", "image", "--suite", "all")) == [
         "mnist_logreg", "fmnist_logreg",
     ]  # fmt: skip

@@ -412,6 +412,21 @@ ROWS = (
         "gradient descent. ICML 2023.",
     ),
     _made(
+        name="burgers",
+        title="Points of Burgers' equation",
+        train_size=10_456,
+        train_eval_size=10_456,
+        test_size=25_600,
+        x_shape=(2,),
+        x_dtype="float64",
+        y_shape=(3,),
+        y_dtype="float64",
+        load="deepobs_data.datasets.burgers:burgers",
+        homepage="https://github.com/maziarraissi/PINNs",
+        citation="M. Raissi, P. Perdikaris, G. Karniadakis: Physics-informed neural networks. "
+        "J. Comput. Phys. 378, 2019.",
+    ),
+    _made(
         name="modular_addition",
         title="Addition modulo 113",
         train_size=3830,

@@ -3,13 +3,14 @@
 Each module ends in `PROBLEMS`, which the catalog collects.
 """
 
-from deepobs_problems.modern import bigram, diagnostic, mnist1d, poisson, quadratic, text
+from deepobs_problems.modern import bigram, burgers, diagnostic, mnist1d, poisson, quadratic, text
 
 PROBLEMS = (
     *bigram.PROBLEMS,
     *quadratic.PROBLEMS,
     *mnist1d.PROBLEMS,
     *poisson.PROBLEMS,
+    *burgers.PROBLEMS,
     *text.PROBLEMS,
     *diagnostic.PROBLEMS,
 )
