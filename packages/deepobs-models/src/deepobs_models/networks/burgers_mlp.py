@@ -23,10 +23,16 @@ class BurgersMLP(nn.Module):
     [-1, 1], weights are truncated normal with std sqrt(2 / (inputs + outputs)), biases zero.
     Input points (x, t) (B, 2), output (B, 4): u, u_x, u_xx, u_t. By default::
 
-        layers.0     Linear(2, 20)      60
-        layers.1-7   Linear(20, 20)  2,940
-        layers.8     Linear(20, 1)      21
-        total                        3,021
+        layers.0  Linear(2, 20)     60
+        layers.1  Linear(20, 20)   420
+        layers.2  Linear(20, 20)   420
+        layers.3  Linear(20, 20)   420
+        layers.4  Linear(20, 20)   420
+        layers.5  Linear(20, 20)   420
+        layers.6  Linear(20, 20)   420
+        layers.7  Linear(20, 20)   420
+        layers.8  Linear(20, 1)     21
+        total                     3021
 
     Args:
         width: Units of each hidden layer.

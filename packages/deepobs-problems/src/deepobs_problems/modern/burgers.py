@@ -1,4 +1,4 @@
-"""A physics-informed network of Burgers' equation, whose solution becomes steep.
+"""A physics-informed network of Burgers' equation: its solution becomes steep.
 
 Raissi, Perdikaris and Karniadakis, J. Comput. Phys. 378, 2019: u_t + u u_x = (0.01/π) u_xx, with
 u = -sin(πx) at t = 0 and u = 0 at x = ±1.
