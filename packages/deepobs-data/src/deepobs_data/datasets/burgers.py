@@ -76,7 +76,8 @@ def burgers_solution(points: np.ndarray) -> np.ndarray:
     y = x - 2 * np.sqrt(VISCOSITY * t) * nodes  # (N, nodes)
     # exp(-cos(πy) / (2πν)) is at most e^50: the same factor of both sums keeps it below 1.
     density = weights * np.exp(-(np.cos(np.pi * y) + 1) / (2 * np.pi * VISCOSITY))
-    return -(np.sin(np.pi * y) * density).sum(axis=1) / density.sum(axis=1)
+    solution: np.ndarray = -(np.sin(np.pi * y) * density).sum(axis=1) / density.sum(axis=1)
+    return solution
 
 
 @cache
