@@ -6,18 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column
+from rich.table import Table
+from rich.text import Text
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.results.labels import label_run
@@ -138,6 +142,74 @@ class _Lines:
         self._lines[run], self._printed = "", time.monotonic()
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """Time left, with a word that sets it apart from the time that has passed."""
+
+    def render(self, task: Task) -> Text:
+        return Text.assemble("left ", super().render(task))
+
+
+FIELDS: Mapping[str, ProgressColumn] = MappingProxyType(
+    {
+        "label": TextColumn("{task.description}", markup=False),
+        "bar": BarColumn(bar_width=20),
+        "count": MofNCompleteColumn(),
+        "elapsed": TimeElapsedColumn(),
+        "left": _TimeLeft(),
+        "metrics": TextColumn("{task.fields[metrics]}", markup=False),
+    }
+)
+"""Fields of the progress, from left to right."""
+
+PRIORITY = ("count", "left", "label", "metrics", "bar", "elapsed")
+"""The same fields, the most important first."""
+
+LEAST_LABEL, LONGEST_LABEL = 16, 40
+"""Columns that a label needs, and that it gets at most."""
+
+
+def fields_that_fit(wanted: Mapping[str, int], width: int) -> dict[str, int]:
+    """Width of each field that has room in a line, from left to right; a label is shortened.
+
+    Args:
+        wanted: width of every field.
+        width: of the line; fields are a space apart.
+
+    >>> fields_that_fit({"label": 30, "count": 5, "left": 12, "metrics": 37}, 40)
+    {'label': 21, 'count': 5, 'left': 12}
+    """
+    least = {**wanted, "label": min(wanted["label"], LEAST_LABEL)}
+    kept: dict[str, int] = {}
+    for name in (name for name in PRIORITY if name in wanted):
+        if sum(kept.values()) + len(kept) + least[name] <= width:
+            kept[name] = least[name]
+    if "label" in kept:
+        spare = width - sum(kept.values()) - len(kept) + 1
+        kept["label"] = min(wanted["label"], kept["label"] + spare, LONGEST_LABEL)
+    return {name: kept[name] for name in FIELDS if name in kept}
+
+
+class _Line(Progress):
+    """Progress in one line, which drops the least important fields where it has no room."""
+
+    _widest: Mapping[str, int] = dict.fromkeys(FIELDS, 0)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            cells = {name: field(task) for name, field in FIELDS.items()}
+            # The widest so far, so that no field comes and goes with the metrics.
+            self._widest = {
+                name: max(self._widest[name], self.console.measure(cell).maximum)
+                for name, cell in cells.items()
+            }
+            fitting = fields_that_fit(self._widest, self.console.width)
+            line = Table.grid(padding=(0, 1), pad_edge=False)
+            for width in fitting.values():
+                line.add_column(width=width, no_wrap=True)
+            line.add_row(*(cells[name] for name in fitting))
+            yield line
+
+
 class _Bar:
     """A bar over all evaluations of all runs."""
 
@@ -174,26 +246,14 @@ def report_progress(console: Console, total: int, *, quiet: bool) -> Iterator[Re
     """Yield what shows the progress of `total` evaluations.
 
     Args:
-        console: to print to; a bar if it is a terminal.
+        console: to print to; a bar if it is a terminal that can redraw a line.
         total: number of records of all runs together.
         quiet: show nothing.
     """
     if quiet:
         yield Silent()
-    elif not console.is_terminal:
+    elif not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console)
     else:
-        columns = (
-            # A long label must not push the time left off the screen.
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=40)),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
-        )
-        with Progress(
-            *columns, console=console, refresh_per_second=DRAWINGS_PER_SECOND
-        ) as progress:
+        with _Line(console=console, refresh_per_second=DRAWINGS_PER_SECOND) as progress:
             yield _Bar(progress, total)
