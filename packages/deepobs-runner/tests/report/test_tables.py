@@ -12,9 +12,9 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
+from deepobs_runner.cli.summary import summary_table
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.notes import notes, settings_by_problem
-from deepobs_runner.report.summary import summary_table
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.report.tables.final import settings_table
 from deepobs_runner.results.settings import settings_of

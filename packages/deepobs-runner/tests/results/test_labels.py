@@ -169,7 +169,7 @@ def test_what_all_settings_of_a_users_optimizer_share_is_said_once():
 def test_the_summary_fits(width, mixed):
     from rich.console import Console
 
-    from deepobs_runner.report.summary import summary_table
+    from deepobs_runner.cli.summary import summary_table
 
     given = {"lr": 25.11886431509579, "eps": 1e-8, "power": 2}
     runs = [

@@ -45,8 +45,8 @@ def make_console(*, quiet: bool = False) -> PatientConsole:
 
 def print_summary(console: PatientConsole, problems: dict[str, list[Setting]]) -> None:
     """Print the table of settings, and notes on comparing them."""
+    from deepobs_runner.cli.summary import summary_table
     from deepobs_runner.report.notes import notes  # these import torch
-    from deepobs_runner.report.summary import summary_table
 
     console.print(summary_table(problems, console.width), crop=False)
     for note in notes(problems):
