@@ -12,7 +12,7 @@ from deepobs_runner import RunConfig, RunResult, load_results
 from deepobs_runner.analysis import curve_band
 from deepobs_runner.analysis.metrics import TEST_OBJECTIVE
 from deepobs_runner.cli import main
-from deepobs_runner.cli.summary import summary_table
+from deepobs_runner.cli.summary import Summary
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.report.tables import TABLES
@@ -32,7 +32,7 @@ def shown(problems):
 
     console = Console(width=160)
     with console.capture() as printed:
-        console.print(summary_table(problems, console.width))
+        console.print(Summary(problems))
     return printed.get()
 
 

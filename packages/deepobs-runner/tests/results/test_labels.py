@@ -124,7 +124,7 @@ def test_what_is_asked_for_twice_is_one_run(tmp_path, capsys):
     assert "2 runs: 2 done" in printed
     assert "duplicate, run once: quadratic_deep SGD lr=0.001 epochs=0 seed 42" in printed
     assert "duplicate, run once: quadratic_deep SGD lr=1 epochs=0 seed 42" in printed
-    assert "±" not in printed.replace("mean ± standard", "")
+    assert "±" not in printed.replace("Mean ± standard", "")
     assert len(list(tmp_path.glob("*.json"))) == 2
 
 
@@ -169,7 +169,7 @@ def test_what_all_settings_of_a_users_optimizer_share_is_said_once():
 def test_the_summary_fits(width, mixed):
     from rich.console import Console
 
-    from deepobs_runner.cli.summary import summary_table
+    from deepobs_runner.cli.summary import Summary
 
     given = {"lr": 25.11886431509579, "eps": 1e-8, "power": 2}
     runs = [
@@ -189,7 +189,7 @@ def test_the_summary_fits(width, mixed):
     console = Console(width=width)
     with console.capture() as printed:
         problems = settings_by_problem(runs)
-        console.print(summary_table(problems, width))
+        console.print(Summary(problems))
     lines = printed.get().splitlines()
     assert max(map(len, map(str.rstrip, lines))) <= width
     words = printed.get().split()

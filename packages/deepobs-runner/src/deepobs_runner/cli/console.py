@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,15 @@ class PatientConsole(Console):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
 
     def print_line(self, text: str) -> None:
-        """Print a line without colours, markup or added line breaks."""
+        """Print a line without colours or markup; a terminal gets it broken between words."""
+        if self.is_terminal:
+            text = "\n".join(_broken_between_words(line, self.width) for line in text.split("\n"))
         self.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _broken_between_words(line: str, width: int) -> str:
+    """Lines of at most a width, except for longer words such as the path of a file."""
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def make_console(*, quiet: bool = False) -> PatientConsole:
@@ -45,9 +53,9 @@ def make_console(*, quiet: bool = False) -> PatientConsole:
 
 def print_summary(console: PatientConsole, problems: dict[str, list[Setting]]) -> None:
     """Print the table of settings, and notes on comparing them."""
-    from deepobs_runner.cli.summary import summary_table
+    from deepobs_runner.cli.summary import Summary
     from deepobs_runner.report.notes import notes  # these import torch
 
-    console.print(summary_table(problems, console.width), crop=False)
+    console.print(Summary(problems), crop=False)
     for note in notes(problems):
         console.print_line(f"note: {note}")

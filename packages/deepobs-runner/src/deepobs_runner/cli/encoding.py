@@ -53,9 +53,20 @@ def _substitute_of(character: str) -> str:
     return SUBSTITUTES.get(character, "?")
 
 
+codecs.register_error(NAME, substitute)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Text with substitutes for what an encoding lacks, so that its width is known.
+
+    >>> encodable("0.5 ± 0.1", "ascii")
+    '0.5 +/- 0.1'
+    """
+    return text if encoding.startswith("utf") else text.encode(encoding, NAME).decode(encoding)
+
+
 def let_streams_substitute() -> None:
     """Let standard output and error write substitutes where their encoding lacks a character."""
-    codecs.register_error(NAME, substitute)
     for stream in (sys.stdout, sys.stderr):
         encoding = getattr(stream, "encoding", None) or "utf-8"
         if hasattr(stream, "reconfigure") and not encoding.lower().startswith("utf"):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from deepobs_runner.analysis import Metric, summarize_end
 from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, counted
+from deepobs_runner.cli.encoding import encodable
+from deepobs_runner.cli.terminal_table import CAPTION_STYLE, same_in_all_rows, table_box
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.table import NOTHING, longest_word, spread_text
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import count
+
+CAPTION = "Mean ± standard deviation over seeds (ddof 1); objective = loss + L2"
 
 INDENT = 2
 """Of a setting below its problem."""
@@ -48,10 +55,18 @@ class Column(NamedTuple):
         """Width in which no word is broken."""
         return longest_word((self.heading, *self.texts))
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether several settings have the same text."""
+        return len(self.texts) > 1 and len(set(self.texts)) == 1
+
+    def spelled(self, spell: Callable[[str], str]) -> Column:
+        """Column with other characters."""
+        return Column(self.heading, [spell(text) for text in self.texts])
+
     def stacked(self) -> Column:
-        """Return it with what stands beside the number of a cell below it."""
-        texts = [text.replace(" ± ", "\n± ").replace(" (", "\n(") for text in self.texts]
-        return Column(self.heading, texts)
+        """Column with spreads and numbers of steps below the number before them."""
+        return Column(self.heading, [re.sub(r" (?=±|\+/-|\()", "\n", t) for t in self.texts])
 
 
 class Layout(NamedTuple):
@@ -61,65 +76,92 @@ class Layout(NamedTuple):
         words: columns of words, that of the settings first.
         widths: of these columns.
         numbers: columns that are as wide as they need.
+        shared: heading and text of columns that are left out, as all rows have it.
     """
 
     words: list[Column]
     widths: list[int]
     numbers: list[Column]
+    shared: list[tuple[str, str]]
 
 
-def summary_table(problems: Mapping[str, Sequence[Setting]], width: int = 120) -> Table:
-    """Return the summary as a table for the terminal; columns nobody needs are left out.
+@dataclass(frozen=True)
+class Summary:
+    """The summary of settings, laid out when it is printed.
 
-    A problem has a line of its own above its settings. Numbers are never cut: a table that does
-    not fit however it is laid out is wider than the terminal.
+    A problem has a line of its own above its settings. Where there is little room, columns with one
+    value in all rows become a line above the table. Numbers are never cut: a table that does not
+    fit however it is laid out is wider than the terminal.
     """
-    words, widths, numbers = _lay_out(problems, width)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=0,
-        caption="mean ± standard deviation over seeds (ddof 1); objective = loss + L2",
-    )
-    for column, fixed in zip(words, widths, strict=True):
-        table.add_column(column.heading, overflow="fold", min_width=fixed, max_width=fixed)
-    for column in numbers:
-        table.add_column(column.heading, justify="right", no_wrap=True, min_width=column.width)
-    rows = zip(*(column.texts for column in (*words, *numbers)), strict=True)
-    for number, (problem, settings) in enumerate(problems.items()):
-        if number:
-            table.add_row()
-        table.add_row(Text(problem, style="bold"))
-        for _ in settings:
-            label, *cells = next(rows)
-            table.add_row(Padding(Text(label), (0, 0, 0, INDENT)), *map(Text, cells))
-    return table
+
+    problems: Mapping[str, Sequence[Setting]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        spell = partial(encodable, encoding=options.encoding)
+        layout = _lay_out(self.problems, options.max_width, spell)
+        if layout.shared:
+            yield same_in_all_rows(layout.shared)
+        table = Table(box=table_box(options), pad_edge=False, padding=0)
+        for column, fixed in zip(layout.words, layout.widths, strict=True):
+            table.add_column(column.heading, overflow="fold", min_width=fixed, max_width=fixed)
+        for column in layout.numbers:
+            table.add_column(column.heading, justify="right", no_wrap=True, min_width=column.width)
+        columns = (*layout.words, *layout.numbers)
+        rows = zip(*(column.texts for column in columns), strict=True)
+        for number, (problem, settings) in enumerate(self.problems.items()):
+            if number:
+                table.add_row()
+            table.add_row(Text(spell(problem), style="bold"))
+            for _ in settings:
+                label, *cells = next(rows)
+                table.add_row(Padding(Text(label), (0, 0, 0, INDENT)), *map(Text, cells))
+        yield table
+        yield Text(spell(CAPTION), style=CAPTION_STYLE)
 
 
-def _lay_out(problems: Mapping[str, Sequence[Setting]], width: int) -> Layout:
-    """Return the columns for a width.
+def _lay_out(
+    problems: Mapping[str, Sequence[Setting]], width: int, spell: Callable[[str], str]
+) -> Layout:
+    """Columns for a width.
 
-    If words would break, origin and status stand below the setting, and if that is not enough, the
-    spread of a number below it.
+    If words would break, columns with one value are left out. If that is not enough, origin and
+    status stand below the setting, and at last the spread of a number below it.
+
+    Args:
+        problems: settings by problem.
+        width: of the terminal.
+        spell: replaces characters that the output lacks.
     """
     shown = [setting for settings in problems.values() for setting in settings]
-    labels, beside, numbers = _labels(shown), _beside(shown), _numbers(shown)
+    labels, *beside = (column.spelled(spell) for column in (_labels(shown), *_beside(shown)))
+    numbers = [column.spelled(spell) for column in _numbers(shown)]
     least = min(max(labels.least + INDENT, longest_word(problems)), LONGEST_WORD)
     wanted = max(labels.width + INDENT, *map(len, problems))
-    spare = _room(width, numbers) - sum(column.least + 1 for column in beside) - least
-    if spare >= 0:
+
+    def spare() -> int:
+        return _room(width, numbers) - sum(column.least + 1 for column in beside) - least
+
+    shared: list[tuple[str, str]] = []
+    if spare() < 0:
+        constant = [column for column in (*beside, *numbers) if column.is_constant]
+        shared = [(column.heading.replace("\n", " "), column.texts[0]) for column in constant]
+        beside = [column for column in beside if not column.is_constant]
+        numbers = [column for column in numbers if not column.is_constant]
+    if (left := spare()) >= 0:
         widths = []
         for column in beside:
-            widths.append(min(column.least + spare, column.width))
-            spare -= widths[-1] - column.least
-        return Layout([labels, *beside], [min(least + spare, wanted), *widths], numbers)
-    below = ["; ".join(texts) for texts in zip(*(column.texts for column in beside), strict=True)]
-    both = [f"{label}\n{more}" for label, more in zip(labels.texts, below, strict=True)]
+            widths.append(min(column.least + left, column.width))
+            left -= widths[-1] - column.least
+        return Layout([labels, *beside], [min(least + left, wanted), *widths], numbers, shared)
+    texts = labels.texts
+    if beside:
+        below = ["; ".join(row) for row in zip(*(c.texts for c in beside), strict=True)]
+        texts = [f"{label}\n{more}" for label, more in zip(texts, below, strict=True)]
+        wanted = max(wanted, INDENT + max(map(len, below)))
     if _room(width, numbers) < NARROW_LABEL:
         numbers = [column.stacked() for column in numbers]
-    wanted = max(wanted, INDENT + max(map(len, below)))
     room = max(_room(width, numbers), LEAST_LABEL)
-    return Layout([Column(labels.heading, both)], [min(room, wanted)], numbers)
+    return Layout([Column(labels.heading, texts)], [min(room, wanted)], numbers, shared)
 
 
 def _room(width: int, numbers: Sequence[Column]) -> int:
@@ -135,27 +177,27 @@ def _labels(shown: Sequence[Setting]) -> Column:
         )
         for setting in shown
     ]
-    return Column("setting", texts)
+    return Column("Setting", texts)
 
 
 def _beside(shown: Sequence[Setting]) -> list[Column]:
     """Origin of the runs, and their status unless all are done."""
-    columns = [Column("runs", [f"{s.source}, {s.runs[0].config.recipe}" for s in shown])]
+    columns = [Column("Runs", [f"{s.source}, {s.runs[0].config.recipe}" for s in shown])]
     statuses = [describe_statuses(setting.runs) for setting in shown]
     if set(statuses) != {"done"}:
-        columns.append(Column("status", statuses))
+        columns.append(Column("Status", statuses))
     return columns
 
 
 def _numbers(shown: Sequence[Setting]) -> list[Column]:
     """Return the columns of numbers that somebody needs."""
-    columns = [Column("seeds", [_seeds(setting.runs) for setting in shown])]
+    columns = [Column("Seeds", [_seeds(setting.runs) for setting in shown])]
     ends = [_length(setting.runs) for setting in shown]
     named = any(" epochs=" in setting.label for setting in shown)
     if named or len(set(ends)) > 1 or any("step" in end for end in ends):
-        columns.append(Column("epochs", ends))
-    columns.append(_ends("test\nobjective", shown, TEST_OBJECTIVE))
-    accuracies = _ends("test\naccuracy", shown, TEST_ACCURACY)
+        columns.append(Column("Epochs", ends))
+    columns.append(_ends("Test\nobjective", shown, TEST_OBJECTIVE))
+    accuracies = _ends("Test\naccuracy", shown, TEST_ACCURACY)
     if set(accuracies.texts) != {NOTHING}:
         columns.append(accuracies)
     return columns

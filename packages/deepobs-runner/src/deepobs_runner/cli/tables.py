@@ -41,8 +41,9 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
     Raises:
         UsageError: unknown extension, or the file cannot be written.
     """
+    from deepobs_runner.cli.terminal_table import terminal_table
     from deepobs_runner.report.table import Table
-    from deepobs_runner.report.text import csv_table, json_table, markdown_table, terminal_table
+    from deepobs_runner.report.text import csv_table, json_table, markdown_table
     from deepobs_runner.results.outputs import write_output
     from deepobs_runner.text import printable
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import keep_memory
@@ -21,6 +19,7 @@ from deepobs_runner.cli.runs import (
     parse_optimizers,
     warn_of_failures,
 )
+from deepobs_runner.cli.terminal_table import terminal_table
 from deepobs_runner.config import DEFAULT_PRECISION, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import executor_of
@@ -28,6 +27,7 @@ from deepobs_runner.plans.estimate import predict, time_runs
 from deepobs_runner.plans.plan import FIRST_SEED
 from deepobs_runner.plans.write import Winners, write_plans
 from deepobs_runner.report.notes import settings_by_problem
+from deepobs_runner.report.table import OPTIMIZER, PROBLEM, Table, make_table, number, words
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import show
 from deepobs_runner.results.result import FINISHED, result_path
@@ -208,7 +208,7 @@ def _carry_out(
         )
     if arguments.json:
         print_json(rows_of_trials(tuned))
-    console.print(trials_table(tuned, ledger))
+    console.print(terminal_table(trials_table(tuned, ledger)))
     for sentence in sentences(tuned, study):
         console.print_line(sentence)
     winners = winners_of(tuned, study, seeds)
@@ -251,26 +251,28 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
     """Table of winners, their final values and tuning costs."""
     study = ledger.study
     costs = {(c.problem, c.optimizer): c for c in cost_of(study, ledger.folder)}
-    table = Table(caption="lost: diverged, pruned, failed or out of time; epochs, time: all trials")
-    table.add_column("problem", overflow="fold")
-    table.add_column("optimizer", overflow="fold")
-    table.add_column("chosen", overflow="fold")
-    for column in (f"final {study.rules.select_on}", "trials", "lost", "epochs", "time"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rows = []
     for t in tuned:
         cost = costs[t.problem, t.candidate.optimizer]
-        lost = sum(trial.merit is None for trial in t.trials)
-        table.add_row(
-            t.problem,
-            t.candidate.optimizer.rpartition(":")[2],
-            "-" if t.winner is None else show_point(t),
-            "-" if t.winner is None else f"{t.winner.value:.6g}",
-            str(cost.trials),
-            str(lost),
-            f"{cost.epochs:,}",
-            duration(cost.seconds),
+        rows.append(
+            {
+                "problem": t.problem,
+                "optimizer": t.candidate.optimizer.rpartition(":")[2],
+                "chosen": t.winner and show_point(t),
+                "value": t.winner and f"{t.winner.value:.6g}",
+                "trials": cost.trials,
+                "lost": sum(trial.merit is None for trial in t.trials),
+                "epochs": f"{cost.epochs:,}",
+                "time": duration(cost.seconds),
+            }
         )
-    return table
+    columns = [
+        PROBLEM, OPTIMIZER, words("Chosen", "chosen"),
+        number(f"Final {study.rules.select_on}", "value"), number("Trials", "trials"),
+        number("Lost", "lost"), number("Epochs", "epochs"), number("Time", "time"),
+    ]  # fmt: skip
+    caption = "Lost: diverged, pruned, failed or out of time. Epochs and time: of all trials."
+    return make_table("trials", "Winners", caption, columns, rows)
 
 
 def rows_of_trials(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:

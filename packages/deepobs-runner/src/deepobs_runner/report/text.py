@@ -1,4 +1,4 @@
-"""Tables as CSV, Markdown, JSON, and for the terminal; and every evaluation as CSV."""
+"""Tables as CSV, Markdown and JSON, and every evaluation as CSV."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import msgspec
-from rich.box import HEAVY_HEAD, SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.padding import Padding
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from deepobs_runner.analysis.first_epochs import id_of_file
 from deepobs_runner.analysis.sensitivity import rate_of
-from deepobs_runner.report.table import NOTHING, Table, longest_word
+from deepobs_runner.report.table import Table
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.result import RunResult, jsonable
 from deepobs_runner.text import printable
@@ -84,108 +78,6 @@ def markdown_text(text: str) -> str:
     """
     text = re.sub(r"([\\|`*\[])", r"\\\1", printable(text))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def terminal_table(table: Table) -> RenderableType:
-    """Return a table for the terminal, which breaks no word and no number.
-
-    Where the columns have no room for frames, they have none; where they have none beside each
-    other, every row is a block of lines.
-    """
-    return _Fitted(table)
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """A table that looks at the width there is when it is printed."""
-
-    table: Table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield what is printed."""
-        columns = [
-            _Lines(column.title, [cells[index] for cells in self.table.cells()], column.numeric)
-            for index, column in enumerate(self.table.columns)
-        ]
-        room = options.max_width - sum(column.least for column in columns) - len(columns) - 1
-        framed = room - 2 * len(columns)  # every cell has a space on both sides then
-        if framed >= 0:
-            yield _grid(self.table, columns, _share(columns, framed), framed=True)
-        elif room >= 0:
-            yield _grid(self.table, columns, _share(columns, room), framed=False)
-        else:
-            yield from _blocks(self.table)
-
-
-class _Lines(NamedTuple):
-    """The texts of a column."""
-
-    title: str
-    cells: list[str]
-    numeric: bool
-
-    @property
-    def least(self) -> int:
-        """Width in which no word is broken, and no number with its spread."""
-        whole = self.wanted if self.numeric else longest_word(self.cells)
-        return max(whole, longest_word([self.title]))
-
-    @property
-    def wanted(self) -> int:
-        """Width of the longest cell."""
-        return max((len(cell) for cell in self.cells), default=0)
-
-
-def _share(columns: Sequence[_Lines], spare: int) -> list[int]:
-    """Return the width of each column; those that need little more get it first."""
-    widths = [column.least for column in columns]
-    for index in sorted(range(len(columns)), key=lambda i: columns[i].wanted - widths[i]):
-        more = max(min(columns[index].wanted - widths[index], spare), 0)
-        widths[index] += more
-        spare -= more
-    return widths
-
-
-def _grid(
-    table: Table, columns: Sequence[_Lines], widths: Sequence[int], *, framed: bool
-) -> RichTable:
-    """Return the columns beside each other; a problem's name stands once above its rows."""
-    shown = RichTable(
-        title=table.title,
-        caption=table.caption,
-        box=HEAVY_HEAD if framed else SIMPLE_HEAD,
-        padding=(0, int(framed)),
-    )
-    for column, width in zip(columns, widths, strict=True):
-        shown.add_column(
-            column.title,
-            justify="right" if column.numeric else "left",
-            min_width=width,
-            max_width=width,
-        )
-    groups = bool(table.columns) and table.columns[0].key == "problem"
-    before = None
-    for row, cells in zip(table.rows, table.cells(), strict=True):
-        if groups and row["problem"] == before:
-            cells = ["", *cells[1:]]
-        elif groups and before is not None:
-            shown.add_section()
-        before = row.get("problem")
-        shown.add_row(*map(Text, cells))
-    return shown
-
-
-def _blocks(table: Table) -> Iterator[RenderableType]:
-    """Yield a block for each row: a line for each of its cells, the first above the others."""
-    yield Text(f"{table.title}\n", style="italic")
-    for cells in table.cells():
-        named = zip(table.columns, cells, strict=True)
-        first, *more = [f"{c.title}: {cell}" for c, cell in named if cell not in (NOTHING, "")]
-        yield Text(first, style="bold", overflow="fold")
-        for line in more:
-            yield Padding(Text(line, overflow="fold"), (0, 0, 0, 2), expand=False)
-        yield Text()
-    yield Text(table.caption, style="dim italic")
 
 
 EVALUATION_FIELDS = (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import add, add_flag, add_json, add_list
@@ -59,10 +59,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _list(console: PatientConsole, *, json: bool) -> int:
     """Print one row per set."""
-    from rich import box
-    from rich.table import Table
-
     from deepobs_runner.cli.messages import print_json
+    from deepobs_runner.cli.terminal_table import terminal_table
+    from deepobs_runner.report.table import make_table, number, words
     from deepobs_runner.results.baselines import (
         FOLDERS_VARIABLE,
         all_results,
@@ -70,25 +69,34 @@ def _list(console: PatientConsole, *, json: bool) -> int:
         problems_of,
     )
 
-    table = Table("name", "problems", "runs", "title", box=box.SIMPLE_HEAD)
-    rows = []
-    for found in baseline_sets().values():
-        runs = all_results(found)
-        about = f"{found.title}\n{found.folder or 'shipped'}; licence: {found.licence}"
-        problems = problems_of(found)
-        table.add_row(found.name, str(len(problems)), f"{len(runs):,}", about)
-        rows.append(
-            {
-                "name": found.name, "title": found.title, "licence": found.licence,
-                "folder": found.folder and str(found.folder), "problems": problems,
-                "runs": len(runs),
-            }
-        )  # fmt: skip
+    rows = [
+        {
+            "name": found.name, "title": found.title, "licence": found.licence,
+            "folder": found.folder and str(found.folder), "problems": problems_of(found),
+            "runs": len(all_results(found)),
+        }
+        for found in baseline_sets().values()
+    ]  # fmt: skip
     if json:
         print_json(rows)
-    table.caption = f"Add your own sets with the environment variable {FOLDERS_VARIABLE}."
-    console.print(table)
+    columns = [
+        words("Name", "name"),
+        number("Problems", "problems", lambda row: str(len(row["problems"]))),
+        number("Runs", "runs", lambda row: f"{row['runs']:,}"),
+        words("Title", "title"),
+        words("Licence", "licence"),
+        words("Folder", "folder", _origin),
+    ]
+    caption = f"Add your own sets with the environment variable {FOLDERS_VARIABLE}."
+    console.print(terminal_table(make_table("baselines", "", caption, columns, rows)))
     return 0
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    """Folder of a set that is not part of the package."""
+    package = Path(__file__).parents[2]
+    is_shipped = row["folder"] is None or Path(row["folder"]).is_relative_to(package)
+    return "shipped" if is_shipped else str(row["folder"])
 
 
 def _chosen_problems(chosen: BaselineSet, asked: Sequence[str]) -> list[str]:

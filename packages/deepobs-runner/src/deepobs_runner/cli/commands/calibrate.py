@@ -38,14 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Time the problems, print and store the times; return 1 if a problem fails."""
-    from rich.table import Table
-
     from deepobs_problems import load_problem
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.cli.console import make_console
     from deepobs_runner.cli.messages import print_json, warn
+    from deepobs_runner.cli.terminal_table import terminal_table
     from deepobs_runner.config import Execution
     from deepobs_runner.plans.calibration import keep_calibration, measure
+    from deepobs_runner.report.table import make_table, number, words
 
     keep_memory()
     if arguments.jobs < 1:
@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
         load_problem(name)  # report wrong names before timing starts
     console.print_line(f"timing SGD on {count(len(names), 'problem')}; best on a quiet machine")
     execution = Execution(device=arguments.device, data_dir=arguments.data_dir)
-    table = Table("problem", "SGD step", "default training")
+    rows = []
     reasons = []
     times: dict[str, Any] = {}
     for name in names:  # one at a time: an interrupt keeps all earlier times
@@ -64,12 +64,18 @@ def execute(arguments: argparse.Namespace) -> int:
         reasons += missing
         if calibration.timings:
             path = keep_calibration(calibration, arguments.out)
-            table.add_row(name, *_cells(name, calibration))
+            step, training = _cells(name, calibration)
+            rows.append({"name": name, "step": step, "training": training})
             times[name] = asdict(next(iter(calibration.timings.values())))
     if arguments.json:
         print_json(times)
-    if table.row_count:
-        console.print(table)
+    if rows:
+        columns = [
+            words("Problem", "name"),
+            number("SGD step", "step"),
+            number("Default training", "training"),
+        ]
+        console.print(terminal_table(make_table("calibration", "", "", columns, rows)))
         machine = calibration.machine
         device = (
             f"{machine['processor']}, {machine['device']}, {count(machine['threads'], 'thread')}"

@@ -37,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Check a problem or an optimizer and print a table; return 1 if a check fails."""
-    from rich.table import Table
-
     from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.checks.optimizer import check_optimizer
     from deepobs_runner.cli.console import make_console
     from deepobs_runner.cli.messages import print_json
+    from deepobs_runner.cli.terminal_table import terminal_table
     from deepobs_runner.optimizers import parse_hyperparams, resolve_hyperparams
+    from deepobs_runner.report.table import make_table, words
 
     keep_memory()
     if arguments.all:
@@ -64,11 +64,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([asdict(finding) for finding in findings])
         return int(any(finding.state == "no" for finding in findings))
-    table = Table("check", "", "finding", title=arguments.subject)
-    for finding in findings:
-        mark = "" if finding.state == "info" else finding.state
-        table.add_row(finding.name, mark, finding.message, style=STYLES[finding.state])
-    make_console().print(table)
+    columns = [
+        words("Check", "name"),
+        words("State", "state", lambda row: "" if row["state"] == "info" else row["state"]),
+        words("Finding", "message"),
+    ]
+    rows = [asdict(finding) for finding in findings]
+    table = make_table("check", arguments.subject, "", columns, rows)
+    make_console().print(terminal_table(table, style=lambda row: STYLES[row["state"]]))
     return int(any(finding.state == "no" for finding in findings))
 
 

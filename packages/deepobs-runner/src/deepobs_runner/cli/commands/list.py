@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
-from deepobs_runner.cli.parser import add, add_flag, add_list
+from deepobs_runner.cli.parser import add, add_json, add_list
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from deepobs_runner.plans.problem_table import ProblemRow
+    from deepobs_runner.report.table import Table
 
-RIGHT = ("parameters", "batch size", "epochs", "l2")
+NUMBERS = {"parameters": "Parameters", "batch size": "Batch", "epochs": "Epochs", "l2": "L2"}
+HIDDEN = ("all", "synthetic")
 ENTRY_POINT_GROUP = "deepobs.problems"
 
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the filters and the format."""
     add(parser, "--suite", "only the problems of this suite")
     add_list(parser, "--tag", "only problems with this tag; repeatable")
-    add_flag(parser, "--json", "print JSON")
+    add_json(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -51,8 +51,9 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"No problem of the suite {suite!r} has all the tags {wanted}. Remove one of them.")
     else:
         from deepobs_runner.cli.console import make_console
+        from deepobs_runner.cli.terminal_table import terminal_table
 
-        make_console().print(problem_table(rows))
+        make_console().print(terminal_table(problem_table(rows)))
     return 0
 
 
@@ -86,37 +87,33 @@ def _installed_rows() -> Iterator[ProblemRow]:
 
 def problem_table(rows: Sequence[ProblemRow]) -> Table:
     """The table for 80 columns; `--json` has every column."""
-    from rich import box
-    from rich.table import Table
+    from deepobs_runner.report.table import make_table, number, words
 
     caption = f"{len(rows)} problems"
     if any(row["steps"] for row in rows):
         caption += "; * optimizer steps"
-    table = Table(box=box.SIMPLE_HEAD, padding=0, caption=caption)
-    columns = {
-        "problem": "problem", "parameters": "parameters", "batch size": "batch",
-        "epochs": "epochs", "l2": "L2", "suites": "suites",
-    }  # fmt: skip
-    for key, title in columns.items():
-        table.add_column(title, justify="right" if key in RIGHT else "left", no_wrap=True)
-    for row in rows:
+    columns = [
+        words("Problem", "name"),
+        *(number(title, key, _shown(key)) for key, title in NUMBERS.items()),
         # `offline` includes `synthetic`, and both do not fit into 80 columns.
-        suites = [name for name in row["suites"] if name not in ("all", "synthetic")]
-        shown = {**row, "suites": suites}
-        if row["steps"] is not None:
-            shown["epochs"] = f"{row['steps']:,}*"
-        table.add_row(*(_cell(shown[key]) for key in columns))
-    return table
+        words(
+            "Suites", "suites", lambda row: ", ".join(s for s in row["suites"] if s not in HIDDEN)
+        ),
+    ]
+    named = [{"name": row["problem"], **row} for row in rows]
+    return make_table("problems", "", caption, columns, named)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:g}" if value else "-"
+def _shown(key: str) -> Callable[[Mapping[str, Any]], str]:
+    """Function that shows a number of a row, with separators; without a value a dash."""
+
+    def show(row: Mapping[str, Any]) -> str:
+        if key == "epochs" and row["steps"] is not None:
+            return f"{row['steps']:,}*"
+        value = row[key]
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}" if value else "-"
+
+    return show
 
 
 COMMAND = Command("list the test problems", add_arguments, execute)

@@ -13,6 +13,7 @@ from deepobs_runner.comparison import published_speed
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
 from deepobs_runner.report.table import (
+    METRIC,
     NOTHING,
     OPTIMIZER,
     PROBLEM,
@@ -60,7 +61,7 @@ def final_table(data: ReportData) -> Table:
         rows.append(row)
     columns = [
         PROBLEM, OPTIMIZER, SETTING, number("Settings tried", "settings_seen"), SEEDS, *ENDS,
-        interval(data.percent), words("of", "metric"), _end_column("Best epoch", "best"),
+        interval(data.percent), METRIC, _end_column("Best epoch", "best"),
         STATUS,
     ]  # fmt: skip
     caption = (
@@ -86,7 +87,7 @@ def settings_table(data: ReportData) -> Table:
         for setting in listed
     ]  # fmt: skip
     columns = [
-        PROBLEM, SETTING, words("Whose", "source"), words("Recipe", "recipe"),
+        PROBLEM, SETTING, words("Source", "source"), words("Recipe", "recipe"),
         number("Epochs", "epochs"), SEEDS, *ENDS, STATUS,
     ]  # fmt: skip
     caption = "Mean ± standard deviation (ddof 1) over seeds at the end of the runs."
