@@ -77,11 +77,23 @@ def page_of(name: str, output: str) -> str:
             lines += [f"## {heading(group.title)}", "", "| Argument | Meaning |", "| --- | --- |"]
             lines += [*rows, ""]
     if parser.epilog:
-        lines += [escaped(parser.epilog).replace("; ", "\n* ").replace(": ", ":\n\n* ", 1), ""]
+        lines += [*list_of(parser.epilog), ""]
     if name in SEE_ALSO:
         title, path = SEE_ALSO[name]
         lines += [f"See also: [{title}]({path}).", ""]
     return "\n".join(lines)
+
+
+def list_of(epilog: str) -> list[str]:
+    r"""Return the names at the end of a help and their meanings as a heading and a list.
+
+    >>> list_of("figures:\n  forest    speedup on each problem")
+    ['## Figures', '', '* `forest`: speedup on each problem']
+    """
+    title, *rows = epilog.split("\n")
+    named = (row.split(maxsplit=1) for row in rows)
+    items = [f"* `{name}`: {escaped(meaning)}" for name, meaning in named]
+    return [f"## {heading(title.rstrip(':'))}", "", *items]
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ import pytest
 
 from deepobs_runner.cli.main import main
 from deepobs_runner.cli.messages import print_error, print_json, warn
+from deepobs_runner.figures.kinds import CONTENTS, FIGURES
 
 RUN = ["quadratic_deep", "--epochs", "1"]
 
@@ -158,3 +159,11 @@ def test_the_shell_gets_completions(line, expected, tmp_path):
 def test_an_unknown_command_is_answered_with_the_nearest(capsys):
     assert main(["runn"]) == 2
     assert "Unknown command 'runn'. Did you mean 'run'" in capsys.readouterr().err
+
+
+def test_the_help_of_plot_says_what_each_figure_shows(capsys):
+    with pytest.raises(SystemExit):
+        main(["plot", "--help"])
+    shown = capsys.readouterr().out
+    assert set(CONTENTS) == set(FIGURES.built_in())
+    assert all(f"{name:20}{meaning}" in shown for name, meaning in CONTENTS.items())

@@ -7,12 +7,44 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 Parser = argparse._ActionsContainer  # a parser or a group of it; argparse has no public name
+
+
+MEANING = 22
+"""Column at which the meaning of a name begins."""
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help that keeps the lines of a text, and breaks only long ones."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(
+            textwrap.fill(
+                line,
+                width,
+                initial_indent=indent,
+                subsequent_indent=indent + (" " * MEANING if line.startswith(" ") else ""),
+            )
+            for line in text.split("\n")
+        )
+
+
+def list_of_names(title: str, meanings: Mapping[str, str]) -> str:
+    """Lines of names with their meanings, for the end of a help.
+
+    >>> print(list_of_names("figures", {"forest": "speedups", "curves": "training curves"}))
+    figures:
+      forest              speedups
+      curves              training curves
+    """
+    rows = (f"  {name}".ljust(MEANING) + meaning for name, meaning in meanings.items())
+    return "\n".join([f"{title}:", *rows])
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -23,6 +55,9 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     commands: Mapping[str, CommandParser] = MappingProxyType({})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, **options})
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; an unknown option is answered with the spelling that works."""

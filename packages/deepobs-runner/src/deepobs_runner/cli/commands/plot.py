@@ -15,10 +15,11 @@ from deepobs_runner.cli.parser import (
     add_list,
     add_references,
     add_results,
+    list_of_names,
 )
 from deepobs_runner.cli.threads import use_one_thread
 from deepobs_runner.errors import UsageError
-from deepobs_runner.figures.kinds import FIGURES
+from deepobs_runner.figures.kinds import CONTENTS, FIGURES
 from deepobs_runner.figures.style import SCALES, WIDTHS, Paper
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Draw one kind of figure from results and baselines. docs/figures.md shows them all."
     )
+    parser.epilog = list_of_names("figures", CONTENTS)
     add_results(parser)
-    add(parser, "figure FIGURE", f"{', '.join(FIGURES.built_in())} or file.py:name")
+    add(parser, "figure FIGURE", "a figure of the list below, or file.py:name")
     add_list(parser, "--problem", "only this problem; repeatable; default: all")
     add(parser, "--metric", "e.g. accuracy, for curves, sensitivity and tuning")
     add(parser, "--out FILE", "a .pdf, .png or .svg file; default: print as text", Path)

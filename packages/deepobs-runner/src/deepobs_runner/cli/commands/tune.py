@@ -12,6 +12,7 @@ from deepobs_runner.cli.parser import (
     add_flag,
     add_list,
     add_settings,
+    list_of_names,
 )
 
 
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Tune each optimizer on the validation split, run the winners with several seeds, and "
         "write a plan of these runs. Skip finished trials."
     )
-    summaries = (f"{name}: {RULESETS.load(name).summary}" for name in RULESETS.built_in())
-    parser.epilog = f"Rulesets: {'; '.join(summaries)}"
+    summaries = {name: RULESETS.load(name).summary for name in RULESETS.built_in()}
+    parser.epilog = list_of_names("rulesets", summaries)
     add(parser, "target PROBLEM|SUITE", "problem or suite to tune on; repeatable")
     add(
         parser,
