@@ -112,8 +112,19 @@ def adapt_page(app: Sphinx, page: str, source: list[str]) -> None:
         return f"[{match['text']}]({REPOSITORY}/{kind}/main/{path}{match['anchor']})"
 
     source[0] = RELATIVE_LINK.sub(replaced, source[0])
+    if page == "glossary":
+        source[0] = as_glossary(source[0])
     if any((DOCS / page).glob("*.md")):
         source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{(DOCS / page).name}/*\n```\n"
+
+
+def as_glossary(page: str) -> str:
+    """Turn the table of terms into Sphinx's glossary, so that a search finds each term."""
+    title, _, table = page.partition("| --- | --- |\n")
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", table, re.M)
+    terms = "\n\n".join(f"{term}\n  {meaning}" for term, meaning in rows)
+    heading = title.partition("\n")[0]
+    return f"{heading}\n\n```{{glossary}}\n{terms}\n```\n"
 
 
 def copy_reports(app: Sphinx, error: Exception | None) -> None:
