@@ -53,12 +53,12 @@ class Example(NamedTuple):
 
 EXAMPLES: Mapping[str, Example] = {
     "demo": Example(
-        "The demo: AdamW on three problems",
-        "AdamW against SGD, Momentum and Adam, three seeds each: the runs of `nox -s demo`, beside "
-        "the official results and the baseline set `tuned-2026`.",
+        "The demo: AdamW on two problems",
+        "AdamW against SGD, Momentum, Adam and Muon, three seeds each: the runs of `nox -s demo`, "
+        "beside the official results. On `bigram_lowrank` SGD and Momentum stop far above.",
         ("docs/evidence/demo",),
-        "examples/demo/forest-1.png",
-        ("forest",),
+        "examples/demo/curves-bigram_lowrank.png",
+        ("curves",),
     ),
     "quadratic_deep": Example(
         "AdamW and schedule-free AdamW on quadratic_deep",
