@@ -4,10 +4,12 @@ import errno
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from deepobs_runner import load_result
+from deepobs_runner import load_result, load_results
 from deepobs_runner.cli import main
 from deepobs_runner.results import files
 from deepobs_runner.runs.recorder import CheckpointWarning
@@ -124,3 +126,158 @@ def test_an_interrupt_on_a_full_disk_stays_an_interrupt(
     assert "interrupted; finished runs are kept" in capsys.readouterr().err
     (path,) = execution.out.glob("*.json")
     assert (load_result(path).status, len(load_result(path).records)) == ("running", 1)
+
+
+class Limit:
+    """A limit on the size of files, in bytes, as `ulimit -f` sets."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __enter__(self):
+        resource = pytest.importorskip("resource")
+        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
+
+    def __exit__(self, *_):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
+
+
+@pytest.fixture
+def saving(monkeypatch):
+    """Let every record be written at once."""
+    monkeypatch.setattr("deepobs_runner.runs.run.SECONDS_BETWEEN_SAVES", 0.0)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a function that mounts a disk of some kilobytes; skip where that is not allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("a disk can only be mounted by root")
+        return folder
+
+    yield mount
+    if os.path.ismount(folder):
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def steps_of(result):
+    return result.records[-1]["steps"] if result.records else 0
+
+
+def check_what_is_left(folder, said):
+    """Assert that stored statuses are true, and that tracebacks are where the message says."""
+    results = load_results(folder)
+    for result in results:
+        assert result.status == "failed"
+        assert len(result.step_objectives()) == steps_of(result)
+    with_traceback = sum(bool(result.error) for result in results)
+    if with_traceback == 0:
+        assert "No traceback could be stored." in said
+    elif with_traceback < 2:
+        assert "<id>.json, except of 1 run." in said
+    assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on files")
+@pytest.mark.parametrize("size", [1000, 4000, 9000])
+def test_a_real_limit_on_the_size_of_files(bench, execution, saving, size, capsys):
+    with Limit(size):
+        assert main([*bench, "--seeds", "2"]) == 1
+    said = capsys.readouterr()
+    assert "2 runs: 2 failed" in said.out
+    assert said.err.count("allows no larger file") == 2
+    check_what_is_left(execution.out, said.err)
+    if load_results(execution.out):
+        assert main([*bench, "--seeds", "2"]) == 1
+        assert ": the reason could not be stored" in capsys.readouterr().err
+    assert main([*bench, "--seeds", "2", "--retry-failed", "--resume"]) == 0
+    assert [result.status for result in load_results(execution.out)] == ["done"] * 2
+
+
+@pytest.mark.parametrize("size", [8, 24, 44])
+def test_a_real_full_disk(bench, saving, small_disk, size, capsys):
+    out = small_disk(size) / "results"
+    words = [*bench, "--seeds", "2"]
+    words[words.index("--out") + 1] = str(out)
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "2 runs: 2 failed" in said.out
+    assert said.err.count("A disk of") == 2
+    check_what_is_left(out, said.err)
+
+
+def test_finished_runs_on_a_read_only_disk(bench, small_disk, capsys):
+    disk = small_disk(1000)
+    words = list(bench)
+    words[words.index("--out") + 1] = str(disk / "results")
+    assert main(words) == 0
+    if subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True).returncode:
+        pytest.skip("a disk can only be mounted by root")
+    assert main(words) == 0  # all that is asked for is there
+    assert "1 run: 1 finished before" in capsys.readouterr().out
+    assert main([*words, "--seeds", "2"]) == 2
+    assert "Read-only file system. Choose another folder with --out" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_to_a_full_disk_ends_no_run(bench, execution, monkeypatch, stream, capsys):
+    monkeypatch.setattr("deepobs_runner.runs.progress.SECONDS_BETWEEN_LINES", 0.0)
+    words = [word for word in bench if word != "--quiet"]
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, stream, full)
+        code = main([*words, "--seeds", "2"])
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # for what is in the buffer
+    assert [result.status for result in load_results(execution.out)] == ["done"] * 2
+    assert code == (2 if stream == "stdout" else 0)
+    if stream == "stdout":
+        assert "Cannot write to standard output: No space left" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
+@pytest.mark.parametrize("words", ["run two_d_branin SGD lr=0.01", "report {}", "plot {} curves"])
+def test_a_device_as_a_folder_is_refused_and_left(bench, execution, words, capsys):
+    assert main(bench) == 0
+    assert main([*words.format(execution.out).split(), "--out", "/dev/full"]) == 2
+    assert "/dev/full" in capsys.readouterr().err or "plot" in words
+    assert not os.path.isfile("/dev/full")
+    assert os.path.exists("/dev/full")
+
+
+def test_something_else_in_place_of_a_lock(bench, execution, capsys):
+    """Each costs the runs that need it, and no other."""
+    assert main([*bench, "--seeds", "2"]) == 0
+    first = load_results(execution.out)[0]
+    lock = execution.out / ".locks" / first.config.id
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    assert main([*bench, "--seeds", "2", "--force"]) == 1
+    said = capsys.readouterr()
+    assert "1 refused, 1 done" in said.out
+    assert f"Cannot write {lock}" in said.err
+    assert [r.status for r in load_results(execution.out)] == ["done"] * 2
+
+
+def test_fewer_steps_than_before_are_never_too_few(bench, execution, monkeypatch):
+    """A kill between the two files of a run that is repeated leaves a valid result."""
+    monkeypatch.setattr("deepobs_runner.runs.run.SECONDS_BETWEEN_SAVES", 0.0)
+    assert main(bench) == 0
+    (path,) = execution.out.glob("*.json")
+    write = files.write_atomically
+
+    def spy(path_, content):
+        write(path_, content)
+        stored = load_result(path)
+        assert len(stored.step_objectives()) == steps_of(stored)
+
+    monkeypatch.setattr(files, "write_atomically", spy)
+    assert main([*bench, "--force"]) == 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from deepobs_runner.text import printable
+
+from deepobs_runner.cli.messages import output_errors
 
 if TYPE_CHECKING:
     from deepobs_runner.results.settings import Setting
@@ -23,6 +25,11 @@ class PatientConsole(Console):
         """Print nothing from now on."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `rich` does; name standard output in errors."""
+        with output_errors():
+            super().print(*objects, **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

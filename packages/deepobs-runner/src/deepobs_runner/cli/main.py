@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from deepobs_runner.cli.commands import COMMANDS
 from deepobs_runner.cli.encoding import let_streams_substitute
-from deepobs_runner.cli.messages import print_error
+from deepobs_runner.cli.messages import STANDARD_OUTPUT, print_error
 from deepobs_runner.cli.parser import CommandParser
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
@@ -59,7 +59,10 @@ def _execute(arguments: argparse.Namespace) -> int:
         print_error(f"interrupted{kept}.")
         return 130
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
+            print_error(f"Cannot write to {STANDARD_OUTPUT}: {error.strerror}.")
+            _drop_output()
+        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             print_error(f"disk full: {error}. Free some space, or choose another --out.")
             _drop_output()
         elif _needs_no_traceback(error):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from deepobs_runner.text import printable
@@ -14,19 +16,39 @@ RED, YELLOW = "31", "33"
 
 def print_error(text: str, *, prefix: str = "deepobs") -> None:
     """Print an error to standard error, with a red prefix where the terminal has colours."""
-    print(f"{_colored(f'{prefix}:', RED)} {printable(text)}", file=sys.stderr)
+    print_aside(f"{_colored(f'{prefix}:', RED)} {printable(text)}")
 
 
 def warn(text: str) -> None:
     """Print a warning to standard error, with a yellow prefix where the terminal has colours."""
-    print(f"{_colored('deepobs:', YELLOW)} {printable(text)}", file=sys.stderr)
+    print_aside(f"{_colored('deepobs:', YELLOW)} {printable(text)}")
+
+
+def print_aside(text: str) -> None:
+    """Print to standard error; a full disk or a closed terminal must not end the command."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+
+
+STANDARD_OUTPUT = "standard output"
+"""File name in an `OSError` about it."""
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Name standard output in errors of writing to it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from error
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; a number that is not finite becomes null."""
     from deepobs_runner.results.result import jsonable  # imports numpy
 
-    print(json.dumps(jsonable(value), indent=1, default=str))
+    with output_errors():
+        print(json.dumps(jsonable(value), indent=1, default=str), flush=True)
 
 
 def _colored(text: str, color: str) -> str:

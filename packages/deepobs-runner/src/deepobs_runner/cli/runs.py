@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import PatientConsole, make_console, print_summary
-from deepobs_runner.cli.messages import print_json, warn
+from deepobs_runner.cli.messages import print_aside, print_json, warn
 from deepobs_runner.cli.parser import setting_defaults
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
@@ -36,7 +35,7 @@ from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
 from deepobs_runner.runs.resolve import reference_hyperparams, resolve, resolve_config
 from deepobs_runner.schedules import parse_schedule
-from deepobs_runner.text import count, duration
+from deepobs_runner.text import count, duration, last_line
 
 
 def executor_options(arguments: argparse.Namespace) -> ExecutorOptions:
@@ -121,9 +120,10 @@ def make_runs(
     _print_world_notes(console, configs)
 
     def look() -> Survey:
-        if not arguments.dry_run:
+        found = survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
+        if found.todo and not arguments.dry_run:
             check_writable(execution.out)
-        return survey(configs, execution, force=arguments.force, retry_failed=retry_failed)
+        return found
 
     if options.local and not arguments.dry_run:
         for precision in {config.precision for config in configs}:
@@ -223,7 +223,7 @@ def _print_failure(outcome: Outcome, folder: Path) -> int:
     """Print the error of a single run; return the exit code."""
     if outcome.status in ("refused", "locked"):
         raise UsageError(outcome.message)
-    print(outcome.message, file=sys.stderr)
+    print_aside(outcome.message)
     warn(f"failed: {label_run(outcome.config)}")
     stored = stored_result(outcome.config, folder)
     if stored is None:
@@ -270,11 +270,23 @@ def _summarize(
     console.print_line(f"{count(len(configs), 'run')}: {shown}; results in {folder}")
     warn_of_failures(outcomes)
     for result in found.failed:
-        reason = Outcome(config=result.config, status="failed", message=result.error or "").reason
         run = f"{label_run(result.config)} ({result.config.id})"
+        reason = last_line(result.error or "") or "the reason could not be stored"
         warn(f"failed earlier: {run}: {reason}")
-    if any(outcome.status == "failed" for outcome in outcomes) or found.failed:
-        warn(f"Tracebacks: {folder}/<id>.json. Add --retry-failed to retry failed runs.")
+    failed = [o.config for o in outcomes if o.status == "failed"] + [r.config for r in found.failed]
+    if failed:
+        warn(f"{_where_tracebacks_are(failed, folder)} Add --retry-failed to retry failed runs.")
+
+
+def _where_tracebacks_are(failed: Sequence[RunConfig], folder: Path) -> str:
+    """Return where the errors of failed runs are kept, and how many could not be stored."""
+    stored = [stored_result(config, folder) for config in failed]
+    missing = sum(result is None or not result.error for result in stored)
+    if not missing:
+        return f"Tracebacks: {folder}/<id>.json."
+    if missing == len(failed):
+        return "No traceback could be stored."
+    return f"Tracebacks: {folder}/<id>.json, except of {count(missing, 'run')}."
 
 
 def warn_of_failures(outcomes: Sequence[Outcome]) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -193,7 +194,8 @@ class _Pool:
         self._reporter.finish(config.id)
         text = worker.take_output().strip()
         if text:
-            print(text, file=sys.stderr)
+            with suppress(OSError):  # a full disk or a closed terminal must not end the others
+                print(text, file=sys.stderr)
         if status == "locked" and config.id not in self._repeated:
             self._repeated.add(config.id)
             self._locked.append(config)

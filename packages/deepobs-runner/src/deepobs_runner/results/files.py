@@ -70,7 +70,8 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
 MAGIC = b"deepobs1"
 """Begins the end of a file with a checksum; the sha256 of all before it follows."""
 
-_END = len(MAGIC) + hashlib.sha256().digest_size
+CHECKSUM_BYTES = len(MAGIC) + hashlib.sha256().digest_size
+"""Length of that end."""
 
 
 class _Hashing:
@@ -104,7 +105,7 @@ def write_with_checksum(path: Path, write: Callable[[IO[bytes]], object]) -> Non
 
 def checksum_of(path: Path) -> Literal["right", "wrong", "missing"]:
     """Compare a file with the checksum at its end; files of earlier versions have none."""
-    left = path.stat().st_size - _END
+    left = path.stat().st_size - CHECKSUM_BYTES
     if left < 0:
         return "missing"
     sha256 = hashlib.sha256()

@@ -1,19 +1,21 @@
 """Results on disk: one JSON file per run, valid whenever the process dies.
 
 `<id>.json` holds configuration, status, environment and records; `<id>.steps.npy` the objective of
-every step. Both are replaced atomically during the run; the steps file first, so it is never
-shorter than its JSON file. docs/results.md describes the schema.
+every step. Both are replaced atomically during the run; the longer one first, so the steps file is
+never shorter than its JSON file. docs/results.md describes the schema.
 """
 
 from __future__ import annotations
 
 import gc
 import glob
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +25,13 @@ import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import read_file, set_aside, write_bytes, write_with_checksum
+from deepobs_runner.results.files import (
+    CHECKSUM_BYTES,
+    read_file,
+    set_aside,
+    write_bytes,
+    write_with_checksum,
+)
 from deepobs_runner.results.original import BESIDE_ORIGINALS, find_originals, load_original
 from deepobs_runner.results.outputs import open_unlinked
 from deepobs_runner.results.result import (
@@ -70,9 +78,17 @@ def encode_result(result: RunResult) -> bytes:
 def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | None = None) -> Path:
     """Write a result and its step objectives, if any, atomically; return the JSON file's path."""
     path = result_path(result.config, folder)
+    writes = [partial(write_bytes, path, encode_result(result))]
     if step_objectives is not None:
-        write_with_checksum(steps_path(path), lambda file: np.save(file, step_objectives))
-    write_bytes(path, encode_result(result))
+        buffer, steps = io.BytesIO(), steps_path(path)
+        np.save(buffer, step_objectives)
+        content = buffer.getvalue()
+        # A resumed run may have fewer steps than the result that it replaces.
+        shrinks = steps.exists() and steps.stat().st_size > len(content) + CHECKSUM_BYTES
+        save = partial(write_with_checksum, steps, lambda file: file.write(content))
+        writes.insert(1 if shrinks else 0, save)
+    for write in writes:
+        write()
     return path
 
 

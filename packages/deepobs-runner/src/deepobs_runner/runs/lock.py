@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.errors import RunLockedError
+from deepobs_runner.errors import RunLockedError, cannot_write
 from deepobs_runner.results.outputs import refuse_links
 
 
@@ -19,16 +19,22 @@ def run_lock(config: RunConfig, folder: Path) -> Iterator[None]:
 
     Raises:
         RunLockedError: another process holds it.
-        UsageError: the lock is a symbolic link; it would be emptied.
+        UsageError: the lock cannot be made, or is a symbolic link; it would be emptied.
     """
-    locks = folder / ".locks"
-    refuse_links(locks / config.id, folder)
-    locks.mkdir(exist_ok=True)
+    path = folder / ".locks" / config.id
+    refuse_links(path, folder)
+    lock = FileLock(path, timeout=0)
     try:
-        with FileLock(locks / config.id, timeout=0):
-            yield
+        path.parent.mkdir(exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise RunLockedError(
             f"Another process is running {config.id} in {folder}. Wait for it, or choose another "
             "folder with --out."
         ) from None
+    except OSError as error:
+        raise cannot_write(path, error, "Choose another folder with --out.") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -138,7 +138,8 @@ class _Lines:
 
     def _print(self, run: str) -> None:
         if self._lines[run]:
-            self._console.print(self._lines[run], highlight=False, markup=False, soft_wrap=True)
+            with suppress(OSError):  # a full disk or a closed terminal must not end the runs
+                self._console.print(self._lines[run], highlight=False, markup=False, soft_wrap=True)
         self._lines[run], self._printed = "", time.monotonic()
 
 
