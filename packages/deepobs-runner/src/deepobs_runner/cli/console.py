@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from deepobs_runner.text import printable
-
 from deepobs_runner.cli.messages import output_errors
+from deepobs_runner.text import printable
 
 if TYPE_CHECKING:
     from deepobs_runner.results.settings import Setting
