@@ -108,6 +108,20 @@ def test_a_tic_is_found(text, fault):
     assert fault in "".join(faults(text))
 
 
+def first_lines(source: str) -> Iterator[str]:
+    """Yield the first line of the docstring of every function."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield text.splitlines()[0]
+
+
+def test_docstrings_begin_with_the_thing():
+    """A docstring that begins with "Return" is an exception, as where a value is passed through."""
+    lines = [line for path in MODULES for line in first_lines(path.read_text(encoding="utf-8"))]
+    returning = [line for line in lines if line.startswith("Return ")]
+    assert len(returning) < 0.03 * len(lines), "\n".join(returning)
+
+
 def test_code_is_no_prose():
     assert not list(faults("Call `whose(x)`."))
     assert [text for _, text in prose_of_page("One.\n\n```python\nwhose\n```\nTwo.\n")] == [

@@ -90,7 +90,7 @@ class Dataset:
         return splits[name]
 
     def to(self, device: torch.device | str) -> Dataset:
-        """Return the data set with its in-memory splits on `device`.
+        """Data set with its in-memory splits on `device`.
 
         A tensor that several splits hold is moved once and stays shared. Splits that are decoded
         on the fly have nothing to move: give `batches` the device.

@@ -112,7 +112,7 @@ class DatasetInfo:
         return 0 if self.source is None else self.source.download_size
 
     def require_source(self) -> Source:
-        """Return the source of the files.
+        """Source of the files.
 
         Raises:
             ValueError: The set is generated or read in place; the message names what to do.

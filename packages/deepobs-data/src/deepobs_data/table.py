@@ -136,7 +136,7 @@ def describe(tensor: Tensor) -> str:
 
 
 def batches_at_once(x: Tensor, batch_size: int) -> int:
-    """Return how many batches of the rows of `x` are gathered at once: several if they are small.
+    """Number of batches of the rows of `x` that are gathered at once: several if they are small.
 
     >>> batches_at_once(torch.zeros(1000, 2), 128), batches_at_once(torch.zeros(60000, 784), 128)
     (256, 1)
@@ -151,7 +151,7 @@ def batches_at_once(x: Tensor, batch_size: int) -> int:
 def check_order(
     order: Rows, n: int, batch_size: int, draws: Tensor | None, augment: Augment | None
 ) -> Tensor:
-    """Return `order` as (m,) int64 row numbers of a split with `n` examples.
+    """`order` as (m,) int64 row numbers of a split with `n` examples.
 
     Raises:
         ValueError: The arguments of `batches` do not fit together.
@@ -172,7 +172,7 @@ def check_order(
 
 
 def as_rows(order: Rows, n: int) -> Tensor:
-    """Return row numbers of a split with `n` examples as (m,) int64.
+    """Row numbers of a split with `n` examples as (m,) int64.
 
     >>> as_rows([2, 0], 3)
     tensor([2, 0])

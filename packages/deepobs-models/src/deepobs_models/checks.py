@@ -15,7 +15,7 @@ ImageSize = int | tuple[int, int]
 
 
 def pair(size: ImageSize) -> tuple[int, int]:
-    """Return (height, width)."""
+    """(height, width)."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 

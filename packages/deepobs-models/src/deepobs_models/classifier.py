@@ -71,7 +71,7 @@ class WithClassifier(nn.Module):
     reset_parameters = reset_parameters
 
     def get_classifier(self) -> nn.Module:
-        """Return the classifier."""
+        """Classifier."""
         return self.get_submodule(self.classifier_name)
 
     def reset_classifier(self, num_classes: int) -> None:
@@ -102,11 +102,11 @@ class Classifier(WithClassifier):
 
     @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
-        """Return what the network makes of the input `x` before its head."""
+        """Features that the network computes from the input `x`, before its head."""
 
     @abstractmethod
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits (B, num_classes) of features.
+        """Logits (B, num_classes) of features.
 
         Args:
             x: What `forward_features` returned.
@@ -142,7 +142,7 @@ class SequentialClassifier(Classifier, Block):
         """Return `x`, or raise a `ValueError` with the shape that the network takes."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, num_classes)."""
+        """Logits (B, num_classes)."""
         if self.grad_checkpointing:
             return self.forward_head(self.forward_features(x))
         logits: Tensor = super().forward(self._check_input(x))  # type: ignore[no-untyped-call]
@@ -152,7 +152,7 @@ class SequentialClassifier(Classifier, Block):
         return list(self._modules).index(self.head_name)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Return what the network makes of the input `x` before its head."""
+        """Features that the network computes from the input `x`, before its head."""
         return self._run(self._parts(), self._check_input(x))
 
     def _parts(self) -> Iterator[list[nn.Module]]:
@@ -167,7 +167,7 @@ class SequentialClassifier(Classifier, Block):
         yield part
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits (B, num_classes) of features.
+        """Logits (B, num_classes) of features.
 
         Args:
             x: What `forward_features` returned.

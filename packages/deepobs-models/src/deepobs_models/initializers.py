@@ -19,7 +19,7 @@ _STD_OF_TRUNCATED = 0.87962566103423978
 
 
 def compute_fans(shape: torch.Size | tuple[int, ...]) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a weight shape (out, in, *kernel); both are n for a vector (n,).
+    """(fan_in, fan_out) of a weight shape (out, in, *kernel); both are n for a vector (n,).
 
     The rule of TensorFlow's variance scaling; `torch.nn.init` refuses vectors.
 

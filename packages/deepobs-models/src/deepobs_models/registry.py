@@ -90,7 +90,7 @@ _SYNONYMS = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": "
 
 
 def list_models(patterns: str | Iterable[str] = "*") -> list[str]:
-    """Return the names that `create_model` knows, or those that match a pattern.
+    """Names that `create_model` knows, or those that match a pattern.
 
     Args:
         patterns: One or several patterns with `*` and `?`, such as ``"vgg*"``.

@@ -28,7 +28,7 @@ def _declares(model: nn.Module, name: str) -> bool:
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
-    """Return the network inside wrappers such as those of `torch.compile` and data parallelism.
+    """Network inside wrappers such as those of `torch.compile` and data parallelism.
 
     A wrapper has one child and no parameters of its own, and declares no roles. Some wrappers hand
     on every attribute of what is inside; hence the static look.
@@ -42,7 +42,7 @@ def _unwrap(model: nn.Module) -> nn.Module:
 
 
 def _find_layer(model: nn.Module, path: str) -> nn.Module | None:
-    """Return the layer at `path`, or None where the model was built without it."""
+    """Layer at `path`, or None where the model was built without it."""
     layer: nn.Module | None = model
     for step in path.split("."):
         layer = getattr(layer, step, None)

@@ -65,7 +65,7 @@ from deepobs_problems.stand_in import stand_in
 
 
 def quadratic_deep_model() -> nn.Module:
-    """Return the 100-dimensional quadratic, in float64: its Hessian as it was drawn.
+    """100-dimensional quadratic, in float64: its Hessian as it was drawn.
 
     Cast it to what you compute in, with `.float()` for the float32 of the original.
     """

@@ -27,7 +27,7 @@ def evaluate(
     dtype: torch.dtype | None = None,
     l2: float | None = None,
 ) -> dict[str, float]:
-    """Return `loss`, `objective` and the problem's metrics and roots over a split.
+    """`loss`, `objective` and the problem's metrics and roots over a split.
 
     Values per example are averaged in float64: no mean of batch means. The model is put into
     evaluation mode and back, and computes under `torch.inference_mode`.
@@ -78,7 +78,7 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def evaluation_order(dataset: Dataset, split: Split, batch_size: int) -> Tensor:
-    """Return the row numbers of one evaluation pass, `(N,)`.
+    """Row numbers of one evaluation pass, `(N,)`.
 
     File order, but for a stateful data set: there, row b of each batch continues row b of the
     batch before, so the order depends on the batch size and up to `batch_size - 1` windows at
@@ -90,14 +90,14 @@ def evaluation_order(dataset: Dataset, split: Split, batch_size: int) -> Tensor:
 
 
 def cast(batch: Batch, dtype: torch.dtype | None) -> Batch:
-    """Return the batch with its floating tensors in `dtype`; None leaves it as it is."""
+    """Batch with its floating tensors in `dtype`; None leaves it as it is."""
     if dtype is None:
         return batch
     return Batch(*(part.to(dtype) if part.is_floating_point() else part for part in batch))
 
 
 def prepare(problem: Problem, batch: Batch, dtype: torch.dtype | None) -> Batch:
-    """Return the batch as the model of a problem is given it; no value but those cast changes.
+    """Batch as the model of a problem is given it; no value but those cast changes.
 
     Args:
         problem: defines the memory format of images, see `Hardware.channels_last`.

@@ -25,7 +25,7 @@ RELEASED = frozenset(
 
 
 def describe(value: Any) -> str:
-    """Return a callable or an argument as text.
+    """Text of a callable or an argument.
 
     Of functions outside `RELEASED`, the compiled code is part of it (which differs between
     versions of Python), not what it looks up in its module.
@@ -84,7 +84,7 @@ def _function(function: FunctionType, inner: Any) -> str:
 
 
 def _class_code(cls: type) -> str:
-    """Return a digest of the code of a user's class and of its bases."""
+    """Digest of the code of a user's class and of its bases."""
     if _is_released(cls):
         return ""
     methods = [

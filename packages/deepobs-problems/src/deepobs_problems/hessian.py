@@ -15,7 +15,7 @@ SEED = 42
 
 
 def random_rotation(dimension: int, rng: RandomState) -> np.ndarray:
-    """Return a random orthogonal `(dimension, dimension)` matrix by the subgroup algorithm.
+    """Random orthogonal `(dimension, dimension)` matrix by the subgroup algorithm.
 
     Diaconis and Shahshahani, "The subgroup algorithm for generating uniform random variables",
     1987: a rotation of d dimensions, behind a reflection that takes the first axis to a random
@@ -36,7 +36,7 @@ def random_rotation(dimension: int, rng: RandomState) -> np.ndarray:
 
 
 def quadratic_deep_hessian() -> Tensor:
-    """Return the `(100, 100)` float64 Hessian of the first instance of the original."""
+    """`(100, 100)` float64 Hessian of the first instance of the original."""
     rng = RandomState(SEED)
     eigenvalues = np.concatenate([rng.uniform(0.0, 1.0, 90), rng.uniform(30.0, 60.0, 10)])
     rotation = random_rotation(100, rng)

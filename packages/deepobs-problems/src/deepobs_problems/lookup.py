@@ -22,7 +22,7 @@ ENTRY_POINT_GROUP = "deepobs.problems"
 
 
 def load_problem(spec: str | Problem) -> Problem:
-    """Return the problem that `spec` names.
+    """Problem that `spec` names.
 
     Args:
         spec: a name of the catalog or of an installed package's entry point,
@@ -60,7 +60,7 @@ def load_problem(spec: str | Problem) -> Problem:
 
 
 def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str, EntryPoint]:
-    """Return the problems that installed packages offer, by name, without importing them.
+    """Problems that installed packages offer, by name, without importing them.
 
     Raises:
         ProblemError: two packages, or a package and the catalog, use the same name.
@@ -81,12 +81,12 @@ def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str,
 
 @lru_cache(maxsize=1)
 def _entries(search_path: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """Return the entry points of all packages; looking takes milliseconds, for each run of many."""
+    """Entry points of all packages, cached: the search takes milliseconds per run."""
     return tuple(entry_points(group=ENTRY_POINT_GROUP))
 
 
 def _search_path() -> tuple[tuple[str, int], ...]:
-    """Return the folders that modules are looked for in, each with when one was last put there."""
+    """Folders of the search path, each with the time of its last change."""
     return tuple((folder, _changed(folder)) for folder in sys.path)
 
 

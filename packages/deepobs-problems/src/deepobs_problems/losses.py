@@ -22,7 +22,7 @@ AUXILIARY_WEIGHT = 0.4
 
 
 def cross_entropy(output: Tensor, batch: Batch) -> Tensor:
-    """Return the softmax cross-entropy of logits `(B, C)` with class indices `(B,)`: `(B,)`."""
+    """Softmax cross-entropy of logits `(B, C)` with class indices `(B,)`: `(B,)`."""
     return F.cross_entropy(output, batch.y, reduction="none")
 
 
@@ -41,12 +41,12 @@ def accuracy(output: Tensor, batch: Batch) -> Tensor:
 
 
 def model_output(output: Tensor, batch: Batch) -> Tensor:
-    """Return the output itself, `(B,)`: the model of a test function is its loss."""
+    """Output of the model itself, `(B,)`: the model of a test function is its loss."""
     return output
 
 
 def inception_loss(output: Any, batch: Batch) -> Tensor:
-    """Return Inception v3's label-smoothed cross-entropy, `(B,)`.
+    """Inception v3's label-smoothed cross-entropy, `(B,)`.
 
     The output is logits `(B, C)`, in training also those of the auxiliary head, as
     `output.logits` and `output.aux_logits`, which count with weight 0.4 (DeepOBS 1.1.2,
@@ -62,12 +62,12 @@ def inception_loss(output: Any, batch: Batch) -> Tensor:
 
 
 def inception_accuracy(output: Any, batch: Batch) -> Tensor:
-    """Return the accuracy `(B,)` of Inception v3's main head."""
+    """Accuracy `(B,)` of Inception v3's main head."""
     return accuracy(output if isinstance(output, Tensor) else output.logits, batch)
 
 
 def vae_loss(output: Any, batch: Batch) -> Tensor:
-    """Return squared reconstruction error plus KL divergence of a Gaussian VAE, `(B,)`.
+    """Squared reconstruction error plus KL divergence of a Gaussian VAE, `(B,)`.
 
     Both terms are sums, over the 784 pixels and the latent dimensions; `output.log_sigma` is the
     logarithm of the standard deviation (DeepOBS 1.1.2, `mnist_vae.py`).
@@ -79,7 +79,7 @@ def vae_loss(output: Any, batch: Batch) -> Tensor:
 
 
 def sequence_cross_entropy(output: Tensor, batch: Batch) -> Tensor:
-    """Return the mean over time of the cross-entropy of logits `(B, T, V)` with `(B, T)`: `(B,)`.
+    """Mean over time of the cross-entropy of logits `(B, T, V)` with `(B, T)`: `(B,)`.
 
     A character of weight 1/T each: DeepOBS 1.1.2, `tolstoi_char_rnn.py`.
     """
@@ -87,5 +87,5 @@ def sequence_cross_entropy(output: Tensor, batch: Batch) -> Tensor:
 
 
 def sequence_accuracy(output: Tensor, batch: Batch) -> Tensor:
-    """Return the fraction of the T characters predicted right, from `(B, T, V)`: `(B,)`."""
+    """Fraction of the T characters predicted right, from `(B, T, V)`: `(B,)`."""
     return (output.argmax(dim=2) == batch.y).to(output.dtype).mean(dim=1)

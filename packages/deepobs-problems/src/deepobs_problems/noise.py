@@ -94,12 +94,12 @@ def _add_noise(
 
 
 def _beside(*arrays: Tensor) -> Tensor:
-    """Return arrays `(N, ...)` side by side, `(N, k)`."""
+    """Arrays `(N, ...)` side by side, `(N, k)`."""
     return torch.cat([array.reshape(len(array), -1) for array in arrays], dim=1)
 
 
 def unpack(y: Tensor, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return the arrays `(B, *shape)` that lie side by side in `y` `(B, k)`.
+    """Arrays `(B, *shape)` that lie side by side in `y` `(B, k)`.
 
     >>> [part.shape for part in unpack(torch.zeros(5, 7), (), (2, 3))]
     [torch.Size([5]), torch.Size([5, 2, 3])]
@@ -109,6 +109,6 @@ def unpack(y: Tensor, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
 
 
 def latent_noise(n: int, seed: int) -> Tensor:
-    """Return standard normal numbers `(n, 8)`, float32; row i does not depend on n."""
+    """Standard normal numbers `(n, 8)`, float32; row i does not depend on n."""
     values = np.random.RandomState(seed).normal(size=(n, LATENT_SIZE))
     return torch.from_numpy(values.astype(np.float32))

@@ -93,7 +93,7 @@ class Hardware:
     channels_last: bool = False
 
     def evaluation_batch_on(self, device: torch.device) -> int:
-        """Return the batch size of evaluation passes on a device."""
+        """Batch size of evaluation passes on a device."""
         if device.type == "cpu" and self.evaluation_batch_cpu:
             return self.evaluation_batch_cpu
         return self.evaluation_batch
@@ -130,7 +130,7 @@ def variational(model: nn.Module, batch: Batch, state: State) -> tuple[Any, Stat
 
 
 def weights_not_biases(model: nn.Module) -> list[Tensor]:
-    """Return the weights of all convolutional and linear layers, in the order of the modules.
+    """Weights of all convolutional and linear layers, in the order of the modules.
 
     What the original regularizes in 3c3d, All-CNN-C and the Wide ResNets: no bias, no batch norm.
     """
@@ -141,12 +141,12 @@ def weights_not_biases(model: nn.Module) -> list[Tensor]:
 
 
 def convolution_weights(model: nn.Module) -> list[Tensor]:
-    """Return the weights of the convolutions alone, which is what VGG and Inception decay."""
+    """Weights of the convolutions alone, which is what VGG and Inception decay."""
     return [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
 def matrices(model: nn.Module) -> list[Tensor]:
-    """Return all parameters of two or more dimensions, embeddings too, as GPTs decay them."""
+    """All parameters of two or more dimensions, embeddings too, as GPTs decay them."""
     return [parameter for parameter in model.parameters() if parameter.ndim >= 2]
 
 
@@ -210,14 +210,14 @@ class Problem:
             raise ProblemError(f"l2 of {self.name} is {self.l2!r}; it must be a number >= 0.")
 
     def build_model(self, dataset: Dataset) -> nn.Module:
-        """Return a new model, prepared for the data, from torch's global generator."""
+        """New model, prepared for the data, from torch's global generator."""
         model = self.model()
         if self.prepare is not None:
             self.prepare(model, dataset)
         return model
 
     def model_without_memory(self) -> nn.Module:
-        """Return a model to be looked at, on torch's meta device: no memory, no random numbers.
+        """Model to be looked at, on torch's meta device: no memory, no random numbers.
 
         One that cannot be built there is built for real, and leaves the global generator as it was.
         """
@@ -229,7 +229,7 @@ class Problem:
                 return self.model()
 
     def losses(self, model: nn.Module, batch: Batch, state: State = None) -> tuple[Tensor, State]:
-        """Return the loss of each example, `(B,)`, and the model's new state.
+        """Loss of each example, `(B,)`, and the model's new state.
 
         Raises:
             ProblemError: the loss is of another shape.
@@ -239,7 +239,7 @@ class Problem:
         return self._per_example(name, getattr(self, name), output, batch), state
 
     def measures(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """Return what evaluation reports of each example: `loss` and the metrics, each `(B,)`.
+        """`loss` and the metrics of each example in evaluation, each `(B,)`.
 
         Raises:
             ProblemError: one of them is of another shape.
@@ -269,12 +269,12 @@ class Problem:
         )
 
     def with_roots(self, means: Mapping[str, float]) -> dict[str, float]:
-        """Return the means with the roots of those that have one."""
+        """Means with the roots of those that have one."""
         roots = {name: math.sqrt(means[of]) for name, of in self.roots.items()}
         return {**means, **roots}
 
     def regularizer(self, model: nn.Module, l2: float | None = None) -> Tensor | float:
-        """Return `l2 / 2 * sum of squares` over the decayed weights; 0.0 without any.
+        """`l2 / 2 * sum of squares` over the decayed weights; 0.0 without any.
 
         Args:
             model: a model of this problem.
@@ -300,7 +300,7 @@ class Problem:
     def objective(
         self, model: nn.Module, batch: Batch, state: State = None, *, l2: float | None = None
     ) -> tuple[Tensor, State]:
-        """Return the scalar that training minimises and the model's new state."""
+        """Scalar that training minimises and the model's new state."""
         losses, state = self.losses(model, batch, state)
         mean = losses.mean()
         if not (self.l2 if l2 is None else l2):
@@ -308,7 +308,7 @@ class Problem:
         return mean + self.regularizer(model, l2), state
 
     def parameter_groups(self, model: nn.Module, l2: float | None = None) -> list[ParameterGroup]:
-        """Return optimizer groups with the same L2 as `weight_decay`: decayed and other weights.
+        """Optimizer groups with the same L2 as `weight_decay`: decayed and other weights.
 
         Plain SGD's `weight_decay` adds `l2 * w` to the gradient, exactly the regularizer's
         gradient. Frozen parameters and empty groups are left out.
@@ -346,5 +346,5 @@ class Problem:
 
 
 def half_sum_of_squares(parameters: Iterable[Tensor]) -> Tensor:
-    """Return half the sum of squares of all entries, a scalar."""
+    """Half the sum of squares of all entries, a scalar."""
     return 0.5 * torch.stack([p.square().sum() for p in parameters]).sum()

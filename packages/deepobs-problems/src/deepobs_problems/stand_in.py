@@ -16,7 +16,7 @@ DataFunction = Callable[..., Dataset]
 
 
 def stand_in(name: str, n: int | None = None, *, evaluated: int | None = None) -> DataFunction:
-    """Return a data function of generated examples in the shapes of the data set `name`.
+    """Data function of generated examples in the shapes of the data set `name`.
 
     Args:
         name: a data set of `deepobs_data`.
@@ -48,14 +48,14 @@ def _generate(
 
 
 def _first(split: Split, count: int) -> Table:
-    """Return the first `count` rows of a table."""
+    """First `count` rows of a table."""
     table = require_table(split, "Generated data is cut to its first rows")
     rows = torch.arange(len(table.x)) if table.rows is None else table.rows
     return replace(table, rows=rows[:count])
 
 
 def require_table(split: Split, why: str) -> Table:
-    """Return the split, which must be a table; `why` begins the message if it is not."""
+    """Split, which must be a table; `why` begins the message if it is not."""
     if not isinstance(split, Table):
         raise TypeError(f"{why}, which needs a deepobs_data.Table; got a {type(split).__name__}.")
     return split

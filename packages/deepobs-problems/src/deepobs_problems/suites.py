@@ -57,7 +57,7 @@ TAGS: Mapping[str, str] = MappingProxyType(
 def problems_with(
     tags: Iterable[str] = (), *, without: Iterable[str] = (), suite: str = "all"
 ) -> tuple[str, ...]:
-    """Return the names of the problems that have all `tags` and none of `without`.
+    """Names of the problems that have all `tags` and none of `without`.
 
     Args:
         tags: words of `TAGS`.

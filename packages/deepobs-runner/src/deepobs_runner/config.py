@@ -190,7 +190,7 @@ class RunConfig:
         return {name: value for name, value in vars(self).items() if name != "resolution"}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the configuration as JSON."""
+        """Configuration as JSON."""
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         data["schedule"] = schedule_to_json(self.schedule)
         data["hyperparams"] = dict(sorted(self.hyperparams.items()))
@@ -200,7 +200,7 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunConfig:
-        """Return the configuration that `to_json` wrote.
+        """Configuration that `to_json` wrote.
 
         Raises:
             UsageError: unknown field, or a value that is not allowed.

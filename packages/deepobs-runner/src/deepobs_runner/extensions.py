@@ -59,7 +59,7 @@ class Extensions(Generic[T]):
         self._first, self._shared = first, shared
 
     def built_in(self) -> list[str]:
-        """Return the names of those that come with deepobs; nothing is imported."""
+        """Names of those that come with deepobs; nothing is imported."""
         # Without pkgutil and importlib.util, which take longer to import than all else here.
         folder = os.path.join(os.path.dirname(__file__), *self._package.split(".")[1:])
         files = sorted(file[:-3] for file in os.listdir(folder) if file.endswith(".py"))
@@ -68,7 +68,7 @@ class Extensions(Generic[T]):
         return list(dict.fromkeys([*self._first, *self._shared, *modules]))
 
     def installed(self) -> dict[str, Any]:
-        """Return the entry points of other packages, by name; one of a built-in name is ignored."""
+        """Entry points of other packages, by name; one of a built-in name is ignored."""
         from importlib.metadata import entry_points  # 20 ms, which --help need not wait for
 
         known = self.built_in()
@@ -76,11 +76,11 @@ class Extensions(Generic[T]):
         return {name: found[name] for name in sorted(found) if name not in known}
 
     def names(self) -> list[str]:
-        """Return all names, built-in ones first."""
+        """All names, built-in ones first."""
         return [*self.built_in(), *self.installed()]
 
     def load(self, name: str) -> T:
-        """Return the extension of a name, `package.module:name` or `path/to/file.py:name`.
+        """Extension of a name, `package.module:name` or `path/to/file.py:name`.
 
         Raises:
             UsageError: unknown name.
@@ -111,7 +111,7 @@ class Extensions(Generic[T]):
         return checked
 
     def find(self, name: str) -> T:
-        """Return the extension of a name, see `load`, if what it needs is installed.
+        """Extension of a name, see `load`, if what it needs is installed.
 
         Raises:
             UsageError: unknown name, or its package is missing.
@@ -127,7 +127,7 @@ class Extensions(Generic[T]):
 
 
 def installed_extensions() -> dict[str, dict[str, str]]:
-    """Return where the extensions of other packages come from: by kind, by name."""
+    """Origins of the extensions of other packages: by kind, by name."""
     from importlib.metadata import distributions
 
     found: dict[str, dict[str, str]] = {}
@@ -138,7 +138,7 @@ def installed_extensions() -> dict[str, dict[str, str]]:
 
 
 def import_named(name: str) -> Any:
-    """Return what `package.module:name` or `path/to/file.py:name` names.
+    """Import an object by `package.module:name` or `path/to/file.py:name`.
 
     Raises:
         UsageError: the module has no such name.
@@ -156,7 +156,7 @@ def import_named(name: str) -> Any:
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a distribution is installed.
+    """Whether a distribution is installed.
 
     Its module is not looked for: W&B makes folders `wandb`, which Python would import.
     """
@@ -170,7 +170,7 @@ def is_installed(package: str) -> bool:
 
 
 def short_name(name: str) -> str:
-    """Return a name without its module or file, for folders and labels.
+    """Name without its module or file, for folders and labels.
 
     >>> short_name("path/to/mine.py:Notes")
     'Notes'

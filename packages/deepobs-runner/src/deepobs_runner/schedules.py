@@ -14,7 +14,7 @@ class Schedule(Protocol):
     """A frozen dataclass; its fields are what JSON holds."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return the factor of the base learning rate at a step, counted from 0."""
+        """Factor of the base learning rate at a step, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Step:
             raise UsageError(f"Epochs of a step schedule must increase from 0; got {self.epochs}.")
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return the factor of the last epoch in `epochs` that has begun, 1 before the first."""
+        """Factor of the last epoch in `epochs` that has begun, 1 before the first."""
         epoch = step // steps_per_epoch
         begun = [f for start, f in zip(self.epochs, self.factors, strict=True) if start <= epoch]
         return begun[-1] if begun else 1.0
@@ -69,7 +69,7 @@ class Exponential:
             )
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return `gamma ** epoch`."""
+        """`gamma ** epoch`."""
         return float(self.gamma ** (step // steps_per_epoch))
 
 
@@ -87,7 +87,7 @@ class Cosine:
             raise UsageError(f"final of a cosine schedule must be in [0, 1]; got {self.final}.")
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return the cosine at `step / total_steps`."""
+        """Cosine at `step / total_steps`."""
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
 
@@ -111,7 +111,7 @@ class CosineRestarts:
             )
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return the cosine at the share of the present period that is over."""
+        """Cosine at the share of the present period that is over."""
         length = self.first * steps_per_epoch
         while step >= length:
             step -= length
@@ -137,7 +137,7 @@ class Trapezoidal:
             )
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return 1, or the share of the rise or of the fall at a step."""
+        """Factor 1, or the share of the rise or of the fall at a step."""
         risen = (step + 1) / max(1, round(self.rise * total_steps))
         left = (total_steps - step) / max(1, round(self.fall * total_steps))
         return min(1.0, risen, left)
@@ -157,7 +157,7 @@ class Warmup:
             )
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Return the risen share of the other schedule's factor."""
+        """Risen share of the other schedule's factor."""
         rise = (step + 1) / max(1, round(self.fraction * total_steps))
         return min(1.0, rise) * self.then.factor(step, steps_per_epoch, total_steps)
 
@@ -182,7 +182,7 @@ WHOLE_NUMBERS = ("epochs", "first", "growth")
 
 
 def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
-    """Return the schedule as a JSON object with its `kind`; `warmup` where there is one."""
+    """Schedule as a JSON object with its `kind`; `warmup` where there is one."""
     if isinstance(schedule, Warmup):
         return {**schedule_to_json(schedule.then), "warmup": schedule.fraction}
     kind = next(name for name, cls in SCHEDULES.items() if isinstance(schedule, cls))
@@ -192,7 +192,7 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
 
 
 def schedule_from_json(data: Mapping[str, Any]) -> Schedule:
-    """Return the schedule that `schedule_to_json` wrote.
+    """Schedule that `schedule_to_json` wrote.
 
     Raises:
         UsageError: unknown kind or field, or a value outside its range.
@@ -214,7 +214,7 @@ def schedule_from_json(data: Mapping[str, Any]) -> Schedule:
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Return the schedule written as on the command line.
+    """Schedule written as on the command line.
 
     `default` (the problem's), `constant`, `cosine`, `cosine:final=0.1,warmup=0.05`,
     `cosine-restarts:first=10,growth=2`, `trapezoidal:rise=0.1,fall=0.1`, `exponential:gamma=0.95`,

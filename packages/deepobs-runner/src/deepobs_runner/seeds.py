@@ -20,7 +20,7 @@ share them: runs in several threads take turns."""
 
 
 def seed_of(*address: int | str) -> int:
-    """Return the seed of a stream: the first 63 bits of the sha256 of its address.
+    """Seed of a stream: the first 63 bits of the sha256 of its address.
 
     >>> seed_of(42, "init")
     7920988386951094333
@@ -30,7 +30,7 @@ def seed_of(*address: int | str) -> int:
 
 
 def generator(*address: int | str) -> torch.Generator:
-    """Return a fresh CPU generator at the start of the stream."""
+    """Fresh CPU generator at the start of the stream."""
     return torch.Generator().manual_seed(seed_of(*address))
 
 
@@ -73,7 +73,7 @@ class Generators:
         self._devices = sorted((d for d in devices if d.type == "cuda"), key=str)
 
     def state(self) -> list[Tensor]:
-        """Return the state of each generator."""
+        """State of each generator."""
         return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._devices)]
 
     def set_state(self, states: Sequence[Tensor]) -> None:

@@ -10,7 +10,7 @@ LONGEST_NAME = 100
 
 
 def count(number: float | str, noun: str) -> str:
-    """Return a number, or words for one, with its noun.
+    """Number, or words for one, with its noun.
 
     >>> count(1, "run"), count(2000, "run"), count(0.5, "epoch"), count("1 to 2", "epoch")
     ('1 run', '2,000 runs', '0.5 epochs', '1 to 2 epochs')
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 
 def last_line(text: str | None) -> str:
-    r"""Return the last line that is not blank: of a traceback, what went wrong.
+    r"""Last line that is not blank: of a traceback, what went wrong.
 
     >>> last_line("Traceback ...\n  File ...\nValueError: no\n\n")
     'ValueError: no'
@@ -49,13 +49,13 @@ def last_line(text: str | None) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of the message of an error, its class if it has none."""
+    """First line of the message of an error, its class if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
 
 
 def duration(seconds: float) -> str:
-    """Return a duration to two digits, as precise as an estimate deserves.
+    """Duration to two digits, as precise as an estimate deserves.
 
     >>> duration(0.3), duration(75), duration(20_000)
     ('1 s', '80 s', '5.6 h')
@@ -72,7 +72,7 @@ def duration(seconds: float) -> str:
 
 
 def join(words: Sequence[str]) -> str:
-    """Return words as a list in a sentence.
+    """Words as a list in a sentence.
 
     >>> join(["a", "b", "c"])
     'a, b and c'
@@ -81,7 +81,7 @@ def join(words: Sequence[str]) -> str:
 
 
 def file_names(problems: Iterable[str]) -> dict[str, str]:
-    """Return a name for the files of each problem: of `path/to/file.py:name` the name.
+    """Name for the files of each problem: of `path/to/file.py:name` the name.
 
     >>> file_names(["quadratic_deep", "a/mine.py:p", "b/mine.py:p"])
     {'quadratic_deep': 'quadratic_deep', 'a/mine.py:p': 'p', 'b/mine.py:p': 'p-2'}

@@ -258,7 +258,7 @@ def read_arrays(
 
 
 def use_files(row: DatasetInfo, root: Path, read: Callable[[Found], T], *, offline: bool) -> T:
-    """Return `read(found)` for the first folder with valid files, after a fetch if necessary.
+    """`read(found)` for the first folder with valid files, after a fetch if necessary.
 
     Damaged files are moved aside in the folder that a fetch fills; elsewhere they belong to
     someone else: they are left alone, with a warning.

@@ -12,7 +12,7 @@ Reference = str | Callable[..., Any]
 
 
 def resolve(reference: Reference) -> Any:
-    """Return the object of a reference, importing its module where it is named by text.
+    """Object of a reference, importing its module where it is named by text.
 
     >>> resolve("math:ceil")(1.5)
     2

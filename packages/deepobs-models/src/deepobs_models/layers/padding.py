@@ -68,7 +68,7 @@ def same_output_size(size: Sizes, stride: Sizes) -> Sizes:
 def same_padding(
     size: int, kernel_size: int, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
-    """Return the (before, after) padding of one axis under TensorFlow's 'SAME'.
+    """(before, after) padding of one axis under TensorFlow's 'SAME'.
 
     The total is max((ceil(size / stride) - 1) · stride + reach - size, 0), where the kernel's reach
     is (kernel_size - 1) · dilation + 1; half of it, rounded down, comes before.
@@ -132,11 +132,11 @@ class _SamePad(nn.Module):
         self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the padded input."""
+        """Padded input."""
         return pad_same(x, self.kernel_size, self.stride, self.dilation, self.value)
 
     def extra_repr(self) -> str:
-        """Return the arguments, for printing the module."""
+        """Arguments, for printing the module."""
         return (
             f"{shortest(self.kernel_size)}, stride={shortest(self.stride)}, "
             f"dilation={shortest(self.dilation)}, value={self.value}"
@@ -196,14 +196,14 @@ class _SameCrop(nn.Module):
                 )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the cropped input."""
+        """Cropped input."""
         for axis in range(-self.axes, 0):
             extra = self._reach[axis] - self.stride[axis]
             x = x.narrow(axis, extra // 2, x.shape[axis] - extra)
         return x
 
     def extra_repr(self) -> str:
-        """Return the arguments, for printing the module."""
+        """Arguments, for printing the module."""
         text = f"{shortest(self.kernel_size)}, stride={shortest(self.stride)}"
         return text if set(self.dilation) == {1} else f"{text}, dilation={shortest(self.dilation)}"
 
@@ -248,7 +248,7 @@ class SameCrop3d(_SameCrop):
 def same_zero_pad2d(
     kernel_size: Sizes, stride: Sizes, *, input_size: Sizes, dilation: Sizes = 1
 ) -> nn.ZeroPad2d:
-    """Return the stock `nn.ZeroPad2d` that is `SamePad2d` for inputs of one size.
+    """Stock `nn.ZeroPad2d` that is `SamePad2d` for inputs of one size.
 
     For libraries that dispatch on classes, such as BackPACK.
 

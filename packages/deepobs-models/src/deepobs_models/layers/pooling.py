@@ -22,7 +22,7 @@ from deepobs_models.layers.padding import (
 def _pool_padding(
     kernel_size: ImageSize, stride: ImageSize, input_size: ImageSize, instead: str
 ) -> tuple[ImageSize, bool]:
-    """Return the (padding, ceil_mode) with which a stock pooling layer is 'SAME'.
+    """(padding, ceil_mode) with which a stock pooling layer is 'SAME'.
 
     With `ceil_mode` the last window may hang over the bottom and right edge: the odd pixel.
     `instead` is the recommendation of the error without such a layer.
@@ -46,7 +46,7 @@ def _pool_padding(
 def same_max_pool2d(
     kernel_size: ImageSize, stride: ImageSize, *, input_size: ImageSize
 ) -> nn.MaxPool2d:
-    """Return the stock `nn.MaxPool2d` that is TensorFlow's 'SAME' for inputs of one size.
+    """Stock `nn.MaxPool2d` that is TensorFlow's 'SAME' for inputs of one size.
 
     A stock layer is faster than padding and known to libraries that dispatch on classes. For inputs
     of any size use `MaxPool2dSame`.
@@ -71,7 +71,7 @@ def same_max_pool2d(
 def same_avg_pool2d(
     kernel_size: ImageSize, stride: ImageSize, *, input_size: ImageSize
 ) -> nn.AvgPool2d:
-    """Return the stock `nn.AvgPool2d` that is TensorFlow's 'SAME' for inputs of one size.
+    """Stock `nn.AvgPool2d` that is TensorFlow's 'SAME' for inputs of one size.
 
     Padding does not count in the mean. With stride 1 and an odd kernel it fits every input size.
     For others of any size use `AvgPool2dSame`.
@@ -152,7 +152,7 @@ class _AvgPoolSame(nn.Module):
         self.pool = self.pools(kernel_size, step)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the means."""
+        """Means."""
         inside: Tensor = self.pool(self.pad(torch.ones_like(x[:1, :1])))
         return self.pool(self.pad(x)) / inside  # type: ignore[no-any-return]
 
@@ -197,5 +197,5 @@ class GlobalAvgPool2d(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mean of each channel."""
+        """Mean of each channel."""
         return x.mean(dim=(2, 3))

@@ -72,10 +72,10 @@ class LegacyBilinearResize(nn.Module):
         check_positive(size=min(self.size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the resized images."""
+        """Resized images."""
         return legacy_bilinear_resize(x, self.size)
 
     def extra_repr(self) -> str:
-        """Return the arguments, for printing the module."""
+        """Arguments, for printing the module."""
         height, width = self.size
         return str(height) if height == width else f"({height}, {width})"

@@ -78,7 +78,7 @@ class Quadratic(nn.Module):
         nn.init.ones_(self.theta)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the losses (B,) of points x (B, D)."""
+        """Losses (B,) of points x (B, D)."""
         x = _check_points(x, len(self.hessian), "This Quadratic", "points")
         difference = self.theta - x  # (B, D)
         return 0.5 * (difference @ self.hessian * difference).sum(dim=-1)  # (B,)
@@ -127,7 +127,7 @@ class NoisyQuadratic(nn.Module):
         self.curvature.copy_(1 / numbers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return the losses (B,) of noise z (B, D)."""
+        """Losses (B,) of noise z (B, D)."""
         z = _check_points(z, len(self.curvature), "This NoisyQuadratic", "noise")
         value = 0.5 * (self.curvature * self.theta.square()).sum(dim=-1)
         return value + (z * (self.curvature.sqrt() * self.theta)).sum(dim=-1)  # (B,)
@@ -163,7 +163,7 @@ class _NoisyFunction2d(nn.Module, ABC):
         """Return f(u, v), elementwise."""
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Return the losses (B,) for noise (B, 2)."""
+        """Losses (B,) for noise (B, 2)."""
         noise = _check_points(noise, 2, type(self).__name__, "noise")
         x, y = noise[..., 0], noise[..., 1]
         return self.value(self.u, self.v) + self.u * x + self.v * y  # (B,)
@@ -187,7 +187,7 @@ class Rosenbrock(_NoisyFunction2d):
     default_start = (-0.5, 1.5)
 
     def value(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return Rosenbrock's function at (u, v), elementwise."""
+        """Rosenbrock's function at (u, v), elementwise."""
         return (1 - u) ** 2 + 100 * (v - u**2) ** 2
 
 
@@ -210,7 +210,7 @@ class Beale(_NoisyFunction2d):
     default_start = (-4.5, 4.5)
 
     def value(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return Beale's function at (u, v), elementwise."""
+        """Beale's function at (u, v), elementwise."""
         return (1.5 - u + u * v) ** 2 + (2.25 - u + u * v**2) ** 2 + (2.625 - u + u * v**3) ** 2
 
 
@@ -233,6 +233,6 @@ class Branin(_NoisyFunction2d):
     default_start = (2.5, 12.5)
 
     def value(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return Branin's function at (u, v), elementwise."""
+        """Branin's function at (u, v), elementwise."""
         valley = v - 5.1 / (4 * math.pi**2) * u**2 + 5 / math.pi * u - 6
         return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * torch.cos(u) + 10

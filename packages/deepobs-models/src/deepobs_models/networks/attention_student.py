@@ -40,7 +40,7 @@ class SelfAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the attention's output (B, T, width) for x (B, T, width)."""
+        """Attention's output (B, T, width) for x (B, T, width)."""
         # With the weights asked for, torch computes what has a second derivative.
         output: Tensor = self.attention(x, x, x, need_weights=True)[0]
         return output

@@ -66,7 +66,7 @@ class BigramTable(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, vocab_size) of tokens x (B,)."""
+        """Logits (B, vocab_size) of tokens x (B,)."""
         logits: Tensor = self.logits(_check_tokens(x, "BigramTable"))
         return logits
 
@@ -106,6 +106,6 @@ class LowRankBigram(nn.Module):
         self.head = build(nn.Linear, rank, vocab_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, vocab_size) of tokens x (B,)."""
+        """Logits (B, vocab_size) of tokens x (B,)."""
         logits: Tensor = self.head(self.embedding(_check_tokens(x, "LowRankBigram")))
         return logits

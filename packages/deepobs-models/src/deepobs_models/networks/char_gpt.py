@@ -55,7 +55,7 @@ class CausalSelfAttention(nn.Module):
         self.out_dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the attention's output (B, T, width) for x (B, T, width)."""
+        """Attention's output (B, T, width) for x (B, T, width)."""
         heads = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, width / H)
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind()  # each (B, H, T, width / H)
         mixed = _attend(query, key, value, self.dropout if self.training else 0.0)
@@ -64,7 +64,7 @@ class CausalSelfAttention(nn.Module):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-    """Return causal attention (B, H, T, D) of queries, keys and values (B, H, T, D)."""
+    """Causal attention (B, H, T, D) of queries, keys and values (B, H, T, D)."""
     if query.is_cuda:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
     # On CPUs the fused kernel is no faster, and has neither a second derivative nor a rule for
@@ -86,7 +86,7 @@ def _check_characters(x: Tensor, window: int) -> Tensor:
 
 
 def places(x: Tensor) -> Tensor:
-    """Return the places 0 to T - 1 of characters x (B, T)."""
+    """Places 0 to T - 1 of characters x (B, T)."""
     return torch.arange(x.shape[1], device=x.device)
 
 
@@ -128,7 +128,7 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output (B, T, width) for x (B, T, width)."""
+        """Block's output (B, T, width) for x (B, T, width)."""
         x = x + self.attention(self.norm1(x))
         y: Tensor = x + self.dropout(self.contract(self.gelu(self.expand(self.norm2(x)))))
         return y
@@ -201,7 +201,7 @@ class CharGPT(nn.Module):
         self.norm = nn.LayerNorm(width, bias=False, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, T, vocab_size) of characters x (B, T)."""
+        """Logits (B, T, vocab_size) of characters x (B, T)."""
         x = _check_characters(x, self.position.num_embeddings)
         h = self.dropout(self.token(x) + self.position(places(x)))  # (B, T, width)
         h = self.norm(self.blocks(h))

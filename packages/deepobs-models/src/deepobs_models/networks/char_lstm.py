@@ -54,7 +54,7 @@ def _check_characters(x: Tensor) -> Tensor:
 
 
 def _initial_state(state: CharLSTMState | None, h: Tensor) -> CharLSTMState:
-    """Return the state, or zeros like h (B, T, hidden_size) without one.
+    """State, or zeros like h (B, T, hidden_size) without one.
 
     They are batched under vmap, unlike nn.LSTM's own zeros.
     """
@@ -139,7 +139,7 @@ class CharLSTM(WithClassifier):
     def forward(
         self, x: Tensor, state: CharLSTMState | None = None
     ) -> tuple[Tensor, CharLSTMState]:
-        """Return the logits (B, T, vocab_size) of characters x (B, T), and the state after them.
+        """Logits (B, T, vocab_size) of characters x (B, T), and the state after them.
 
         Args:
             x: Characters (B, T), integers below vocab_size.
@@ -151,7 +151,7 @@ class CharLSTM(WithClassifier):
     def forward_features(
         self, x: Tensor, state: CharLSTMState | None = None
     ) -> tuple[Tensor, CharLSTMState]:
-        """Return the features (B, T, hidden_size) and the state; arguments as in `forward`."""
+        """Features (B, T, hidden_size) and the state; arguments as in `forward`."""
         x = _check_characters(x)
         h: Tensor = self.dropout(self.embedding(x))  # (B, T, hidden_size)
         state = _initial_state(state, h)
@@ -160,7 +160,7 @@ class CharLSTM(WithClassifier):
         return h, (state1, state2)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits (B, T, vocab_size) of features (B, T, hidden_size).
+        """Logits (B, T, vocab_size) of features (B, T, hidden_size).
 
         Args:
             x: What `forward_features` returned first.

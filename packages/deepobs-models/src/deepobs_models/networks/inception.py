@@ -81,14 +81,14 @@ class Branches(nn.ModuleList):
     reset_parameters = reset_parameters
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the concatenated outputs."""
+        """Concatenated outputs."""
         return torch.cat([branch(x) for branch in self], dim=1)
 
 
 def _same(
     inputs: int, outputs: int, height: int, width: int, **factory: Unpack[Factory]
 ) -> ConvNormReLU:
-    """Return a 'SAME' convolution; kernels are odd and strides 1, so the padding is symmetric."""
+    """'SAME' convolution; kernels are odd and strides 1, so the padding is symmetric."""
     padding = (height // 2, width // 2)
     return ConvNormReLU(inputs, outputs, (height, width), padding=padding, **factory)
 
@@ -98,7 +98,7 @@ def _avg_pool() -> nn.AvgPool2d:
 
 
 def inception_a(in_channels: int, pool_channels: int, **factory: Unpack[Factory]) -> Branches:
-    """Return the 35x35 block ("5"): 1x1, pooling, 5x5 and two 3x3 branches.
+    """35x35 block ("5"): 1x1, pooling, 5x5 and two 3x3 branches.
 
     Args:
         in_channels: Channels of the input.
@@ -120,7 +120,7 @@ def inception_a(in_channels: int, pool_channels: int, **factory: Unpack[Factory]
 
 
 def inception_b(in_channels: int, **factory: Unpack[Factory]) -> Branches:
-    """Return the block ("10") that halves 35x35 to 17x17 and adds 480 channels.
+    """Block ("10") that halves 35x35 to 17x17 and adds 480 channels.
 
     Args:
         in_channels: Channels of the input.
@@ -144,7 +144,7 @@ def inception_b(in_channels: int, **factory: Unpack[Factory]) -> Branches:
 
 
 def inception_c(in_channels: int, width: int, **factory: Unpack[Factory]) -> Branches:
-    """Return the 17x17 block ("6") with factorised 7x7 convolutions; it has 768 output channels.
+    """17x17 block ("6") with factorised 7x7 convolutions; it has 768 output channels.
 
     Args:
         in_channels: Channels of the input.
@@ -176,7 +176,7 @@ def inception_c(in_channels: int, width: int, **factory: Unpack[Factory]) -> Bra
 
 
 def inception_d(in_channels: int, **factory: Unpack[Factory]) -> Branches:
-    """Return the block ("D") that halves 17x17 to 8x8 and adds 512 channels.
+    """Block ("D") that halves 17x17 to 8x8 and adds 512 channels.
 
     Args:
         in_channels: Channels of the input.
@@ -201,7 +201,7 @@ def inception_d(in_channels: int, **factory: Unpack[Factory]) -> Branches:
 
 
 def inception_e(in_channels: int, **factory: Unpack[Factory]) -> Branches:
-    """Return the 8x8 block ("7") with split 3x3 convolutions; it has 2048 output channels.
+    """8x8 block ("7") with split 3x3 convolutions; it has 2048 output channels.
 
     Args:
         in_channels: Channels of the input.
@@ -226,7 +226,7 @@ def inception_e(in_channels: int, **factory: Unpack[Factory]) -> Branches:
 
 
 def inception_stem(in_channels: int, **factory: Unpack[Factory]) -> nn.Sequential:
-    """Return the layers before the blocks: three convolutions, pooling, two convolutions, pooling.
+    """Layers before the blocks: three convolutions, pooling, two convolutions, pooling.
 
     Args:
         in_channels: Channels of the images.
@@ -250,7 +250,7 @@ def inception_stem(in_channels: int, **factory: Unpack[Factory]) -> nn.Sequentia
 def inception_aux_head(
     in_channels: int, num_classes: int, **factory: Unpack[Factory]
 ) -> nn.Sequential:
-    """Return the auxiliary head: pooling, 1x1 and 5x5 convolutions, a dense layer.
+    """Auxiliary head: pooling, 1x1 and 5x5 convolutions, a dense layer.
 
     Args:
         in_channels: Channels of the input; its height and width must be 17 to 19.
@@ -401,7 +401,7 @@ class InceptionV3(Classifier):
         self.dense = self.new_classifier(num_classes)
 
     def forward(self, x: Tensor, aux: bool | None = None) -> Tensor | InceptionOutput:
-        """Return the logits of images x (B, C, H, W), and in training those of the auxiliary head.
+        """Logits of images x (B, C, H, W), and in training those of the auxiliary head.
 
         Args:
             x: Images (B, in_channels, H, W).
@@ -442,11 +442,11 @@ class InceptionV3(Classifier):
         return None
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Return the features (B, 2048, h, w) of images x (B, C, H, W)."""
+        """Features (B, 2048, h, w) of images x (B, C, H, W)."""
         return self._run(self._parts(self.last), self._forward_middle(x, None))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits (B, num_classes) of features.
+        """Logits (B, num_classes) of features.
 
         Args:
             x: What `forward_features` returned.

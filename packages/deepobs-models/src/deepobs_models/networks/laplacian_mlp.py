@@ -72,7 +72,7 @@ class LaplacianMLP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return value and Laplacian (B, 2) at points x (B, dimension)."""
+        """Value and Laplacian (B, 2) at points x (B, dimension)."""
         x = check_features(x, "LaplacianMLP", self.dimension)
         first, *others = self.layers
         assert isinstance(first, nn.Linear)

@@ -92,7 +92,7 @@ class ModularTransformer(nn.Module):
         self.head = linear(width, tokens, bias=False, weight_init=unembedding)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, tokens) of what follows the tokens x (B, length)."""
+        """Logits (B, tokens) of what follows the tokens x (B, length)."""
         x = _check_tokens(x, self.position.num_embeddings)
         h = self.token(x) + self.position(places(x))  # (B, T, width)
         # The last position alone is read, so it alone is computed; it sees all others.

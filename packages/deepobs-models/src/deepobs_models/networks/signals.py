@@ -55,7 +55,7 @@ class SignalMLP(WithClassifier):
         self.dense3 = self.new_classifier(num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, num_classes) of signals x (B, length)."""
+        """Logits (B, num_classes) of signals x (B, length)."""
         h = self.dense1(check_features(x, "SignalMLP", self.length)).relu()
         h = h + self.dense2(h).relu()
         logits: Tensor = self.dense3(h)
@@ -113,7 +113,7 @@ class SignalConv(WithClassifier):
         self.dense = self.new_classifier(num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, num_classes) of signals x (B, length)."""
+        """Logits (B, num_classes) of signals x (B, length)."""
         h = check_features(x, "SignalConv", self.length).unsqueeze(1)  # (B, 1, length)
         h = self.conv3(self.conv2(self.conv1(h).relu()).relu()).relu()
         logits: Tensor = self.dense(h.flatten(1))
@@ -163,7 +163,7 @@ class SignalGRU(WithClassifier):
         self.dense = self.new_classifier(num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B, num_classes) of signals x (B, length)."""
+        """Logits (B, num_classes) of signals x (B, length)."""
         x = check_features(x, "SignalGRU", self.length)
         # Made from x, so that it is batched where x is: nn.GRU's own zeros are not under vmap.
         start = x.new_zeros(2, x.shape[0], self.gru.hidden_size)

@@ -157,5 +157,5 @@ class Net3c3d(ImageClassifier):
 
 
 def _unpadded(size: tuple[int, int], kernel_size: int) -> tuple[int, int]:
-    """Return the size after an unpadded convolution of stride 1."""
+    """Size after an unpadded convolution of stride 1."""
     return size[0] - kernel_size + 1, size[1] - kernel_size + 1

@@ -181,12 +181,12 @@ class VAE(nn.Module):
         return self.forward_head(self.forward_features(x), noise)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Return the features (B, num_features) of images x (B, C, H, W)."""
+        """Features (B, num_features) of images x (B, C, H, W)."""
         x = check_images(x, "VAE", self.in_channels, size=self.image_size)
         return self.encoder(x)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, noise: Tensor | None = None) -> VAEOutput:
-        """Return everything that the network makes of features (B, num_features).
+        """Everything that the network makes of features (B, num_features).
 
         Args:
             x: What `forward_features` returned.

@@ -27,26 +27,26 @@ from deepobs_problems.stand_in import stand_in
 
 @cache
 def entropy() -> float:
-    """Return the entropy of the next token, in nats: the same after every token."""
+    """Entropy of the next token, in nats: the same after every token."""
     shares = frequencies()
     return float(-(shares * np.log(shares)).sum())
 
 
 @cache
 def sum_of_squares() -> float:
-    """Return the sum of the squared probabilities of the next token."""
+    """Sum of the squared probabilities of the next token."""
     return float((frequencies() ** 2).sum())
 
 
 def bigram_cross_entropy(output: Tensor, batch: Batch) -> Tensor:
-    """Return the cross-entropy of logits `(B, V)` with tokens or weighted distributions: `(B,)`."""
+    """Cross-entropy of logits `(B, V)` with tokens or weighted distributions: `(B,)`."""
     if _drawn(batch):
         return F.cross_entropy(output, batch.y, reduction="none")
     return -(batch.y[:, 0] * output.log_softmax(dim=1)).sum(dim=1)
 
 
 def bigram_excess(output: Tensor, batch: Batch) -> Tensor:
-    """Return the cross-entropy above its minimum, `(B,)`: weighted Kullback-Leibler divergences.
+    """Cross-entropy above its minimum, `(B,)`: weighted Kullback-Leibler divergences.
 
     Of drawn pairs: the cross-entropy minus the entropy, of which only the mean is an excess.
     """
@@ -57,7 +57,7 @@ def bigram_excess(output: Tensor, batch: Batch) -> Tensor:
 
 
 def bigram_squared_error(output: Tensor, batch: Batch) -> Tensor:
-    """Return half the squared distance of outputs `(B, V)` to one-hot tokens: `(B,)`.
+    """Half the squared distance of outputs `(B, V)` to one-hot tokens: `(B,)`.
 
     For the population its expectation over the next token, times the weight of the present one.
     """
@@ -70,7 +70,7 @@ def bigram_squared_error(output: Tensor, batch: Batch) -> Tensor:
 
 
 def bigram_squared_excess(output: Tensor, batch: Batch) -> Tensor:
-    """Return half the squared distance of outputs `(B, V)` to the distributions, weighted: `(B,)`.
+    """Half the squared distance of outputs `(B, V)` to the distributions, weighted: `(B,)`.
 
     Of drawn pairs: the squared error minus its minimum, of which only the mean is an excess.
     """

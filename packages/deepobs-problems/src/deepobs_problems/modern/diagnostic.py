@@ -17,7 +17,7 @@ from deepobs_problems.stand_in import stand_in
 
 
 def double_cross_entropy(output: Tensor, batch: Batch) -> Tensor:
-    """Return the cross-entropy of logits `(B, C)` with classes, computed in float64: `(B,)`.
+    """Cross-entropy of logits `(B, C)` with classes, computed in float64: `(B,)`.
 
     Where it becomes very small, float32 has too few digits for its gradient.
     """
@@ -25,7 +25,7 @@ def double_cross_entropy(output: Tensor, batch: Batch) -> Tensor:
 
 
 def squared_error(output: Tensor, batch: Batch) -> Tensor:
-    """Return the mean squared error over everything but the first axis, `(B,)`."""
+    """Mean squared error over everything but the first axis, `(B,)`."""
     return (output - batch.y).square().flatten(1).mean(dim=1)
 
 

@@ -21,7 +21,7 @@ MEAN_SQUARE = (199 / 396) ** 2
 
 
 def poisson_loss(output: Tensor, batch: Batch) -> Tensor:
-    """Return the weighted squared residuals of equation and boundary, `(B,)`.
+    """Weighted squared residuals of equation and boundary, `(B,)`.
 
     `output` is value and Laplacian `(B, 2)`; `batch.y` `(B, 3)` are the weights of equation and
     boundary, and the solution, from which the source f = 2π²u follows.
@@ -33,7 +33,7 @@ def poisson_loss(output: Tensor, batch: Batch) -> Tensor:
 
 
 def relative_squared_error(output: Tensor, batch: Batch) -> Tensor:
-    """Return the squared error of the value, relative to the mean squared solution: `(B,)`."""
+    """Squared error of the value, relative to the mean squared solution: `(B,)`."""
     return (output[:, 0] - batch.y[:, 2]).square() / MEAN_SQUARE
 
 

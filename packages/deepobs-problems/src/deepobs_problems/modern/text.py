@@ -37,7 +37,7 @@ def characters(
     valid_size: int = 0,
     recipe: Recipe = "standard",
 ) -> Dataset:
-    """Return a text in windows of one length, which one pass goes over in several epochs.
+    """Text in windows of one length, which one pass goes over in several epochs.
 
     Args:
         name: a text of `deepobs_data`.
@@ -61,7 +61,7 @@ def characters_like(
     valid_size: int = 0,
     recipe: Recipe = "standard",
 ) -> Dataset:
-    """Return generated text in the form of `characters`."""
+    """Generated text in the form of `characters`."""
     data = synthetic_like(
         name,
         _IMITATED // window,

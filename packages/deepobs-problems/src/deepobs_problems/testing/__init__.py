@@ -120,7 +120,7 @@ def _run(case: Case) -> Iterator[Check]:
 
 
 def _run_one(name: str, case: Case) -> Check | None:
-    """Return the result of a check, None if it does not apply to this problem."""
+    """Result of a check, None if it does not apply to this problem."""
     try:
         sentence = CHECKS[name](case)
     except FailedCheckError as failure:

@@ -31,17 +31,17 @@ class Case:
     model: nn.Module = field(init=False)
 
     def build_model(self, offset: int = 0) -> nn.Module:
-        """Return a model initialised from the seed plus `offset`."""
+        """Model initialised from the seed plus `offset`."""
         torch.default_generator.manual_seed(self.seed + offset)
         return self.problem.build_model(self.dataset)
 
     def evaluation_losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the losses in evaluation mode, without gradients."""
+        """Losses in evaluation mode, without gradients."""
         with evaluation_mode(model), torch.no_grad():
             return self.problem.losses(model, batch)[0]
 
     def forward(self, mode: str) -> Any:
-        """Return the model's output for the batch, in "training" or in "evaluation".
+        """Model's output for the batch, in "training" or in "evaluation".
 
         Raises:
             FailedCheckError: the model cannot take the batch.
@@ -58,7 +58,7 @@ class Case:
 
 
 def rows_of(batch: Batch) -> list[Batch]:
-    """Return each example of a batch as a batch of one."""
+    """Each example of a batch as a batch of one."""
     return [Batch(batch.x[i : i + 1], batch.y[i : i + 1]) for i in range(len(batch.x))]
 
 
@@ -76,7 +76,7 @@ def close(actual: Tensor, expected: Tensor, single: float = 1e-4) -> bool:
 
 
 def shape(value: Any) -> str:
-    """Return the shape of a tensor, the shapes of a tuple of them, or the type of anything else."""
+    """Shape of a tensor, the shapes of a tuple of them, or the type of anything else."""
     if isinstance(value, Tensor):
         return str(tuple(value.shape))
     if isinstance(value, tuple | list):
@@ -85,11 +85,11 @@ def shape(value: Any) -> str:
 
 
 def listed(names: list[str], most: int = 3) -> str:
-    """Return the first names of a list, and how many more there are."""
+    """First names of a list, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def arrow(values: list[float]) -> str:
-    """Return numbers as `1.5 -> 1.4 -> 1.3`."""
+    """Numbers as `1.5 -> 1.4 -> 1.3`."""
     return " -> ".join(f"{value:.6g}" for value in values)

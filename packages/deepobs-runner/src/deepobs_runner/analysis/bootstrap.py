@@ -27,7 +27,7 @@ def check_level(level: float) -> None:
 
 
 def percent(level: float) -> str:
-    """Return a level of confidence in words.
+    """Level of confidence in words.
 
     >>> percent(0.95), percent(0.999)
     ('95 %', '99.9 %')
@@ -42,13 +42,13 @@ def check_resamples(resamples: int) -> None:
 
 
 def generator(seed: int, *words: str) -> np.random.Generator:
-    """Return the random generator of an address."""
+    """Random generator of an address."""
     return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in words)])
 
 
 @lru_cache(maxsize=256)  # a report asks for those of one setting several times
 def resample_counts(n: int, resamples: int, seed: int, *words: str) -> np.ndarray:
-    """Return how often each of n runs is drawn in each bootstrap sample, `(resamples, n)`.
+    """Count of each of n runs in each bootstrap sample, `(resamples, n)`.
 
     The same arguments give the same array, which cannot be written to.
 
@@ -71,7 +71,7 @@ def resample_counts(n: int, resamples: int, seed: int, *words: str) -> np.ndarra
 
 
 def quantiles(values: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Return quantiles along the first axis, `(levels, ...)`; NaN entries are left out.
+    """Quantiles along the first axis, `(levels, ...)`; NaN entries are left out.
 
     As `numpy.nanquantile` (type 7 of Hyndman and Fan, 1996), but between a finite and an infinite
     value the quantile is infinite, and at a value it is that value, which numpy calls NaN.
@@ -98,7 +98,7 @@ def quantiles(values: np.ndarray, levels: Sequence[float]) -> np.ndarray:
 
 
 def interval(replicates: np.ndarray, level: float) -> tuple[float, float]:
-    """Return the percentile interval of bootstrap replicates `(resamples,)`.
+    """Percentile interval of bootstrap replicates `(resamples,)`.
 
     A replicate that is undefined (NaN) could be anything: it counts as -inf for the lower end and
     as inf for the upper one, so the interval is never narrower for it.

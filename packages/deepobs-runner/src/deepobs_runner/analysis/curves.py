@@ -55,7 +55,7 @@ class Band:
     level: float
 
     def rows(self) -> list[Row]:
-        """Return a row for every epoch."""
+        """Row for every epoch."""
         names = ("runs", "mean", "std", "median", "lower_quartile", "upper_quartile", "low", "high")
         columns = [getattr(self, name).tolist() for name in ("epochs", *names)]
         return [
@@ -73,7 +73,7 @@ def curve_band(
     resamples: int | None = 1000,
     seed: int = 0,
 ) -> Band | None:
-    """Return the curve of a metric over runs, None if they do not have it.
+    """Curve of a metric over runs, None if they do not have it.
 
     The band covers the curve at one epoch, not at all epochs at once. That of the mean is Student's
     interval, from two runs on. That of the median is the percentile bootstrap interval over runs,
@@ -128,7 +128,7 @@ def curve_band(
 
 
 def values_by_epoch(runs: Sequence[RunResult], metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-    """Return the epochs of all runs, `(E,)`, and the metric of each run there, `(n, E)`.
+    """Epochs of all runs, `(E,)`, and the metric of each run there, `(n, E)`.
 
     NaN where a run has no record; the metric's worst value where it had diverged, also after its
     last record.
@@ -150,7 +150,7 @@ def values_by_epoch(runs: Sequence[RunResult], metric: Metric) -> tuple[np.ndarr
 
 
 def _means(table: np.ndarray) -> np.ndarray:
-    """Return the mean of each column, `(E,)`; NaN if a value is infinite or missing."""
+    """Mean of each column, `(E,)`; NaN if a value is infinite or missing."""
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.nansum(table, axis=0) / np.sum(~np.isnan(table), axis=0)
     return np.where(np.isfinite(means), means, np.nan)
@@ -159,14 +159,14 @@ def _means(table: np.ndarray) -> np.ndarray:
 def _student_band(
     mean: np.ndarray, std: np.ndarray, runs: np.ndarray, level: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Student's interval of each mean, `(E,)`; NaN for fewer than two runs."""
+    """Student's interval of each mean, `(E,)`; NaN for fewer than two runs."""
     freedom = np.maximum(runs - 1, 1)
     reach = special.stdtrit(freedom, (1 + level) / 2) * std / np.sqrt(np.maximum(runs, 1))
     return mean - reach, mean + reach
 
 
 def _std(table: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each column, `(E,)`; NaN where the mean is."""
+    """Standard deviation of each column, `(E,)`; NaN where the mean is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = np.nansum((table - mean) ** 2, axis=0)
         std = np.sqrt(squares / (np.sum(~np.isnan(table), axis=0) - 1))
@@ -174,7 +174,7 @@ def _std(table: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def _medians(counts: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return the median of each bootstrap sample, `(resamples, E)`; NaN for one without values.
+    """Median of each bootstrap sample, `(resamples, E)`; NaN for one without values.
 
     Values are sorted once for all samples. A sample then counts its draws from the best run to the
     worst, at every epoch at once, and its middle is the run at which half of them are counted.

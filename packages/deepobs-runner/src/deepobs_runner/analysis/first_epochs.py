@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 def first_epochs(
     results: Iterable[RunResult], epochs: int
 ) -> tuple[list[RunResult], list[Reading]]:
-    """Return what the results would be if every run had this many epochs, and what is read of them.
+    """Results as if every run had this many epochs, and a summary of the runs they come from.
 
     With a constant learning rate the first epochs of a longer run are what a run of so many epochs
     would have given. Its result gets the configuration of the latter, and its environment has the
@@ -82,7 +82,7 @@ def first_epochs(
 
 
 def _reading(problem: str, run: RunResult, epochs: int, reason: Reason) -> Reading:
-    """Return what a run has in common with others that are read, or not, alike."""
+    """Key of runs that are read, or not, alike."""
     config = run.config
     if reason:
         schedule = show_schedule(config.schedule) if reason == "schedule" else ""
@@ -93,7 +93,7 @@ def _reading(problem: str, run: RunResult, epochs: int, reason: Reason) -> Readi
 
 
 def id_of_file(run: RunResult) -> str:
-    """Return the id under which a run is stored, though it may be shortened here."""
+    """Id under which a run is stored, though it may be shortened here."""
     return str(run.environment.get(WHOLE_RUN, run.config.id))
 
 
@@ -115,7 +115,7 @@ def _why_not(run: RunResult, epochs: int) -> Reason:
 
 
 def _shorten(run: RunResult, epochs: int) -> RunResult:
-    """Return a run as if it had been planned for so many epochs."""
+    """Run as if it had been planned for so many epochs."""
     config = run.config
     if not run.records or (config.epochs == epochs and config.steps is None):
         return run

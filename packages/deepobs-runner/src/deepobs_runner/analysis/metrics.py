@@ -49,7 +49,7 @@ class Numbers:
     """Numbers that make one row of a table."""
 
     def rows(self) -> list[Row]:
-        """Return one row of a table."""
+        """One row of a table."""
         return [{k: str(v) if isinstance(v, Metric) else v for k, v in vars(self).items()}]
 
 
@@ -58,7 +58,7 @@ TEST_ACCURACY = Metric("test", "accuracy", higher_is_better=True)
 
 
 def metric_of(runs: Iterable[RunResult], split: str = "test") -> Metric | None:
-    """Return the metric by which runs of a problem are judged.
+    """Metric by which runs of a problem are judged.
 
     That is the accuracy where there is one, else the objective, else the loss; None without any.
     """
@@ -95,13 +95,13 @@ def is_counted(run: RunResult) -> bool:
 
 
 def counted(runs: Iterable[RunResult]) -> list[RunResult]:
-    """Return the runs that count; if none does, all with a record, where they are."""
+    """Runs that count; if none does, all with a record, where they are."""
     recorded = [run for run in runs if run.records]
     return list(filter(is_counted, recorded)) or recorded
 
 
 def final_value(run: RunResult, metric: Metric) -> float:
-    """Return the metric at the last evaluation; NaN without one or if the run diverged."""
+    """Metric at the last evaluation; NaN without one or if the run diverged."""
     if not run.records or is_diverged(run):
         return math.nan
     value = run.records[-1]["metrics"].get(metric.split, {}).get(metric.name)
@@ -109,7 +109,7 @@ def final_value(run: RunResult, metric: Metric) -> float:
 
 
 def best_value(run: RunResult, metric: Metric) -> float:
-    """Return the best finite value of all evaluations, of a diverged run too; NaN without one."""
+    """Best finite value of all evaluations, of a diverged run too; NaN without one."""
     values = run.series(metric.split, metric.name)
     values = values[np.isfinite(values)]
     if not len(values):
@@ -118,7 +118,7 @@ def best_value(run: RunResult, metric: Metric) -> float:
 
 
 def value_of(kind: str) -> Callable[[RunResult, Metric], float]:
-    """Return `final_value` or `best_value` by the name `final` or `best`.
+    """`final_value` or `best_value` by the name `final` or `best`.
 
     Raises:
         UsageError: another name.
@@ -130,7 +130,7 @@ def value_of(kind: str) -> Callable[[RunResult, Metric], float]:
 
 
 def ranked(values: np.ndarray, metric: Metric) -> np.ndarray:
-    """Return values with every NaN replaced by what is worse than any number."""
+    """Values with every NaN replaced by what is worse than any number."""
     return np.where(np.isnan(values), metric.worst, values)
 
 
@@ -174,7 +174,7 @@ class End(Numbers):
 def summarize_end(
     runs: Sequence[RunResult], metric: Metric, kind: str = "final", *, level: float = 0.95
 ) -> End | None:
-    """Return mean, spread and quantiles over seeds of the final or the best value.
+    """Mean, spread and quantiles over seeds of the final or the best value.
 
     Args:
         runs: of one setting, one a seed; see `counted`.
@@ -217,7 +217,7 @@ def summarize_end(
 
 
 def mean_interval(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
-    """Return Student's interval of a mean `(n,)`; NaN for one number or one that is not finite.
+    """Student's interval of a mean `(n,)`; NaN for one number or one that is not finite.
 
     For three seeds it covers at its level, where bootstrap intervals of a mean cover about 75 %
     instead of 95: docs/statistics.md.
@@ -229,7 +229,7 @@ def mean_interval(values: np.ndarray, *, level: float = 0.95) -> tuple[float, fl
 
 
 def interquartile_mean(values: np.ndarray) -> float:
-    """Return the mean without the lowest and the highest quarter, `(n,)`; NaN without values.
+    """Mean without the lowest and the highest quarter, `(n,)`; NaN without values.
 
     The quarter is rounded down. Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep
     Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021.
@@ -264,7 +264,7 @@ class Divergence(Numbers):
 
 
 def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Divergence:
-    """Return the share of the runs that count that diverged, with Wilson's interval.
+    """Share of the runs that count that diverged, with Wilson's interval.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927);
     recommended for few runs by Brown, Cai and DasGupta, Statistical Science 16 (2001).

@@ -35,7 +35,7 @@ def welch_power(
     known_variance: float = 0.0,
     level: float = 0.95,
 ) -> float:
-    """Return the probability that Welch's two-sided t-test finds a difference of means.
+    """Probability that Welch's two-sided t-test finds a difference of means.
 
     The values of both sides are normal. Given the variances of the samples, the probability is that
     of a normal distribution; it is integrated over their chi-squared distributions.
@@ -88,14 +88,14 @@ def welch_power(
 
 @lru_cache(maxsize=1)
 def _nodes() -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of Gauss-Legendre quadrature on (0, 1)."""
+    """Nodes and weights of Gauss-Legendre quadrature on (0, 1)."""
     nodes, weights = np.polynomial.legendre.leggauss(POINTS)
     return (nodes + 1) / 2, weights / 2
 
 
 @lru_cache(maxsize=64)
 def _chi_squared(freedom: int) -> np.ndarray:
-    """Return the chi-squared distribution over its degrees of freedom at the nodes, `(POINTS,)`."""
+    """Chi-squared distribution over its degrees of freedom at the nodes, `(POINTS,)`."""
     return np.asarray(2 * special.gammaincinv(freedom / 2, _nodes()[0]) / freedom)
 
 
@@ -107,7 +107,7 @@ def seeds_for_power(
     known_variance: float = 0.0,
     level: float = 0.95,
 ) -> int | None:
-    """Return the fewest seeds of each optimizer with which a difference is found that often.
+    """Fewest seeds of each optimizer with which a difference is found that often.
 
     >>> seeds_for_power(1.0, 1.0)
     17
@@ -142,7 +142,7 @@ def seeds_for_power(
 
 
 def _first(holds: Callable[[int], bool], begin: int) -> int | None:
-    """Return the smallest number from `begin` on for which something holds, which then holds on."""
+    """Smallest number from `begin` on for which something holds, which then holds on."""
     low, high = begin - 1, begin
     while not holds(high):
         low, high = high, high + max(1, high - low) * 2
@@ -162,7 +162,7 @@ def detectable(
     known_variance: float = 0.0,
     level: float = 0.95,
 ) -> float:
-    """Return the smallest difference of means that some seeds find that often.
+    """Smallest difference of means that some seeds find that often.
 
     >>> round(detectable(1.0, 17), 2)
     0.99

@@ -15,7 +15,7 @@ WINDOW = 5
 
 
 def kept_values(values: np.ndarray, metric: Metric) -> np.ndarray:
-    """Return the hardest target that each evaluation reaches, `(n,)`.
+    """Hardest target that each evaluation reaches, `(n,)`.
 
     An evaluation reaches a target that it meets, and that the majority of it and the next four
     meets; near the end: the majority of those left. A value that is not finite meets none.
@@ -33,7 +33,7 @@ def kept_values(values: np.ndarray, metric: Metric) -> np.ndarray:
 
 
 def kept_of(run: RunResult, metric: Metric) -> np.ndarray:
-    """Return the hardest target that each evaluation of a run reaches, see `kept_values`, `(n,)`.
+    """Hardest target that each evaluation of a run reaches, see `kept_values`, `(n,)`.
 
     After a divergence no further evaluation would have met it.
     """
@@ -43,7 +43,7 @@ def kept_of(run: RunResult, metric: Metric) -> np.ndarray:
 
 
 def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
-    """Return the hardest target that a run reaches at some evaluation within so many epochs.
+    """Hardest target that a run reaches at some evaluation within so many epochs.
 
     The value before training does not count, and the first evaluation after it always does, so that
     a run of one epoch reaches something. A run that diverged counts with what it reached before.
@@ -60,7 +60,7 @@ def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
 
 
 def median_reached(runs: Sequence[RunResult], metric: Metric, share: float, epochs: float) -> float:
-    """Return the value that half of the runs reach within a share of so many epochs.
+    """Value that half of the runs reach within a share of so many epochs.
 
     Args:
         runs: of one setting, one a seed; those that do not count are ignored.

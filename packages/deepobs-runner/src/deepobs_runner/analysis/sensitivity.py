@@ -52,7 +52,7 @@ class Sensitivity:
         return int(np.argmax(self.metric.sign * self.medians))
 
     def rows(self) -> list[Row]:
-        """Return a row for every rate."""
+        """Row for every rate."""
         columns = (self.rates, self.medians, self.runs, self.diverged)
         return [
             {"metric": str(self.metric), "lr": lr, "median": value, "runs": n, "diverged": lost}
@@ -80,7 +80,7 @@ class Window(Numbers):
 
 
 def rate_of(run: RunResult) -> float | None:
-    """Return the learning rate of a run, None if it has no number of that name."""
+    """Learning rate of a run, None if it has no number of that name."""
     given = run.config.hyperparams
     rate = next((given[name] for name in RATES if name in given), None)
     return float(rate) if isinstance(rate, int | float) else None
@@ -93,7 +93,7 @@ def learning_rate_sensitivity(
     *,
     seed: int | None = None,
 ) -> Sensitivity:
-    """Return a metric over the learning rates, the figure of section 3.2 of the DeepOBS paper.
+    """Metric over the learning rates, the figure of section 3.2 of the DeepOBS paper.
 
     Schneider, Balles and Hennig, "DeepOBS", ICLR 2019; Asi and Duchi, "The importance of better
     models in stochastic optimization", PNAS 116 (2019), on how to read such a curve.
@@ -132,7 +132,7 @@ def learning_rate_sensitivity(
 
 
 def sensitivity_of(runs: Sequence[RunResult], metric: Metric) -> Sensitivity:
-    """Return the final values over the learning rates, all from the same seed if need be.
+    """Final values over the learning rates, all from the same seed if need be.
 
     Where some rates have more seeds than others, which the tuned one usually has, rates are
     compared by the lowest seed that all have; without one, by the medians of what there is.
@@ -150,7 +150,7 @@ def sensitivity_of(runs: Sequence[RunResult], metric: Metric) -> Sensitivity:
 
 
 def near_best(curve: Sensitivity, percent: float = 5.0) -> Window | None:
-    """Return the window of learning rates within some percent of the best.
+    """Window of learning rates within some percent of the best.
 
     The window is the range of neighbouring rates around the best with values worse by at most
     `percent` of the size of the best value; for a metric near 0 that means little.
@@ -174,7 +174,7 @@ def near_best(curve: Sensitivity, percent: float = 5.0) -> Window | None:
 def window_around_best(
     curve: Sensitivity, good: np.ndarray, percent: float | None = None
 ) -> Window | None:
-    """Return the window of neighbouring learning rates around the best that are good.
+    """Window of neighbouring learning rates around the best that are good.
 
     Args:
         curve: over the learning rates.

@@ -22,12 +22,12 @@ class Contrast(NamedTuple):
     freedom: np.ndarray
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the values that the two-sided t-test does not reject."""
+        """Values that the two-sided t-test does not reject."""
         reach = special.stdtrit(self.freedom, (1 + level) / 2) * self.error
         return self.value - reach, self.value + reach
 
     def p(self) -> np.ndarray:
-        """Return the two-sided p-value of 0; without any spread 0, or 1 if the value is 0."""
+        """Two-sided p-value of 0; without any spread 0, or 1 if the value is 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.abs(self.value) / self.error
         p = 2 * special.stdtr(self.freedom, -ratio)
@@ -35,7 +35,7 @@ class Contrast(NamedTuple):
 
 
 def student(values: np.ndarray) -> Contrast:
-    """Return the mean along the last axis, `(..., n)` to `(...)`; of at least two values.
+    """Mean along the last axis, `(..., n)` to `(...)`; of at least two values.
 
     "Student" (W. S. Gosset), "The probable error of a mean", Biometrika 6 (1908). Of differences
     by seed it is the paired t-test.
@@ -48,7 +48,7 @@ def student(values: np.ndarray) -> Contrast:
 def welch(
     first: np.ndarray, second: np.ndarray, known_variance: np.ndarray | float = 0.0
 ) -> Contrast:
-    """Return mean `first` - mean `second` along the last axis, `(..., n)` and `(..., m)`.
+    """Mean `first` - mean `second` along the last axis, `(..., n)` and `(..., m)`.
 
     Welch, "The generalization of 'Student's' problem when several different population variances
     are involved", Biometrika 34 (1947): the spreads need not be equal. At least two values each.

@@ -78,7 +78,7 @@ def _choose(settings: Sequence[Setting]) -> Setting:
 
 
 def median_final(runs: Sequence[RunResult], metric: Metric) -> float:
-    """Return the median final value of the runs that count.
+    """Median final value of the runs that count.
 
     A run that diverged or lacks the metric is worse than every other; without a run that counts the
     median is worse than any number.
@@ -88,7 +88,7 @@ def median_final(runs: Sequence[RunResult], metric: Metric) -> float:
 
 
 def candidates(setting: Setting, results: Iterable[RunResult]) -> list[RunResult]:
-    """Return the runs, at any hyperparameters, among which those of a setting were chosen."""
+    """Runs, at any hyperparameters, among which those of a setting were chosen."""
     problem, kind = setting.config.problem_id, setting.kind
     return [
         run
@@ -98,10 +98,10 @@ def candidates(setting: Setting, results: Iterable[RunResult]) -> list[RunResult
 
 
 def optimizers_of(problems: Mapping[str, Sequence[Setting]]) -> list[str]:
-    """Return the labels of all optimizers in order of first appearance."""
+    """Labels of all optimizers in order of first appearance."""
     return list(dict.fromkeys(s.optimizer for listed in problems.values() for s in listed))
 
 
 def find(listed: Sequence[Setting], optimizer: str) -> Setting | None:
-    """Return the setting of an optimizer on one problem, None if it has no runs there."""
+    """Setting of an optimizer on one problem, None if it has no runs there."""
     return next((setting for setting in listed if setting.optimizer == optimizer), None)

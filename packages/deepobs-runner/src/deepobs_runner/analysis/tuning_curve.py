@@ -38,7 +38,7 @@ class TuningCurve:
     untrained: int
 
     def rows(self) -> list[Row]:
-        """Return a row for every number of trials."""
+        """Row for every number of trials."""
         return [
             {"metric": str(self.metric), "trials": k, "expected": mean, "std": std, "epochs": cost}
             for k, (mean, std, cost) in enumerate(
@@ -49,12 +49,12 @@ class TuningCurve:
 
 
 def first_trials(results: Iterable[RunResult]) -> list[RunResult]:
-    """Return the trial of each setting that was tried: of its runs that count the first."""
+    """Trial of each setting that was tried: of its runs that count the first."""
     return [runs[0] for runs in trials_of(without_copies(filter(is_counted, results)))]
 
 
 def trial_value(run: RunResult, metric: Metric) -> tuple[float, bool]:
-    """Return what a trial gives a tuner, and whether it counts as untrained.
+    """Value of a trial for a tuner, and whether it counts as untrained.
 
     A tuner can always hand back the untrained model, so a trial that diverged or ended worse than
     it began counts with its value before training; NaN without one.
@@ -67,7 +67,7 @@ def trial_value(run: RunResult, metric: Metric) -> tuple[float, bool]:
 
 
 def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve | None:
-    """Return the expected best final value of k of the settings tried, for every k.
+    """Expected best final value of k of the settings tried, for every k.
 
     Dodge, Gururangan, Card, Schwartz and Smith, "Show Your Work: Improved Reporting of Experimental
     Results", EMNLP 2019, but without replacement, which does not pretend that there were more
@@ -109,13 +109,13 @@ def expected_best(results: Iterable[RunResult], metric: Metric) -> TuningCurve |
 
 
 def _quantiles(ascending: np.ndarray, chances: np.ndarray, level: float) -> np.ndarray:
-    """Return the smallest value that is at least as good with this chance, for every k, `(k,)`."""
+    """Smallest value that is at least as good with this chance, for every k, `(k,)`."""
     below = np.cumsum(chances, axis=1)  # (k, n)
     return np.asarray(ascending[np.argmax(below >= level - 1e-12, axis=1)])
 
 
 def best_of(n: int, k: int) -> np.ndarray:
-    """Return the chance that the i-th smallest of n values is the largest of k drawn, `(n,)`.
+    """Chance that the i-th smallest of n values is the largest of k drawn, `(n,)`.
 
     >>> best_of(3, 2).round(3).tolist()
     [0.0, 0.333, 0.667]
@@ -125,7 +125,7 @@ def best_of(n: int, k: int) -> np.ndarray:
 
 
 def expected_search(lengths: np.ndarray, times: np.ndarray, reached: np.ndarray) -> float:
-    """Return the expected cost of trying settings at random until one reaches the target.
+    """Expected cost of trying settings at random until one reaches the target.
 
     They are tried one after another, without replacement, each for its whole length, but the one
     that reaches the target for its time to it. Of n trials of which m reach it, (n - m) / (m + 1)

@@ -26,7 +26,7 @@ functions that recompile repeatedly; beyond it, torch silently stops compiling."
 
 
 def compile_objective(problem: Problem) -> Objective:
-    """Return `problem.objective`, compiled when it is first called.
+    """`problem.objective`, compiled when it is first called.
 
     Random numbers are drawn as without compilation, so dropout masks are the same.
     """

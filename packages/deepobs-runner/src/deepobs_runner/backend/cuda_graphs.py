@@ -126,7 +126,7 @@ class GraphedStep:
         return map_state(Tensor.clone, outgoing)
 
     def __call__(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """Return objective and outgoing state, and give every parameter its gradient.
+        """Compute objective and outgoing state, and give every parameter its gradient.
 
         All of them are tensors of their own, as from an eager step: an optimizer may keep them.
 
@@ -251,7 +251,7 @@ def capturing(problem: Problem) -> Iterator[None]:
 
 
 def addresses(tensors: Iterable[Tensor]) -> list[int]:
-    """Return where in memory tensors lie."""
+    """Addresses of tensors in memory."""
     return [tensor.data_ptr() for tensor in tensors]
 
 

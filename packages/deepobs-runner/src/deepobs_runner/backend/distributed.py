@@ -115,7 +115,7 @@ class ProcessGroup:
         return dict(zip(values, means, strict=True))
 
     def from_rank_0(self, function: Callable[[], T]) -> T:
-        """Return what the function returns on rank 0, which alone calls it.
+        """Value of the function on rank 0, which alone calls it.
 
         An exception on rank 0 ends the other processes, too.
 

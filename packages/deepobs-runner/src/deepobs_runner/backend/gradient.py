@@ -91,7 +91,7 @@ class Gradient:
     def __call__(
         self, batch: Batch, state: State, *, create_graph: bool = False
     ) -> tuple[Tensor, State]:
-        """Return objective and outgoing state; write the gradient, in fp16 of the scaled loss.
+        """Compute objective and outgoing state; write the gradient, in fp16 of the scaled loss.
 
         Args:
             batch: this process's share.
@@ -134,7 +134,7 @@ class GraphedGradient(Gradient):
     def __call__(
         self, batch: Batch, state: State, *, create_graph: bool = False
     ) -> tuple[Tensor, State]:
-        """Return objective and outgoing state; write the gradient."""
+        """Compute objective and outgoing state; write the gradient."""
         if create_graph:
             return super().__call__(batch, state, create_graph=True)
         return self._graphed(batch, state)

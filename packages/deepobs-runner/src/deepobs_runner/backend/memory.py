@@ -148,7 +148,7 @@ def _user_decided() -> bool:
 
 
 def _mallopt() -> Any:
-    """Return glibc's function; None without glibc."""
+    """Glibc's function; None without glibc."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)

@@ -66,7 +66,7 @@ class SharedDraws(TorchFunctionMode):
         return len(shape) > 0 and shape[0] == self._rows
 
     def _whole(self, tensor: Tensor) -> Tensor:
-        """Return ones for the rows of all processes.
+        """Ones for the rows of all processes.
 
         In memory as they would be in one process: a tensor is filled with random numbers in the
         order in which it lies there.
@@ -92,7 +92,7 @@ class SharedDraws(TorchFunctionMode):
 
 
 def batch_dependence(model: nn.Module) -> str | None:
-    """Return what makes the numbers of a model depend on how a batch is divided, None if nothing.
+    """Reason why results of a model depend on how a batch is divided, None without one.
 
     Batch norm normalises over the rows of a process. Other layers draw inside themselves, where
     the numbers cannot be shared out: every process has the same for its rows. What a network draws

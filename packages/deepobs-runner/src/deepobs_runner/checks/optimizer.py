@@ -103,7 +103,7 @@ def _with_graph(make: MakeOptimizer) -> MakeOptimizer:
 
 
 def _last_layer_apart(lr: float | None) -> Callable[[nn.Module], list[dict[str, Any]]]:
-    """Return what makes two groups: all parameters but the last layer's, and those."""
+    """Function that makes two groups: all parameters but the last layer's, and those."""
     options = {} if lr is None else {"lr": lr}
 
     def groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -167,5 +167,5 @@ class SmallTraining:
         self.optimizer.load_state_dict(dict(optimizer))
 
     def weights(self) -> list[Tensor]:
-        """Return copies of all parameters."""
+        """Copies of all parameters."""
         return [p.detach().clone() for p in self.model.parameters()]

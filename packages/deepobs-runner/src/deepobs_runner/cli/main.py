@@ -98,7 +98,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def _unknown_command(name: str) -> str:
-    """Return the error about an unknown command."""
+    """Error about an unknown command."""
     from deepobs_problems.errors import nearest
 
     known = COMMANDS.built_in()

@@ -52,6 +52,6 @@ def print_json(value: Any) -> None:
 
 
 def _colored(text: str, color: str) -> str:
-    """Return a text in a colour if standard error shows colours and NO_COLOR is not set."""
+    """Text in a colour if standard error shows colours and NO_COLOR is not set."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plain or not sys.stderr.isatty() else f"\x1b[{color}m{text}\x1b[0m"

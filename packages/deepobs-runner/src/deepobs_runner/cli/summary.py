@@ -165,12 +165,12 @@ def _lay_out(
 
 
 def _room(width: int, numbers: Sequence[Column]) -> int:
-    """Return the width that is left for the settings beside some columns and all borders."""
+    """Width that is left for the settings beside some columns and all borders."""
     return width - 2 - sum(column.width + 1 for column in numbers)
 
 
 def _labels(shown: Sequence[Setting]) -> Column:
-    """Return the labels without recipe and epochs, which have columns."""
+    """Labels without recipe and epochs, which have columns."""
     texts = [
         " ".join(
             word for word in setting.label.split(" ") if not word.startswith(("recipe=", "epochs="))
@@ -190,7 +190,7 @@ def _beside(shown: Sequence[Setting]) -> list[Column]:
 
 
 def _numbers(shown: Sequence[Setting]) -> list[Column]:
-    """Return the columns of numbers that somebody needs."""
+    """Columns of numbers that somebody needs."""
     columns = [Column("Seeds", [_seeds(setting.runs) for setting in shown])]
     ends = [_length(setting.runs) for setting in shown]
     named = any(" epochs=" in setting.label for setting in shown)
@@ -204,20 +204,20 @@ def _numbers(shown: Sequence[Setting]) -> list[Column]:
 
 
 def _ends(heading: str, shown: Sequence[Setting], metric: Metric) -> Column:
-    """Return mean and spread of a metric at the end of the runs that count."""
+    """Mean and spread of a metric at the end of the runs that count."""
     found = (summarize_end(setting.runs, metric) for setting in shown)
     texts = [NOTHING if end is None else spread_text(end.mean, end.std) for end in found]
     return Column(heading, texts)
 
 
 def _seeds(runs: Sequence[RunResult]) -> str:
-    """Return how many runs there are, and how many of them the numbers are of."""
+    """Number of runs, and of those behind the numbers if they are fewer."""
     averaged = len(counted(runs))
     return str(averaged) if averaged == len(runs) else f"{averaged} of {len(runs)}"
 
 
 def _length(runs: Sequence[RunResult]) -> str:
-    """Return after how many epochs the runs end; with the steps if it is or may be within one."""
+    """Epochs of the runs at their end; with the steps if the end is or may be within an epoch."""
     ends = [float(run.epochs()[-1]) for run in runs]
     text = describe_range(ends)
     unknown = any(run.ends_in_unknown_epoch for run in runs)

@@ -66,7 +66,7 @@ def output_table(console: PatientConsole, table: Table, arguments: argparse.Name
 
 
 def _format_of(path: Path) -> str:
-    """Return the format that a file's name asks for.
+    """Format that a file's name asks for.
 
     Raises:
         UsageError: none.

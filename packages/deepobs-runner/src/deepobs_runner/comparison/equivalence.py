@@ -85,7 +85,7 @@ class Equivalence(Numbers):
 
 
 def equivalence_p(above: Contrast, below: Contrast) -> float:
-    """Return the greater p-value of two one-sided t-tests.
+    """Greater p-value of two one-sided t-tests.
 
     Args:
         above: contrast from the lower bound, tested to be above 0.
@@ -95,7 +95,7 @@ def equivalence_p(above: Contrast, below: Contrast) -> float:
 
 
 def _p_above(contrast: Contrast) -> float:
-    """Return the one-sided p-value of "not above 0"."""
+    """One-sided p-value of "not above 0"."""
     value, error = float(contrast.value), float(contrast.error)
     if error == 0:
         return 0.0 if value > 0 else 1.0
@@ -183,7 +183,7 @@ def check_margin(margin: float) -> None:
 def _times(
     one: Setting, other: Setting, target: Target | None, unit: Unit
 ) -> tuple[At, float, str] | None:
-    """Return the contrast of times at a ratio, the ratio and the test; None if it is undefined."""
+    """Contrast of times at a ratio, the ratio and the test; None if it is undefined."""
     if target is None:
         return None
     first, second = comparable_times([one, other], target, unit)
@@ -202,7 +202,7 @@ def _all_reach(times: Times) -> bool:
 
 
 def _finals(one: Setting, other: Setting) -> tuple[At, float, str] | None:
-    """Return the contrast of final values at a ratio, the ratio and the test."""
+    """Contrast of final values at a ratio, the ratio and the test."""
     metric = common_metric(one.runs, other.runs)
     if metric is None:
         return None
@@ -226,7 +226,7 @@ def _finals(one: Setting, other: Setting) -> tuple[At, float, str] | None:
 
 
 def _interval(at: At, ratio: float, tail: float) -> tuple[float, float]:
-    """Return the ratios that neither one-sided test rejects."""
+    """Ratios that neither one-sided test rejects."""
 
     def rejects_above(log: float) -> bool:
         below = at(math.exp(log))
@@ -242,7 +242,7 @@ def _interval(at: At, ratio: float, tail: float) -> tuple[float, float]:
 
 
 def _first(rejects: Callable[[float], bool], begin: float) -> float:
-    """Return the least number above `begin` that is rejected; inf without one nearby."""
+    """Least number above `begin` that is rejected; inf without one nearby."""
     step = 1e-9
     while not rejects(begin + step):
         step *= 2

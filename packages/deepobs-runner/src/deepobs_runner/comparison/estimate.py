@@ -66,7 +66,7 @@ def uncorrected(
     method: str,
     bound: Bound = "",
 ) -> Estimate:
-    """Return an estimate from numbers of any type; it is the only test so far."""
+    """Estimate from numbers of any type; it is the only test so far."""
     numbers = (float(np.asarray(number)) for number in (value, low, high, p))
     value, low, high, p = numbers
     return Estimate(
@@ -78,7 +78,7 @@ _OPEN = (0.0, -math.inf)
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Return p-values `(..., m)` corrected for their number, along the last axis.
+    """P-values `(..., m)` corrected for their number, along the last axis.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
     Statistics 6 (1979): the chance that any true hypothesis is rejected stays below the level,

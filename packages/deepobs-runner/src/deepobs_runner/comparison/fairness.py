@@ -172,7 +172,7 @@ def foreign_targets(
 
 
 def _all(setting: Setting, describe: Callable[[RunResult], Any]) -> str:
-    """Return what holds for the runs of a setting, nothing where it is not known."""
+    """Values of the runs of a setting, without unknown ones."""
     return " and ".join(sorted({str(words) for run in setting.runs if (words := describe(run))}))
 
 
@@ -302,7 +302,7 @@ def has_stand_in_data(setting: Setting) -> bool:
 
 
 def differences_from_official(config: RunConfig) -> dict[str, tuple[str, str]]:
-    """Return the settings of a run that no official run of its problem has, with the official ones.
+    """Settings of a run that no official run of its problem has, with the official ones.
 
     Fields that the configuration leaves open do not count, and neither does `l2_via` without l2.
     """

@@ -80,7 +80,7 @@ def final_difference(
 
 
 def rank_shift(first: np.ndarray, second: np.ndarray, level: float = 0.95) -> Shift:
-    """Return the shift from `second` to `first` by the rank-sum test, `(n,)` and `(m,)`.
+    """Shift from `second` to `first` by the rank-sum test, `(n,)` and `(m,)`.
 
     Values may be infinite; equal infinite ones are ties.
     """
@@ -93,7 +93,7 @@ def rank_shift(first: np.ndarray, second: np.ndarray, level: float = 0.95) -> Sh
 def values_by_seed(
     setting: Setting, metric: Metric, kind: Literal["final", "best"] = "final"
 ) -> dict[int, float]:
-    """Return the value of each run that counts by its seed, so that more is better.
+    """Value of each run that counts by its seed, so that more is better.
 
     A diverged run has the value -inf.
     """

@@ -40,7 +40,7 @@ class GeometricMean(NamedTuple):
 
 
 def improvement(lines: Sequence[ProblemComparison], level: float) -> Estimate | None:
-    """Return the probability that a run of the optimizer is faster than one of the reference.
+    """Probability that a run of the optimizer is faster than one of the reference.
 
     The mean over problems of the share of pairs of runs in which the optimizer reaches the target
     first; ties and pairs of which it is unknown count half, and a run that never reaches it is
@@ -65,7 +65,7 @@ def improvement(lines: Sequence[ProblemComparison], level: float) -> Estimate | 
 def improvement_of(
     shares: np.ndarray, runs: np.ndarray, level: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean share, interval and p-value, from shares of won pairs `(..., P)`, `(...)` each.
+    """Mean share, interval and p-value, from shares of won pairs `(..., P)`, `(...)` each.
 
     The interval holds the probabilities θ for which |mean - θ| is at most z times the standard
     error at θ (a score interval, which has a width even where every pair is won). The variance of a
@@ -94,7 +94,7 @@ def improvement_of(
 
 
 def _share_variance(share: np.ndarray, runs: np.ndarray) -> np.ndarray:
-    """Return the variance of the mean of shares of won pairs over problems, `(...)`."""
+    """Variance of the mean of shares of won pairs over problems, `(...)`."""
     n, m = runs[:, 0], runs[:, 1]
     theta = share[..., None]
     rest = (1 - theta) / (2 - theta) + theta / (1 + theta)
@@ -103,7 +103,7 @@ def _share_variance(share: np.ndarray, runs: np.ndarray) -> np.ndarray:
 
 
 def geometric_mean(lines: Sequence[ProblemComparison], level: float) -> GeometricMean | None:
-    """Return the geometric mean speedup, where a mean is meaningful.
+    """Geometric mean speedup, where a mean is meaningful.
 
     The geometric mean is the only one that does not depend on which of the two is the reference
     (Fleming and Wallace, "How not to lie with statistics", CACM 29, 1986). Over seeds, the
@@ -134,7 +134,7 @@ def geometric_mean(lines: Sequence[ProblemComparison], level: float) -> Geometri
 def mean_of_intervals(
     values: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, level: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean of independent estimates `(..., P)` with its interval and p-value, `(...)`.
+    """Mean of independent estimates `(..., P)` with its interval and p-value, `(...)`.
 
     The p-value is the normal one with the half of the interval that looks to 0 as z standard
     errors, so it is at most 1 - level exactly where the interval leaves out 0.

@@ -64,7 +64,7 @@ def _pair(
 def _of_same_data(
     problems: Mapping[str, Sequence[Setting]], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """Return the pairs of the same data.
+    """Pairs of the same data.
 
     Raises:
         UsageError: there are only others.
@@ -100,7 +100,7 @@ def _alike(
 
 
 def _values(problems: Mapping[str, Sequence[Setting]], label: str, field: str) -> frozenset[str]:
-    """Return what a label's runs have in a field: one, unless its problems differ in it."""
+    """Values of a field in the runs of a label: one, unless its problems differ in it."""
     found = (find(listed, label) for listed in problems.values())
     return frozenset(getattr(c.runs[0].config, field) for c in found if c is not None)
 

@@ -109,7 +109,7 @@ class ProblemComparison:
         return self.optimizer if first else self.reference
 
     def rows(self) -> list[Row]:
-        """Return one row of a table."""
+        """One row of a table."""
         row: Row = {
             "problem": self.problem,
             "optimizer": self.optimizer,
@@ -203,7 +203,7 @@ def compare_on_problem(
 def _speedup(
     sides: Sequence[Setting | None], target: Target | None, unit: Unit, level: float
 ) -> tuple[Estimate | None, SpeedupStatus, tuple[Times | None, Times | None]]:
-    """Return the speedup, its status if no test decides it, and the times of both sides."""
+    """Speedup, its status if no test decides it, and the times of both sides."""
     if target is None:
         return None, "no target", (None, None)
     first, second = comparable_times(sides, target, unit)
@@ -235,6 +235,6 @@ def _ends_before(times: Times | None, other: Times | None) -> bool:
 
 
 def _flat(name: str, estimate: Estimate | None) -> Row:
-    """Return the numbers of an estimate as columns of a row."""
+    """Numbers of an estimate as columns of a row."""
     names = ("value", "low", "high", "p", "p_corrected", "method", "bound")
     return {f"{name}_{key}": None if estimate is None else getattr(estimate, key) for key in names}

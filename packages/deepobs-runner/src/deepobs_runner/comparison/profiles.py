@@ -61,12 +61,12 @@ class Profiles:
     profiles: tuple[Profile, ...]
 
     def rows(self) -> list[Row]:
-        """Return a row for every optimizer."""
+        """Row for every optimizer."""
         return [{"label": p.label, "integral": p.integral} for p in self.profiles]
 
 
 def profile_ratios(costs: np.ndarray) -> np.ndarray:
-    """Return each cost over the least of its problem, `(optimizers, problems)`.
+    """Each cost over the least of its problem, `(optimizers, problems)`.
 
     Args:
         costs: above 0, inf where a problem is not solved, `(optimizers, problems)`.
@@ -78,7 +78,7 @@ def profile_ratios(costs: np.ndarray) -> np.ndarray:
 
 
 def profile_steps(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the profile of ratios `(P,)` steps, from 1 on, and its value from there on.
+    """Ratios at which the profile of ratios `(P,)` steps, from 1 on, and its value from there on.
 
     rho(tau) is the share of problems with a ratio of at most tau: Dolan and Moré, "Benchmarking
     optimization software with performance profiles", Mathematical Programming 91 (2002).
@@ -88,7 +88,7 @@ def profile_steps(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def profile_integral(ratios: np.ndarray, tau_max: float) -> np.ndarray:
-    """Return the mean of the profile over log tau from 1 to tau_max, along the last axis.
+    """Mean of the profile over log tau from 1 to tau_max, along the last axis.
 
     A problem with ratio r contributes from log r on, so this is the mean over problems of
     1 - log(r) / log(tau_max), or 0 beyond. (The score of Dahl et al., "Benchmarking Neural Network
@@ -111,7 +111,7 @@ def performance_profiles(
     unit: Unit = "epochs",
     tau_max: float = 4.0,
 ) -> Profiles:
-    """Return the performance profiles of optimizers and their integrals.
+    """Performance profiles of optimizers and their integrals.
 
     The cost of a problem is the Kaplan-Meier median of the time to its target. The integral
     has no interval: it takes the fastest of each problem as known, so resampling the seeds of equal
@@ -168,7 +168,7 @@ def performance_profiles(
 
 
 def compared_labels(problems: Mapping[str, Sequence[Setting]]) -> list[str]:
-    """Return the optimizers of a profile: as many as share at least five problems.
+    """Optimizers of a profile: as many as share at least five problems.
 
     Those with the fewest problems are left out first; all, if no two share five problems.
     """
@@ -187,7 +187,7 @@ def compared_labels(problems: Mapping[str, Sequence[Setting]]) -> list[str]:
 def _times(
     listed: Sequence[Setting], target: Target | None, labels: Sequence[str], unit: Unit
 ) -> list[Times] | str:
-    """Return the times of every optimizer on a problem, or why it does not count."""
+    """Times of every optimizer on a problem, or why it does not count."""
     if target is None:
         return "no target"
     found = []

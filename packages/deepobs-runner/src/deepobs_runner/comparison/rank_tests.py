@@ -55,7 +55,7 @@ class Shift(NamedTuple):
 
 
 def rank_sum_tails(first: np.ndarray, second: np.ndarray) -> Tails:
-    """Return the tails of the rank-sum test of two independent samples.
+    """Tails of the rank-sum test of two independent samples.
 
     Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945); Mann and
     Whitney, "On a test of whether one of two random variables is stochastically larger than the
@@ -82,7 +82,7 @@ def rank_sum_tails(first: np.ndarray, second: np.ndarray) -> Tails:
 
 
 def doubled_ranks(values: np.ndarray) -> np.ndarray:
-    """Return twice the rank of each value, `(n,)`: ties get the mean of their ranks, a half.
+    """Twice the rank of each value, `(n,)`: ties get the mean of their ranks, a half.
 
     >>> doubled_ranks(np.array([3.0, 1.0, 3.0])).tolist()
     [5, 2, 5]
@@ -93,7 +93,7 @@ def doubled_ranks(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)  # with few ties, or none, most samples have the same ranks
 def _rank_sum_chances(ranks: tuple[int, ...], count: int) -> np.ndarray:
-    """Return the chance of each sum of `count` of the ranks, drawn at random, `(Σ ranks + 1,)`."""
+    """Chance of each sum of `count` of the ranks, drawn at random, `(Σ ranks + 1,)`."""
     chances = np.zeros((count + 1, sum(ranks) + 1))  # by number of ranks drawn, and their sum
     chances[0, 0] = 1.0
     for rank in ranks:
@@ -104,7 +104,7 @@ def _rank_sum_chances(ranks: tuple[int, ...], count: int) -> np.ndarray:
 
 
 def shift_between(least: np.ndarray, most: np.ndarray, tails: Tails, level: float = 0.95) -> Shift:
-    """Return the shift from one sample to another, from bounds of all differences `(n, m)`.
+    """Shift from one sample to another, from bounds of all differences `(n, m)`.
 
     Without censoring both bounds are the differences, the estimate is their median and the interval
     holds the shifts that the rank-sum test does not reject: Hodges and Lehmann, "Estimates of
@@ -152,6 +152,6 @@ def _u_chances(n: int, m: int) -> np.ndarray:
 
 
 def median_of(differences: np.ndarray) -> float:
-    """Return the median of differences, of which some may be infinite."""
+    """Median of differences, of which some may be infinite."""
     middle = float(np.median(np.clip(differences, -HUGE, HUGE)))
     return math.copysign(math.inf, middle) if abs(middle) > HUGE / 1000 else middle

@@ -64,7 +64,7 @@ class Ranks:
     critical_difference: float | None
 
     def rows(self) -> list[Row]:
-        """Return a row for every optimizer."""
+        """Row for every optimizer."""
         return [{**vars(rank), "problems": len(self.problems)} for rank in self.ranks]
 
 
@@ -76,7 +76,7 @@ def mean_ranks(
     unit: Unit = "epochs",
     level: float = 0.95,
 ) -> Ranks | None:
-    """Return the mean rank of each optimizer by its time to the target.
+    """Mean rank of each optimizer by its time to the target.
 
     The rank on a problem is 1 plus, over all others, the share of pairs of runs that these win:
     the rank that a single run of each would have on average. A run that never reaches the target is
@@ -129,7 +129,7 @@ def mean_ranks(
 
 
 def _friedman_p(values: np.ndarray) -> float:
-    """Return the p-value of Friedman's test of values `(problems, optimizers)`, for ties too.
+    """P-value of Friedman's test of values `(problems, optimizers)`, for ties too.
 
     Friedman, "The use of ranks to avoid the assumption of normality implicit in the analysis of
     variance", Journal of the American Statistical Association 32 (1937).

@@ -54,7 +54,7 @@ def speedup_of(first: Times, second: Times, level: float = 0.95) -> Estimate | N
 
 
 def _known(shift: Shift) -> tuple[float, Bound]:
-    """Return what is known of a shift: its estimate, a bound of this, or an end of the interval."""
+    """Estimate of a shift, else a bound of it, else an end of the interval."""
     if shift.least == shift.most:
         return shift.least, ""
     if shift.low >= 0 or (math.isfinite(shift.least) and shift.high > 0):
@@ -67,7 +67,7 @@ def _known(shift: Shift) -> tuple[float, Bound]:
 def log_speedup(
     first: np.ndarray, second: np.ndarray, first_grid: np.ndarray, second_grid: np.ndarray
 ) -> Contrast:
-    """Return mean log `second` - mean log `first` along the last axis, `(..., n)` and `(..., m)`.
+    """Mean log `second` - mean log `first` along the last axis, `(..., n)` and `(..., m)`.
 
     A time is only known up to the distance to the evaluation before, which is a variance of
     1/12 of its square, the same for runs of one spread. So the mean log time has a variance of
@@ -89,12 +89,12 @@ def log_speedup(
 
 
 def log_shift(first: Times, second: Times, level: float = 0.95) -> Shift:
-    """Return the shift of log times from `first` to `second`, see `shift_between`."""
+    """Shift of log times from `first` to `second`, see `shift_between`."""
     return shift_between(*log_speedup_bounds(first, second), _tails(first, second), level)
 
 
 def _tails(first: Times, second: Times) -> Tails:
-    """Return the tails of the rank-sum test of equal times, small `below` where `first` is faster.
+    """Tails of the rank-sum test of equal times, small `below` where `first` is faster.
 
     Both sides are censored at the earliest end of a censored run of either: then both are samples
     of one distribution if optimizers are equal, all that is later are ties, and the test is exact.
@@ -111,7 +111,7 @@ def _tails(first: Times, second: Times) -> Tails:
 
 
 def log_speedup_bounds(first: Times, second: Times) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the most that log `second` - log `first` can be, `(n, m)` each.
+    """Least and greatest value of log `second` - log `first` can be, `(n, m)` each.
 
     A censored run reaches the target after its end, or never; one that diverged after the end of
     the longest of these runs.
@@ -128,7 +128,7 @@ def log_speedup_bounds(first: Times, second: Times) -> tuple[np.ndarray, np.ndar
 
 
 def reached_p(first: tuple[int, int], second: tuple[int, int]) -> float:
-    """Return Fisher's exact two-sided p-value of k of n against l of m; NaN without runs.
+    """Fisher's exact two-sided p-value of k of n against l of m; NaN without runs.
 
     Fisher, "The logic of inductive inference", Journal of the Royal Statistical Society 98 (1935).
     """
@@ -143,7 +143,7 @@ def reached_p(first: tuple[int, int], second: tuple[int, int]) -> float:
 
 
 def win_share(first: Times, second: Times) -> float:
-    """Return the share of pairs in which `first` is faster; unknown ones and ties count half.
+    """Share of pairs in which `first` is faster; unknown ones and ties count half.
 
     A run that never reaches the target is slower than any that does. NaN without runs.
     """

@@ -90,7 +90,7 @@ class Target(Numbers):
     set_by: str = field(default="", compare=False)
 
     def reached(self, values: np.ndarray) -> np.ndarray:
-        """Return where values reach the target; one that is not finite never does."""
+        """Mask of the values that reach the target; one that is not finite never does."""
         with np.errstate(invalid="ignore"):
             better = values >= self.value if self.metric.higher_is_better else values <= self.value
         return np.asarray(better & np.isfinite(values))
@@ -152,7 +152,7 @@ def convergence_target(problem: str) -> Target | None:
 
 @cache
 def stored_targets() -> Mapping[str, Targets]:
-    """Return the targets that are shipped, by problem: official ones first, then those of sets.
+    """Targets that are shipped, by problem: official ones first, then those of sets.
 
     Raises:
         UsageError: a file is damaged.
@@ -193,7 +193,7 @@ def _read(problem: str, stored: _Stored) -> Targets:
 def target_of(
     problem: str, results: Iterable[RunResult] = (), *, epochs: int | None = None
 ) -> Target | None:
-    """Return the main target of a problem, see `targets_of`.
+    """Main target of a problem, see `targets_of`.
 
     Args:
         problem: its name.
@@ -253,12 +253,12 @@ def targets_of(problem: str, tuned: Sequence[Setting], *, epochs: float | None =
 
 
 def _own(tuned: Sequence[Setting]) -> Sequence[Setting]:
-    """Return the settings that are not of a baseline set; all without others."""
+    """Settings that are not of a baseline set; all without others."""
     return [setting for setting in tuned if not setting.baseline] or tuned
 
 
 def _length(tuned: Sequence[Setting]) -> float | None:
-    """Return the epochs that most settings of one's own have; of several such, the fewest."""
+    """Epochs that most settings of one's own have; of several such, the fewest."""
     lengths = Counter(
         length for setting in _own(tuned) if (length := epochs_of(setting)) is not None
     )
@@ -267,7 +267,7 @@ def _length(tuned: Sequence[Setting]) -> float | None:
 
 
 def epochs_of(setting: Setting) -> float | None:
-    """Return for how many epochs the runs of a setting were planned, None where it is not known.
+    """Planned number of epochs of the runs of a setting, None where it is not known.
 
     Of runs that a number of steps ends, how many epochs the longest has.
     """
@@ -277,7 +277,7 @@ def epochs_of(setting: Setting) -> float | None:
 
 
 def _of_settings(problem: str, tuned: Sequence[Setting], epochs: float | None) -> Targets | None:
-    """Return what the first of the defining optimizers reaches that ran for so long."""
+    """Targets of the first of the defining optimizers that ran for so long."""
     for name in DEFINING:
         found = [s for s in tuned if s.config.optimizer == name and epochs_of(s) == epochs]
         for setting in sorted(found, key=lambda s: (s.baseline, -len(s.runs))):
@@ -288,7 +288,7 @@ def _of_settings(problem: str, tuned: Sequence[Setting], epochs: float | None) -
 
 
 def _of_official(problem: str, epochs: float | None) -> Targets | None:
-    """Return what official Adam reaches in its first epochs, None if it has no more than these."""
+    """Targets of official Adam in its first epochs, None if it has no more than these."""
     if epochs is None or epochs < 1 or epochs != int(epochs):
         return None
     adam = [run for run in official_results(problem) if run.config.optimizer == "Adam"]
@@ -301,7 +301,7 @@ def _of_official(problem: str, epochs: float | None) -> Targets | None:
 def targets_from(
     problem: str, runs: Sequence[RunResult], source: str, *, epochs: float | None = None
 ) -> Targets | None:
-    """Return what half of the runs of one setting reach in 50, 75 and 90 % of their epochs.
+    """Values that half of the runs of one setting reach in 50, 75 and 90 % of their epochs.
 
     Args:
         problem: its name.

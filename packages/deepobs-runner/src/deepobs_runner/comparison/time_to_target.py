@@ -106,14 +106,14 @@ class Times:
     def median_interval(
         self, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
     ) -> tuple[float, float]:
-        """Return the percentile bootstrap interval of the median; NaN for fewer than five runs."""
+        """Percentile bootstrap interval of the median; NaN for fewer than five runs."""
         if len(self.times) < LEAST_FOR_MEDIANS:
             return math.nan, math.nan
         counts = resample_counts(len(self.times), resamples, seed)
         return interval(resampled_medians(self.times, self.reached, counts), level)
 
     def rows(self) -> list[Row]:
-        """Return a row for every run; `time` of one that is censored is a lower bound."""
+        """Row for every run; `time` of one that is censored is a lower bound."""
         return [
             {
                 "target": str(self.target),
@@ -127,7 +127,7 @@ class Times:
 
 
 def progress(run: RunResult, unit: Unit) -> tuple[np.ndarray, Unit] | None:
-    """Return how far a run was at every evaluation, `(records,)`, and what was counted.
+    """Progress of a run at every evaluation, `(records,)`, and its unit.
 
     Gradient evaluations are read from the records' counters; without them steps are counted,
     which is the same for an optimizer that evaluates one gradient a step. Seconds are those of
@@ -170,7 +170,7 @@ def _column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | Non
 
 
 def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epochs") -> Times:
-    """Return when each run reaches a target and keeps it.
+    """Time at which each run reaches a target and keeps it.
 
     That is the first evaluation that meets the target and from which the majority of five
     evaluations, it and the next four, meet it; near the end, of those that are left. A single lucky
@@ -220,7 +220,7 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
 def comparable_times(
     settings: Sequence[Setting | None], target: Target, unit: Unit
 ) -> list[Times | None]:
-    """Return the times of several settings, all counted in the same; None for no setting.
+    """Times of several settings, all counted in the same; None for no setting.
 
     That is steps where some record gradient evaluations and some do not.
     """
@@ -233,7 +233,7 @@ def comparable_times(
 def reaching_window(
     curve: Sensitivity, runs: Sequence[RunResult], target: Target | None
 ) -> Window | None:
-    """Return the learning rates around the best with which half of the runs reach a target.
+    """Learning rates around the best with which half of the runs reach a target.
 
     Args:
         curve: over the learning rates.
@@ -266,7 +266,7 @@ class Speed(Numbers):
 
 
 def published_speed(runs: Sequence[RunResult], target: Target) -> Speed:
-    """Return the speed as DeepOBS 1.1 published it; its mean is NaN without runs.
+    """Speed as DeepOBS 1.1 published it; its mean is NaN without runs.
 
     It counts the index of the first evaluation that reaches the target, or the number of
     evaluations. The shipped results have six digits; one of them equals its target in these and
@@ -285,7 +285,7 @@ def published_speed(runs: Sequence[RunResult], target: Target) -> Speed:
 
 
 def survival_median(times: np.ndarray, reached: np.ndarray) -> float:
-    """Return the time by which half of the runs reach the target.
+    """Time by which half of the runs reach the target.
 
     The median of Kaplan and Meier, "Nonparametric estimation from incomplete observations", JASA 53
     (1958). Where the survival curve lies at one half over an interval it is the middle of that
@@ -302,7 +302,7 @@ def survival_median(times: np.ndarray, reached: np.ndarray) -> float:
 
 
 def resampled_medians(times: np.ndarray, reached: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return `survival_median` of each bootstrap sample, `(resamples,)`.
+    """`survival_median` of each bootstrap sample, `(resamples,)`.
 
     Args:
         times: `(n,)`, at least one.
@@ -322,5 +322,5 @@ def resampled_medians(times: np.ndarray, reached: np.ndarray, counts: np.ndarray
 
 
 def _first(found: np.ndarray) -> np.ndarray:
-    """Return the first column that is true in each row; the number of columns if none is."""
+    """First column that is true in each row; the number of columns if none is."""
     return np.asarray(np.where(found.any(axis=1), found.argmax(axis=1), found.shape[1]))

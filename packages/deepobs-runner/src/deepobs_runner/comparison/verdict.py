@@ -92,7 +92,7 @@ def judge(
     unit: Unit = "epochs",
     level: float = 0.95,
 ) -> Verdict:
-    """Return the verdict on two optimizers at their tuned settings.
+    """Verdict on two optimizers at their tuned settings.
 
     Its p-values are corrected for all tests of this verdict. Where several verdicts are read
     together, correct them together with `correct`.
@@ -130,7 +130,7 @@ def judge_settings(
     level: float = 0.95,
     other_targets: Mapping[str, Mapping[str, Target | None]] = MappingProxyType({}),
 ) -> Verdict:
-    """Return the verdict of `judge` where tuned settings and targets are known, by problem.
+    """Verdict of `judge` where tuned settings and targets are known, by problem.
 
     `other_targets` holds easier and harder targets of a problem, by their names.
     """
@@ -184,7 +184,7 @@ def _correct(verdicts: Sequence[Verdict]) -> list[Verdict]:
     corrected = iter(holm([e.p for e in tested]).tolist())
 
     def next_of(estimate: Estimate | None) -> Estimate | None:
-        """Return an estimate with its corrected p-value, in the order of `_estimates`."""
+        """Estimate with its corrected p-value, in the order of `_estimates`."""
         if estimate is None or math.isnan(estimate.p):
             return estimate
         return replace(estimate, p_corrected=next(corrected))

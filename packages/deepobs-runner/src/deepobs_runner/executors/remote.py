@@ -188,7 +188,7 @@ class ProgressWatcher:
 
 
 def _changed(task: Task) -> int | None:
-    """Return when a run's result file was changed, None without a file."""
+    """Time at which a run's result file was changed, None without a file."""
     try:
         return result_path(task.config, task.execution.out).stat().st_mtime_ns
     except OSError:
@@ -196,7 +196,7 @@ def _changed(task: Task) -> int | None:
 
 
 def _as_numbers(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return stored metrics with NaN for what was not finite."""
+    """Stored metrics with NaN for what was not finite."""
     return {
         split: {key: math.nan if value is None else value for key, value in values.items()}
         for split, values in metrics.items()

@@ -57,7 +57,7 @@ RESERVED = {
 
 
 def parse_slurm(words: Iterable[str]) -> dict[str, Any]:
-    """Return `key=value` words as options; `setup` may be given several times.
+    """`key=value` words as options; `setup` may be given several times.
 
     Raises:
         UsageError: a word without `=`, a key given twice, or one that is set otherwise.
@@ -174,7 +174,7 @@ class Job:
             return perform(self.task, again=self.again or restarted)
 
     def checkpoint(self) -> Any:
-        """Return what submitit is to queue in place of this job."""
+        """Submission that submitit queues in place of this job."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, again=True))

@@ -154,7 +154,7 @@ class WorkerProcess:
             self._printed.extend(line.decode(errors="replace"))
 
     def take_output(self) -> str:
-        """Return what the process has printed since the last time."""
+        """Take what the process has printed since the last call."""
         taken = []
         with suppress(IndexError):
             while True:
@@ -162,7 +162,7 @@ class WorkerProcess:
         return "".join(taken)
 
     def describe_end(self) -> str:
-        """Return how the process ended; waits for it."""
+        """Wait for the process, and describe how it ended."""
         code = self.process.wait()
         self._readers[1].join(timeout=1.0)
         if code >= 0:

@@ -250,7 +250,7 @@ def label_ends(axes: Axes, ends: Sequence[End], height: float) -> None:
 
 
 def spread(places: ArrayLike, heights: ArrayLike) -> np.ndarray:
-    """Return places moved apart until things of these heights do not overlap, `(n,)`.
+    """Places moved apart until things of these heights do not overlap, `(n,)`.
 
     Neighbours that would overlap share the middle of where they were.
 
@@ -279,7 +279,7 @@ def spread(places: ArrayLike, heights: ArrayLike) -> np.ndarray:
 def keep_within(
     places: np.ndarray, heights: Sequence[float], low: float, high: float
 ) -> np.ndarray:
-    """Return places of things of these heights, moved apart, that lie between two ends, `(n,)`.
+    """Places of things of these heights, moved apart, that lie between two ends, `(n,)`.
 
     If there is no room for all, they go on beyond the upper end.
 
@@ -299,7 +299,7 @@ def keep_within(
 
 
 def _bottom(group: Sequence[int], wanted: np.ndarray, sizes: np.ndarray) -> float:
-    """Return the lower edge of things on top of each other around the mean of their places."""
+    """Lower edge of things on top of each other around the mean of their places."""
     return float(wanted[group].mean() - sizes[group].sum() / 2)
 
 
@@ -330,7 +330,7 @@ class Legend(NamedTuple):
 
 
 def legend_below(labels: Sequence[str], width: float) -> Legend:
-    """Return the legend of a figure of a width in inches, with long labels wrapped."""
+    """Legend of a figure of a width in inches, with long labels wrapped."""
     letter = 0.6 * SMALL / 72  # inches, rather too wide
     sample = (HANDLE + 2.5) * SMALL / 72
     longest = max(map(len, labels), default=0)
@@ -345,6 +345,6 @@ def legend_below(labels: Sequence[str], width: float) -> Legend:
 def legend_unless(
     beside: bool, labels: Sequence[str], handles: Mapping[str, Artist], width: float
 ) -> tuple[Legend, list[Artist]]:
-    """Return the legend of a figure, an empty one where labels stand beside their lines."""
+    """Legend of a figure, an empty one where labels stand beside their lines."""
     shown = [] if beside else [label for label in labels if label in handles]
     return legend_below(shown, width), [handles[label] for label in shown]

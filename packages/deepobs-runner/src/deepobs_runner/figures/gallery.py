@@ -48,7 +48,7 @@ def drawings(
     import_code: bool = False,
     executor: Executor | None = None,
 ) -> Iterator[Drawing]:
-    """Return every figure of some settings, drawn when it is asked for.
+    """Every figure of some settings, drawn when it is asked for.
 
     A figure that cannot be drawn is yielded without one, with the reason as its caption, but for
     studies of batch sizes and weight decays that nobody asked for. Runs on functions of two
@@ -111,7 +111,7 @@ def drawings(
 
 
 def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
-    """Return the runs of settings, and every official run if there are official ones."""
+    """Runs of settings, and every official run if there are official ones."""
     own = [run for setting in settings if not setting.official for run in setting.runs]
     official = any(setting.official for setting in settings)
     return own + (official_results(problem, tuned=False) if official else [])
@@ -131,13 +131,13 @@ def _pairs(tuned: Tuned) -> Pairs:
 def _verdicts(
     tuned: Tuned, targets: Mapping[str, Target | None], pairs: Pairs, unit: Unit, level: float
 ) -> Sequence[Verdict]:
-    """Return the verdicts of the pairs, corrected for all their tests."""
+    """Verdicts of the pairs, corrected for all their tests."""
     return correct([judge_settings(tuned, targets, *p, unit=unit, level=level) for p in pairs])
 
 
 def _ranks(
     tuned: Tuned, targets: Mapping[str, Target | None], pairs: Pairs, unit: Unit, level: float
 ) -> Ranks | None:
-    """Return the mean ranks of all that are compared."""
+    """Mean ranks of all that are compared."""
     labels = [label for label in optimizers_of(tuned) if any(label in pair for pair in pairs)]
     return mean_ranks(tuned, targets, labels, unit=unit, level=level)

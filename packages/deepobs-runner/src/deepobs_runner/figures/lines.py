@@ -66,12 +66,12 @@ class Curve(NamedTuple):
 
 
 def metric_at(split: str, name: str) -> Metric:
-    """Return a metric by its split and name."""
+    """Metric by its split and name."""
     return Metric(split, name, higher_is_better=name == "accuracy")
 
 
 def metric_title(metric: Metric) -> str:
-    """Return what a metric is called in a figure.
+    """Name of a metric in a figure.
 
     >>> metric_title(metric_at("train_eval", "objective"))
     'Training objective'
@@ -80,7 +80,7 @@ def metric_title(metric: Metric) -> str:
 
 
 def gap_title(metric: Metric) -> str:
-    """Return what the distance of a metric to its best value is called.
+    """Name of the distance of a metric to its best value.
 
     >>> gap_title(metric_at("test", "objective")), gap_title(metric_at("test", "accuracy"))
     ('Test objective − best', 'Best − test accuracy')
@@ -92,7 +92,7 @@ def gap_title(metric: Metric) -> str:
 
 
 def gaps_of(values: np.ndarray, best: float, metric: Metric) -> np.ndarray:
-    """Return how much worse than the best values are, elementwise: above 0 is worse."""
+    """Distance of values to the best, elementwise: above 0 is worse."""
     return metric.sign * (best - values)
 
 
@@ -105,7 +105,7 @@ def curve_of(
     center: Literal["mean", "median"] = "median",
     level: float = 0.95,
 ) -> Curve | None:
-    """Return the curve of a setting, None if its runs do not have the metric."""
+    """Curve of a setting, None if its runs do not have the metric."""
     few = len(setting.runs) < LEAST_BAND or look.thin
     resamples = None if few else 1000
     band = curve_band(setting.runs, metric, center=center, level=level, resamples=resamples)
@@ -115,13 +115,13 @@ def curve_of(
 
 
 def center_of(band: Band) -> np.ndarray:
-    """Return what the line of a band shows, `(E,)`; NaN where it is not finite."""
+    """Values of the line of a band, `(E,)`; NaN where they are not finite."""
     center = band.mean if band.center == "mean" else band.median
     return np.where(np.isfinite(center), center, np.nan)
 
 
 def best_of(curves: Sequence[Curve]) -> float:
-    """Return the best value of any run at any evaluation."""
+    """Best value of any run at any evaluation."""
     values = np.concatenate([curve.runs.ravel() for curve in curves])
     values = values[np.isfinite(values)]
     return float(values.max() if curves[0].band.metric.higher_is_better else values.min())
@@ -152,7 +152,7 @@ def draw_lines(
     gap = scale == "gap" and _has_gaps(curves, best)
 
     def shown(values: np.ndarray) -> np.ndarray:
-        """Return values as the axis shows them; NaN where they are not finite."""
+        """Values as the axis shows them; NaN where they are not finite."""
         found = gaps_of(values, best, metric) if gap else values
         return np.where(np.isfinite(found), found, np.nan)
 
@@ -198,12 +198,12 @@ def _end_at_the_edge(axes: Axes) -> None:
 
 
 def value_title(axes: Axes, metric: Metric) -> str:
-    """Return what the vertical axis of drawn curves shows, for its label."""
+    """Label of the vertical axis of drawn curves."""
     return gap_title(metric) if getattr(axes, "shows_gap", False) else metric_title(metric)
 
 
 def ends_of(axes: Axes, lines: Sequence[Line2D]) -> list[End]:
-    """Return where lines end, those that have a finite value."""
+    """Ends of the lines that have a finite value."""
     ends = []
     for line in lines:
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
@@ -286,7 +286,7 @@ def draw_target(axes: Axes, value: float) -> None:
 
 
 def _gap_view(bands: Sequence[Band], best: float) -> tuple[float, float]:
-    """Return the ends of a logarithmic axis of gaps.
+    """Ends of a logarithmic axis of gaps.
 
     They hold every center and its end, but not the deepest of its values, see `DEEPEST`, and of a
     loss nothing worse than untrained.
@@ -307,7 +307,7 @@ def _gap_view(bands: Sequence[Band], best: float) -> tuple[float, float]:
 
 
 def view_of(bands: Sequence[Band]) -> tuple[float, float] | None:
-    """Return the range of values to show, None without a finite one.
+    """Range of values to show, None without a finite one.
 
     It holds every center after the first tenth of the epochs, see `UNSEEN`, but of a loss nothing
     that is worse than untrained: the first steps, or a curve that diverges, would otherwise press
@@ -332,7 +332,7 @@ def view_of(bands: Sequence[Band]) -> tuple[float, float] | None:
 
 
 def _decide(band: Band, first: float) -> np.ndarray:
-    """Return which evaluations decide what is shown, `(E,)`: from an epoch on, see `UNSEEN`."""
+    """Mask of the evaluations that decide what is shown, `(E,)`: from an epoch on, see `UNSEEN`."""
     last = float(band.epochs[-1])
     if last < first and np.isfinite(center_of(band)[-1]):  # one that diverged is no end to show
         first = last * UNSEEN

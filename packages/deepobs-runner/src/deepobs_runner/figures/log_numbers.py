@@ -17,7 +17,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number_text(value: float) -> str:
-    """Return a number as a reader writes it.
+    """Number as a reader writes it.
 
     >>> number_text(300), number_text(0.02), number_text(1e-5), number_text(2e7)
     ('300', '0.02', '10⁻⁵', '2×10⁷')
@@ -34,7 +34,7 @@ class LogNumbers(LogFormatter):
     """Writes those ticks of a logarithmic axis that matplotlib labels."""
 
     def __call__(self, x: float, pos: Any = None) -> str:
-        """Return the label of a tick, "" for one that has none."""
+        """Label of a tick, "" for one that has none."""
         return number_text(x) if str(super().__call__(x, pos)) else ""
 
 
@@ -45,7 +45,7 @@ class Numbers(Formatter):
         self.suffix = suffix
 
     def __call__(self, x: float, pos: Any = None) -> str:
-        """Return the label of a tick."""
+        """Label of a tick."""
         return f"{number_text(x)}{self.suffix}"
 
 
@@ -53,5 +53,5 @@ class Ratios(Formatter):
     """Writes ratios: ½×, 1×, 2×."""
 
     def __call__(self, x: float, pos: Any = None) -> str:
-        """Return the label of a tick."""
+        """Label of a tick."""
         return f"{FRACTIONS.get(x, number_text(x))}×"

@@ -105,7 +105,7 @@ class Material:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Drawing:
-        """Return a drawing of what `plot` returns; the text of its UsageError replaces a figure."""
+        """Drawing of what `plot` returns; the text of its UsageError replaces a figure."""
         figure: Figure | None
         try:
             figure = plot(*args, **kwargs)

@@ -32,7 +32,7 @@ METADATA: Mapping[str, dict[str, Any]] = MappingProxyType(
 
 
 def format_of(path: Path) -> str:
-    """Return the format of a file by its suffix.
+    """Format of a file by its suffix.
 
     Raises:
         UsageError: no suffix, or that of no format.
@@ -105,7 +105,7 @@ def _lay_out(figure: Figure) -> None:
 
 
 def to_svg(figure: Figure, *, label: str = "") -> str:
-    """Return a figure as an `<svg>` element that can stand with others in one HTML page.
+    """Figure as an `<svg>` element that can stand with others in one HTML page.
 
     Text is drawn as outlines, so it looks the same without the font. Every id begins with a hash
     of the picture, because ids are shared by all of a page. The label is for a screen reader.

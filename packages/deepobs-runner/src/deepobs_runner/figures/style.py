@@ -93,7 +93,7 @@ class Paper:
     serif: bool = False
 
     def inches(self, usual: float) -> float:
-        """Return the width of a figure that is usually so many inches wide."""
+        """Width of a figure that is usually so many inches wide."""
         return usual if self.width is None else WIDTHS[self.width]
 
     @property
@@ -148,7 +148,7 @@ class Look(NamedTuple):
         return self.thin or self.line != "-"
 
     def options(self) -> dict[str, Any]:
-        """Return the options of a line in matplotlib."""
+        """Options of a line in matplotlib."""
         return {
             "color": self.color,
             "marker": self.ink.marker,
@@ -160,7 +160,7 @@ class Look(NamedTuple):
 
 
 def darker(color: str, share: float) -> str:
-    """Return a colour with this share of its red, green and blue.
+    """Colour with this share of its red, green and blue.
 
     >>> darker("#80FF00", 0.5)
     '#408000'
@@ -169,7 +169,7 @@ def darker(color: str, share: float) -> str:
 
 
 def text_color(color: str) -> str:
-    """Return a colour in which text reads on white: as dark as WCAG's contrast of 4.5 takes.
+    """Colour in which text reads on white: as dark as WCAG's contrast of 4.5 takes.
 
     >>> text_color("#0072B2"), text_color("#56B4E9")
     ('#0072B2', '#3a7a9e')
@@ -181,7 +181,7 @@ def text_color(color: str) -> str:
 
 
 def contrast(color: str) -> float:
-    """Return the contrast of a colour with white, 1 to 21: WCAG 2.2, "relative luminance"."""
+    """Contrast of a colour with white, 1 to 21: WCAG 2.2, "relative luminance"."""
     parts = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
@@ -199,7 +199,7 @@ Palette = Mapping[str, Ink]
 
 
 def palette_of(optimizers: Iterable[str]) -> Palette:
-    """Return the ink of each optimizer; make one for all figures that are shown together.
+    """Ink of each optimizer; make one for all figures that are shown together.
 
     Those of the official runs, and AdamW, are the same everywhere. Others get what is free, in
     order of first appearance; more than there are colours share them, with another marker.
@@ -220,14 +220,14 @@ def palette_of(optimizers: Iterable[str]) -> Palette:
 
 
 def line_style(number: int, lines: Sequence[LineStyle] = LINES) -> LineStyle:
-    """Return the line style of a number: one of the list, then a dash and ever more dots."""
+    """Line style of a number: one of the list, then a dash and ever more dots."""
     if number < len(lines):
         return lines[number]
     return (0, (5.0, 1.5, *(1.0, 1.5) * (number - len(lines) + 3)))
 
 
 def looks_of(subjects: Sequence[Subject], palette: Palette | None = None) -> list[Look]:
-    """Return how each line of a figure is drawn; no two of yours, and no two baselines, are alike.
+    """Colour and style of each line; no two of yours, and no two baselines, are alike.
 
     The first line of an optimizer is solid, further ones keep its ink and change the line. Where
     there are results of yours, the baselines are thin, and each is dashed in another pattern. The
@@ -250,7 +250,7 @@ def looks_of(subjects: Sequence[Subject], palette: Palette | None = None) -> lis
 def looks_of_settings(
     problems: Mapping[str, Sequence[Setting]], palette: Palette | None = None
 ) -> dict[str, Look]:
-    """Return the look of each label of tuned settings, the same in all figures of a palette."""
+    """Look of each label of tuned settings, the same in all figures of a palette."""
     subjects: dict[str, Subject] = {}
     for listed in problems.values():
         for setting in listed:

@@ -96,7 +96,7 @@ class Canvas:
             self.put(x, y, color)
 
     def row(self, number: int) -> Text:
-        """Return one row, in colour."""
+        """One row, in colour."""
         cells = [self.cells.get((number, column), Cell()) for column in range(self.columns)]
         return Text.assemble(
             *((c.letter or (chr(0x2800 + c.dots) if c.dots else " "), c.color) for c in cells)
@@ -104,7 +104,7 @@ class Canvas:
 
 
 def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
-    """Return the panels of a figure as text, one below the other, and what its letters stand for.
+    """Panels of a figure as text, one below the other, and what its letters stand for.
 
     A letter on a line identifies its optimizer without colour. Where rows have names, as in a
     forest plot, a dot stands for a value, and numbers are written behind their row. Bands and
@@ -136,7 +136,7 @@ def to_text(figure: Figure, *, width: int = WIDTH) -> Text:
 
 
 def _row_names(axes: Axes) -> list[str]:
-    """Return the names of the rows of a panel, from top to bottom; none where it has numbers."""
+    """Names of the rows of a panel, from top to bottom; none where it has numbers."""
     from matplotlib.ticker import FixedFormatter
 
     siblings: Any = axes.get_shared_y_axes().get_siblings(axes)
@@ -156,7 +156,7 @@ def _is_map(axes: Axes) -> bool:
 
 
 def _table(axes: Axes, width: int) -> Text:
-    """Return the cells of a map as a table, flipped where it is too wide."""
+    """Cells of a map as a table, flipped where it is too wide."""
     from deepobs_runner.figures.log_numbers import number_text
 
     formatter: Any = axes.xaxis.get_major_formatter()
@@ -192,7 +192,7 @@ def _table(axes: Axes, width: int) -> Text:
 
 
 def series_of(axes: Axes) -> list[Series]:
-    """Return what a panel shows: lines, points, and marks that have a glyph in place of a label."""
+    """Contents of a panel: lines, points, and marks that have a glyph in place of a label."""
     axes.get_xlim(), axes.get_ylim()  # settles the scale
     rows = _row_names(axes)
     found = []
@@ -218,7 +218,7 @@ def series_of(axes: Axes) -> list[Series]:
 
 
 def _corners(points: np.ndarray) -> np.ndarray:
-    """Return the corners of steps that hold each value until the next point."""
+    """Corners of steps that hold each value until the next point."""
     corners = np.repeat(points, 2, axis=0)[:-1]
     corners[1::2, 0] = points[1:, 0]
     return corners
@@ -252,7 +252,7 @@ def _panel(axes: Axes, found: Sequence[Series], names: Mapping[str, str], width:
 
 
 def _notes(axes: Axes, rows: int) -> list[str]:
-    """Return what is written in each row of a panel, numbers and remarks."""
+    """Numbers and remarks in each row of a panel."""
     found: list[list[str]] = [[] for _ in range(rows)]
     for text in axes.texts:
         coordinates: Any = getattr(text, "xycoords", "data")
@@ -291,7 +291,7 @@ def _ticks(axes: Axes, which: str) -> Iterator[tuple[str, float]]:
 
 
 def _line_of_ticks(axes: Axes, columns: int) -> str:
-    """Return the numbers below a panel; one without room is left out."""
+    """Numbers below a panel; one without room is left out."""
     line = ""
     for number, share in _ticks(axes, "x"):
         start = max(0, min(int(share * columns) - len(number) // 2, columns - len(number)))

@@ -63,7 +63,7 @@ class Adapter:
     reference: str
 
     def signature(self) -> inspect.Signature:
-        """Return the arguments of the class with their types, then those of AdamW."""
+        """Arguments of the class with their types, then those of AdamW."""
         first, *rest = typed_signature(self._load()).parameters.values()
         named = {
             p.name: p.replace(default=self.defaults.get(p.name, p.default), kind=p.KEYWORD_ONLY)
@@ -77,7 +77,7 @@ class Adapter:
         return inspect.Signature([first, *named.values()])
 
     def __call__(self, model: nn.Module, groups: Iterable[Any], **hyperparams: Any) -> Any:
-        """Return the optimizer of a model.
+        """Optimizer of a model.
 
         Args:
             model: gives the roles of its parameters.
@@ -108,7 +108,7 @@ class Adapter:
         return CombinedOptimizer(optimizers)
 
     def check(self, name: str) -> Adapter:
-        """Return the adapter if its package is there.
+        """Adapter if its package is there.
 
         Raises:
             UsageError: it is missing, or too old.

@@ -41,7 +41,7 @@ def typed_signature(factory: Callable[..., Any]) -> inspect.Signature:
 
 
 def to_argument(value: Any, annotation: Any = EMPTY, default: Any = EMPTY) -> Any:
-    """Return a value, or its JSON form, in the type of its argument.
+    """Value, or its JSON form, in the type of its argument.
 
     Raises:
         Mismatch: it fits neither the annotation nor the type of the default.
@@ -59,7 +59,7 @@ def to_argument(value: Any, annotation: Any = EMPTY, default: Any = EMPTY) -> An
 
 
 def to_json(value: Any) -> Any:
-    """Return an argument as JSON value; what JSON cannot hold is returned as it is."""
+    """Argument as JSON value; what JSON cannot hold is returned as it is."""
     value = _python(value)
     if isinstance(value, enum.Enum):
         return value.value if isinstance(value, int | str | float) else value.name
@@ -77,14 +77,14 @@ def to_json(value: Any) -> Any:
 
 
 def _python(value: Any) -> Any:
-    """Return scalars of numpy and torch, and arrays of numpy, as Python's own."""
+    """Scalars of numpy and torch, and arrays of numpy, as Python's own."""
     if isinstance(value, torch.Tensor) and value.ndim == 0:
         return value.item()
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _word(value: Any) -> str:
-    """Return a value as it is written on the command line."""
+    """Value as it is written on the command line."""
     return "none" if value is None else str(value).lower() if value in (True, False) else str(value)
 
 
@@ -92,7 +92,7 @@ def _word(value: Any) -> str:
 
 
 def _allowed(annotation: Any, default: Any) -> list[Any]:
-    """Return the types that an argument may have, the likeliest first."""
+    """Types that an argument may have, the likeliest first."""
     defaults = _types_of_default(default)
     if not _is_known(annotation):
         return defaults or [Any]
@@ -169,7 +169,7 @@ def _describe_items(kind: Any) -> str:
 
 
 def _convert(value: Any, kind: Any) -> Any:
-    """Return a value as one of a type.
+    """Value as one of a type.
 
     Raises:
         Mismatch: it cannot be one.
@@ -185,7 +185,7 @@ def _convert(value: Any, kind: Any) -> Any:
 
 
 def _converter(kind: Any) -> Callable[[Any, Any], Any] | None:
-    """Return what converts to a type, None without one (for example a Tensor or a function)."""
+    """Function that converts to a type, None without one (for example a Tensor or a function)."""
     origin = get_origin(kind) or kind
     if origin is Literal:
         return _literal
@@ -213,7 +213,7 @@ def _one_of(value: Any, kinds: Sequence[Any]) -> Any:
 
 
 def _untyped(value: Any) -> Any:
-    """Return lists as tuples and `inf` as a number."""
+    """Lists as tuples and `inf` as a number."""
     if isinstance(value, list | tuple):
         return tuple(map(_untyped, value))
     return NOT_FINITE.get(value, value) if isinstance(value, str) else value
@@ -353,7 +353,7 @@ class _Names(dict[str, Any]):
 
 
 def _type_hints(factory: Any) -> dict[str, Any]:
-    """Return the annotations of the function behind a factory; none that cannot be read."""
+    """Annotations of the function behind a factory; none that cannot be read."""
     while isinstance(factory, functools.partial):
         factory = factory.func
     if isinstance(factory, type):

@@ -26,7 +26,7 @@ def make_optimizer(
     hyperparams: Mapping[str, Any],
     groups: Callable[[nn.Module], Iterable[Any]],
 ) -> MakeOptimizer:
-    """Return a function that builds the optimizer of a model.
+    """Function that builds the optimizer of a model.
 
     A factory with a first argument named `model` gets the model (`deepobs_models.roles` tells what
     each parameter is for), every other one the parameter groups. It returns an optimizer, a wrapper
@@ -61,7 +61,7 @@ def make_optimizer(
 
 
 def _as_one(name: str, built: Any) -> Any:
-    """Return what a factory returned as one optimizer."""
+    """Optimizer, or several of them, of a factory as one optimizer."""
     if isinstance(built, Mapping):
         built = list(built.values())
     if not isinstance(built, list | tuple | Iterator):
@@ -73,7 +73,7 @@ def _as_one(name: str, built: Any) -> Any:
 
 
 def _checked(name: str, optimizer: Any) -> Any:
-    """Return an optimizer that training can use.
+    """Optimizer that training can use.
 
     Raises:
         UsageError: it lacks a method or `param_groups`, or is not an optimizer at all.

@@ -30,12 +30,12 @@ OTHER_NAMES = MappingProxyType({"learning_rate": "lr", "wd": "weight_decay", "et
 
 
 def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature of a class, factory or adapter with types as annotations."""
+    """Signature of a class, factory or adapter with types as annotations."""
     return factory.signature() if isinstance(factory, Adapter) else typed_signature(factory)
 
 
 def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
-    """Return a factory's hyperparameters with their defaults, and whether it takes any other.
+    """Hyperparameters of a factory with their defaults, and whether it takes any other.
 
     The first argument, parameters or model, is left out; a hyperparameter without a default has
     `inspect.Parameter.empty`.
@@ -49,7 +49,7 @@ def hyperparameters_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], boo
 def resolve_hyperparams(
     name: str, given: Mapping[str, Any], *, official_lr: float | None = None, problem: str = ""
 ) -> dict[str, Any]:
-    """Return the hyperparameters as JSON values, with the optimizer's own defaults filled in.
+    """Hyperparameters as JSON values, with the optimizer's own defaults filled in.
 
     Defaults that are None or False and those that only choose an implementation are left out, so
     that a flag which a later torch release adds does not change the identity of a run. A learning
@@ -107,7 +107,7 @@ def _missing(name: str, key: str, problem: str) -> str:
 
 
 def to_arguments(name: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters, also such that `resolve_hyperparams` returned, as arguments.
+    """Hyperparameters, also such that `resolve_hyperparams` returned, as arguments.
 
     Raises:
         UsageError: a value of another type than that of its argument.
@@ -144,7 +144,7 @@ def _is_json(value: Any) -> bool:
 
 
 def parse_hyperparams(words: Iterable[str]) -> dict[str, Any]:
-    """Return `key=value` words as hyperparameters.
+    """`key=value` words as hyperparameters.
 
     Values are numbers, `true`, `false`, `none`, lists such as `0.9,0.99`, Python literals, or text.
 
@@ -185,5 +185,5 @@ def _parse_value(text: str) -> Any:
 
 
 def _with_lists(value: Any) -> Any:
-    """Return a literal with lists in place of tuples."""
+    """Literal with lists in place of tuples."""
     return [_with_lists(item) for item in value] if isinstance(value, tuple | list) else value

@@ -34,7 +34,7 @@ momentum.__signature__ = _signature_of_momentum()  # type: ignore[attr-defined]
 
 
 def known_optimizers() -> list[str]:
-    """Return the names that need no module: those of `torch.optim`, of adapters, and `Momentum`."""
+    """Names that need no module: those of `torch.optim`, of adapters, and `Momentum`."""
     classes = [
         name
         for name, value in vars(torch.optim).items()
@@ -46,14 +46,14 @@ def known_optimizers() -> list[str]:
 
 
 def installed_optimizers() -> dict[str, EntryPoint]:
-    """Return the entry points `deepobs.optimizers` of other packages; known names go first."""
+    """Entry points `deepobs.optimizers` of other packages; known names go first."""
     known = known_optimizers()
     found = entry_points(group="deepobs.optimizers")
     return {point.name: point for point in found if point.name not in known}
 
 
 def find_optimizer(name: str) -> Callable[..., Any]:
-    """Return the class, factory or adapter that `name` names.
+    """Class, factory or adapter that `name` names.
 
     Raises:
         UsageError: no such optimizer, its package is missing, or it cannot run here.
@@ -86,7 +86,7 @@ def find_optimizer(name: str) -> Callable[..., Any]:
 
 
 def source_hash(name: str) -> str:
-    """Return 16 digits that change when the file of an optimizer does; "" for a built-in name.
+    """16 digits that change when the file of an optimizer does; "" for a built-in name.
 
     Only the file that is named counts, not what it imports.
     """

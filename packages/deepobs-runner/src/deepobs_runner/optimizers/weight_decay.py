@@ -20,12 +20,12 @@ class DoubleDecayWarning(UserWarning):
 
 
 def l2_in_objective(config: RunConfig) -> float:
-    """Return the factor of the squared weights in the training objective, 0 without any."""
+    """Factor of the squared weights in the training objective, 0 without any."""
     return (config.l2 or 0.0) if config.l2_via == "objective" else 0.0
 
 
 def parameters_of(config: RunConfig, problem: Problem, model: nn.Module) -> list[Any]:
-    """Return what an optimizer gets: parameters, or groups of them with their weight decay."""
+    """Arguments of an optimizer: parameters, or groups of them with their weight decay."""
     if config.l2_via == "optimizer":
         return list(problem.parameter_groups(model, config.l2))
     return [p for p in model.parameters() if p.requires_grad]
@@ -51,7 +51,7 @@ def without_weight_decay(config: RunConfig, hyperparams: dict[str, Any]) -> dict
 
 
 def double_decay(config: RunConfig) -> str | None:
-    """Return a warning if a resolved configuration decays the weights twice, else None."""
+    """Warning if a resolved configuration decays the weights twice, else None."""
     decay = config.hyperparams.get("weight_decay")
     if not decay or not config.l2 or config.l2_via == "optimizer":
         return None

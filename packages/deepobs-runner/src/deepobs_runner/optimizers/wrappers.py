@@ -56,7 +56,7 @@ class CombinedOptimizer:
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state dicts of all."""
+        """State dicts of all."""
         return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

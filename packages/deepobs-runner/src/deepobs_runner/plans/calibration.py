@@ -73,7 +73,7 @@ def machine_of(result_environment: Mapping[str, Any]) -> Machine | None:
 
 
 def problem_key(config: RunConfig) -> str:
-    """Return what tells the problem of a resolved configuration from every other: its definition.
+    """Key of the problem of a resolved configuration: its definition.
 
     The name alone would not do: a user's file may be edited.
     """

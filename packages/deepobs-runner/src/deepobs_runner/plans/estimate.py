@@ -164,7 +164,7 @@ def _time(
 def data_and_sizes(
     problem: Problem, config: RunConfig, execution: Execution
 ) -> tuple[Dataset, dict[str, int]]:
-    """Return what to time on and the number of examples of each split of a real run."""
+    """Data to time on, and the number of examples of each split of a real run."""
     try:
         # An estimate must not wait for downloads.
         with environment_variables({"DEEPOBS_OFFLINE": "1"}):
@@ -219,7 +219,7 @@ def cut_dataset(dataset: Dataset, train: int, evaluated: int) -> Dataset:
 def predict(
     configs: Sequence[RunConfig], timings: Mapping[str, Timing | str], *, jobs: int = 1
 ) -> Prediction:
-    """Return how long the runs take, `jobs` at a time, each when a worker is free.
+    """Predicted time of the runs, `jobs` at a time, each when a worker is free.
 
     Args:
         configs: in the order in which they are run.

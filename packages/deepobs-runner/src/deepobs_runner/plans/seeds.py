@@ -72,7 +72,7 @@ class Spread:
     final_spread: float
 
     def power(self, ratio: float, seeds: int, level: float) -> float:
-        """Return how likely so many seeds of each side show a speedup; NaN without times."""
+        """Probability that so many seeds of each side show a speedup; NaN without times."""
         if math.isnan(self.log_spread):
             return math.nan
         return welch_power(
@@ -133,7 +133,7 @@ def spreads_of(
 
 
 def spread_of(setting: Setting, target: Target | None, source: str, unit: Unit) -> Spread:
-    """Return how much the runs of a setting differ between seeds."""
+    """Spread of the runs of a setting between seeds."""
     used = list(filter(is_counted, setting.runs))
     time = log_spread = log_known = math.nan
     reached = 0
@@ -165,7 +165,7 @@ def spread_of(setting: Setting, target: Target | None, source: str, unit: Unit) 
 
 
 def number_of_tests(spreads: Iterable[Spread]) -> int:
-    """Return how many tests the report of a comparison on these problems has at most.
+    """Most tests that the report of a comparison on these problems has.
 
     Times and final values on each problem against each reference, and, over problems, the
     probability of being faster and the mean speedup.
@@ -185,7 +185,7 @@ def seed_plan(
     level: float = 0.95,
     tests: int = 1,
 ) -> list[Row]:
-    """Return what different numbers of seeds find on each problem, against each reference.
+    """Power and smallest difference of numbers of seeds, per problem and reference.
 
     The new optimizer is taken to have the spread of the reference. A p-value counts if it is at
     most (1 - level) / tests: the first step of Holm's correction, so the power is a lower bound.

@@ -19,7 +19,7 @@ POWER = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)e([+-]?)0*(\d+)(?!\w)")
 
 
 def escape(text: str) -> str:
-    r"""Return a text with everything escaped that means something to LaTeX.
+    r"""Text with everything escaped that means something to LaTeX.
 
     Characters that pdfLaTeX does not know are replaced by a question mark. A number in e-notation
     becomes a power of ten.
@@ -57,7 +57,7 @@ def booktabs(
     *,
     narrow: bool = False,
 ) -> str:
-    """Return a `table` environment.
+    """`table` environment.
 
     Args:
         columns: their alignment, such as `lrr`.

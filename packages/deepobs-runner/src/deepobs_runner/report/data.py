@@ -105,7 +105,7 @@ class ReportData:
         import_code: bool = False,
         executor: Executor | None = None,
     ) -> Iterator[Drawing]:
-        """Return every figure, or why it could not be drawn; see `figures.drawings`."""
+        """Every figure, or why it could not be drawn; see `figures.drawings`."""
         results: dict[str, list[RunResult]] = {name: [] for name in self.settings}
         for setting in self.every:
             results[setting.problem].extend(setting.runs)
@@ -126,7 +126,7 @@ class ReportData:
         )
 
     def candidates(self, setting: Setting) -> list[RunResult]:
-        """Return the runs, of any setting, among which those of a tuned one were chosen."""
+        """Runs, of any setting, among which those of a tuned one were chosen."""
         name = setting.problem, setting.optimizer
         return [run for s in self.every if (s.problem, s.optimizer) == name for run in s.runs]
 
@@ -143,7 +143,7 @@ def gather_data(
     left_out: Sequence[str] = (),
     chosen: Sequence[str] = (),
 ) -> ReportData:
-    """Return results with who is compared, and how that ends.
+    """Data of a report: results, compared optimizers and verdicts.
 
     Args:
         own: results the report is about.
@@ -217,7 +217,7 @@ def gather_data(
 def _after(
     own: Sequence[RunResult], baselines: Sequence[RunResult], epochs: int
 ) -> tuple[list[RunResult], list[RunResult], list[str]]:
-    """Return own results and baselines after so many epochs, and what to know about it."""
+    """Own results and baselines after so many epochs, and a note about it."""
     if epochs < 1:
         raise UsageError(f"epochs is {epochs}; it must be a whole number >= 1.")
     ours, readings = first_epochs(own, epochs)
@@ -256,7 +256,7 @@ def _of_own_recipes(
 def _shown(
     every: Sequence[Setting], tuned: Sequence[Setting], own: Collection[tuple[str, str, str]]
 ) -> list[Setting]:
-    """Return every own setting of a problem, then the tuned ones of baselines."""
+    """Every own setting of a problem, then the tuned ones of baselines."""
     chosen = {setting.key: setting for setting in tuned}
     listed = [s for s in every if s.problem == tuned[0].problem and s.key in own]
     return [chosen.get(s.key, s) for s in listed] + [s for s in tuned if s.key not in own]

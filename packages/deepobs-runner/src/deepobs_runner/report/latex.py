@@ -25,7 +25,7 @@ DASHES = ("solid", "dashed", "dotted", "dashdotted")
 
 
 def latex_results(data: ReportData) -> dict[str, str]:
-    """Return the final values of problems × optimizers, a table per metric, by its name.
+    """Final values of problems × optimizers, a table per metric, by its name.
 
     Each fits a column of a paper. The best mean of a problem is bold, and so is every other that
     the corrected test does not tell from it.
@@ -96,7 +96,7 @@ def _best(ends: Mapping[str, tuple[float, float]], metric: Metric) -> str | None
 def _best_and_ties(
     data: ReportData, ends: Mapping[str, Mapping[str, tuple[float, float]]], metric: Metric
 ) -> set[tuple[str, str]]:
-    """Return problem and label of each best mean, and of those that no test tells from it."""
+    """Problem and label of each best mean, and of those that no test tells from it."""
     found: set[tuple[str, str]] = set()
     tested: list[tuple[str, str]] = []
     p_values: list[float] = []
@@ -120,7 +120,7 @@ def _best_and_ties(
 
 
 def _mean_and_spread(end: tuple[float, float] | None, metric: Metric, bold: bool) -> str:
-    r"""Return a mean with its standard deviation as a subscript.
+    r"""Mean with its standard deviation as a subscript.
 
     >>> _mean_and_spread((87.397543, 0.1603), Metric("test", "objective", False), True)
     '$\\mathbf{87.40}_{\\pm 0.16}$'
@@ -148,7 +148,7 @@ def _mean_and_spread(end: tuple[float, float] | None, metric: Metric, bold: bool
 
 
 def latex_forest(data: ReportData) -> str:
-    """Return the verdicts of each problem: speedup and difference of the final values.
+    """Verdicts of each problem: speedup and difference of the final values.
 
     What is decided after the correction is bold.
     """
@@ -195,7 +195,7 @@ def _forest_cells(line: ProblemComparison) -> list[str]:
 
 
 def _estimate(estimate: Estimate | None, bold: bool, unit: str, factor: float = 1.0) -> str:
-    """Return an estimate and its interval, which share a power of ten."""
+    """Estimate and its interval, which share a power of ten."""
     if estimate is None or math.isnan(estimate.value):
         return "--"
     value, low, high = (factor * x for x in (estimate.value, estimate.low, estimate.high))
@@ -220,7 +220,7 @@ def _estimate(estimate: Estimate | None, bold: bool, unit: str, factor: float = 
 
 
 def plain_number(value: float, decimals: int) -> str:
-    r"""Return a number in math mode.
+    r"""Number in math mode.
 
     >>> plain_number(1.234, 2), plain_number(math.inf, 0)
     ('1.23', '\\infty')
@@ -231,13 +231,13 @@ def plain_number(value: float, decimals: int) -> str:
 
 
 def latex_methods(methods: Methods) -> str:
-    r"""Return the methods paragraphs with `\cite` commands."""
+    r"""Methods paragraphs with `\cite` commands."""
     paragraphs = (cite(text, lambda key: rf"\cite{{{key}}}", escape) for text in methods.paragraphs)
     return "\n\n".join(paragraphs) + "\n"
 
 
 def latex_curves(problem: str, settings: Sequence[Setting], *, level: float = 0.95) -> str:
-    """Return a PGFPlots picture of the curves of a problem, with the numbers in it.
+    """PGFPlots picture of the curves of a problem, with the numbers in it.
 
     Drawn is the median over seeds of the metric the problem is judged by, with a bootstrap band
     where there are at least five; nothing if no setting has a finite value.

@@ -36,20 +36,20 @@ class Methods:
         return tuple(dict.fromkeys(found))
 
     def plain(self) -> str:
-        """Return the text with authors and years."""
+        """Text with authors and years."""
         return "\n\n".join(
             cite(text, lambda key: f"({short_citation(key)})") for text in self.paragraphs
         )
 
 
 def cite(text: str, write: Callable[[str], str], other: Callable[[str], str] = str) -> str:
-    """Return a text with each citation written by one function, all else by another."""
+    """Text with each citation written by one function, all else by another."""
     parts = CITATION.split(text)  # text, key, text, key, …, text
     return "".join(write(part) if i % 2 else other(part) for i, part in enumerate(parts))
 
 
 def write_methods(data: ReportData) -> Methods:
-    """Return the methods paragraphs of a report."""
+    """Methods paragraphs of a report."""
     paragraphs = [" ".join(_what_was_run(data))]
     if data.baselines:
         paragraphs.append(" ".join(_what_it_is_compared_with(data)))

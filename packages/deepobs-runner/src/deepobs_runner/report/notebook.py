@@ -60,7 +60,7 @@ class Page:
         return write_report(self.data, self.report, Path(folder), formats)
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, which keeps its style from that of the notebook."""
+        """Page in a frame, which keeps its style from that of the notebook."""
         return (
             f'<iframe srcdoc="{escape(self.html)}" title="{escape(self.report.title)}" '
             f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
@@ -77,7 +77,7 @@ def report(
     epochs: int | None = None,
     equivalence: float | None = None,
 ) -> Page:
-    """Return the report of results; the last line of a cell shows it.
+    """Report of results; the last line of a cell shows it.
 
     Args:
         results: a folder of results, or results.

@@ -20,7 +20,7 @@ from deepobs_runner.results.settings import Setting, settings_of
 def settings_by_problem(
     results: Sequence[RunResult], *, baselines: Sequence[BaselineSet] | None = None
 ) -> dict[str, list[Setting]]:
-    """Return the settings of each problem in the results, then those of the baseline sets.
+    """Settings of each problem in the results, then those of the baseline sets.
 
     Where all runs of a problem used generated data, the baselines are left out. Without a choice
     of sets there are all of them.
@@ -50,7 +50,7 @@ def steps_of(runs: Iterable[RunResult]) -> list[float]:
 
 
 def describe_range(numbers: Iterable[float]) -> str:
-    """Return the least and the greatest of some numbers, "" without any.
+    """Least and greatest of some numbers, "" without any.
 
     >>> describe_range([4.0, 4.0]), describe_range([2.0, 4.0, 9 / 7])
     ('4', '1.29 to 4')
@@ -61,7 +61,7 @@ def describe_range(numbers: Iterable[float]) -> str:
 
 
 def describe_statuses(runs: Iterable[RunResult]) -> str:
-    """Return how many runs ended how; only `done` if all are."""
+    """Number of runs per status; only `done` if all are."""
     found = Counter(map(status_of, runs))
     if set(found) == {"done"}:
         return "done"
@@ -69,7 +69,7 @@ def describe_statuses(runs: Iterable[RunResult]) -> str:
 
 
 def status_of(run: RunResult) -> str:
-    """Return how a run ended, in words."""
+    """Status of a run in words."""
     if is_diverged(run):
         return "diverged"
     if run.status == "stopped":
@@ -78,7 +78,7 @@ def status_of(run: RunResult) -> str:
 
 
 def notes(problems: dict[str, list[Setting]]) -> list[str]:
-    """Return what a reader must know before comparing the rows of the table."""
+    """Caveats of comparing the rows of the table."""
     settings = [setting for listed in problems.values() for setting in listed]
     sentences = _notes_on_recipes(settings)
     for problem, listed in problems.items():

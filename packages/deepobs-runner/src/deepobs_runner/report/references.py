@@ -11,14 +11,14 @@ from importlib.resources import files
 
 @cache
 def entries() -> Mapping[str, str]:
-    """Return the BibTeX entries by key."""
+    """BibTeX entries by key."""
     text = (files("deepobs_runner.report") / "references.bib").read_text("utf-8")
     found = [entry.strip() for entry in text.split("\n\n")]
     return {entry[entry.index("{") + 1 : entry.index(",")]: entry for entry in found}
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """Return the entries of some works.
+    """Entries of some works.
 
     >>> bibtex(["holm1979"]).splitlines()[:2]
     ['@article{holm1979,', '  author = {Holm, Sture},']
@@ -27,7 +27,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 def short_citation(key: str) -> str:
-    """Return how a work is cited in plain text.
+    """Citation of a work in plain text.
 
     >>> short_citation("dolan2002"), short_citation("tang2020")
     ('Dolan and Moré, 2002', 'Tang et al., 2020')

@@ -32,7 +32,7 @@ class Report:
 
 
 def assemble(data: ReportData) -> Report:
-    """Return the report of some data."""
+    """Report of some data."""
     settings = {problem: data.shown(problem) for problem in data.settings}
     return Report(
         title=title_of(data),
@@ -43,7 +43,7 @@ def assemble(data: ReportData) -> Report:
 
 
 def title_of(data: ReportData) -> str:
-    """Return which optimizers are compared.
+    """Title with the compared optimizers.
 
     Of more than four optimizers only the number is named.
     """

@@ -55,7 +55,7 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
 
 
 def verdict_lines(verdict: Verdict) -> dict[str, str]:
-    """Return the sentences on each problem."""
+    """Sentences on each problem."""
     return {
         line.problem: f"{speedup_sentence(line)} {final_sentence(line)}".rstrip()
         for line in verdict.problems
@@ -63,7 +63,7 @@ def verdict_lines(verdict: Verdict) -> dict[str, str]:
 
 
 def caveats(verdict: Verdict) -> list[str]:
-    """Return what to know before believing a verdict."""
+    """Caveats of a verdict."""
     return [
         *map(difference_sentence, verdict.differences),
         *map(foreign_sentence, verdict.foreign),
@@ -71,7 +71,7 @@ def caveats(verdict: Verdict) -> list[str]:
 
 
 def reading_sentence(reading: Reading) -> str:
-    """Return of which runs the first epochs are read, or why nothing is."""
+    """Sentence on the runs of which only the first epochs count, or why none do."""
     names = reading.runs
     listed = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
     return f"{reading.problem}: of {count(len(names), 'run')} ({listed}) {_what_is_read(reading)}."
@@ -96,13 +96,13 @@ def _what_is_read(reading: Reading) -> str:
 
 
 def difference_sentence(difference: Difference) -> str:
-    """Return in what optimizers differ on some problems."""
+    """Properties in which optimizers differ on some problems."""
     words = ", ".join(f"{name} {value}" for name, value in difference.values if value)
     return f"{DIFFERENCES[difference.facet]} on {join(difference.problems)}: {words}."
 
 
 def foreign_sentence(foreign: ForeignTarget) -> str:
-    """Return in what runs differ from those that set their target."""
+    """Properties in which runs differ from those that set their target."""
     where = f"{join(foreign.optimizers)} on {join(foreign.problems)}"
     return f"The runs of {where} {FOREIGN[foreign.reason]}."
 
@@ -115,7 +115,7 @@ COUNTED = (
 
 
 def overall_sentence(verdict: Verdict) -> str:
-    """Return the verdict over all problems: counts, then the estimates over all problems.
+    """Verdict over all problems: counts, then the estimates over all problems.
 
     With one problem it is the text on that problem.
     """
@@ -141,7 +141,7 @@ def overall_sentence(verdict: Verdict) -> str:
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """Return how many problems have which status.
+    """Number of problems per status.
 
     >>> counts_text({"inconclusive": 3, "faster": 2})
     'faster 2, inconclusive 3'
@@ -186,7 +186,7 @@ def speedup_sentence(line: ProblemComparison) -> str:
 
 
 def ratio_text(estimate: Estimate) -> str:
-    """Return a speedup, or the bound of it that is known.
+    """Speedup, or the bound of it that is known.
 
     >>> estimate = Estimate(value=1.8, low=1.2, high=math.inf, level=0.95, p=0.01,
     ...                     p_corrected=0.01, method="", bound="at least")
@@ -197,7 +197,7 @@ def ratio_text(estimate: Estimate) -> str:
 
 
 def inverse(estimate: Estimate) -> Estimate:
-    """Return the ratio seen from the other side: a speedup of 0.5 as "2× slower"."""
+    """Ratio seen from the other side: a speedup of 0.5 as "2× slower"."""
     turned: Mapping[Bound, Bound] = {"": "", "at least": "at most", "at most": "at least"}
 
     def one_over(value: float) -> float:
@@ -213,7 +213,7 @@ def inverse(estimate: Estimate) -> Estimate:
 
 
 def _undecided(estimate: Estimate) -> str:
-    """Return that no test decides; and whether one would if it were the only one."""
+    """Sentence for a comparison that no test decides; with whether one would if it were alone."""
     if estimate.p <= 1 - estimate.level:
         return "Inconclusive after correction for multiple tests"
     return "Inconclusive"
@@ -225,7 +225,7 @@ def _only_direction(estimate: Estimate) -> bool:
 
 
 def _times_of(line: ProblemComparison) -> list[str]:
-    """Return the times of both sides, or how many of their runs reach the target."""
+    """Times of both sides, or how many of their runs reach the target."""
     if line.times is None or line.reference_times is None or line.target is None:
         return []
     sides = (line.times, line.reference_times)
@@ -243,7 +243,7 @@ def _times_of(line: ProblemComparison) -> list[str]:
 
 
 def exclusion(line: ProblemComparison) -> str:
-    """Return why a problem has no speedup; nothing if it has one."""
+    """Reason why a problem has no speedup; empty if it has one."""
     sides = ((line.optimizer, line.times), (line.reference, line.reference_times))
     status = line.speedup_status
     if status == "no runs":
@@ -301,7 +301,7 @@ def _negative(estimate: Estimate) -> Estimate:
 
 
 def _bracket(estimate: Estimate, show: Callable[[float], str] | None = None) -> str:
-    """Return the interval and the corrected p-value of an estimate, in parentheses.
+    """Interval and the corrected p-value of an estimate, in parentheses.
 
     An end that is open is left out.
     """
@@ -321,7 +321,7 @@ def _bracket(estimate: Estimate, show: Callable[[float], str] | None = None) -> 
 
 
 def range_text(low: str, high: str) -> str:
-    """Return the range between two numbers.
+    """Range between two numbers.
 
     >>> range_text("0.97", "1.33"), range_text("-0.2", "0.1")
     ('0.97–1.33', '-0.2 to 0.1')
@@ -334,7 +334,7 @@ def _capital(text: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits.
+    """Number with three digits.
 
     >>> [number(x) for x in (1.179, 1.1, 54.5, 1234.5, 0.00234, 3e-10)]
     ['1.18', '1.10', '54.5', '1234', '0.00234', '3.00e-10']
@@ -350,7 +350,7 @@ def number(value: float) -> str:
 
 
 def ratio_number(value: float) -> str:
-    """Return a ratio with three digits, or as many as it takes to tell it from 1.
+    """Ratio with three digits, or as many as it takes to tell it from 1.
 
     >>> [ratio_number(x) for x in (1.5, 1.0, 1.0004, 0.99996)]
     ['1.50', '1.00', '1.0004', '0.99996']
@@ -359,7 +359,7 @@ def ratio_number(value: float) -> str:
 
 
 def beside_one(text: str, value: float) -> str:
-    """Return the text of a number, with more digits if it reads as 1 and the number is not."""
+    """Text of a number, with more digits if it reads as 1 and the number is not."""
     digits = 2
     while math.isfinite(value) and abs(value - 1) > 1e-9 and float(text) == 1:
         digits += 1
@@ -368,7 +368,7 @@ def beside_one(text: str, value: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """Return a p-value with its name.
+    """P-value with its name.
 
     >>> p_text(0.0123), p_text(1e-7)
     ('p = 0.012', 'p < 0.0001')
@@ -377,7 +377,7 @@ def p_text(p: float) -> str:
 
 
 def p_number(p: float) -> str:
-    """Return a p-value with two digits, never 0."""
+    """P-value with two digits, never 0."""
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
@@ -401,7 +401,7 @@ def notes_on_stand_in_data(problem: str, settings: Sequence[Setting]) -> list[st
 
 
 def notes_on_official(problem: str, settings: Sequence[Setting]) -> list[str]:
-    """Return what forbids to compare the settings of a problem with the official results."""
+    """Reasons against comparing the settings of a problem with the official results."""
     if not any(setting.official for setting in settings):
         return []
     differing: dict[str, list[str]] = {}

@@ -42,7 +42,7 @@ class Column:
     numeric: bool = True
 
     def text(self, row: Row) -> str:
-        """Return the text of the cell of a row."""
+        """Text of the cell of a row."""
         return value_text(row.get(self.key)) if self.show is None else self.show(row)
 
 
@@ -65,11 +65,11 @@ class Table:
     rows: tuple[Row, ...]
 
     def cells(self) -> list[list[str]]:
-        """Return the texts of all rows."""
+        """Texts of all rows."""
         return [[column.text(row) for column in self.columns] for row in self.rows]
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return all values with full precision as a frame.
+        """All values with full precision as a frame.
 
         Raises:
             UsageError: pandas is not installed.
@@ -83,7 +83,7 @@ class Table:
         return pandas.DataFrame([dict(row) for row in self.rows])
 
     def to_latex(self) -> str:
-        """Return the table as a `table` environment with the rules of the package booktabs."""
+        """Table as a `table` environment with the rules of the package booktabs."""
         columns = "".join("r" if column.numeric else "l" for column in self.columns)
         head = " & ".join(escape(column.title) for column in self.columns)
         rows = [" & ".join(map(escape, cells)) for cells in self.cells()]
@@ -94,19 +94,19 @@ class Table:
 def make_table(
     kind: str, title: str, caption: str, columns: Iterable[Column], rows: Iterable[Row]
 ) -> Table:
-    """Return a table without the columns in which no row has anything."""
+    """Table without the columns in which no row has anything."""
     rows = tuple(rows)
     kept = tuple(c for c in columns if any(c.text(row) not in (NOTHING, "") for row in rows))
     return Table(kind=kind, title=title, caption=caption, columns=kept, rows=rows)
 
 
 def words(title: str, key: str, show: Callable[[Row], str] | None = None) -> Column:
-    """Return a column of words."""
+    """Column of words."""
     return Column(title=title, key=key, show=show, numeric=False)
 
 
 def number(title: str, key: str, show: Callable[[Row], str] | None = None) -> Column:
-    """Return a column of numbers."""
+    """Column of numbers."""
     return Column(title=title, key=key, show=show)
 
 
@@ -116,12 +116,12 @@ AGAINST = words("Against", "reference")
 
 
 def interval(percent: str) -> Column:
-    """Return the column of the interval from `low` to `high`."""
+    """Column of the interval from `low` to `high`."""
     return number(f"{percent} interval", "low", lambda row: interval_text(row["low"], row["high"]))
 
 
 def value_text(value: Any) -> str:
-    """Return a value for people.
+    """Value for people.
 
     >>> [value_text(x) for x in (None, 3, True, 0.123456, float("inf"), float("nan"), (42, 43))]
     ['–', '3', 'yes', '0.1235', '∞', '–', '42, 43']
@@ -138,7 +138,7 @@ def value_text(value: Any) -> str:
 
 
 def number_text(value: float, digits: int = DIGITS) -> str:
-    """Return a number with some significant digits.
+    """Number with some significant digits.
 
     >>> number_text(87.39754), number_text(1.0), number_text(2.5e-7), number_text(12345.6)
     ('87.40', '1', '2.5e-07', '12346')
@@ -156,7 +156,7 @@ def number_text(value: float, digits: int = DIGITS) -> str:
 
 
 def spread_text(mean: float, std: float) -> str:
-    """Return a mean with its spread, which has two significant digits.
+    """Mean with its spread, which has two significant digits.
 
     >>> spread_text(87.397543, 0.1603), spread_text(0.92271, 0.0017), spread_text(3.0, math.nan)
     ('87.40 ± 0.16', '0.9227 ± 0.0017', '3')
@@ -176,7 +176,7 @@ def spread_text(mean: float, std: float) -> str:
 
 
 def longest_word(texts: Iterable[str]) -> int:
-    """Return the length of the longest word of some texts.
+    """Length of the longest word of some texts.
 
     >>> longest_word(["SGD lr=0.1", "Adam"])
     6
@@ -185,7 +185,7 @@ def longest_word(texts: Iterable[str]) -> int:
 
 
 def decimals_for(value: float, width: float) -> int:
-    """Return the decimals that give the width of an interval two digits, or the value three.
+    """Decimals that give the width of an interval two digits, or the value three.
 
     >>> decimals_for(0.0691, 0.464), decimals_for(-35.4, 26.2), decimals_for(0.0123, math.inf)
     (2, 0, 4)
@@ -196,7 +196,7 @@ def decimals_for(value: float, width: float) -> int:
 
 
 def interval_text(low: float | None, high: float | None) -> str:
-    """Return an interval, with as many decimals as its width is worth; nothing without one.
+    """Interval, with as many decimals as its width is worth; nothing without one.
 
     >>> interval_text(0.92134, 0.92371), interval_text(39.0, 41.5), interval_text(2, math.inf)
     ('[0.9213, 0.9237]', '[39.0, 41.5]', '[2, ∞]')

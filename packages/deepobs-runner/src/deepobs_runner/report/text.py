@@ -21,7 +21,7 @@ from deepobs_runner.text import printable
 
 
 def csv_table(table: Table) -> str:
-    """Return every value of a table with full precision; one that is not there is empty.
+    """Every value of a table with full precision; one that is not there is empty.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
@@ -32,7 +32,7 @@ def csv_table(table: Table) -> str:
 
 
 def inert(value: Any) -> Any:
-    """Return a text that no spreadsheet takes for a formula and no terminal obeys.
+    """Text that no spreadsheet takes for a formula and no terminal obeys.
 
     Other values are returned as they are.
 
@@ -54,12 +54,12 @@ def inert(value: Any) -> Any:
 
 
 def json_table(table: Table) -> str:
-    """Return every value of a table as a JSON array; a number that is not finite is null."""
+    """Every value of a table as a JSON array; a number that is not finite is null."""
     return json.dumps(jsonable(list(table.rows)), indent=1, default=str) + "\n"  # all ASCII
 
 
 def markdown_table(table: Table) -> str:
-    """Return a table in the Markdown of GitHub, with its caption below."""
+    """Table in the Markdown of GitHub, with its caption below."""
 
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(' '.join(markdown_text(cell).split()) for cell in cells)} |"
@@ -71,7 +71,7 @@ def markdown_table(table: Table) -> str:
 
 
 def markdown_text(text: str) -> str:
-    r"""Return a text that Markdown shows as it is: without markup, HTML and links.
+    r"""Text that Markdown shows as it is: without markup, HTML and links.
 
     >>> markdown_text("<b>a|b</b>"), markdown_text("fmnist_2c2d"), markdown_text("[x](y)")
     ('&lt;b&gt;a\\|b&lt;/b&gt;', 'fmnist_2c2d', '\\[x](y)')
@@ -101,7 +101,7 @@ def write_evaluations(runs: Iterable[tuple[RunResult, str]], file: IO[str]) -> N
 
 
 def _metrics(runs: Iterable[RunResult]) -> list[tuple[str, str]]:
-    """Return split and name of every metric that the first record of a run has."""
+    """Split and name of every metric that the first record of a run has."""
     found: dict[tuple[str, str], None] = {}
     for run in runs:
         for split, values in run.records[0]["metrics"].items() if run.records else ():
@@ -137,7 +137,7 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
 
 
 def _csv_line(fields: Sequence[Any]) -> str:
-    """Return fields as a line of CSV without its end."""
+    """Fields as a line of CSV without its end."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([inert(field) for field in fields])
     return line.getvalue()

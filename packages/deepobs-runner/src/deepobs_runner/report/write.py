@@ -41,7 +41,7 @@ class Saving:
 
 
 def check_formats(words: Iterable[str]) -> list[str]:
-    """Return the formats of a report that are asked for.
+    """Formats of a report that are asked for.
 
     Raises:
         UsageError: an unknown format, or none.
@@ -139,7 +139,7 @@ def write_report(
 
 
 def figure_formats(formats: Sequence[str]) -> list[str]:
-    """Return the formats that figures are written in."""
+    """Formats that figures are written in."""
     return [name for name in ("png", "pdf") if name in formats]
 
 

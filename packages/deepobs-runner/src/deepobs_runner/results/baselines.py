@@ -114,7 +114,7 @@ def _check_distinct(found: BaselineSet, known: Iterable[BaselineSet]) -> None:
 
 
 def _alike(name: str) -> str:
-    """Return what names that read alike have in common."""
+    """Key of names that read alike."""
     return "".join(unicodedata.normalize("NFKC", HIDDEN.sub("", name)).casefold().split())
 
 
@@ -144,18 +144,18 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
 
 
 def shipped_folders() -> list[Path]:
-    """Return the folders of the baselines of this package: the official ones, then its sets."""
+    """Folders of the baselines of this package: the official ones, then its sets."""
     return [Path(str(files("deepobs_runner") / "baselines_2019")), *_shipped()]
 
 
 def _shipped() -> list[Path]:
-    """Return the folders of the sets that come with this package."""
+    """Folders of the sets that come with this package."""
     folder = Path(str(files("deepobs_runner") / SHIPPED))
     return sorted(path.parent for path in folder.glob(f"*/{DESCRIPTION}"))
 
 
 def read_set(folder: Path) -> BaselineSet:
-    """Return the set in a folder; a set of plain result files has the name of its folder.
+    """Set in a folder; a set of plain result files has the name of its folder.
 
     Raises:
         UsageError: missing folder, damaged description, or a reserved name.
@@ -188,14 +188,14 @@ def _check_name(name: str) -> None:
 
 
 def problems_of(baselines: BaselineSet) -> list[str]:
-    """Return the problems of a set, without the folders of users' files."""
+    """Problems of a set, without the folders of users' files."""
     if baselines.packed is not None:
         return list(dict.fromkeys(map(without_folder, baselines.packed)))
     return list(dict.fromkeys(run.config.problem_id.name for run in _plain(baselines)))
 
 
 def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
-    """Return all results of a set on one problem, none if it has none.
+    """All results of a set on one problem, none if it has none.
 
     `analysis.tuned_settings` chooses the setting that stands for each optimizer.
 
@@ -213,12 +213,12 @@ def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
 
 
 def all_results(baselines: BaselineSet) -> list[RunResult]:
-    """Return the results of a set on all its problems."""
+    """Results of a set on all its problems."""
     return [run for name in problems_of(baselines) for run in baseline_results(baselines, name)]
 
 
 def unpacked_results(folder: Path) -> list[RunResult]:
-    """Return all results of a packed set as if they lay in a folder of their own: as yours.
+    """All results of a packed set as if they lay in a folder of their own: as yours.
 
     Raises:
         UsageError: the folder is not a packed set, or one of its files is damaged.

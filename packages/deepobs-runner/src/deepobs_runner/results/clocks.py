@@ -14,7 +14,7 @@ TRAINING = ("data", "forward_backward", "optimizer")
 
 
 def training_seconds(clocks: Mapping[str, float | None]) -> float | None:
-    """Return the seconds of training of a record; None where its clocks do not tell.
+    """Seconds of training of a record; None where its clocks do not tell.
 
     Records of earlier versions have one clock for it, `train`.
 

@@ -102,7 +102,7 @@ def label_run(config: RunConfig) -> str:
 
 
 def label_results(firsts: Sequence[RunResult]) -> list[str]:
-    """Return a label for each setting; no two of one problem and source are equal.
+    """Label for each setting; no two of one problem and source are equal.
 
     Where two would be, users' optimizers are named with their files, and if that is not enough the
     first digits of the hash in the id are added. What `shared_hyperparams` returns for the results
@@ -161,7 +161,7 @@ def shared_hyperparams(configs: Iterable[RunConfig]) -> dict[str, dict[str, Any]
 
 
 def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]]:
-    """Return the places of settings with one label, problem and source."""
+    """Places of settings with one label, problem and source."""
     found: dict[tuple[Identity, str, str, str], list[int]] = {}
     for i, (result, label) in enumerate(zip(firsts, labels, strict=True)):
         origin = provenance_of(result), str(result.environment.get("source"))
@@ -195,12 +195,12 @@ def show(value: Any) -> str:
 
 
 def _digits(number: str) -> int:
-    """Return how many significant digits a number is written with."""
+    """Significant digits with which a number is written."""
     return len(number.partition("e")[0].replace(".", "").strip("-0"))
 
 
 def show_schedule(schedule: Schedule) -> str:
-    """Return a schedule as `parse_schedule` reads it, without options that are defaults."""
+    """Schedule as `parse_schedule` reads it, without options that are defaults."""
     data = schedule_to_json(schedule)
     kind = data.pop("kind")
     defaults = {f.name: f.default for f in fields(SCHEDULES[kind]) if f.default is not MISSING}
@@ -218,7 +218,7 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
-    """Return the defaults of an optimizer as JSON values; none for one that is not known."""
+    """Defaults of an optimizer as JSON values; none for one that is not known."""
     known = dict(ORIGINAL_DEFAULTS.get(optimizer, {}))
     if optimizer in OPTIMIZERS:
         return MappingProxyType(known | dict(OPTIMIZERS[optimizer]))
@@ -238,7 +238,7 @@ def _default_hyperparams(optimizer: str) -> Mapping[str, Any]:
 
 @cache
 def _default_settings(problem: str) -> Mapping[str, Any]:
-    """Return the defaults of runs of a problem; fewer for a problem that is not known."""
+    """Defaults of runs of a problem; fewer for a problem that is not known."""
     known: dict[str, Any] = {}
     for field in fields(RunConfig):
         factory: Callable[[], Any] | Any = field.default_factory

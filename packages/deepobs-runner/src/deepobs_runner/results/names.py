@@ -22,7 +22,7 @@ def digits_to_tell(hashes: Sequence[str]) -> int:
 
 
 def distinct_names(identities: Iterable[Identity]) -> dict[Identity, str]:
-    """Return a name for each problem, or for each optimizer.
+    """Name for each problem, or for each optimizer.
 
     Files of one name and of different content are named with their folders, or if that is not
     enough with the first digits of the hash of the content.
@@ -63,7 +63,7 @@ def kind_of(result: RunResult) -> Kind:
 
 
 def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:
-    """Return a label for each kind: the optimizer, and in brackets what tells two apart.
+    """Label for each kind: the optimizer, and in brackets what tells two apart.
 
     If words are added to any, every baseline names its set: a bare name beside "SGD (yours)"
     and "SGD (official)" would not.
@@ -78,7 +78,7 @@ def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:
 
 
 def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
-    """Return each word that tells a kind from those of the same optimizer."""
+    """Each word that tells a kind from those of the same optimizer."""
     twins = [other for other in kinds if other.optimizer == kind.optimizer]
     added = []
     for index, word in enumerate(kind[1:], start=1):
@@ -89,7 +89,7 @@ def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
 
 
 def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
-    """Return the optimizer, and the added words in brackets."""
+    """Optimizer, and the added words in brackets."""
     name = kind.optimizer.name.rpartition(":")[2]
     namesakes = {o.optimizer for o in kinds if o.optimizer.name.rpartition(":")[2] == name}
     if len(namesakes) > 1:  # for example two files of the user

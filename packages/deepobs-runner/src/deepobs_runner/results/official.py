@@ -25,12 +25,12 @@ def _settings() -> Mapping[str, Any]:
 
 
 def official_problems() -> list[str]:
-    """Return the problems that have official results."""
+    """Problems that have official results."""
     return list(_settings()["learning_rates"])
 
 
 def official_learning_rate(problem: str, optimizer: str) -> float | None:
-    """Return the tuned learning rate of the official runs, None without one.
+    """Tuned learning rate of the official runs, None without one.
 
     >>> official_learning_rate("quadratic_deep", "Adam")
     0.039810717
@@ -40,7 +40,7 @@ def official_learning_rate(problem: str, optimizer: str) -> float | None:
 
 
 def official_results(problem: str, *, tuned: bool = True) -> list[RunResult]:
-    """Return the official runs of a problem; none if it has no official results.
+    """Official runs of a problem; none if it has no official results.
 
     Their recipe is `2019`. The published losses include the L2 term, so they are the `objective`.
 
@@ -60,7 +60,7 @@ def official_results(problem: str, *, tuned: bool = True) -> list[RunResult]:
 
 @cache
 def official_config(problem: str) -> RunConfig:
-    """Return the configuration of one of the official runs of a problem that has some."""
+    """Configuration of one of the official runs of a problem that has some."""
     return _to_result(next(_lines(problem))).config
 
 

@@ -53,7 +53,7 @@ class _Run(NamedTuple):
 
 
 def find_originals(folder: Path) -> list[Path]:
-    """Return the files of the original's layouts at any depth below a folder, sorted."""
+    """Files of the original's layouts at any depth below a folder, sorted."""
     return sorted(folder.rglob(PATTERN))
 
 
@@ -148,7 +148,7 @@ def _schedule(run: _Run) -> Schedule:
 
 
 def _columns(data: Mapping[str, Any]) -> dict[tuple[str, str], list[float]]:
-    """Return the values of each split and metric; accuracies and `valid` are not always there."""
+    """Values of each split and metric; accuracies and `valid` are not always there."""
     columns: dict[tuple[str, str], list[float]] = {}
     for theirs, split in SPLITS.items():
         for suffix, metric in (("losses", "objective"), ("accuracies", "accuracy")):
@@ -169,7 +169,7 @@ def _record(epoch: int, columns: Mapping[tuple[str, str], Sequence[float]]) -> d
 
 
 def _invented(columns: Sequence[Sequence[float]], steps: Sequence[float]) -> int:
-    """Return how many values at the end of every column the beta made up.
+    """Number of values at the end of every column that the beta made up.
 
     When the last loss of an epoch was not finite, the beta ended the run and repeated the first
     value of every list, that of the steps included, once for each epoch left. A column of the
@@ -181,7 +181,7 @@ def _invented(columns: Sequence[Sequence[float]], steps: Sequence[float]) -> int
 
 
 def _tail_like_first(values: Sequence[float]) -> int:
-    """Return how many values at the end, the first itself not counted, equal the first."""
+    """Number of values at the end, the first itself not counted, that equal the first."""
     count = 0
     for value in reversed(values[1:]):
         if value != values[0]:

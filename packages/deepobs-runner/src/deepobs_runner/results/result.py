@@ -70,7 +70,7 @@ class RunResult:
         return self.status in COMPLETED
 
     def series(self, split: str, metric: str) -> np.ndarray:
-        """Return a metric at every evaluation, `(records,)`; NaN without a number.
+        """Metric at every evaluation, `(records,)`; NaN without a number.
 
         The array cannot be written to, as it is kept.
         """
@@ -81,7 +81,7 @@ class RunResult:
         return np.array([math.nan if value is None else value for value in values], dtype=float)
 
     def _kept(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return a column of the records, which a report asks for many times."""
+        """Column of the records, which a report asks for many times."""
         column = self._columns.get(name)
         if column is None or len(column) != len(self.records):  # of an active run
             column = self._columns[name] = make()
@@ -93,7 +93,7 @@ class RunResult:
         return {}
 
     def epochs(self) -> np.ndarray:
-        """Return the epoch of every evaluation, `(records,)`.
+        """Epoch of every evaluation, `(records,)`.
 
         A last epoch that the limit of steps cut short counts as the fraction of its steps that
         was taken, unless `steps_per_epoch` is not known. The array cannot be written to, as it
@@ -109,7 +109,7 @@ class RunResult:
 
     @property
     def steps_per_epoch(self) -> float | None:
-        """Return the steps of a whole epoch, None where the records do not tell.
+        """Steps of a whole epoch, None where the records do not tell.
 
         Those of older versions tell only if an epoch before the last is recorded.
         """
@@ -130,7 +130,7 @@ class RunResult:
         return self.status == "stopped" and TIME_LIMIT in (self.error or "").lower()
 
     def step_objectives(self) -> np.ndarray:
-        """Return the objective of every step up to the last record, `(steps,)`.
+        """Objective of every step up to the last record, `(steps,)`.
 
         Raises:
             UsageError: not stored (a run in memory, or one of the original DeepOBS), or a damaged
@@ -148,7 +148,7 @@ class RunResult:
 
 
 def provenance_of(result: RunResult) -> str:
-    """Return where a result comes from.
+    """Origin of a result.
 
     `yours`, `official` for the results of 2019, `original` for another file of the original
     DeepOBS, or the name of the baseline set from which it was loaded.
@@ -162,12 +162,12 @@ def is_official(result: RunResult) -> bool:
 
 
 def result_path(config: RunConfig, folder: Path) -> Path:
-    """Return where the result file of a resolved configuration lies."""
+    """Path of the result file of a resolved configuration."""
     return folder / f"{config.id}.json"
 
 
 def steps_path(path: Path) -> Path:
-    """Return where the step objectives of a result file lie."""
+    """Path of the step objectives of a result file."""
     return path.with_name(path.name.removesuffix(".json") + ".steps.npy")
 
 
@@ -191,13 +191,13 @@ def _read_steps(path: Path) -> np.ndarray:
 
 
 def reproducible(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what two runs of one configuration have in common: no seconds, no peak memory."""
+    """Fields that are equal in two runs of one configuration: no seconds, no peak memory."""
     counters = {k: v for k, v in record.get("counters", {}).items() if k != "peak_memory_bytes"}
     return {**record, "clocks": {}, "counters": counters}
 
 
 def jsonable(value: Any) -> Any:
-    """Return a value with every number that is not finite replaced by None."""
+    """Value with every number that is not finite replaced by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -213,14 +213,14 @@ def warn_of(error: UsageError) -> None:
 
 
 def _origin(result: RunResult) -> tuple[str, str, str]:
-    """Return what two results of one run have in common."""
+    """Key of results of one run."""
     return result.config.id, provenance_of(result), str(result.environment.get("source"))
 
 
 def without_copies(
     results: Iterable[RunResult], on_copy: Callable[[UsageError], object] | None = None
 ) -> list[RunResult]:
-    """Return the results without copies of a run, which would count as further seeds.
+    """Results without copies of a run, which would count as further seeds.
 
     Of several, a finished one stays, then one with a file named by its id, then the first.
 

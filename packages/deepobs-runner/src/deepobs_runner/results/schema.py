@@ -89,7 +89,7 @@ class StoredRecords(Sequence[Record]):
         self._parsed: tuple[Record, ...] | None = None
 
     def parsed(self) -> tuple[Record, ...]:
-        """Return the records.
+        """Records.
 
         Raises:
             UsageError: a record lacks a field, or a field has another type.
@@ -131,7 +131,7 @@ class StoredRecords(Sequence[Record]):
 
 
 def convert(data: Any, kind: type[Fields], name: str = "") -> Fields:
-    """Return plain JSON as a value of a type.
+    """Plain JSON as a value of a type.
 
     Args:
         data: plain JSON.
@@ -186,7 +186,7 @@ JSON_TYPES = {
 
 
 def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
-    """Return which field of `data` is invalid, its value and what is allowed.
+    """Message that names the invalid field of `data`, its value and what is allowed.
 
     Args:
         error: of msgspec, which does not name keys of dictionaries, such as those of metrics.
@@ -214,7 +214,7 @@ def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
 
 
 def _at(place: str, data: Any, name: str) -> list[tuple[str, Any]]:
-    """Return names and values at a place such as `[0].metrics[...]`, where `...` is any key."""
+    """Names and values at a place such as `[0].metrics[...]`, where `...` is any key."""
     found = [(name, data)]
     for key, index in re.findall(r"\.(\w+)|\[([\d.]+)\]", place):
         if index == "...":

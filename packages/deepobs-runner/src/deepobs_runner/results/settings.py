@@ -81,7 +81,7 @@ class Setting:
         return self.source not in (YOURS, ORIGINAL)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row of a table."""
+        """One row of a table."""
         return [
             {
                 "problem": self.problem,
@@ -95,7 +95,7 @@ class Setting:
 
 
 def key_of(result: RunResult) -> tuple[str, str, str]:
-    """Return what the runs of one setting have in common, whatever else is among the results."""
+    """Key of a run's setting: all but the seed, whatever else is among the results."""
     return result.config.setting_id, provenance_of(result), str(result.environment.get("source"))
 
 
@@ -122,7 +122,7 @@ def settings_of(results: Iterable[RunResult]) -> list[Setting]:
 
 
 def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:
-    """Return the runs of each setting that was tried, the trial itself first, then its repeats.
+    """Runs of each setting that was tried, the trial itself first, then its repeats.
 
     A winner that was retrained on all examples is not another trial. The trial is the run with the
     most held-out rows, as those it was set against had them too, and the lowest seed.
@@ -137,5 +137,5 @@ def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:
 
 
 def _trial_id(config: RunConfig) -> str:
-    """Return what a trial has in common with the training of its setting on all rows."""
+    """Key that a trial shares with the training of its setting on all examples."""
     return replace(config, seed=0, valid_size=0).id

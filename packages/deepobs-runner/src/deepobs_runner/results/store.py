@@ -62,7 +62,7 @@ MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
 
 
 def encode_result(result: RunResult) -> bytes:
-    """Return a result as the strict JSON of a result file."""
+    """Result as the strict JSON of a result file."""
     content = {
         "schema": SCHEMA,
         "id": result.config.id,
@@ -221,7 +221,7 @@ def read_result(content: bytes, path: Path) -> RunResult:
 
 
 def _read_slowly(content: bytes, path: Path) -> tuple[StoredResult, int]:
-    """Return a result that `RESULT` refuses, in the current schema, and the schema of its file.
+    """Result that `RESULT` refuses, in the current schema, and the schema of its file.
 
     It is of another schema, has an invalid field, or holds half a surrogate pair, which Python
     writes into JSON for a file name that is not UTF-8.
@@ -259,7 +259,7 @@ def migrate(
     *,
     schema: int = SCHEMA,
 ) -> Mapping[str, Any]:
-    """Return the content of a result file in the current schema.
+    """Content of a result file in the current schema.
 
     Args:
         data: of a schema up to the current one.

@@ -21,7 +21,7 @@ CHECKPOINT_SCHEMA = 3
 
 
 def checkpoint_path(folder: Path, run_id: str) -> Path:
-    """Return where the checkpoint of a run lies."""
+    """Path of the checkpoint of a run."""
     return folder / f"{run_id}.ckpt"
 
 

@@ -22,7 +22,7 @@ PLAIN = (Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype,
 
 
 def encode(state: Any) -> Any:
-    """Return nested state in types that can be read back safely, as far as there are such."""
+    """Nested state in types that can be read back safely, as far as there are such."""
     if isinstance(state, Mapping):
         return {key: encode(value) for key, value in state.items()}
     if isinstance(state, deque):
@@ -44,7 +44,7 @@ def encode(state: Any) -> Any:
 
 
 def decode(state: Any) -> Any:
-    """Return what `encode` was given.
+    """Decode state that `encode` returned.
 
     Raises:
         ValueError: a kind or a class is unknown here.

@@ -122,7 +122,7 @@ def keep_failure(config: RunConfig, text: str, folder: Path) -> None:
 
 
 def _explain_disk(error: BaseException | None, folder: Path) -> str:
-    """Return what is wrong with the disk and what to do, "" if that is not why a run failed."""
+    """Message about a failing disk and what to do, "" for another failure."""
     numbers = set()
     while error is not None:  # one that it followed from counts, too
         if isinstance(error, OSError):

@@ -52,7 +52,7 @@ class Reporter(Protocol):
 
 
 def epochs_reached(epoch: int, steps: int, steps_per_epoch: int | None) -> float:
-    """Return after how many epochs a record was made: a limit of steps may cut the last one short.
+    """Number of epochs before a record; a limit of steps may end the last one early.
 
     >>> epochs_reached(2, 8, 4), epochs_reached(3, 10, 4)
     (2, 2.5)
@@ -94,7 +94,7 @@ def describe_metrics(metrics: Metrics) -> str:
 
 
 def evaluations_of(config: RunConfig) -> int:
-    """Return how many records a run makes if it runs to its end, as far as one can know."""
+    """Number of records of a run that is not stopped early."""
     return (config.epochs or 0) + 1
 
 

@@ -199,7 +199,7 @@ class Recorder:
             )
 
     def _reason_to_stop(self) -> str | None:
-        """Return why the run should stop now, None if it should not."""
+        """Reason to stop the run now, None without one."""
         last = self.result.records[-1]
         if last["epoch"] == self.result.config.epochs:
             return None
@@ -257,7 +257,7 @@ def continued(
 
 
 def _held(snapshot: Callable[[], Checkpoint], lasts: bool) -> Callable[[], Checkpoint]:
-    """Return what gives the checkpoint of now, whenever it is called."""
+    """Function that returns the checkpoint of now, whenever it is called."""
     if lasts:
         return snapshot
     taken = snapshot()

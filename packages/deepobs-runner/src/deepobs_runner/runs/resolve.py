@@ -192,6 +192,6 @@ def _with_world_size(config: RunConfig, found: _Resolution, group: ProcessGroup)
 
 
 def optimizer_of(config: RunConfig, problem: Problem) -> MakeOptimizer:
-    """Return what builds the optimizer of a resolved configuration."""
+    """Function that builds the optimizer of a resolved configuration."""
     groups = partial(parameters_of, config, problem)
     return make_optimizer(config.optimizer, config.hyperparams, groups)

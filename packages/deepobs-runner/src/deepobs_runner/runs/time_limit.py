@@ -21,7 +21,7 @@ class TimeLimit:
     started: float = field(default_factory=time.monotonic)
 
     def reason_to_stop(self) -> str | None:
-        """Return why the run should stop now, None if it should not."""
+        """Reason to stop the run now, None without one."""
         if self.seconds is None or time.monotonic() - self.started < self.seconds:
             return None
         return f"the {TIME_LIMIT} of {self.seconds:g} s was reached"

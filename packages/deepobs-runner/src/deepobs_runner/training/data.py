@@ -29,11 +29,11 @@ class Order(NamedTuple):
         return self.part(slice(count))
 
     def part(self, where: slice) -> Order:
-        """Return some rows and their draws."""
+        """Some rows and their draws."""
         return Order(self.rows[where], None if self.draws is None else self.draws[where])
 
     def share(self, rank: int, size: int, batch_size: int) -> Order:
-        """Return what one of `size` processes gets: a contiguous share of the rows of each batch.
+        """Part of one of `size` processes: a contiguous share of the rows of each batch.
 
         >>> Order(torch.arange(8), None).share(1, 2, 4).rows
         tensor([2, 3, 6, 7])
@@ -112,7 +112,7 @@ def check_batch_size(dataset: Dataset, batch_size: int) -> None:
 
 
 def whole_batches(size: int, batch_size: int) -> int:
-    """Return how many of `size` examples fill whole batches."""
+    """Number of examples, out of `size`, that fill whole batches."""
     return size // batch_size * batch_size
 
 
@@ -161,7 +161,7 @@ class TrainingData:
         self._config, self._backend = config, backend
 
     def order(self, epoch: int, steps: int) -> Order:
-        """Return what an epoch trains on, up to the limit of steps.
+        """Rows and draws of an epoch, up to the limit of steps.
 
         Args:
             epoch: counted from 1.

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def epochs_without_improvement(objectives: np.ndarray) -> int:
-    """Return how many evaluations have passed since the lowest objective.
+    """Number of evaluations since the lowest objective.
 
     Args:
         objectives: of every evaluation so far, `(evaluations,)`; one that is not finite is higher
@@ -20,7 +20,7 @@ def epochs_without_improvement(objectives: np.ndarray) -> int:
 
 
 def reason_to_stop_early(objectives: np.ndarray, split: str, patience: int) -> str | None:
-    """Return why a run should stop, None if it should not.
+    """Reason to stop a run, None without one.
 
     Args:
         objectives: on the split, of every evaluation so far.

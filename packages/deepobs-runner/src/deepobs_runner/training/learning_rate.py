@@ -61,7 +61,7 @@ class LearningRate:
             )
 
     def _shown(self) -> int:
-        """Return how often the optimizer's state dict shows what is written to its groups."""
+        """Number of times the optimizer's state dict shows what is written to its groups."""
         groups = [group for group in self._optimizer.param_groups if "lr" in group]
         kept = [group["lr"] for group in groups]
         probe = 0.1234567890123  # a number: an optimizer may compute with it

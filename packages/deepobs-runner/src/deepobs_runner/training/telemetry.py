@@ -53,7 +53,7 @@ class Telemetry:
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:
-    """Return the Euclidean norm over all entries."""
+    """Euclidean norm over all entries."""
     norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
     total: Tensor = torch.linalg.vector_norm(norms)
     return total

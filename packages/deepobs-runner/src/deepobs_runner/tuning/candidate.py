@@ -40,7 +40,7 @@ class Candidate:
     space: Space
 
     def hyperparams(self, point: Point) -> dict[str, Any]:
-        """Return the hyperparameters at a point; `betas.1` becomes a part of `betas`."""
+        """Hyperparameters at a point; `betas.1` becomes a part of `betas`."""
         given = dict(self.fixed)
         for name, value in point.items():
             whole, dot, index = name.rpartition(".")
@@ -62,7 +62,7 @@ def make_candidate(
     *,
     one_shot: bool,
 ) -> Candidate:
-    """Return an optimizer with its space.
+    """Optimizer with its space.
 
     Raises:
         UsageError: no space, the ruleset allows no other than its own, or it does not fit.
@@ -92,7 +92,7 @@ def make_candidate(
 
 
 def _with_defaults(name: str, fixed: Mapping[str, Any], space: Space | None) -> Candidate:
-    """Return an optimizer with the learning rate of its signature and nothing to tune."""
+    """Optimizer with the learning rate of its signature and nothing to tune."""
     if space is not None:
         raise UsageError(f"The budget {ONE_SHOT} tries default values; it takes no search space.")
     defaults, _ = hyperparameters_of(find_optimizer(name))
@@ -104,7 +104,7 @@ def _with_defaults(name: str, fixed: Mapping[str, Any], space: Space | None) -> 
 
 
 def _smallest_network() -> nn.Module:
-    """Return one with a hidden matrix, which some optimizers need."""
+    """Network with one hidden matrix, which some optimizers need."""
     return nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 1))
 
 

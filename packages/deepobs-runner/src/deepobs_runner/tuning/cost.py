@@ -46,7 +46,7 @@ class TuningCost:
 
 
 def tuning_cost(out: Path) -> list[TuningCost]:
-    """Return the cost of every study below a folder of results, a row per problem and optimizer.
+    """Cost of every study below a folder of results, a row per problem and optimizer.
 
     Studies that cannot be read are left out, see `damaged_studies`.
     """
@@ -55,7 +55,7 @@ def tuning_cost(out: Path) -> list[TuningCost]:
 
 
 def cost_of(study: Study, folder: Path) -> list[TuningCost]:
-    """Return the cost of the study in a folder, a row per problem and optimizer."""
+    """Cost of the study in a folder, a row per problem and optimizer."""
     pairs = [(p, candidate.optimizer) for p in study.problems for candidate in study.candidates]
     made: dict[tuple[str, str], list[Line]] = {pair: [] for pair in pairs}
     for line in read_ledger(folder):

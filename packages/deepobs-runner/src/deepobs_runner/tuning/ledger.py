@@ -55,7 +55,7 @@ _DECODER = msgspec.json.Decoder(Line)
 
 
 def study_folder(out: Path, name: str) -> Path:
-    """Return the folder of a study below a folder of results.
+    """Folder of a study below a folder of results.
 
     Raises:
         UsageError: the name is not valid for a folder.
@@ -69,7 +69,7 @@ def study_folder(out: Path, name: str) -> Path:
 
 
 def stored_studies(out: Path) -> tuple[dict[Path, Study], list[UsageError]]:
-    """Return the studies below a folder of results by their own folder, and errors of the rest."""
+    """Studies below a folder of results by their own folder, and errors of the rest."""
     found, errors = {}, []
     for path in sorted(out.glob(f"{FOLDER}/*/{STUDY}")):
         try:
@@ -80,7 +80,7 @@ def stored_studies(out: Path) -> tuple[dict[Path, Study], list[UsageError]]:
 
 
 def stored_study(folder: Path) -> Study | None:
-    """Return the study in a folder, None without one.
+    """Study in a folder, None without one.
 
     Raises:
         UsageError: it cannot be read.
@@ -205,7 +205,7 @@ def _key(line: Line) -> tuple[str, str, int, str]:
 
 
 def read_ledger(folder: Path) -> list[Line]:
-    """Return the last line about every trial of a study, in the order of their first ones.
+    """Last line about every trial of a study, in the order of their first ones.
 
     An unreadable line, for example truncated by a killed process, is skipped: its trial is appended
     again when the study is resumed. `damaged_lines` has their numbers.
@@ -215,12 +215,12 @@ def read_ledger(folder: Path) -> list[Line]:
 
 
 def damaged_lines(folder: Path) -> list[int]:
-    """Return the numbers, from 1, of the lines of a study's ledger that cannot be read."""
+    """Numbers, from 1, of the lines of a study's ledger that cannot be read."""
     return [number for number, line in enumerate(_lines(folder), start=1) if line is None]
 
 
 def _lines(folder: Path) -> list[Line | None]:
-    """Return the lines of a ledger, None for one that is not a trial."""
+    """Lines of a ledger, None for one that is not a trial."""
     path = folder / LEDGER
     content = read_file(path) if path.is_file() else b""
     return [_decode(text) for text in content.split(b"\n") if text]
@@ -234,7 +234,7 @@ def _decode(text: bytes) -> Line | None:
 
 
 def damaged_studies(out: Path) -> list[str]:
-    """Return an error message for every study below a folder of results that has damage."""
+    """Error message for every study below a folder of results that has damage."""
     studies, errors = stored_studies(out)
     damaged = ((folder, damaged_lines(folder)) for folder in studies)
     return [*map(str, errors), *(_damage(*pair) for pair in damaged if pair[1])]

@@ -65,7 +65,7 @@ class OptunaSampler:
         self._asked: list[Any] = []
 
     def ask(self, count: int) -> list[Point]:
-        """Return the next points."""
+        """Next points."""
         with warnings.catch_warnings():  # of infinities, which are what diverged trials are told as
             warnings.simplefilter("ignore")
             self._asked = [self._study.ask(self._distributions) for _ in range(count)]
@@ -78,7 +78,7 @@ class OptunaSampler:
         }
 
     def should_prune(self, epoch: int, merit: float) -> bool:
-        """Return whether to end the trial asked for last; never before its first epoch."""
+        """Whether to end the trial that was drawn last; never before its first epoch."""
         if epoch == 0 or not math.isfinite(merit):
             return False
         (trial,) = self._asked

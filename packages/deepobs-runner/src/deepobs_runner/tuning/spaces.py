@@ -25,7 +25,7 @@ round differently in the last bit must not give two trials."""
 
 
 def rounded(value: float) -> float:
-    """Return a number with as many digits as a trial has.
+    """Number with as many digits as a trial has.
 
     >>> rounded(10**-1.4)
     0.039810717
@@ -39,10 +39,10 @@ class Dimension(Protocol):
     kind: ClassVar[str]
 
     def at(self, u: float) -> Any:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
 
     def grid(self, n: int) -> list[Any]:
-        """Return n values from end to end, fewer if there are fewer."""
+        """Values from end to end, `n` of them, fewer if there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Range(ABC):
 
     @abstractmethod
     def at(self, u: float) -> Any:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
 
     def grid(self, n: int) -> list[Any]:
         return [self.at(u) for u in _places(n)]
@@ -79,7 +79,7 @@ class Uniform(_Range):
     kind: ClassVar[str] = "uniform"
 
     def at(self, u: float) -> float:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
         return rounded(self.low + (self.high - self.low) * u)
 
 
@@ -95,7 +95,7 @@ class LogUniform(_Range):
             raise UsageError(f"The lower end of {show_dimension(self)} must be > 0.")
 
     def at(self, u: float) -> float:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
         return rounded(self.low * (self.high / self.low) ** u)
 
 
@@ -116,7 +116,7 @@ class OneMinusLogUniform(_Range):
             )
 
     def at(self, u: float) -> float:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
         return rounded(1 - self.low * (self.high / self.low) ** u)
 
 
@@ -134,11 +134,11 @@ class IntUniform(_Range):
             raise UsageError(f"The ends of {show_dimension(self)} must be whole numbers.")
 
     def at(self, u: float) -> int:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
         return self.low + _index(u, self.high - self.low + 1)
 
     def grid(self, n: int) -> list[int]:
-        """Return up to n values, as even as whole numbers can be, with both ends."""
+        """Up to n values, as even as whole numbers can be, with both ends."""
         spread = self.high - self.low
         return list(dict.fromkeys(self.low + round(spread * u) for u in _places(n)))
 
@@ -158,11 +158,11 @@ class Choice:
             raise UsageError(f"{show_dimension(self)} has a value twice.")
 
     def at(self, u: float) -> Any:
-        """Return the value at a place in [0, 1]."""
+        """Value at a place in [0, 1]."""
         return self.values[_index(u, len(self.values))]
 
     def grid(self, n: int) -> list[Any]:
-        """Return all values, however many are asked for: there is nothing between them."""
+        """All values, as nothing lies between them."""
         return list(self.values)
 
 
@@ -190,21 +190,21 @@ class Space:
     dimensions: Mapping[str, Dimension]
 
     def point(self, places: Sequence[float]) -> dict[str, Any]:
-        """Return the values at a point of the unit cube, one number per dimension."""
+        """Values at a point of the unit cube, one number per dimension."""
         pairs = zip(self.dimensions.items(), places, strict=True)
         return {name: dimension.at(u) for (name, dimension), u in pairs}
 
     def at(self, u: float) -> dict[str, Any]:
-        """Return the values at the same place of every dimension, such as 0.5 for the middle."""
+        """Values at the same place of every dimension, such as 0.5 for the middle."""
         return self.point([u] * len(self.dimensions))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the space as JSON."""
+        """Space as JSON."""
         return {name: _dimension_to_json(d) for name, d in self.dimensions.items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Space:
-        """Return the space that `to_json` wrote; a dimension may be a text as well.
+        """Space that `to_json` wrote; a dimension may be a text as well.
 
         Raises:
             UsageError: unknown kind, or ends that make no sense.
@@ -227,7 +227,7 @@ def _dimension_to_json(dimension: Dimension) -> dict[str, Any]:
 
 
 def dimension_from_json(data: Any) -> Dimension:
-    """Return a dimension of a mapping with its kind, or of a text as on the command line.
+    """Dimension of a mapping with its kind, or of a text as on the command line.
 
     Raises:
         UsageError: unknown kind or field, or ends that make no sense.
@@ -250,7 +250,7 @@ def dimension_from_json(data: Any) -> Dimension:
 
 
 def parse_dimension(text: str) -> Dimension:
-    """Return the dimension written as on the command line.
+    """Dimension written as on the command line.
 
     `log:1e-5:1`, `uniform:0:0.9`, `one-minus-log:1e-3:0.5` (0.5 to 0.999), `int:1:10`,
     `choice:true/false`.
@@ -283,14 +283,14 @@ def parse_dimension(text: str) -> Dimension:
 
 
 def show_dimension(dimension: Dimension) -> str:
-    """Return a dimension as `parse_dimension` reads it."""
+    """Dimension as `parse_dimension` reads it."""
     if isinstance(dimension, Choice):
         return "choice:" + "/".join(map(str, dimension.values))
     return ":".join([dimension.kind, *(f"{v:g}" for v in asdict(dimension).values())])  # type: ignore[call-overload]
 
 
 def read_spaces(words: Iterable[str], optimizers: Sequence[str]) -> dict[str, Space]:
-    """Return the spaces that are given, by optimizer.
+    """Spaces that are given, by optimizer.
 
     A word is `lr=log:1e-5:1`, for all optimizers; `Adam.lr=log:1e-5:1`, for one; or a YAML file
     that maps hyperparameters to ranges, for all, or optimizers to such mappings.

@@ -83,7 +83,7 @@ class Study:
         return f"{short_name(self.ruleset)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the study as JSON."""
+        """Study as JSON."""
         data = {key: value for key, value in vars(self).items() if key != "candidates"}
         return {
             **data,
@@ -98,7 +98,7 @@ class Study:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Study:
-        """Return the study that `to_json` wrote.
+        """Study that `to_json` wrote.
 
         Raises:
             UsageError: it is of another version.
@@ -121,7 +121,7 @@ class Study:
     def config(
         self, problem: str, candidate: Candidate, point: Point, *, valid_size: int, seed: int
     ) -> RunConfig:
-        """Return the resolved configuration of a run at a point."""
+        """Resolved configuration of a run at a point."""
         settings = dict(self.settings)
         if "schedule" in settings:
             settings["schedule"] = schedule_from_json(settings["schedule"])
@@ -137,21 +137,21 @@ class Study:
         )
 
     def trial(self, problem: str, candidate: Candidate, point: Point) -> RunConfig:
-        """Return the configuration of a trial: with validation examples held out, seed 42."""
+        """Configuration of a trial: with validation examples held out, seed 42."""
         size = self.valid_sizes.get(problem, 0)
         return self.config(problem, candidate, point, valid_size=size, seed=FIRST_SEED)
 
     def winners(
         self, problem: str, candidate: Candidate, point: Point, seeds: int
     ) -> list[RunConfig]:
-        """Return the configurations of the winner's runs: nothing held out, `seeds` seeds."""
+        """Configurations of the winner's runs: nothing held out, `seeds` seeds."""
         return [
             self.config(problem, candidate, point, valid_size=0, seed=self.first_seed + i)
             for i in range(seeds)
         ]
 
     def sampler_of(self, candidate: Candidate, epochs: int | None = None) -> Sampler:
-        """Return a sampler at the beginning of a candidate's trials of so many epochs."""
+        """Sampler at the beginning of a candidate's trials of so many epochs."""
         if self.one_shot:
             return KnownPoints([{}])
         found = SAMPLERS.find(self.sampler)
@@ -221,7 +221,7 @@ def make_study(
 
 
 def _allowed_sampler(ruleset: str, rules: Ruleset, sampler: str) -> Predrawn | Adaptive:
-    """Return a sampler by its name, if the ruleset allows it."""
+    """Sampler by its name, if the ruleset allows it."""
     found = SAMPLERS.find(sampler)
     if rules.samplers and sampler not in rules.samplers:
         raise UsageError(
@@ -237,7 +237,7 @@ def _allowed_sampler(ruleset: str, rules: Ruleset, sampler: str) -> Predrawn | A
 
 
 def _budget(ruleset: str, rules: Ruleset, asked: int | str | None) -> tuple[int, bool]:
-    """Return the number of trials, and whether it is the one with the defaults."""
+    """Number of trials, and whether it is the one with the defaults."""
     if asked is None:
         return rules.budget, False
     if str(asked) in rules.budgets:
@@ -255,7 +255,7 @@ def _budget(ruleset: str, rules: Ruleset, asked: int | str | None) -> tuple[int,
 
 
 def _settings(ruleset: str, rules: Ruleset, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in JSON, with the recipe of the ruleset."""
+    """Settings in JSON, with the recipe of the ruleset."""
     checked = {k: v for k, v in settings.items() if v is not None and k != "valid_size"}
     if rules.recipe is not None:
         checked["recipe"] = rules.recipe

@@ -65,12 +65,12 @@ class Trial:
         return self.status == "stopped" and TIME_LIMIT in self.message.lower()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the trial as a line of the ledger holds it."""
+        """Trial as a line of the ledger holds it."""
         return {**vars(self), "metric": None if self.metric is None else str(self.metric)}
 
 
 def trial_of(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
-    """Return the trial of a stored run.
+    """Trial of a stored run.
 
     Args:
         result: of the run.
@@ -101,13 +101,13 @@ def _finite(value: float) -> float | None:
 
 
 def best_of(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the best trials of one problem: the first wins, the others are as good."""
+    """Best trials of one problem: the first wins, the others are as good."""
     top = max((trial.merit for trial in trials if trial.merit is not None), default=None)
     return [trial for trial in trials if top is not None and trial.merit == top]
 
 
 def shares_of_progress(by_problem: Mapping[str, Sequence[Trial]]) -> dict[int, float]:
-    """Return how good each configuration is for all problems together, 0 to 1.
+    """Quality of each configuration over all problems, 0 to 1.
 
     On a problem, a configuration that ends at v has made the share (v0 - v) / (v0 - v*) of the
     progress from the untrained value v0 to the best value v* of all trials; 0 if it lost or ended

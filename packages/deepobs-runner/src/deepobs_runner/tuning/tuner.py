@@ -52,7 +52,7 @@ class Tuned:
 def choose_valid_sizes(
     study: Study, execution: Execution, *, valid_size: int | None = None
 ) -> Study:
-    """Return the study with the number of validation examples of every problem.
+    """Study with the number of validation examples of every problem.
 
     It is the ruleset's fraction of the training examples, rounded down. Of data that are generated
     (quadratic_deep and the two-dimensional problems) no training example is held out: validation
@@ -138,7 +138,7 @@ def make_trials(
 
 
 def _epochs(study: Study, problem: str) -> int | None:
-    """Return the epochs of a whole trial, None if its steps alone end it."""
+    """Epochs of a whole trial, None if its steps alone end it."""
     epochs: int | None = study.settings.get("epochs")
     if epochs is None and "steps" not in study.settings:
         return load_problem(problem).defaults.epochs
@@ -156,7 +156,7 @@ class _Search:
     trials: list[Trial] = field(default_factory=list)
 
     def ask(self, study: Study, count: int) -> list[_Planned]:
-        """Return the next trials, none if the budget is spent."""
+        """Next trials, none if the budget is spent."""
         points = self.sampler.ask(min(count, study.budget - len(self.points)))
         planned = [
             _Planned(self, problem, number, point, study.trial(problem, self.candidate, point))
@@ -183,7 +183,7 @@ class _Planned:
     config: RunConfig
 
     def trial(self, result: RunResult | None, outcome: Outcome | None, split: str) -> Trial:
-        """Return the trial of a result, or of an outcome that left none."""
+        """Trial of a result, or of an outcome that left none."""
         about: dict[str, Any] = {
             "problem": self.problem,
             "optimizer": self.search.candidate.optimizer,
@@ -207,7 +207,7 @@ class _Tuner:
     reporter: Reporter
 
     def make(self, planned: Sequence[_Planned]) -> dict[_Planned, Trial]:
-        """Return the trials; make those that are not there."""
+        """Trials; make those that are not there."""
         split = self.ledger.study.rules.select_on
         by_run: dict[str, list[_Planned]] = {}
         for trial in planned:
@@ -254,7 +254,7 @@ class _Tuner:
             search.tell([made])
 
     def _ended(self, config: RunConfig) -> RunResult | None:
-        """Return the stored result of a run to which nothing will be added."""
+        """Stored result of a run to which nothing will be added."""
         result = stored_result(config, self.execution.out)
         return result if result is not None and result.ended else None
 
@@ -292,7 +292,7 @@ class _Noting:
 
 
 def _choose(search: _Search, study: Study) -> list[Tuned]:
-    """Return the winner of a search on each of its problems."""
+    """Winner of a search on each of its problems."""
     by_problem = {p: [t for t in search.trials if t.problem == p] for p in search.problems}
     choose = _choose_each if study.rules.per == "problem" else _choose_shared
     return [

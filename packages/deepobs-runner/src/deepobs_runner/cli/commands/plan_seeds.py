@@ -98,7 +98,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _problems(words: Sequence[str]) -> list[str]:
-    """Return the problems that words name, of suites too.
+    """Problems that words name, of suites too.
 
     Raises:
         ProblemError: a problem is unknown.
@@ -125,7 +125,7 @@ def _numbers(name: str, words: Iterable[str], kind: Callable[[str], Number]) -> 
 def plan_table(
     rows: Sequence[Row], ratios: Sequence[float], seeds: Sequence[int], power: float
 ) -> Table:
-    """Return the table of seeds and power."""
+    """Table of seeds and power."""
     from deepobs_runner.report.table import AGAINST, PROBLEM, make_table, number
 
     columns = [
@@ -163,7 +163,7 @@ def _reference(row: Mapping[str, Any]) -> str:
 
 
 def _seeds(key: str) -> Cell:
-    """Return the cell of a number of seeds; without one, whether none suffice or none reach."""
+    """Cell of a number of seeds; without one, whether none suffice or none reach."""
     from deepobs_runner.report.table import NOTHING
 
     def show(row: Mapping[str, Any]) -> str:

@@ -105,7 +105,7 @@ def _size_of(config: RunConfig) -> _Size | None:
 
 
 def obstacle(config: RunConfig, execution: Execution) -> str | None:
-    """Return why a resolved configuration must be run separately, None if no reason is known.
+    """Reason why a resolved configuration must be run separately, None without one.
 
     Reasons in the network are found when the runs begin.
     """
@@ -131,7 +131,7 @@ def obstacle(config: RunConfig, execution: Execution) -> str | None:
 
 
 def grids_of(configs: Sequence[RunConfig]) -> list[Grid]:
-    """Return configurations as grids of seeds by settings that can be trained together.
+    """Configurations as grids of seeds by settings that can be trained together.
 
     Settings of one optimizer with the same seeds share a grid; a single run is a grid, too.
     """

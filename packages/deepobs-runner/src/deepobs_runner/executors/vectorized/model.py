@@ -146,24 +146,24 @@ class StackedModel:
         return objectives.detach(), list(gradients)
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
-        """Return loss and metrics of each example, `(S, L, B)`."""
+        """Loss and metrics of each example, `(S, L, B)`."""
         columns: dict[str, Tensor] = self._measures(self.weights, *batch)
         return columns
 
     def penalties(self) -> Tensor:
-        """Return what the regularizer adds in evaluation, `(S, L)`."""
+        """Regularization terms in evaluation, `(S, L)`."""
         penalties: Tensor = self._penalty(self.weights)
         return penalties
 
     def clip(self, gradients: Sequence[Tensor], norm: float) -> list[Tensor]:
-        """Return gradients clipped for each run as `torch.nn.utils.clip_grad_norm_` does."""
+        """Gradients clipped for each run as `torch.nn.utils.clip_grad_norm_` does."""
         factor = (norm / (norms(gradients) + 1e-6)).clamp(max=1.0)  # (S, L)
         return [g * factor.view(*factor.shape, *[1] * (g.ndim - 2)) for g in gradients]
 
     def telemetry(
         self, before: Sequence[Tensor], gradients: Sequence[Tensor]
     ) -> list[list[dict[str, Any]]]:
-        """Return what `Telemetry.after` returns, for each seed and setting.
+        """Telemetry of a step, see `Telemetry.after`, for each seed and setting.
 
         Args:
             before: the weights before the step.
@@ -197,7 +197,7 @@ class StackedModel:
 
 
 def norms(stacks: Sequence[Tensor]) -> Tensor:
-    """Return the Euclidean norm of each run over all its numbers, `(S, L)`."""
+    """Euclidean norm of each run over all its numbers, `(S, L)`."""
     parts = [
         torch.linalg.vector_norm(stack.detach().flatten(2), dim=2)
         if stack.ndim > 2

@@ -87,7 +87,7 @@ class StackedOptimizer:
         return built
 
     def _column(self, stack: Tensor, values: Sequence[float]) -> Tensor:
-        """Return one number a setting in a shape that broadcasts over a stack."""
+        """One number per setting in a shape that broadcasts over a stack."""
         column = torch.tensor(values, dtype=stack.dtype, device=stack.device)
         return column.view(1, -1, *[1] * (stack.ndim - 2))
 

@@ -146,7 +146,7 @@ class StackedRuns:
                 )
 
     def _evaluation_passes(self) -> dict[str, tuple[Split, list[Order]]]:
-        """Return what each split's evaluation reads: one order, or one for each seed."""
+        """Orders that each split's evaluation reads: one, or one for each seed."""
         evaluators = [
             Evaluator(self.problem, self.dataset, row[0], self.backend) for row in self.grid
         ]
@@ -266,7 +266,7 @@ class StackedRuns:
         return torch.stack(objectives).cpu().numpy(), telemetry
 
     def _evaluate(self, split: Split, orders: Sequence[Order]) -> dict[str, list[list[float]]]:
-        """Return `loss`, `objective` and the metrics over a split, for each seed and setting."""
+        """`loss`, `objective` and the metrics over a split, for each seed and setting."""
         sums: dict[str, Tensor] = {}
         size = self._rows_at_once(split)
         with evaluation_mode(self.model.model), torch.inference_mode():
@@ -351,7 +351,7 @@ def seed_batches(
 
 
 def _interleave(values: Tensor, size: int) -> Tensor:
-    """Return `(S, N, ...)` as `(N / size * S * size, ...)`, step by step."""
+    """`(S, N, ...)` as `(N / size * S * size, ...)`, step by step."""
     seeds, count, *rest = values.shape
     return values.reshape(seeds, count // size, size, *rest).transpose(0, 1).flatten(0, 2)
 

@@ -95,7 +95,7 @@ def plot_batch_size(
     level: float = 0.95,
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the steps to the target over the batch size, both logarithmic.
+    """Steps to the target over the batch size, both logarithmic.
 
     Shallue, Lee, Antognini, Sohl-Dickstein, Frostig and Dahl, "Measuring the effects of data
     parallelism on neural network training", JMLR 20 (2019).
@@ -152,7 +152,7 @@ def plot_batch_size(
 
 
 def steps_by_size(runs: Sequence[RunResult], target: Target, level: float = 0.95) -> Steps:
-    """Return the steps to a target at each batch size, those of the fastest setting there."""
+    """Steps to a target at each batch size, those of the fastest setting there."""
     best: dict[int, tuple[float, float, float]] = {}
     longest: dict[int, float] = {}
     for setting in settings_of(runs):

@@ -83,7 +83,7 @@ def plot_comparison(
     scale: Scale = "gap",
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the comparison of optimizers at their tuned settings, with the statistic of curves.
+    """Comparison of optimizers at their tuned settings, with the statistic of curves.
 
     The upper row is the metric by which a problem is judged, the lower one the training objective,
     which is left out where no problem has it. As figures 2 and 3 of Schneider, Balles and Hennig,
@@ -147,7 +147,7 @@ def plot_comparison(
 def _panels(
     listed: Sequence[Setting], looks: Mapping[str, Look], level: float
 ) -> list[list[Curve]]:
-    """Return the curves of each panel of a problem, from top to bottom, without empty ones."""
+    """Curves of each panel of a problem, from top to bottom, without empty ones."""
     judged = metric_of(run for setting in listed for run in setting.runs)
     metrics = [*([judged] if judged else []), metric_at("train_eval", "objective")]
     found = [_curves(listed, metric, looks, level) for metric in metrics]

@@ -80,7 +80,7 @@ FIGURE = curves
 
 
 def scale_text(scale: Scale) -> str:
-    """Return what the vertical axis of curves shows, for a caption."""
+    """Meaning of the vertical axis of curves, for a caption."""
     if scale == "gap":
         return "Distance to the best value of any run shown, on a logarithmic axis."
     return "Values after each epoch; the first tenth of the epochs may lie beyond the edge."
@@ -98,7 +98,7 @@ def plot_curves(
     scale: Scale = "gap",
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the training curves of a problem: median over seeds, with a bootstrap band.
+    """Training curves of a problem: median over seeds, with a bootstrap band.
 
     A setting of fewer than five seeds has a thin line for each run instead of a band. Baselines
     behind results of yours are thin dashed lines. Of more than eight settings of yours, or of
@@ -152,13 +152,13 @@ def plot_curves(
 
 
 def metrics_of(name: str | None) -> list[Metric]:
-    """Return the metrics of the panels: all of the table, or those of one name."""
+    """Metrics of the panels: all of the table, or those of one name."""
     names = PANELS if name is None else [("train_eval", name), ("test", name)]
     return [metric_at(split, metric) for split, metric in names]
 
 
 def leading(settings: Sequence[Setting]) -> list[Setting]:
-    """Return the settings to draw: all, or of too many those that stand for their optimizers."""
+    """Settings to draw: all, or of too many those that stand for their optimizers."""
     kept: list[Setting] = []
     for baseline in (False, True):
         group = [setting for setting in settings if setting.baseline is baseline]
@@ -170,7 +170,7 @@ def leading(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def labels_of(settings: Sequence[Setting]) -> list[str]:
-    """Return what settings are called beside their lines: the optimizer, and what is needed.
+    """Labels of settings beside their lines: the optimizer, and what tells two apart.
 
     That is the whole setting where an optimizer has several, the number of seeds where it is not
     the same for all of yours, or all baselines, and how many runs diverged.
@@ -192,7 +192,7 @@ def labels_of(settings: Sequence[Setting]) -> list[str]:
 
 
 def seeds_text(settings: Sequence[Setting]) -> str:
-    """Return how many seeds lines stand for, for a caption.
+    """Number of seeds behind each line, for a caption.
 
     >>> seeds_text([])
     ''

@@ -99,7 +99,7 @@ FIGURE = forests
 
 
 def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
-    """Return the speedup on every problem with its interval, a panel for each verdict.
+    """Speedup on every problem with its interval, a panel for each verdict.
 
     A row has a colour only where the corrected p-value decides it. Bounds, where only one side
     reaches the target, are arrows. The last row is the geometric mean speedup with its interval
@@ -156,7 +156,7 @@ def plot_forest(verdicts: Sequence[Verdict], *, paper: Paper = PLAIN) -> Figure:
 
 
 def text_of(line: ProblemComparison) -> str:
-    """Return the speedup of a line in a few letters, empty without one.
+    """Speedup of a line in a few letters, empty without one.
 
     A value that is known from one side is `≥2.1×` or `≤0.5×`.
     """
@@ -164,19 +164,19 @@ def text_of(line: ProblemComparison) -> str:
 
 
 def ratio_text(estimate: Estimate) -> str:
-    """Return a ratio in a few letters."""
+    """Ratio in a few letters."""
     sign = {"at least": "≥", "at most": "≤"}.get(estimate.bound, "")
     digits = 2 if estimate.value < 10 else 0
     return f"{sign}{estimate.value:.{digits}f}×"
 
 
 def color_of(status: str) -> str:
-    """Return the colour of a status: grey for one that is not decided."""
+    """Colour of a status: grey for one that is not decided."""
     return COLORS.get(status, UNDECIDED)
 
 
 def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float]:
-    """Return the ends of the axis: of all intervals, as far as `FURTHEST`, and ½ to 2 at least."""
+    """Ends of the axis: of all intervals, as far as `FURTHEST`, and ½ to 2 at least."""
     found = [line.speedup for v in verdicts for line in v.problems if line.speedup is not None]
     ends = np.array([end for e in found for end in (e.low, e.value, e.high)], dtype=float)
     room = [e.value * (1.6 if e.bound == "at least" else 1 / 1.6) for e in found if e.bound]
@@ -187,7 +187,7 @@ def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float]:
 
 
 def _title(verdict: Verdict, width: float) -> str:
-    """Return who is compared, in as many lines as a width in inches takes."""
+    """Title with the compared optimizers, in as many lines as a width in inches takes."""
     fits = int(width / BOLD)
     title = f"{verdict.optimizer} vs. {verdict.reference}"
     if len(title) <= fits:

@@ -79,7 +79,7 @@ FIGURE = heatmaps
 def plot_heatmap(
     verdicts: Sequence[Verdict], *, ranks: Ranks | None = None, paper: Paper = PLAIN
 ) -> Figure:
-    """Return the speedup of several optimizers over one reference: colour by its logarithm.
+    """Speedup of several optimizers over one reference: colour by its logarithm.
 
     A row for each optimizer, that with the best mean rank first, and a column for each problem.
     Cells that the corrected p-value does not decide are hatched.
@@ -174,7 +174,7 @@ def _cell(
 
 
 def _scale() -> tuple[Any, Any]:
-    """Return the colours and what of a logarithm to base 2 they show."""
+    """Colours and what of a logarithm to base 2 they show."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     colors = LinearSegmentedColormap.from_list("speedup", [WORSE, "#F2F2F2", BETTER])

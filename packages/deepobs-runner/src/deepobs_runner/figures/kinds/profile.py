@@ -72,7 +72,7 @@ def _plot(material: Material, labels: Sequence[str]) -> Figure:
 
 
 def plot_profile(profiles: Profiles, looks: Mapping[str, Look], *, paper: Paper = PLAIN) -> Figure:
-    """Return the profiles: share of problems within a factor of the fastest, up to 8×.
+    """Profiles: share of problems within a factor of the fastest, up to 8×.
 
     Lines that coincide are drawn a little apart. Dolan and Moré, "Benchmarking optimization
     software with performance profiles", Mathematical Programming 91 (2002).
@@ -124,7 +124,7 @@ def plot_profile(profiles: Profiles, looks: Mapping[str, Look], *, paper: Paper 
 
 
 def steps_of(profile: Profile, tau_max: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return where a profile steps and its value from there on, both up to `tau_max`."""
+    """Ratios at which a profile steps and its value from there on, both up to `tau_max`."""
     inside = profile.taus <= tau_max
     taus, shares = profile.taus[inside], profile.shares[inside]
     return np.append(taus, tau_max), np.append(shares, shares[-1])

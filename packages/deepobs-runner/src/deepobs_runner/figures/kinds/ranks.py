@@ -52,7 +52,7 @@ def _plot(material: Material) -> Figure:
 
 
 def plot_ranks(ranks: Ranks, looks: Mapping[str, Look], *, paper: Paper = PLAIN) -> Figure:
-    """Return the mean rank of each optimizer with its interval over problems, the best first.
+    """Mean rank of each optimizer with its interval over problems, the best first.
 
     From ten problems on, bars at the right join the optimizers that Nemenyi's test does not tell
     apart: the critical-difference diagram of Demšar, "Statistical comparisons of classifiers over
@@ -82,7 +82,7 @@ def plot_ranks(ranks: Ranks, looks: Mapping[str, Look], *, paper: Paper = PLAIN)
 
 
 def groups_of(ordered: list[MeanRank], ranks: Ranks) -> list[tuple[int, int]]:
-    """Return the first and last row of each largest group within the critical difference."""
+    """First and last row of each largest group within the critical difference."""
     reach = ranks.critical_difference or 0.0
     found: list[tuple[int, int]] = []
     for first, entry in enumerate(ordered):

@@ -91,7 +91,7 @@ def plot_sensitivity(
     looks: Mapping[str, Look] | None = None,
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the gap of the final value to the best over the learning rates, both logarithmic.
+    """Gap of the final value to the best over the learning rates, both logarithmic.
 
     The best rate is ringed. Rates of which a run diverged are crosses at the upper edge, and no
     line leads to them. A bar below spans the rates around the best that reach the target; without a
@@ -146,7 +146,7 @@ def plot_sensitivity(
 
 
 def _gap_name(metric: Metric) -> str:
-    """Return what the vertical axis is called.
+    """Label of the vertical axis.
 
     >>> _gap_name(Metric("test", "accuracy", higher_is_better=True))
     'Best − final test accuracy'
@@ -156,7 +156,7 @@ def _gap_name(metric: Metric) -> str:
 
 
 def _best(curves: Iterable[Sensitivity]) -> float:
-    """Return the best final value of all optimizers."""
+    """Best final value of all optimizers."""
     curves = list(curves)
     values = np.concatenate([curve.medians for curve in curves])
     values = values[np.isfinite(values)]
@@ -164,7 +164,7 @@ def _best(curves: Iterable[Sensitivity]) -> float:
 
 
 def grid_of(setting: Setting, results: Iterable[RunResult]) -> list[RunResult]:
-    """Return the runs that differ from those of a setting in learning rate and seed alone."""
+    """Runs that differ from those of a setting in learning rate and seed alone."""
     alike = _without_rate(setting.config)
     return [run for run in candidates(setting, results) if _without_rate(run.config) == alike]
 
@@ -177,7 +177,7 @@ def _without_rate(config: RunConfig) -> RunConfig:
 def sensitivities(
     grids: Mapping[str, Sequence[RunResult]], metric: Metric
 ) -> dict[str, Sensitivity]:
-    """Return the curve of each optimizer that has three rates, and a finite value at one."""
+    """Curve of each optimizer that has three rates, and a finite value at one."""
     curves = {label: sensitivity_of(runs, metric) for label, runs in grids.items()}
     return {
         label: curve

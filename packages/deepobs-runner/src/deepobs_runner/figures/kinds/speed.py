@@ -99,7 +99,7 @@ def plot_speed(
     level: float = 0.95,
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the median time to the target beside the mean final value, a row for each optimizer.
+    """Median time to the target beside the mean final value, a row for each optimizer.
 
     Dots with intervals, the fastest optimizer first. One of which fewer than half of the runs reach
     the target has an arrow at the end of its longest run, with their number.
@@ -134,7 +134,7 @@ def plot_speed(
 def spots_of(
     listed: Sequence[Setting], target: Target, unit: Unit, level: float = 0.95
 ) -> tuple[list[Spot], Unit]:
-    """Return where each optimizer stands, and what was counted for all of them."""
+    """Time and final value of each optimizer, and the unit of all times."""
     found = comparable_times(listed, target, unit)
     spots = []
     for setting, times in zip(listed, found, strict=True):
@@ -145,7 +145,7 @@ def spots_of(
 
 
 def _order(spot: Spot, target: Target) -> tuple[float, float]:
-    """Return what sorts the fastest first, and among those that are not, the best."""
+    """Sort key: the fastest first, and among those that do not reach the target, the best."""
     time = math.inf if math.isnan(spot.time) else spot.time
     value = target.metric.worst if math.isnan(spot.value) else spot.value
     return time, -target.metric.sign * value
@@ -262,7 +262,7 @@ def _finite(value: float) -> float:
 
 
 def _view_of(spots: Sequence[Spot], target: Target) -> tuple[float, float]:
-    """Return the range of values to show: of those that reach the target, and of others near it.
+    """Range of values to show: of those that reach the target, and of others near it.
 
     One that fails by far would press all others together.
     """

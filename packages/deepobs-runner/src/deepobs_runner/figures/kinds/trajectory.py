@@ -109,7 +109,7 @@ class Trajectory:
 
 
 def trajectories(material: Material) -> Iterator[Drawing]:
-    """Return the trajectories on every function of two parameters; training begins at once."""
+    """Trajectories on every function of two parameters; training begins at once."""
     started = {
         problem: _start(listed, material.executor or InlineExecutor(), material.import_code)
         for problem, listed in material.tuned.items()
@@ -139,7 +139,7 @@ def _start(
 
 
 def _rank(setting: Setting) -> tuple[bool, float]:
-    """Return what sorts baselines behind results of yours, and by the end of the run."""
+    """Sort key: results of yours before baselines, then the end of the run."""
     run = setting.runs[0]
     value = final_value(run, TEST_OBJECTIVE)
     return provenance_of(run) != YOURS, value if math.isfinite(value) else math.inf
@@ -260,7 +260,7 @@ def try_to_follow(run: RunResult, most_steps: int) -> Trajectory | str:
 
 
 def surface(problem: Problem, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the noise-free function of a problem of two parameters at points, elementwise."""
+    """Noise-free function of a problem of two parameters at points, elementwise."""
     model: Any = problem.model()
     with torch.no_grad():
         values: np.ndarray = model.value(torch.from_numpy(u), torch.from_numpy(v)).numpy()
@@ -274,7 +274,7 @@ def plot_trajectory(
     *,
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return trajectories over the contours of the noise-free function, a panel for each.
+    """Trajectories over the contours of the noise-free function, a panel for each.
 
     The colour of a path is the number of the step, on a logarithmic scale. The contours are equally
     spaced in the logarithm of the distance from the minimum. Stars are minima, a ring is the start,

@@ -71,7 +71,7 @@ def plot_tuning(
     metric: Metric | None = None,
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return the best final value over the number of random trials: median and quartiles.
+    """Best final value over the number of random trials: median and quartiles.
 
     The trials are runs of each optimizer at all settings that were tried, by label. Without a
     metric, it is the one by which the problem is judged, on validation examples if every run has
@@ -116,14 +116,14 @@ def plot_tuning(
 
 
 def _best(curves: Iterable[TuningCurve]) -> float:
-    """Return the best value of all trials: the best of k where k is all of them."""
+    """Best value of all trials: the best of k where k is all of them."""
     curves = list(curves)
     sign = curves[0].metric.sign
     return sign * max(sign * float(curve.median[-1]) for curve in curves)
 
 
 def _gaps(curve: TuningCurve, best: float) -> np.ndarray:
-    """Return the distances of both quartiles and the median to the best, `(3, trials)`."""
+    """Distances of both quartiles and the median to the best, `(3, trials)`."""
     values = np.array([curve.lower_quartile, curve.median, curve.upper_quartile])
     return gaps_of(values, best, curve.metric)
 
@@ -131,7 +131,7 @@ def _gaps(curve: TuningCurve, best: float) -> np.ndarray:
 def tuning_curves(
     trials: Mapping[str, Sequence[RunResult]], metric: Metric
 ) -> dict[str, TuningCurve]:
-    """Return the curve of each optimizer that has three trials."""
+    """Curve of each optimizer that has three trials."""
     curves = {label: expected_best(runs, metric) for label, runs in trials.items()}
     return {
         label: curve

@@ -79,7 +79,7 @@ def plot_weight_decay(
     metric: Metric | None = None,
     paper: Paper = PLAIN,
 ) -> Figure:
-    """Return maps of the gap to the best final value over learning rate and weight decay.
+    """Maps of the gap to the best final value over learning rate and weight decay.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, figure 2.
 
@@ -131,7 +131,7 @@ def plot_weight_decay(
 
 
 def grid_of(runs: Sequence[RunResult], metric: Metric) -> Grid:
-    """Return the final values at each learning rate and weight decay.
+    """Final values at each learning rate and weight decay.
 
     Of runs that also differ in something else those are taken that share it with most others.
     """
@@ -159,13 +159,13 @@ def _decay(run: RunResult) -> float:
 
 
 def _family(config: RunConfig) -> str:
-    """Return what runs have in common that differ in rate, weight decay and seed alone."""
+    """Key of runs that differ in rate, weight decay and seed alone."""
     kept = {n: v for n, v in config.hyperparams.items() if n not in RATES and n != DECAY}
     return replace(config, hyperparams=kept, seed=0).id
 
 
 def _norm(gaps: np.ndarray) -> Any:
-    """Return a logarithmic scale of colours from the smallest gap above 0 to the median times ten.
+    """Logarithmic scale of colours from the smallest gap above 0 to the median times ten.
 
     What is further from the best than that is no candidate, whatever its value.
     """
@@ -203,7 +203,7 @@ def _draw(axes: Axes, grid: Grid, gaps: np.ndarray, norm: Any) -> Any:
 
 
 def _short(values: np.ndarray) -> list[float]:
-    """Return numbers with two digits, which are enough to tell the cells of a grid."""
+    """Numbers with two digits, which are enough to tell the cells of a grid."""
     return [float(f"{value:.2g}") for value in values]
 
 

@@ -31,7 +31,7 @@ DIGITS = 5
 
 
 def compact(value: float | None, best: float = math.nan) -> float | int | None:
-    """Return a number with few digits, None if it is not finite.
+    """Number with few digits, None if it is not finite.
 
     Near the best value further digits stay, so that the gap to it has two.
 
@@ -50,7 +50,7 @@ def compact(value: float | None, best: float = math.nan) -> float | int | None:
 
 
 def thinned(length: int, most: int) -> np.ndarray:
-    """Return the indices of at most so many points of a curve, `(k,)`.
+    """Indices of at most so many points of a curve, `(k,)`.
 
     Half of them are evenly spaced, half logarithmically, as curves bend most at their beginning.
     The first and the last are always among them.
@@ -67,7 +67,7 @@ def thinned(length: int, most: int) -> np.ndarray:
 
 
 def points_of(settings: Sequence[Setting]) -> tuple[int, bool]:
-    """Return how many points a curve has, and whether those of single seeds are stored."""
+    """Number of points of a curve, and whether those of single seeds are stored."""
     bands = 3 * sum(len(metrics_of(setting.runs)) for setting in settings)
     alone = sum(len(setting.runs) for setting in settings if len(setting.runs) > 1)
     for curves, seeds in ((bands + alone, True), (bands, False)):
@@ -78,7 +78,7 @@ def points_of(settings: Sequence[Setting]) -> tuple[int, bool]:
 
 
 def metrics_of(runs: Iterable[RunResult]) -> list[Metric]:
-    """Return the metrics that have a curve, that of the training objective first."""
+    """Metrics that have a curve, that of the training objective first."""
     recorded = [run.records[0]["metrics"] for run in runs if run.records]
     found = [
         Metric(split, name, higher_is_better=name == "accuracy")
@@ -97,7 +97,7 @@ def curves_of(
     *,
     seeds: bool,
 ) -> dict[str, Any]:
-    """Return the curves of a problem.
+    """Curves of a problem.
 
     Args:
         target: of the problem.
@@ -139,7 +139,7 @@ def curves_of(
 
 
 def _best(metric: Metric, tables: Sequence[np.ndarray]) -> float:
-    """Return the best finite value of all runs, NaN without one."""
+    """Best finite value of all runs, NaN without one."""
     values = np.concatenate([table.ravel() for table in tables])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -169,7 +169,7 @@ def _curve(
 
 
 def _band(table: np.ndarray, best: float) -> list[list[float | int | None]]:
-    """Return median, lowest and highest of runs `(n, E)` at every point; of one run its values."""
+    """Median, lowest and highest of runs `(n, E)` at every point; of one run its values."""
     if len(table) == 1:
         return [[compact(value, best) for value in table[0].tolist()]]
     with warnings.catch_warnings():  # no value without runs
@@ -179,7 +179,7 @@ def _band(table: np.ndarray, best: float) -> list[list[float | int | None]]:
 
 
 def _axes(runs: Sequence[RunResult], epochs: np.ndarray) -> dict[str, Any]:
-    """Return where the points of a curve lie in each unit; a number is a factor of the epochs.
+    """Positions of the points of a curve in each unit; a number is a factor of the epochs.
 
     Seconds are the median over seeds. Units that the records do not tell are left out.
     """
@@ -205,7 +205,7 @@ def _axes(runs: Sequence[RunResult], epochs: np.ndarray) -> dict[str, Any]:
 
 
 def _as_factor(values: np.ndarray, epochs: np.ndarray) -> Any:
-    """Return the factor by which values are proportional to the epochs, else the values."""
+    """Factor by which values are proportional to the epochs, else the values."""
     if len(epochs) and epochs[-1] > 0:
         factor = values[-1] / epochs[-1]
         if np.allclose(values, factor * epochs, rtol=1e-6, atol=1e-9):

@@ -91,20 +91,20 @@ class Axis:
     reach: float
 
     def place(self, ratio: float) -> float:
-        """Return where a ratio lies, in per cent of the width."""
+        """Position of a ratio, in per cent of the width."""
         log = math.log(ratio) if ratio > 0 else -math.inf
         share = (max(-self.reach, min(self.reach, log)) / self.reach + 1) / 2
         return round(MARGIN + share * (100 - 2 * MARGIN), 2)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return place and label of the powers of two on the axis; of every second if many."""
+        """Place and label of the powers of two on the axis; of every second if many."""
         most = math.floor(self.reach / math.log(2) + 1e-9)
         step = 1 if most <= 2 else 2
         powers = [p for p in range(-most, most + 1) if p % step == 0]
         return [(self.place(2.0**p), _power(p)) for p in powers]
 
     def interval(self, estimate: Estimate) -> Interval:
-        """Return where an estimate is drawn."""
+        """Position of an estimate and its interval."""
         low, high = estimate.low, estimate.high
         known = estimate.has_interval or bool(estimate.bound)
         if not estimate.has_interval:  # a bound alone reaches to the open side
@@ -123,7 +123,7 @@ class Axis:
 
 
 def axis_of(verdicts: Iterable[Verdict]) -> Axis:
-    """Return an axis that holds the estimates and, as far as they are finite, their intervals."""
+    """Axis that holds the estimates and, as far as they are finite, their intervals."""
     lines = [line for verdict in verdicts for line in verdict.problems]
     found = [line.speedup for line in lines if line.speedup is not None]
     values = [1.1 * _distance(estimate.value) for estimate in found]
@@ -133,12 +133,12 @@ def axis_of(verdicts: Iterable[Verdict]) -> Axis:
 
 
 def _distance(ratio: float) -> float:
-    """Return how far a ratio lies from 1, 0 if it is not finite."""
+    """Distance of a ratio from 1, 0 if it is not finite."""
     return abs(math.log(ratio)) if 0 < ratio < math.inf else 0.0
 
 
 def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
-    """Return the speedup on a problem."""
+    """Speedup on a problem."""
     estimate, status = line.speedup, line.speedup_status
     if estimate is None or math.isnan(estimate.value):
         text = WITHOUT_SPEED.get(status, status)
@@ -165,7 +165,7 @@ def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
 
 
 def final_cell(line: ProblemComparison) -> Cell:
-    """Return the difference of the final values on a problem; above 0 the optimizer is better."""
+    """Difference of the final values on a problem; above 0 the optimizer is better."""
     estimate = line.final
     if estimate is None or math.isnan(estimate.value):
         return Cell(text=line.final_status, range="", state="none", words=line.final_status)
@@ -208,7 +208,7 @@ def mean_cell(estimate: Estimate | None, axis: Axis) -> Cell:
 
 
 def ratio_text(estimate: Estimate | None) -> str:
-    """Return a ratio, above or below which it lies where only that is known."""
+    """Ratio with ≥ or ≤ where only a bound is known."""
     if estimate is None:
         return "–"
     sign = {"at least": "≥ ", "at most": "≤ "}.get(estimate.bound, "")
@@ -216,14 +216,14 @@ def ratio_text(estimate: Estimate | None) -> str:
 
 
 def range_text(estimate: Estimate, show: Callable[[float], str]) -> str:
-    """Return an interval, nothing where it is undefined."""
+    """Interval, nothing where it is undefined."""
     if not estimate.has_interval:
         return ""
     return f"{show(estimate.low)} to {show(estimate.high)}"
 
 
 def signed(value: float, decimals: int) -> str:
-    r"""Return a number with its sign.
+    r"""Number with its sign.
 
     >>> signed(0.8712, 2), signed(-44.04, 1), signed(0.0, 2), signed(2.5e-7, 8)
     ('+0.87', '−44.0', '0', '+2.5e-07')
@@ -236,7 +236,7 @@ def signed(value: float, decimals: int) -> str:
 
 
 def _times(ratio: float) -> str:
-    """Return a ratio with two decimals, fewer where it is large."""
+    """Ratio with two decimals, fewer where it is large."""
     if math.isinf(ratio):
         return "∞"
     return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:.0f}"

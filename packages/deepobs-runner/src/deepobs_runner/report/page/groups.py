@@ -42,13 +42,13 @@ class Group:
         return [" vs. ".join(filter(None, pair)) for pair in dict.fromkeys(pairs) if any(pair)]
 
     def line(self, problem: str) -> ProblemComparison | None:
-        """Return the comparison on a problem, None without runs of both."""
+        """Comparison on a problem, None without runs of both."""
         found = (line for line in self.lines if line.problem == problem)
         return next(found, None)
 
 
 def short_name(label: str) -> str:
-    """Return the label of an optimizer without what tells it from others of its name.
+    """Label of an optimizer without what tells it from others of its name.
 
     >>> short_name("SGD (official)")
     'SGD'
@@ -61,7 +61,7 @@ def _rest(label: str) -> str:
 
 
 def groups_of(verdicts: Sequence[Verdict]) -> list[Group]:
-    """Return the verdicts by short names; those that share a problem keep their labels."""
+    """Verdicts by short names; those that share a problem keep their labels."""
     found: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         pair = (short_name(verdict.optimizer), short_name(verdict.reference))

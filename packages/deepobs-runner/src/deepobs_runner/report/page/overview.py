@@ -82,7 +82,7 @@ class Badge:
 
 
 def card_of(group: Group) -> Card:
-    """Return the card of a comparison."""
+    """Card of a comparison."""
     lines = group.lines
     speed = _counts(Counter(line.speedup_status for line in lines))
     final = _counts(Counter(line.final_status for line in lines))
@@ -154,7 +154,7 @@ def _with_interval(estimate: Estimate) -> str:
 
 
 def badges_of(data: ReportData) -> list[Badge]:
-    """Return what differs between the sides of any comparison, each thing once."""
+    """Differences between the sides of any comparison, each once."""
     sides: dict[str, list[str]] = {}
     for verdict in data.verdicts:
         sides.setdefault(verdict.optimizer, [verdict.optimizer]).append(verdict.reference)
@@ -190,7 +190,7 @@ def _target_badges(verdicts: Sequence[Verdict]) -> Iterable[Badge]:
 
 
 def matched_of(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return what is equal in every comparison."""
+    """Properties that are equal in every comparison."""
     if not verdicts:
         return []
     first, *others = [verdict.agreement.equal for verdict in verdicts]
@@ -198,12 +198,12 @@ def matched_of(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def unknown_of(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return what is unknown in some comparison."""
+    """Properties that are unknown in some comparison."""
     return list(dict.fromkeys(f for verdict in verdicts for f in verdict.agreement.unknown))
 
 
 def _difference_badge(difference: Difference, optimizer: str, epochs: int | None = None) -> str:
-    """Return a difference in a few words, the optimizer's side first.
+    """Difference in a few words, the optimizer's side first.
 
     >>> one = Difference("seeds", ("p",), (("A", "3 seeds (1 to 3)"), ("B", "10 seeds (1 to 10)")))
     >>> _difference_badge(one, "A")
@@ -241,7 +241,7 @@ def _difference_badge(difference: Difference, optimizer: str, epochs: int | None
 
 
 def facts_of(data: ReportData) -> list[str]:
-    """Return how much of what is compared: problems, seeds, tuning, source, length."""
+    """Extent of the comparison: problems, seeds, tuning, source, length."""
     own = [setting for setting in data.tuned if data.is_own(setting)]
     other = [setting for setting in data.tuned if not data.is_own(setting)]
     if data.verdicts:  # baselines beside these are shown, not compared

@@ -39,7 +39,7 @@ MANY_RUNS = 3000
 
 
 def payload_of(data: ReportData) -> dict[str, Any]:
-    """Return all numbers of the page; a number that is not finite is None.
+    """All numbers of the page; a number that is not finite is None.
 
     Settings refer to optimizers, and runs to settings, by index.
     """
@@ -66,7 +66,7 @@ def payload_of(data: ReportData) -> dict[str, Any]:
 
 
 def as_json(payload: Mapping[str, Any]) -> str:
-    """Return JSON that can stand in an element `script`: no text in it can end the element."""
+    """JSON that can stand in an element `script`: no text in it can end the element."""
     text = json.dumps(payload, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -108,7 +108,7 @@ def _optimizers(data: ReportData, labels: Sequence[str]) -> list[dict[str, Any]]
 def _sensitivity(
     data: ReportData, problems: Sequence[str], labels: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the final value over the learning rates of those that tried several."""
+    """Final value over the learning rates of those that tried several."""
     found = []
     for setting, curve in sensitivities(data):
         window = window_of(data, setting, curve)
@@ -130,7 +130,7 @@ def _sensitivity(
 def _tuning(
     data: ReportData, problems: Sequence[str], labels: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the expected best of k trials of those that tried several settings."""
+    """Expected best of k trials of those that tried several settings."""
     found = []
     for setting, runs, metric in tried(data):
         curve = expected_best(runs, metric)
@@ -147,7 +147,7 @@ def _tuning(
 
 
 def _runs(data: ReportData, problems: Sequence[str]) -> dict[str, Any]:
-    """Return every own run, and the tuned ones of baselines, by columns."""
+    """Every own run, and the tuned ones of baselines, by columns."""
     tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
     runs = [*data.own, *tuned]
     labels = {s.key: (s.problem, s.label) for s in data.every}
@@ -207,7 +207,7 @@ def _seconds(run: RunResult) -> float | None:
 
 
 def _index(texts: list[str], text: str) -> int:
-    """Return where a text stands among others; it is added if it is new."""
+    """Index of a text among others; it is added if it is new."""
     if text not in texts:
         texts.append(text)
     return texts.index(text)

@@ -68,7 +68,7 @@ class Heat(NamedTuple):
 
 
 def render_page(report: Report, data: ReportData) -> str:
-    """Return the page of a report."""
+    """Page of a report."""
     axis = axis_of(data.verdicts)
     problems = list(data.settings)
     tabs = _tabs(report, problems)
@@ -117,7 +117,7 @@ def _read(name: str) -> str:
 
 
 def _static(name: str) -> Markup:
-    """Return a file of ours as it is: markup, unlike everything that results contain."""
+    """File of ours, unescaped: it is markup, unlike everything that results contain."""
     return Markup(_read(name))
 
 
@@ -134,7 +134,7 @@ def _template() -> Template:
 
 
 def _forest(data: ReportData, groups: Sequence[Group], axis: Axis) -> dict[str, Any]:
-    """Return the forest: a row per problem, three columns per comparison."""
+    """Forest: a row per problem, three columns per comparison."""
     rows = [
         {
             "problem": problem,
@@ -165,14 +165,14 @@ def _forest(data: ReportData, groups: Sequence[Group], axis: Axis) -> dict[str, 
 
 
 def _beside(groups: Sequence[Group]) -> int:
-    """Return how many comparisons are shown beside each other."""
+    """Number of comparisons beside each other."""
     if len(groups) <= SIDE_BY_SIDE:
         return len(groups)
     return max(Counter(group.optimizer for group in groups).values())
 
 
 def _pair(line: ProblemComparison | None, optimizer: str, axis: Axis) -> dict[str, Any]:
-    """Return the cells of a comparison on a problem, and what a resting pointer is told."""
+    """Cells of a comparison on a problem, with their tooltips."""
     if line is None:
         nothing = Cell(text="no runs", range="", state="none", words="no runs")
         return {"optimizer": optimizer, "speed": nothing, "final": nothing, "title": ""}
@@ -189,7 +189,7 @@ def _of(reached: tuple[int, int]) -> str:
 
 
 def _heats(data: ReportData, groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Return a heat map for each reference: optimizers × problems."""
+    """Heat map for each reference: optimizers × problems."""
     problems = list(data.settings)
     ranks = {} if data.ranks is None else {rank.optimizer: rank.rank for rank in data.ranks.ranks}
     heats = []
@@ -230,7 +230,7 @@ def _heat(line: ProblemComparison | None) -> Heat:
 
 
 def _filters(data: ReportData) -> list[dict[str, Any]]:
-    """Return the filters that leave something out."""
+    """Filters of the page, without those that would hide nothing."""
     found: list[dict[str, Any]] = []
     listed = [_attributes(problem, settings) for problem, settings in data.settings.items()]
     for name in ("suite", "source", "recipe"):
@@ -252,7 +252,7 @@ def _attributes(problem: str, settings: Iterable[Any]) -> dict[str, list[str]]:
 
 
 def _tabs(report: Report, problems: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the tabs with their tables."""
+    """Tabs with their tables."""
     known = {kind for kinds in TABS.values() for kind in kinds} | set(NOT_HERE)
     others = tuple(kind for kind in report.tables if kind not in known)
     tabs = []
@@ -268,7 +268,7 @@ def _tabs(report: Report, problems: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _table(table: Table, problems: Sequence[str], *, is_open: bool) -> dict[str, Any]:
-    """Return what the template needs of a table; a long one is named only."""
+    """Table as the template takes it; a long one is named only."""
     found: dict[str, Any] = {
         "kind": table.kind,
         "title": table.title,
@@ -296,7 +296,7 @@ def _table(table: Table, problems: Sequence[str], *, is_open: bool) -> dict[str,
 
 
 def _installed_figures(data: ReportData, problems: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the figures of other packages, which only matplotlib can draw."""
+    """Figures of other packages, which only matplotlib can draw."""
     kinds = FIGURES.installed()
     if not kinds:
         return []

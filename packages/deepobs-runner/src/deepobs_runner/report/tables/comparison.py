@@ -35,7 +35,7 @@ from deepobs_runner.report.table import (
 
 
 def verdict_table(data: ReportData) -> Table:
-    """Return every verdict in words, with what is unequal."""
+    """Every verdict in words, with what is unequal."""
     rows: list[Row] = []
     for verdict in data.verdicts:
         pair = {"optimizer": verdict.optimizer, "reference": verdict.reference}
@@ -50,7 +50,7 @@ def verdict_table(data: ReportData) -> Table:
 
 
 def times_table(data: ReportData) -> Table:
-    """Return how long every optimizer takes to the target of each problem."""
+    """Time of every optimizer to the target of each problem."""
     rows: list[Row] = []
     for setting in data.tuned:
         target = data.targets[setting.problem]
@@ -79,7 +79,7 @@ def times_table(data: ReportData) -> Table:
 
 
 def speedup_table(data: ReportData) -> Table:
-    """Return how many times as fast each optimizer reaches the targets as its reference."""
+    """Speedup of each optimizer over its reference."""
     rows = [
         {**row, "excluded": exclusion(line)}
         for verdict in data.verdicts
@@ -107,7 +107,7 @@ def speedup_table(data: ReportData) -> Table:
 
 
 def difference_table(data: ReportData) -> Table:
-    """Return by how much better each optimizer ends than its reference."""
+    """Difference of the final values of each optimizer and its reference."""
     rows = [
         row
         for verdict in data.verdicts
@@ -135,7 +135,7 @@ def difference_table(data: ReportData) -> Table:
 
 
 def ranks_table(data: ReportData) -> Table:
-    """Return the mean rank of every optimizer that is compared."""
+    """Mean rank of every optimizer that is compared."""
     rows = [] if data.ranks is None else data.ranks.rows()
     columns = [
         OPTIMIZER, number("Mean rank", "rank", lambda row: f"{row['rank']:.2f}"),
@@ -149,7 +149,7 @@ def ranks_table(data: ReportData) -> Table:
 
 
 def profiles_table(data: ReportData) -> Table:
-    """Return the integrals of the performance profiles."""
+    """Integrals of the performance profiles."""
     rows: list[Row] = []
     caption = "There are no two optimizers to compare."
     labels = compared_labels(data.problems)
@@ -181,7 +181,7 @@ def _p(p: float | None) -> str:
 
 
 def _reached(row: Row) -> str:
-    """Return how many runs of both sides reach the target."""
+    """Number of runs of both sides that reach the target."""
     if row["runs"] is None or row["reference_runs"] is None:
         return NOTHING
     sides = ("", "reference_")
@@ -189,7 +189,7 @@ def _reached(row: Row) -> str:
 
 
 def _runs(row: Row) -> str:
-    """Return how many runs of both sides are compared, or how many pairs."""
+    """Number of compared runs of both sides, or of pairs."""
     if row["final_method"] == PAIRED:
         return f"{row['pairs']} pairs"
     return f"{row['final_runs']} vs. {row['reference_final_runs']}"

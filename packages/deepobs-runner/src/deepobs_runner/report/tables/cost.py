@@ -13,7 +13,7 @@ from deepobs_runner.tuning.ledger import read_ledger, stored_studies
 
 
 def _folders(data: ReportData) -> list[Path]:
-    """Return the folders that own results lie in; studies lie below them."""
+    """Folders of own results; studies lie below them."""
     return sorted({run.path.parent for run in data.own if run.path is not None})
 
 
@@ -22,7 +22,7 @@ def _is_wanted(data: ReportData, problem: str) -> bool:
 
 
 def cost_table(data: ReportData) -> Table:
-    """Return what `deepobs tune` spent, by study, problem and optimizer."""
+    """Cost of `deepobs tune` by study, problem and optimizer."""
     rows = [
         vars(cost)
         for folder in _folders(data)
@@ -44,7 +44,7 @@ def cost_table(data: ReportData) -> Table:
 
 
 def trials_table(data: ReportData) -> Table:
-    """Return every trial of every study."""
+    """Every trial of every study."""
     rows = [
         {"study": place.name, **line}
         for folder in _folders(data)

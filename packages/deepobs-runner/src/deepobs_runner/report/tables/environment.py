@@ -15,7 +15,7 @@ NAMED = ("system", "python", "device", "device_name", "threads", "source")
 
 
 def environment_table(data: ReportData) -> Table:
-    """Return every environment, and how many of the runs that are shown it made.
+    """Every environment, and how many of the runs that are shown it made.
 
     Of baselines these are the tuned ones, not the trials of their tuning.
     """
@@ -34,7 +34,7 @@ def environment_table(data: ReportData) -> Table:
 
 
 def _texts(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is shown of an environment."""
+    """Cells of an environment."""
     found = {name: str(environment[name]) for name in NAMED if environment.get(name) is not None}
     packages = environment.get("packages")
     if isinstance(packages, Mapping):
@@ -48,7 +48,7 @@ def _texts(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def versions_of(runs: Iterable[RunResult], package: str) -> list[str]:
-    """Return the versions of a package that runs were made with, sorted."""
+    """Versions of a package that runs were made with, sorted."""
     packages = (run.environment.get("packages") for run in runs)
     found = {str(p[package]) for p in packages if isinstance(p, Mapping) and package in p}
     return sorted(found)

@@ -27,7 +27,7 @@ DIGITS = 5
 
 
 def equivalence_table(data: ReportData) -> Table:
-    """Return whether each optimizer is equivalent to its reference, in time and in final value."""
+    """Equivalence of each optimizer with its reference, in time and in final value."""
     rows: list[Row] = [{**each.rows()[0], "shown": each.shown} for each in data.equivalences]
     if not rows:
         caption = 'No margin was given: --equivalence "1%" tests for equivalence within 1 %.'
@@ -51,7 +51,7 @@ def equivalence_table(data: ReportData) -> Table:
 
 
 def equivalence_sentence(found: Sequence[Equivalence]) -> str:
-    """Return how many comparisons are shown to be equivalent, and which."""
+    """Sentence that names and counts the comparisons shown to be equivalent."""
     shown = [each for each in found if each.shown]
     listed = "; ".join(
         f"{each.optimizer} and {each.reference} in {each.quantity} on {each.problem}"

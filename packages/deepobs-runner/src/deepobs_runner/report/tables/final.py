@@ -45,7 +45,7 @@ METRICS = {
 
 
 def final_table(data: ReportData) -> Table:
-    """Return the final values of every optimizer at its tuned setting."""
+    """Final values of every optimizer at its tuned setting."""
     rows: list[Row] = []
     for setting in data.tuned:
         target = data.targets[setting.problem]
@@ -73,7 +73,7 @@ def final_table(data: ReportData) -> Table:
 
 
 def settings_table(data: ReportData) -> Table:
-    """Return the final values of every setting, tuned or not."""
+    """Final values of every setting, tuned or not."""
     rows = [
         {
             "problem": problem, "optimizer": setting.config.optimizer_id.name,
@@ -95,7 +95,7 @@ def settings_table(data: ReportData) -> Table:
 
 
 def runs_table(data: ReportData) -> Table:
-    """Return every own run, whatever became of it."""
+    """Every own run, with its status."""
     labels = {s.key: s.label for listed in data.settings.values() for s in listed}
     rows = [_run_row(run, labels.get(key_of(run))) for run in data.own]
     columns = [
@@ -110,7 +110,7 @@ def runs_table(data: ReportData) -> Table:
 
 
 def _run_row(run: RunResult, label: str | None) -> Row:
-    """Return what is known of a run.
+    """Row of a run.
 
     Args:
         run: with or without records.
@@ -139,7 +139,7 @@ def _run_row(run: RunResult, label: str | None) -> Row:
 
 
 def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
-    """Return the final values of the runs of a setting.
+    """Final values of the runs of a setting.
 
     Args:
         runs: of one setting; see `counted`.
@@ -179,7 +179,7 @@ def _end_column(title: str, key: str) -> Column:
 
 
 def _seeds(row: Row) -> str:
-    """Return how many runs there are, and how many of them the numbers are of."""
+    """Number of runs, and of those behind the numbers if they are fewer."""
     seeds, averaged = row["seeds"], row["averaged"]
     return str(seeds) if seeds == averaged else f"{averaged} of {seeds}"
 

@@ -59,12 +59,12 @@ def sensitivities(data: ReportData) -> Iterator[tuple[Setting, Sensitivity]]:
 
 
 def window_of(data: ReportData, setting: Setting, curve: Sensitivity) -> Window | None:
-    """Return the learning rates around the best that reach the target."""
+    """Learning rates around the best that reach the target."""
     return reaching_window(curve, data.candidates(setting), data.targets[setting.problem])
 
 
 def sensitivity_table(data: ReportData) -> Table:
-    """Return the window of learning rates around the best that reach the target."""
+    """Window of learning rates around the best that reach the target."""
     rows: list[Row] = []
     for setting, curve in sensitivities(data):
         window = window_of(data, setting, curve)
@@ -97,7 +97,7 @@ def sensitivity_table(data: ReportData) -> Table:
 
 
 def rates_table(data: ReportData) -> Table:
-    """Return the final value at every learning rate."""
+    """Final value at every learning rate."""
     rows = [
         {"problem": setting.problem, "optimizer": setting.optimizer, **row}
         for setting, curve in sensitivities(data)
@@ -115,7 +115,7 @@ def rates_table(data: ReportData) -> Table:
 
 
 def tuning_table(data: ReportData) -> Table:
-    """Return what the best of a few random trials can be expected to reach."""
+    """Expected best value of a few random trials."""
     rows: list[Row] = []
     for setting, runs, metric in tried(data):
         curve = expected_best(runs, metric)
@@ -142,7 +142,7 @@ def tuning_table(data: ReportData) -> Table:
 
 
 def search_table(data: ReportData) -> Table:
-    """Return how long it takes to the target of each problem if tuning counts."""
+    """Time to the target of each problem, tuning included."""
     rows = [row for problem in data.problems for row in _searches(data, problem)]
     unit = data.unit.replace("_", " ")
     columns = [
@@ -186,7 +186,7 @@ def _searches(data: ReportData, problem: str) -> Iterator[Row]:
 
 
 def lengths_of(runs: Sequence[RunResult], times: Times) -> np.ndarray:
-    """Return the whole length of each run in the unit of its times; none where it is not known."""
+    """Whole length of each run in the unit of its times; none where it is not known."""
     found = [progress(run, times.counted) for run in runs]
     known = [entry[0][-1] for entry in found if entry is not None and entry[1] == times.counted]
     return np.array(known, dtype=float) if not times.unknown else np.zeros(0)
@@ -197,7 +197,7 @@ def _of_trials(row: Row) -> str:
 
 
 def divergence_table(data: ReportData) -> Table:
-    """Return how many settings diverged, and how often the one that was repeated does."""
+    """Share of diverged settings, and of diverged repeats of the tuned one."""
     rows = [_diverged(setting, runs, data.level) for setting, runs, _ in tried(data)]
     columns = [
         PROBLEM, OPTIMIZER, number("Settings", "settings_diverged", _settings),
@@ -224,7 +224,7 @@ def _decades(row: Row) -> str:
 
 
 def _diverged(setting: Setting, runs: list[RunResult], level: float) -> Row:
-    """Return what diverged of the trials of an optimizer, and of the repeats of its setting."""
+    """Diverged trials of an optimizer, and diverged repeats of its setting."""
     trials = [listed[0] for listed in trials_of(filter(is_counted, runs))]
     several = len(trials) > 1
     ids = {run.config.id for run in trials} if several else set()

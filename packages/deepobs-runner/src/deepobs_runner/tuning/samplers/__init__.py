@@ -26,7 +26,7 @@ class Sampler(Protocol):
     """Proposes points and receives their trials in the same order."""
 
     def ask(self, count: int) -> list[Point]:
-        """Return the next points; fewer at the end."""
+        """Next points; fewer at the end."""
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Take the trials of the points asked for last, in their order."""
@@ -86,7 +86,7 @@ class KnownPoints:
         self._left = list(points)
 
     def ask(self, count: int) -> list[Point]:
-        """Return the next points; fewer at the end."""
+        """Next points; fewer at the end."""
         taken, self._left = self._left[:count], self._left[count:]
         return taken
 
@@ -95,7 +95,7 @@ class KnownPoints:
 
 
 def predrawn(sampler: str, space: Space, budget: int, seed: int = 0) -> list[Point]:
-    """Return the points of a sampler that is not adaptive.
+    """Points of a sampler that is not adaptive.
 
     Args:
         sampler: its name.
@@ -119,7 +119,7 @@ def predrawn(sampler: str, space: Space, budget: int, seed: int = 0) -> list[Poi
 
 
 def in_unit_cube(draw: Callable[[int, int, int], np.ndarray]) -> Predrawn:
-    """Return the sampler of points of the unit cube.
+    """Sampler of points of the unit cube.
 
     Args:
         draw: returns points `(count, dimensions)` in [0, 1), of dimensions, count and seed.

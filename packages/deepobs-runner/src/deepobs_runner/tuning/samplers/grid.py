@@ -11,7 +11,7 @@ from deepobs_runner.tuning.spaces import Choice, Space
 
 
 def grid(space: Space, budget: int, seed: int = 0) -> list[Point]:
-    """Return the largest grid with the same number of points in every range within a budget.
+    """Largest grid with the same number of points in every range within a budget.
 
     Choices have all their values; nothing is drawn.
 

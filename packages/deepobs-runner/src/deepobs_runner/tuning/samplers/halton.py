@@ -9,7 +9,7 @@ from deepobs_runner.tuning.samplers import in_unit_cube
 
 
 def draw(dimensions: int, count: int, seed: int) -> np.ndarray:
-    """Return Halton points `(count, dimensions)`, shifted modulo 1 by one number per dimension.
+    """Halton points `(count, dimensions)`, shifted modulo 1 by one number per dimension.
 
     Cranley and Patterson, "Randomization of number theoretic methods for multiple integration",
     SIAM J. Numer. Anal. 1976.

@@ -9,7 +9,7 @@ from deepobs_runner.tuning.samplers import in_unit_cube
 
 
 def draw(dimensions: int, count: int, seed: int) -> np.ndarray:
-    """Return independent uniform points `(count, dimensions)`, each of a stream of its own."""
+    """Independent uniform points `(count, dimensions)`, each of a stream of its own."""
     rows = [
         np.random.RandomState(seed_of(seed, "tuning", i) % 2**32).random_sample(dimensions)
         for i in range(count)

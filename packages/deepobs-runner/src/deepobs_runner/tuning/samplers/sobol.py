@@ -14,7 +14,7 @@ BITS = 30
 
 
 def draw(dimensions: int, count: int, seed: int) -> np.ndarray:
-    """Return scrambled Sobol points `(count, dimensions)`.
+    """Scrambled Sobol points `(count, dimensions)`.
 
     scipy's are scrambled by a digital shift of our own, the exclusive or with one random number per
     dimension: it keeps the evenness of the points (Matousek, "On the L2-discrepancy for anchored
