@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = sorted((ROOT / "packages").iterdir())
@@ -74,7 +75,10 @@ def workflows():
     return sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-@pytest.mark.parametrize("path", workflows(), ids=lambda path: path.stem)
+EXAMPLES = sorted(ROOT.glob("examples/*/.github/workflows/*.yml"))
+
+
+@pytest.mark.parametrize("path", [*workflows(), *EXAMPLES], ids=lambda path: path.stem)
 def test_workflows_may_read_only_and_pin_what_they_use(path):
     text = path.read_text()
     assert "\npermissions: { contents: read }\n" in text
@@ -90,6 +94,18 @@ def test_the_workflow_for_others_tries_the_releases_of_our_own_session():
     listed = (ROOT / "noxfile.py").read_text().split("RELEASES = [")[1].split("]\n]")[0]
     assert offered == re.findall(r'\("([\d.]+)", "([\d.]+)"\)', listed)
     assert len(offered) >= 10
+
+
+def test_only_the_releases_take_torch_from_the_index_of_a_backend():
+    """The nightly one has its own, and uv refuses an empty UV_TORCH_BACKEND."""
+    workflow = yaml.safe_load(workflows()[-1].read_text())
+    environments = [workflow, *workflow["jobs"].values()]
+    backends = [each["env"].get("UV_TORCH_BACKEND") for each in environments]
+    assert dict(zip(["all", *workflow["jobs"]], backends, strict=True)) == {
+        "all": None,
+        "release": "cpu",
+        "nightly": None,
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
