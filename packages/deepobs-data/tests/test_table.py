@@ -68,6 +68,7 @@ def test_rows_show_a_part(table):
     [
         (torch.arange(4), 0, None, "at least 1"),
         (torch.arange(4.0), 2, None, "whole numbers in one axis, got 1-d float32"),
+        (3, 2, None, "whole numbers in one axis, got 0-d int64"),
         ([0.5], 2, None, "1-d float64"),
         (["a"], 2, None, "1-d <U1"),
         (torch.zeros(2, 2, dtype=torch.int64), 2, None, "2-d int64"),

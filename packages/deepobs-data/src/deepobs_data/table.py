@@ -181,9 +181,10 @@ def as_rows(order: Rows, n: int) -> Tensor:
         ValueError: They are no whole numbers, not one axis of them, or not in 0..n-1.
     """
     if not isinstance(order, Tensor):
-        array = np.asarray(order, dtype=None if len(order) else np.int64)
+        array = np.asarray(order)
+        whole = array.dtype.kind in "iu" or array.shape == (0,)  # an empty list has float64
         # A copy, in the byte order and with the strides that torch wants.
-        order = torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iu" else array
+        order = torch.from_numpy(array.astype(np.int64)) if whole else array
     kind = str(order.dtype).removeprefix("torch.")
     if kind == "bool":
         raise ValueError("order is a mask; use its row numbers: mask.nonzero().flatten().")
