@@ -1,10 +1,13 @@
 """Runs that are kept as evidence say what the docs say they say."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from deepobs_runner.results.baselines import unpacked_results
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,6 +16,7 @@ def load_tool(name):
     path = ROOT / "tools" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -66,3 +70,30 @@ def test_bf16_and_compiled_runs_lie_within_the_spread_of_fp32():
 def test_the_page_shows_what_the_precisions_gave():
     page = (ROOT / "docs" / "execution.md").read_text(encoding="utf-8")
     assert "\n".join(load_tool("compare_precisions").table()) in page
+
+
+@pytest.fixture(scope="module")
+def published():
+    return load_tool("published_results")
+
+
+def test_modern_runs_are_on_their_page(published):
+    assert published.PAGE.read_text(encoding="utf-8") == published.page(), (
+        "run: python tools/published_results.py"
+    )
+
+
+def test_modern_runs_end_where_the_published_ones_do(published):
+    runs = unpacked_results(published.SET)
+    compared = [row for row in published.PUBLISHED if row.number is not None and not row.note]
+    assert len(compared) >= 4
+    for row in compared:
+        ends = published.ends_of(row, published.runs_of(row, runs))
+        spread = ends.std(ddof=1) if len(ends) > 1 else 0.0
+        if row.metric == "accuracy":
+            assert ends.mean() == pytest.approx(row.number, abs=max(0.01, spread)), row
+        else:
+            assert ends.mean() < 1.05 * row.number, row
+    (steep,) = (r for r in published.PUBLISHED if r.what.startswith("gradient descent"))
+    (end,) = published.ends_of(steep, published.runs_of(steep, runs))
+    assert 0.133 < end < 0.225  # of the bare loops that the page names
