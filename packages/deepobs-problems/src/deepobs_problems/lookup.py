@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -43,7 +43,12 @@ def load_problem(spec: str | Problem) -> Problem:
     if ":" in spec:
         location, _, attribute = spec.rpartition(":")
         return _attribute(location, attribute)
-    installed = installed_problems()
+    clashes: list[ProblemError] = []
+    installed = installed_problems(on_clash=clashes.append)
+    if spec in {*CATALOG, *installed}:
+        for clash in clashes:  # of this name; that of another costs nothing here
+            if f"called {spec!r}" in str(clash):
+                raise clash
     if spec in CATALOG:
         return CATALOG[spec]
     if spec in installed:
@@ -59,8 +64,17 @@ def load_problem(spec: str | Problem) -> Problem:
     )
 
 
-def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str, EntryPoint]:
+def installed_problems(
+    entries: Iterable[EntryPoint] | None = None,
+    *,
+    on_clash: Callable[[ProblemError], object] | None = None,
+) -> dict[str, EntryPoint]:
     """Problems that installed packages offer, by name, without importing them.
+
+    Args:
+        entries: of packages; None: of those that are installed.
+        on_clash: called with the error about a name that several use; the first keeps it. None:
+            the error is raised.
 
     Raises:
         ProblemError: two packages, or a package and the catalog, use the same name.
@@ -71,10 +85,14 @@ def installed_problems(entries: Iterable[EntryPoint] | None = None) -> dict[str,
         if entry.name in found and found[entry.name].value != entry.value:
             origin = found[entry.name].value
         if origin:
-            raise ProblemError(
+            clash = ProblemError(
                 f"Two problems are called {entry.name!r}: one from {origin}, one from "
                 f"{entry.value}. Uninstall one of the packages or rename its entry point."
             )
+            if on_clash is None:
+                raise clash
+            on_clash(clash)
+            continue
         found[entry.name] = entry
     return found
 

@@ -49,6 +49,9 @@ def _import_file(path: Path) -> tuple[ModuleType, str]:
     sys.modules[name] = module  # before it runs: its dataclasses and pickles look it up
     try:
         spec.loader.exec_module(module)
+    except SystemExit as error:
+        del sys.modules[name]
+        raise _ended(str(path), error) from error
     except BaseException as error:
         del sys.modules[name]
         error.add_note(f"This error comes from {path}, which DeepOBS imported.")
@@ -56,9 +59,19 @@ def _import_file(path: Path) -> tuple[ModuleType, str]:
     return module, digest
 
 
+def _ended(location: str, error: SystemExit) -> ProblemError:
+    """Error about code that is a script: as an import, it would silently end the command."""
+    return ProblemError(
+        f"{location} ends the program when it is imported (SystemExit: {error}). Put what it does "
+        'as a script under if __name__ == "__main__".'
+    )
+
+
 def _import_module(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
+    except SystemExit as error:
+        raise _ended(module, error) from error
     except ModuleNotFoundError as error:
         if error.name is None or not (module + ".").startswith(error.name + "."):
             raise  # the user's module exists but imports something that does not

@@ -8,12 +8,16 @@ import, so that the command line stays light.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from deepobs_runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -28,6 +32,10 @@ class Requirement(NamedTuple):
 
     package: str
     extra: str
+
+
+class ExtensionWarning(UserWarning):
+    """An extension of an installed package is skipped."""
 
 
 class Extensions(Generic[T]):
@@ -95,7 +103,7 @@ class Extensions(Generic[T]):
             attribute = f"{name}_{self.noun}" if name in self._shared else self.noun.upper()
             found = getattr(module, attribute)
         elif name in (points := self.installed()):
-            found = points[name].load()
+            found = load_point(points[name])
         else:
             from deepobs_problems.errors import nearest
 
@@ -109,6 +117,19 @@ class Extensions(Generic[T]):
             )
         checked: T = found
         return checked
+
+    def all(self) -> dict[str, T]:
+        """Return every extension by name, without installed ones that cannot be imported.
+
+        A warning names each of these: a broken package costs its own entry.
+        """
+        found = {}
+        for name in self.names():
+            try:
+                found[name] = self.load(name)
+            except UsageError as error:
+                warnings.warn(f"{error} It is skipped.", ExtensionWarning, stacklevel=2)
+        return found
 
     def find(self, name: str) -> T:
         """Extension of a name, see `load`, if what it needs is installed.
@@ -135,6 +156,24 @@ def installed_extensions() -> dict[str, dict[str, str]]:
         if point.group.startswith("deepobs."):
             found.setdefault(point.group.removeprefix("deepobs."), {})[point.name] = point.value
     return found
+
+
+def load_point(point: EntryPoint) -> Any:
+    """Return what an entry point of an installed package names.
+
+    Raises:
+        UsageError: importing it raises anything, or ends the program.
+    """
+    try:
+        return point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise UsageError(
+            f"The installed package that offers {point.name!r} ({point.value}) cannot be imported: "
+            f"{type(error).__name__}: {lines[0]}. Repair or uninstall it."
+        ) from error
 
 
 def import_named(name: str) -> Any:

@@ -112,7 +112,7 @@ class ExecutorOptions:
             value = getattr(self, option)
             if option in ("name", *used) or value == default:
                 continue
-            users = [name for name in EXECUTORS.names() if option in EXECUTORS.load(name).options]
+            users = [name for name, kind in EXECUTORS.all().items() if option in kind.options]
             raise UsageError(
                 f"{_flag(option)} has no effect on --executor {self.name}. Remove it, or use "
                 "--executor "

@@ -77,7 +77,7 @@ def drawings(
         UsageError: no such kind.
     """
     check_scale(scale)
-    chosen = [FIGURES.load(kind) for kind in (FIGURES.names() if kinds is None else kinds)]
+    chosen = list(FIGURES.all().values()) if kinds is None else list(map(FIGURES.load, kinds))
     if results is None:
         results = {problem: _results(problem, listed) for problem, listed in settings.items()}
     tuned = tuned_settings(run for problem in settings for run in results[problem])

@@ -12,7 +12,7 @@ import torch
 from deepobs_problems.errors import nearest
 from deepobs_problems.user_code import import_location
 from deepobs_runner.errors import UsageError
-from deepobs_runner.extensions import import_named
+from deepobs_runner.extensions import import_named, load_point
 from deepobs_runner.optimizers.adapters import ADAPTERS, Adapter
 
 NOT_RUNNABLE = {"SparseAdam": "it takes sparse gradients only, and no problem here has any"}
@@ -70,7 +70,7 @@ def find_optimizer(name: str) -> Callable[..., Any]:
     elif name in known_optimizers():
         found = getattr(torch.optim, name)
     elif name in (installed := installed_optimizers()):
-        found = installed[name].load()
+        found = load_point(installed[name])
     elif name.endswith(".py"):
         raise UsageError(
             f"{name} is a file. Write {name}:NAME, with the name of the optimizer in it."

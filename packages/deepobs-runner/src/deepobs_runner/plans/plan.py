@@ -6,6 +6,8 @@ seeds of some problems, some optimizers, or pairs of them.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -20,6 +22,9 @@ from deepobs_runner.optimizers import find_optimizer
 from deepobs_runner.plans.strict_yaml import Check, Item, number, read_yaml, text, whole_number
 from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import Schedule, parse_schedule
+
+MOST_RUNS = 100_000
+"""Of a plan; to list more takes minutes, and nobody makes them."""
 
 FIRST_SEED = 42
 """Of the official runs: N seeds are 42 to 41 + N."""
@@ -110,12 +115,22 @@ def load_plan(path: Path) -> list[RunConfig]:
         _override(item, tuple(problems), names)
         for item in (found["overrides"].items() if "overrides" in found else ())
     ]
+    _check_number(plan, len(problems) * len(optimizers) * len(variants))
+    planned: list[tuple[str, Item, _Optimizer, list[_Layer]]] = [
+        (
+            problem,
+            place,
+            optimizer,
+            [
+                _Layer(variant, optimizer.hyperparams, seeds),
+                *(o.layer for o in overrides if o.fits(problem, optimizer.name)),
+            ],
+        )
+        for (problem, place), optimizer, variant in product(problems.items(), optimizers, variants)
+    ]
+    _check_number(plan, sum(len(_last_seeds(layers)) for *_, layers in planned))
     configs: dict[str, tuple[RunConfig, Item]] = {}
-    for (problem, place), optimizer, variant in product(problems.items(), optimizers, variants):
-        layers = [
-            _Layer(variant, optimizer.hyperparams, seeds),
-            *(o.layer for o in overrides if o.fits(problem, optimizer.name)),
-        ]
+    for problem, place, optimizer, layers in planned:
         for config in _runs(problem, optimizer, layers, place):
             if config.id in configs:
                 other = configs[config.id][1]
@@ -129,18 +144,26 @@ def load_plan(path: Path) -> list[RunConfig]:
     return [config for config, _ in configs.values()]
 
 
+def _check_number(item: Item, runs: int) -> None:
+    """Refuse more runs than anybody makes, before they are listed.
+
+    Raises:
+        PlanError: there are more.
+    """
+    if runs > MOST_RUNS:
+        raise item.fail(f"{item.name} has {runs:,} runs; at most {MOST_RUNS:,} are planned.")
+
+
 def _runs(
     problem: str, optimizer: _Optimizer, layers: list[_Layer], place: Item
 ) -> Iterator[RunConfig]:
     """Yield the resolved runs of a pair; the last layer wins."""
     settings: dict[str, Any] = {}
     hyperparams: dict[str, Any] = {}
-    seeds: tuple[int, ...] = ()
     for layer in layers:
         settings |= layer.settings
         hyperparams |= layer.hyperparams
-        seeds = seeds if layer.seeds is None else layer.seeds
-    for seed in seeds:
+    for seed in _last_seeds(layers):
         try:
             config = RunConfig(
                 problem=problem,
@@ -155,6 +178,10 @@ def _runs(
         except UsageError as error:
             raise optimizer.item.fail(f"{optimizer.name} on {problem}: {error}") from None
         yield resolved
+
+
+def _last_seeds(layers: list[_Layer]) -> tuple[int, ...]:
+    return next(layer.seeds for layer in reversed(layers) if layer.seeds is not None)
 
 
 def _problems(plan: Item, found: Mapping[str, Item]) -> dict[str, Item]:
@@ -215,6 +242,8 @@ def _points(item: Item) -> Iterator[_Optimizer]:
         if key in given:
             raise values.fail(f"{key!r} is in both hyperparams and grid of {name}; leave one out.")
         axes[key] = [value.plain() for value in values.items()]
+    if axes:
+        _check_number(parts["grid"], math.prod(map(len, axes.values())))
     for point in product(*axes.values()):
         yield _Optimizer(name, {**given, **dict(zip(axes, point, strict=True))}, item)
 
@@ -249,10 +278,12 @@ def _seeds(item: Item) -> tuple[int, ...]:
         count = item.expect(int, "a whole number (3 means 42, 43, 44) or a list of seeds")
         if count < 1:
             raise item.fail(f"{item.name} is {count}, so there is nothing to run; at least 1.")
+        _check_number(item, count)
         return tuple(range(FIRST_SEED, FIRST_SEED + count))
     seeds = [whole_number(seed) for seed in item.items()]
+    times = Counter(seeds)
     for place, seed in zip(item.items(), seeds, strict=True):
-        if seeds.count(seed) > 1:
+        if times[seed] > 1:
             raise place.fail(f"The seed {seed} is listed twice.")
     return tuple(seeds)
 

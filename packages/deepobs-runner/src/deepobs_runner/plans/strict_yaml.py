@@ -6,9 +6,10 @@ Scalars follow YAML 1.2, so `1e-3` is a number (YAML 1.1, which PyYAML speaks, r
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import yaml  # type: ignore[import-untyped]
 
 from deepobs_problems.errors import nearest
 from deepobs_runner.errors import UsageError
+from deepobs_runner.results.files import read_file
 
 INTEGER = re.compile(r"[-+]?[0-9]+")
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -26,6 +28,13 @@ CONSTANTS: Mapping[str, Any] = {
     ".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan,
     ".Inf": math.inf, "-.Inf": -math.inf, ".NaN": math.nan,
 }  # fmt: skip
+MOST_BYTES = 2**20
+MOST_VALUES = 20_000
+"""Of a file, with what its aliases repeat: reading more takes seconds."""
+MOST_LEVELS = 50
+MOST_DIGITS = 18
+"""Of a whole number; no seed or number of steps has more."""
+
 AMBIGUOUS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 
@@ -127,11 +136,12 @@ def read_yaml(path: Path, name: str) -> Item:
             something has a tag.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, MOST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PlanError(f"Cannot read {name} {path}: {reason}.") from None
     try:
+        _check_events(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -139,25 +149,38 @@ def read_yaml(path: Path, name: str) -> Item:
         raise PlanError(f"{path}:{line}: invalid YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
         raise PlanError(f"{path}:1: invalid YAML: {error}.") from None
-    _refuse_tags(text, path)
     if node is None:
         page = "plans" if name == "the plan" else "tuning"
         raise PlanError(
             f"{path}:1: {name.capitalize()} is empty. See docs/{page}.md for its contents."
         )
     try:
-        return _to_item(node, path, name)
+        return _to_item(node, path, name, itertools.count())
     except RecursionError:
         raise PlanError(f"{path}:1: The plan contains itself (an alias of its own).") from None
 
 
-def _refuse_tags(text: str, path: Path) -> None:
-    """Refuse explicit tags such as `!!str`; only events, not nodes, tell them from resolved ones.
+def _check_events(text: str, path: Path) -> None:
+    """Refuse explicit tags such as `!!str`, and more values or levels than any plan has.
+
+    Only events, not nodes, tell explicit tags from resolved ones, and a limit of levels must come
+    before anything that recurses.
 
     Raises:
-        PlanError: there is one.
+        PlanError: there is one, or there are more.
     """
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    level = 0
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        if level > MOST_LEVELS or number > MOST_VALUES:
+            reason = (
+                f"levels; at most {MOST_LEVELS}"
+                if number <= MOST_VALUES
+                else (f"values; at most {MOST_VALUES:,}")
+            )
+            line = event.start_mark.line + 1
+            raise PlanError(f"{path}:{line}: too many {reason} are read.")
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
@@ -167,12 +190,17 @@ def _refuse_tags(text: str, path: Path) -> None:
             )
 
 
-def _to_item(node: yaml.Node, path: Path, name: str) -> Item:
+def _to_item(node: yaml.Node, path: Path, name: str, count: Iterator[int]) -> Item:
+    """Convert a node; `count` numbers them, since aliases of aliases may stand for millions."""
     item = Item(None, path, node.start_mark.line + 1, name)
+    if next(count) > MOST_VALUES:
+        raise item.fail(f"aliases stand for too many values; at most {MOST_VALUES:,} are read.")
     if isinstance(node, yaml.ScalarNode):
         return Item(_scalar(node, item), path, item.line, name)
     if isinstance(node, yaml.SequenceNode):
-        children = [_to_item(n, path, f"{name}[{i}]") for i, n in enumerate(node.value, start=1)]
+        children = [
+            _to_item(n, path, f"{name}[{i}]", count) for i, n in enumerate(node.value, start=1)
+        ]
         return Item(children, path, item.line, name)
     found: dict[str, Item] = {}
     merged: list[Item] = []
@@ -184,11 +212,11 @@ def _to_item(node: yaml.Node, path: Path, name: str) -> Item:
         if key == "<<" and key_node.style is None:
             several = isinstance(value_node, yaml.SequenceNode)
             nodes = value_node.value if several else [value_node]
-            merged += [_to_item(merged_node, path, name) for merged_node in nodes]
+            merged += [_to_item(merged_node, path, name, count) for merged_node in nodes]
             continue
         if key in found:
             raise line.fail(f"The key {key!r} of {name} is given twice.")
-        below = _to_item(value_node, path, key if name == "the plan" else f"{name}.{key}")
+        below = _to_item(value_node, path, key if name == "the plan" else f"{name}.{key}", count)
         # The line of the key: a value may begin on the next one, an alias anywhere.
         found[key] = Item(below.value, path, line.line, below.name)
     for mapping in merged:  # what is written here goes first, then the mappings in their order
@@ -203,6 +231,8 @@ def _scalar(node: yaml.ScalarNode, item: Item) -> Any:
     if text in CONSTANTS:
         return CONSTANTS[text]
     if INTEGER.fullmatch(text):
+        if len(text) > MOST_DIGITS:
+            raise item.fail(f"{item.name} has {len(text)} digits; at most {MOST_DIGITS} are read.")
         return int(text)
     if NUMBER.fullmatch(text):
         return float(text)

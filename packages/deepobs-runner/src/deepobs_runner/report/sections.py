@@ -37,7 +37,7 @@ def assemble(data: ReportData) -> Report:
     return Report(
         title=title_of(data),
         notes=(*notes(settings), *data.left_out),
-        tables={kind: TABLES.load(kind)(data) for kind in TABLES.names()},
+        tables={kind: make(data) for kind, make in TABLES.all().items()},
         methods=write_methods(data),
     )
 

@@ -189,7 +189,7 @@ def make_study(
     sampler = sampler or rules.sampler
     drawing = _allowed_sampler(ruleset, rules, sampler)
     if prune and not drawing.prunes:
-        able = [name for name in SAMPLERS.names() if SAMPLERS.load(name).prunes]
+        able = [name for name, kind in SAMPLERS.all().items() if kind.prunes]
         raise UsageError(f"{sampler} cannot prune trials. Samplers that can: {', '.join(able)}.")
     if prune and settings and settings.get("steps") and not settings.get("epochs"):
         raise UsageError("Pruning goes by epochs; give --epochs beside --steps.")

@@ -126,7 +126,7 @@ def is_problem(subject: str) -> bool:
         location, _, attribute = subject.rpartition(":")
         return isinstance(getattr(import_location(location)[0], attribute, None), Problem)
     optimizers = [*known_optimizers(), *installed_optimizers()]
-    problems = [*CATALOG, *installed_problems()]
+    problems = [*CATALOG, *installed_problems(on_clash=lambda _: None)]
     if subject not in optimizers and subject not in problems:
         raise UsageError(
             f"Unknown problem or optimizer {subject!r}."

@@ -73,16 +73,20 @@ def _check_names(rows: list[ProblemRow], suite: str, tags: set[str]) -> None:
 
 def _installed_rows() -> Iterator[ProblemRow]:
     """Rows of other packages' problems; a warning names each that cannot be loaded."""
-    from deepobs_problems import ProblemError, load_problem
+    from deepobs_problems import load_problem
     from deepobs_problems.lookup import installed_problems
     from deepobs_runner.cli.messages import warn
     from deepobs_runner.plans.problem_table import problem_row
+    from deepobs_runner.text import first_line
 
-    for name in installed_problems():
+    for name in installed_problems(on_clash=lambda clash: warn(f"warning: {clash}")):
         try:
             yield problem_row(load_problem(name))
-        except (ProblemError, ImportError) as error:
-            warn(f"warning: skipped the installed problem {name!r}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a broken package raises costs its own row
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            warn(f"warning: skipped the installed problem {name!r}: {reason}")
 
 
 def problem_table(rows: Sequence[ProblemRow]) -> Table:

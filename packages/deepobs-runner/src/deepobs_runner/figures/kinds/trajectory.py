@@ -6,9 +6,14 @@ Results do not hold them, so runs are trained once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +80,18 @@ MOST_OPTIMIZERS = 3
 MOST_PIECES = 1_000
 """Pieces of a path that are still drawn as vectors; of more, a picture is smaller."""
 
+MOST_CALLS = 200_000
+"""Calls of the closure of one trajectory: an optimizer may make any number of them in a step."""
+
+MOST_SECONDS = 20.0
+"""Of one trajectory, whatever its optimizer does in them."""
+
 MOST_STEPS = 10_000
 """Of all trajectories of one figure, which take some seconds; of longer runs the beginning."""
+
+
+class _OverBudgetError(Exception):
+    """A trajectory takes longer than a figure is worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +233,15 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
         optimizer = build(model)
         step = optimizer.step
         u, v = model.parameters()
+        calls = count()
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            result = step(*args, **kwargs)
+        def counted(closure: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if next(calls) >= MOST_CALLS:
+                raise _OverBudgetError
+            return closure(*args, **kwargs)
+
+        def watched(closure: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            result = step(partial(counted, closure), *args, **kwargs)
             points.append((u.item(), v.item()))
             return result
 
@@ -230,10 +251,18 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
 
     records = train(problem, build_watched, config=config, execution=Execution(device="cpu"))
     values: list[float] = []
-    for _, record in zip(run.records, records, strict=False):
-        values.append(record.metrics["test"]["objective"])
-        if len(points) > most_steps:
-            break
+    try:
+        with _limited(MOST_SECONDS):
+            for _, record in zip(run.records, records, strict=False):
+                values.append(record.metrics["test"]["objective"])
+                if len(points) > most_steps:
+                    break
+    except _OverBudgetError:
+        values.clear()
+    if len(points) < 2 and not values:
+        raise UsageError(
+            f"its first step takes over {MOST_SECONDS:g} s or {MOST_CALLS:,} calls of the closure."
+        )
     path = np.array(points)  # (steps + 1, 2)
     complete = len(values) == len(run.records)
     stored = final_value(run, TEST_OBJECTIVE)
@@ -243,6 +272,25 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
         repeated=not complete or bool(np.isclose(values[-1], stored, rtol=1e-4, equal_nan=True)),
         complete=complete,
     )
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer; only in a main thread, and where the system has an alarm."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise _OverBudgetError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def try_to_follow(run: RunResult, most_steps: int) -> Trajectory | str:

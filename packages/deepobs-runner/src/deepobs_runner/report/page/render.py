@@ -309,7 +309,7 @@ def _installed_figures(data: ReportData, problems: Sequence[str]) -> list[dict[s
             "caption": drawing.caption,
             "svg": Markup(to_svg(drawing.figure, label=drawing.title)) if drawing.figure else "",
         }
-        for drawing in data.drawings(list(kinds))
+        for drawing in data.drawings([name for name in kinds if name in FIGURES.all()])
     ]
 
 
