@@ -9,7 +9,7 @@ from deepobs_problems import CATALOG
 from deepobs_runner.cli import main
 
 # A batch of these in their default size is too much for a CPU.
-SMALL_BATCHES = {"vgg16": "4", "vgg19": "4", "inception_v3": "4", "wrn404": "32"}
+SMALL_BATCHES = {"chargpt": "4", "vgg16": "4", "vgg19": "4", "inception_v3": "4", "wrn404": "32"}
 
 
 @pytest.mark.slow
