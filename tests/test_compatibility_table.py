@@ -66,11 +66,11 @@ def test_rows_are_sorted_by_torch(tool, tmp_path):
 
 
 def test_the_lowest_versions_have_a_row_of_their_own(tool, tmp_path):
-    names = ["py3.11-torch2.6.0.xml", "py3.11-torch2.6.0-lowest.xml"]
+    names = [f"py3.11-torch2.6.0{end}.xml" for end in ("", "-lowest", "-lowest-again")]
     paths = [write_report(tmp_path / name, "2026-11-24", "passed") for name in names]
     assert rows_of(tool.render(paths)) == [
         "| 3.11 | 2.6.0 | 1 (0) | – | – | 1 (0) | 2026-11-24 |",
-        "| 3.11 | 2.6.0, lowest versions | 1 (0) | – | – | 1 (0) | 2026-11-24 |",
+        "| 3.11 | 2.6.0, lowest versions | 1 (0) | – | – | 1 (0) | 2026-11-24, 2 tests again |",
     ]
 
 

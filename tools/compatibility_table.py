@@ -2,9 +2,9 @@
 
 `python tools/compatibility_table.py [FOLDER]`. Every file is a JUnit report of one pair, named
 `py3.11-torch2.6.0.xml`. A second one of the pair, `py3.11-torch2.6.0-again.xml`, holds tests that
-were run again, say after a fix: of a test, the later outcome counts, and the page says so. One that
-ends in `-lowest` was run on the lowest versions of all that the packages declare; it has a row of
-its own. Where a row has only some of a package's test files, the page names them.
+were run again, say after a fix: of a test, the later outcome counts, and the page says so. One with
+`-lowest` in its name was run on the lowest versions of all that the packages declare; it has a row
+of its own. Where a row has only some of a package's test files, the page names them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "compatibility.md"
 FOLDER = ROOT / "build" / "matrix"
 PACKAGES_FOLDER = ROOT / "packages"
 PACKAGES = ["deepobs-data", "deepobs-models", "deepobs-problems", "deepobs-runner"]
-NAME = re.compile(r"py(?P<python>\d+\.\d+)-torch(?P<torch>\d+(\.\d+)+)(-(?P<kind>\w+))?")
+NAME = re.compile(r"py(?P<python>\d+\.\d+)-torch(?P<torch>\d+(\.\d+)+)(?P<lowest>-lowest)?(-\w+)?")
 OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 Outcomes = dict[tuple[str, str], str]  # (module, test) -> passed, failed or skipped
@@ -51,7 +51,7 @@ def pair_of(path: Path) -> Pair:
     if match is None:
         sys.exit(f"{path.name} names no pair; it should be like py3.11-torch2.6.0.xml.")
     python, torch = (tuple(map(int, match[key].split("."))) for key in ("python", "torch"))
-    return Pair(python, torch, match["kind"] == "lowest")
+    return Pair(python, torch, bool(match["lowest"]))
 
 
 def read(path: Path) -> tuple[str, Outcomes]:
