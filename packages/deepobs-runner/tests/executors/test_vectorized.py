@@ -332,6 +332,8 @@ def test_after_an_interrupt_each_run_goes_on_by_itself(optimizer, execution, tmp
             resumed.series("test", "objective"), whole.series("test", "objective"), rtol=1e-9
         )
         assert len(resumed.step_objectives()) == len(whole.step_objectives())
+        assert resumed.environment["vectorized"] == 4  # as a report must name
+        assert "vectorized" not in whole.environment
 
 
 def test_an_exception_fails_every_run_that_is_not_over(execution):

@@ -96,9 +96,12 @@ class Recorder:
 
     def _take_over(self, checkpoint: Checkpoint) -> None:
         """Keep the records up to the checkpoint; later epochs are trained again."""
-        path = result_path(self.result.config, self._execution.out)
-        records, objectives = continued(load_result(path), checkpoint)
-        self.result = replace(self.result, records=records)
+        earlier = load_result(result_path(self.result.config, self._execution.out))
+        records, objectives = continued(earlier, checkpoint)
+        # Epochs that were trained with other runs round otherwise than those to come.
+        kept = {k: v for k, v in earlier.environment.items() if k == "vectorized"}
+        environment = {**self.result.environment, **kept}
+        self.result = replace(self.result, records=records, environment=environment)
         self._objectives = [objectives]
         self._latest = lambda: checkpoint
 
