@@ -1,12 +1,16 @@
 """Output that is not UTF-8 lacks characters, and no command fails for it."""
 
+import ast
 import codecs
 import os
 import subprocess
 import sys
+import unicodedata
+from pathlib import Path
 
 import pytest
 
+import deepobs_runner
 from deepobs_runner import Execution, RunConfig, run
 from deepobs_runner.cli.encoding import NAME, let_streams_substitute
 
@@ -59,11 +63,34 @@ def test_tables_and_figures_are_printed(results, words, encoding):
         ("\u2800\u28ff\u2801", "latin-1", " .."),
         ("≥ 2 × 3 …", "ascii", ">= 2 x 3 ..."),
         ("名", "ascii", "?"),
+        ("Müller", "ascii", "Muller"),
     ],
 )
 def test_what_stands_for_what_is_lacking(text, encoding, expected):
     let_streams_substitute()
     assert text.encode(encoding, NAME).decode(encoding) == expected
+
+
+def literals(path):
+    """Yield the texts of a module that are not docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(n.body[0].value)
+        for n in ast.walk(tree)
+        if isinstance(n, documented) and n.body and isinstance(n.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield str(node.value)
+
+
+def test_every_character_of_our_texts_has_a_substitute():
+    let_streams_substitute()
+    modules = sorted(Path(deepobs_runner.__file__).parent.rglob("*.py"))
+    used = {character for path in modules for text in literals(path) for character in text}
+    shown = {c for c in used if c.isprintable() and not unicodedata.combining(c)} - {"?", "\ufffd"}
+    assert not [c for c in shown if c.encode("ascii", NAME) == b"?"]
 
 
 def test_only_output_is_substituted():

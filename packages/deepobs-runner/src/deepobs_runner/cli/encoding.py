@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import sys
+import unicodedata
 from types import MappingProxyType
 
 NAME = "deepobs.substitute"
@@ -15,7 +16,10 @@ SUBSTITUTES = MappingProxyType(
         **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇╞╪╡", "+"),
         **dict.fromkeys("█▇▆▅▄▃▂▁▌▐░▒▓", "#"),
         "±": "+/-",
-        "×": "x",
+        **dict.fromkeys("×✕", "x"),
+        "÷": "/",
+        "∝": "~",
+        "✓": "+",
         "≥": ">=",
         "≤": "<=",
         "≈": "~",
@@ -39,7 +43,8 @@ SUBSTITUTES = MappingProxyType(
 def substitute(error: UnicodeError) -> tuple[str, int]:
     """Substitute for the characters that an encoding lacks, and the position behind them.
 
-    Braille dots (figures in the terminal) become dots, unknown characters question marks.
+    Braille dots (figures in the terminal) become dots, and letters lose their accents. Any other
+    character becomes a question mark.
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -50,7 +55,8 @@ def substitute(error: UnicodeError) -> tuple[str, int]:
 def _substitute_of(character: str) -> str:
     if "\u2800" <= character <= "\u28ff":
         return " " if character == "\u2800" else "."
-    return SUBSTITUTES.get(character, "?")
+    base = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return SUBSTITUTES.get(character) or base or "?"
 
 
 codecs.register_error(NAME, substitute)
