@@ -33,7 +33,7 @@ def test_every_torch_optimizer(name):
 
 def test_facts_of_adam_and_lbfgs():
     adam = findings_of("Adam", lr=0.01)
-    assert adam["closure"].message == "1 calls per step, 0 of them without gradient"
+    assert adam["closure"].message == "1 call per step, 0 without gradient"
     assert adam["memory"].message.startswith("8.")  # two float32 moments, a step count each
     lbfgs = findings_of("LBFGS", lr=0.5, max_iter=4)
     assert float(lbfgs["closure"].message.split()[0]) > 1

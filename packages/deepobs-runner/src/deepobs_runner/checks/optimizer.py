@@ -34,7 +34,7 @@ from deepobs_runner.optimizers import (
     takes_model,
 )
 from deepobs_runner.runs.checkpoint_file import load_checkpoint, save_checkpoint
-from deepobs_runner.text import first_line
+from deepobs_runner.text import count, first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 
 STEPS = 5
@@ -139,7 +139,7 @@ def _closure_use(make: MakeOptimizer) -> Seen:
     training = SmallTraining(make)
     training.steps(0, STEPS)
     calls, forward = training.counted.calls / STEPS, training.counted.forward_only / STEPS
-    return "info", f"{calls:g} calls per step, {forward:g} of them without gradient"
+    return "info", f"{count(f'{calls:g}', 'call')} per step, {forward:g} without gradient"
 
 
 def _repeatable(make: MakeOptimizer) -> Seen:
@@ -292,7 +292,7 @@ def _buffers(make: MakeOptimizer) -> Seen:
     model, calls = training.model, training.counted.calls / STEPS
     counts = {int(buffer) for name, buffer in model.named_buffers() if buffer.ndim == 0}
     if counts == {STEPS}:
-        return "ok", f"buffers advance once per step ({calls:g} calls)"
+        return "ok", f"buffers advance once per step ({count(f'{calls:g}', 'call')})"
     return "no", f"after {STEPS} steps of {calls:g} calls, counting buffers are at {sorted(counts)}"
 
 

@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return int(any(finding.state == "no" for finding in findings))
     columns = [
         words("Check", "name"),
-        words("State", "state", lambda row: "" if row["state"] == "info" else row["state"]),
+        words("State", "state"),
         words("Finding", "message"),
     ]
     rows = [asdict(finding) for finding in findings]
