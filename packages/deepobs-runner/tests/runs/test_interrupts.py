@@ -200,6 +200,42 @@ def test_workers_without_a_parent_store_their_runs(start):
     training.check_files()
 
 
+@posix
+@pytest.mark.parametrize("ignored", [True, False], ids=["nohup", "default"])
+def test_a_closed_terminal(tmp_path, ignored):
+    """With the bar, which cannot be drawn any more: ignored, or an interrupt like any other."""
+    import fcntl
+    import termios
+
+    ours, theirs = os.openpty()
+
+    def take_terminal():
+        _default_signals()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    words = ["run", "quadratic_deep", "SGD", "lr=0.01", "--epochs", "60", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deepobs_runner.cli", *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    drawn = b""
+    while b"/61" not in drawn or not list(tmp_path.glob("*.json")):
+        drawn += os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait(timeout=300) == (2 if ignored else 130)
+    (result,) = load_results(tmp_path)
+    assert result.status == ("done" if ignored else "running")
+    assert checkpoint_path(tmp_path, result.config.id).exists() != ignored
+
+
 class Deaf(torch.optim.SGD):
     """Gets a signal in its tenth step, and makes something else of it."""
 

@@ -256,5 +256,10 @@ def report_progress(console: Console, total: int, *, quiet: bool) -> Iterator[Re
     elif not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console)
     else:
-        with _Line(console=console, refresh_per_second=DRAWINGS_PER_SECOND) as progress:
+        progress = _Line(console=console, refresh_per_second=DRAWINGS_PER_SECOND)
+        progress.start()
+        try:
             yield _Bar(progress, total)
+        finally:
+            with suppress(OSError):  # a terminal that was closed must not hide how the runs ended
+                progress.stop()
