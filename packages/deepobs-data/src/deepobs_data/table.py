@@ -117,7 +117,7 @@ class Table(torch.utils.data.Dataset[Batch]):
                 torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
             )
             for part in parts:
-                # Detached: autograd lets nobody change the outputs of `split` in place.
+                # Detached: autograd forbids to change the outputs of `split` in place.
                 yield Batch(*(tensor.detach() for tensor in part))
 
     def moved(self, move: Move) -> Self:

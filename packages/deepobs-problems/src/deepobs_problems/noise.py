@@ -16,7 +16,7 @@ from deepobs_data import Dataset, Recipe, Split, Table
 from deepobs_problems.stand_in import DataFunction, require_table
 
 Draw = Callable[[int], Tensor]
-"""Returns the noise of so many examples, `(N, ...)`; row i does not depend on their number."""
+"""Returns the noise of N examples, `(N, ...)`; row i does not depend on their number."""
 
 LATENT_SIZE = 8
 NOISE_SEED_TRAIN = 45

@@ -137,7 +137,7 @@ class RunConfig:
         fingerprint: of the problem's definition, and of the file of a user's optimizer; filled in
             by `resolve`.
         world_size: number of processes that share a batch, if that changes the numbers, as with
-            batch norm; else 1, however many there are. Filled in by `run`.
+            batch norm; else 1. Filled in by `run`.
     """
 
     problem: str

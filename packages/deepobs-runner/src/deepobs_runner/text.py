@@ -30,7 +30,7 @@ HIDDEN = re.compile(
 def printable(text: str) -> str:
     r"""Replace characters that are not shown, or that a terminal obeys, by U+FFFD.
 
-    A result of somebody else may hold them, and half a surrogate pair cannot be written at all.
+    A foreign result may hold them, and half a surrogate pair cannot be written at all.
 
     >>> printable("a\x1b[2J\nb") == "a\ufffd[2J\nb"
     True

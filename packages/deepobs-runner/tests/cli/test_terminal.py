@@ -1,10 +1,12 @@
 """Commands in terminals of several widths, kinds and encodings: no broken line and no crash."""
 
 import io
+import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -16,7 +18,7 @@ from deepobs_runner.report.table import PROBLEM, make_table, number, words
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.runs.progress import report_progress
 
-DEEPOBS = [sys.executable, "-m", "deepobs_runner.cli"]
+MARK = "==== deepobs"
 METRICS = {"test": {"objective": 0.123456, "accuracy": 0.98765}}
 LABEL = "fmnist_2c2d AdamW lr=0.001 weight_decay=0.01 epochs=100 seed 42"
 
@@ -107,24 +109,10 @@ def test_columns_stay_aligned_where_the_encoding_lacks_a_character():
     assert len(rule.rstrip()) >= max(ends)
 
 
-def run(command, **variables):
-    made = subprocess.run(
-        [*DEEPOBS, *command],
-        env={**os.environ, "PYTHONUTF8": "0", **variables},
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    assert b"Traceback" not in made.stderr, made.stderr.decode(errors="replace")
-    return made
-
-
-FAST = [
-    ["list", "--suite", "synthetic"],
-    ["table", "{results}", "final"],
-]
-SLOW = [
-    *(["table", "{results}", kind] for kind in TABLES.built_in() if kind != "final"),
+FAST = [["list", "--suite", "synthetic"], ["table", "{results}", "final"]]
+COMMANDS = [
+    *FAST,
+    *(["table", "{results}", kind] for kind in TABLES.built_in()),
     *(["plot", "{results}", kind] for kind in FIGURES.built_in()),
     ["list"],
     ["baselines", "list"],
@@ -138,67 +126,83 @@ SLOW = [
     ["bench", "SGD", "Adam", "--problem", "quadratic_deep", "--recipe", "2019", "--dry-run"],
     ["tune", "two_d_branin", "SGD", "--budget", "4", "--epochs", "1", "--seeds", "1",
      "--out", "{out}"],
-    ["run", "two_d_branin", "SGD", "lr=±"],
+    ["run", "two_d_branin", "SGD", "lr=\N{SNOWMAN}"],
     *([name, "--help"] for name in ("run", "plot", "tune")),
 ]  # fmt: skip
-ENCODINGS = ("ascii", "cp1252")
+SCRIPT = Path(__file__).with_name("run_commands.py")
 
 
-def filled(command, results, out):
-    return [word.format(results=results, out=out) for word in command]
+def command_line(commands, results, out):
+    """Return what runs commands one after the other in a process of its own."""
+    filled = [[word.format(results=results, out=out) for word in words] for words in commands]
+    return [sys.executable, str(SCRIPT), json.dumps(filled)]
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+def by_command(text):
+    """Return the output of each command, without that of several runs of one command."""
+    parts = text.split(f"{MARK} ")[1:]
+    return {start.splitlines()[0]: start for start in parts if not start.startswith("ended")}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize(
-    "command",
-    [*FAST, *(pytest.param(command, marks=pytest.mark.slow) for command in SLOW)],
-    ids=lambda command: "-".join(command[:3]),
+    "commands",
+    [pytest.param(FAST, id="fast"), pytest.param(COMMANDS, marks=pytest.mark.slow, id="all")],
 )
-def test_no_command_fails_for_an_encoding(command, encoding, results, tmp_path):
-    words = filled(command, results, tmp_path / "out")
-    made = run(words, PYTHONIOENCODING=encoding)
-    text = made.stdout.decode(encoding) + made.stderr.decode(encoding)
-    assert text.strip()
-    assert "?" not in text.replace("lr='?'", "").replace("Did you mean", "")
-    assert "±" not in text or encoding == "cp1252"
+def test_no_command_fails_for_an_encoding(commands, encoding, results, tmp_path):
+    made = subprocess.run(
+        command_line(commands, results, tmp_path / "out"),
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=900,
+        check=False,
+    )
+    errors = made.stderr.decode(encoding)
+    assert "Traceback" not in errors, errors
+    outputs = by_command(made.stdout.decode(encoding))
+    assert len(outputs) == len({tuple(words) for words in commands})
+    for command, text in outputs.items():
+        if "lr=?" not in command and "--dry-run" not in command:
+            assert len(text.splitlines()) > 1, command
+        assert "?" not in text or "lr=?" in command, text
+    if commands is COMMANDS:
+        assert "lr of SGD must be a number; got '?'" in errors
 
 
 def lines_of_terminal(command, width, **variables):
-    """Return the lines that a command prints in a terminal, as a screen shows them."""
+    """Return the lines that a process prints in a terminal."""
     pty = pytest.importorskip("pty")
     import fcntl
     import struct
     import termios
 
-    main_end, end = pty.openpty()
+    screen, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environment = {**os.environ, "TERM": "xterm", **variables}
     environment.pop("COLUMNS", None)
-    process = subprocess.Popen(
-        [*DEEPOBS, *command], stdin=end, stdout=end, stderr=end, env=environment
-    )
+    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=environment)
     os.close(end)
     pieces = []
     while True:
         try:
-            piece = os.read(main_end, 65536)
-        except OSError:  # the other end is closed
+            piece = os.read(screen, 65536)
+        except OSError:  # Linux reports that the other end is closed
             break
         if not piece:
             break
         pieces.append(piece)
-    os.close(main_end)
+    os.close(screen)
     assert process.wait(timeout=60) == 0
-    text = b"".join(pieces).decode()
-    assert "Traceback" not in text
-    return text.splitlines()
+    return b"".join(pieces).decode().splitlines()
 
 
-def without_colors(line):
+def without_escapes(line):
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)
 
 
 LONG_WORD = 40
+"""Paths of files are not broken."""
+
 WIDE = [
     ["table", "{results}", "final"],
     ["table", "{results}", "verdict"],
@@ -215,20 +219,23 @@ WIDE = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("term", ["xterm", "dumb"])
-@pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("command", WIDE, ids=lambda command: "-".join(command[:3]))
-def test_no_line_is_broken_in_a_terminal(command, width, term, results, tmp_path):
-    words = filled(command, results, tmp_path / "out")
-    room = 80 if term == "dumb" else width  # rich takes 80 for such a terminal
-    for line in lines_of_terminal(words, width, TERM=term):
-        shown = without_colors(line).rstrip()
-        if not shown.startswith("deepobs:") and max(map(len, shown.split()), default=0) < LONG_WORD:
-            assert len(shown) <= room, shown
+@pytest.mark.parametrize(
+    ("width", "term"), [(60, "xterm"), (80, "xterm"), (120, "xterm"), (80, "dumb")]
+)
+def test_no_line_is_broken_in_a_terminal(width, term, results, tmp_path):
+    command = command_line(WIDE, results, tmp_path / "out")
+    lines = [without_escapes(line) for line in lines_of_terminal(command, width, TERM=term)]
+    assert not [line for line in lines if "Traceback" in line]
+    assert sum(line.startswith(f"{MARK} ended: 0") for line in lines) == len(WIDE)
+    for line in lines:
+        longest = max(map(len, line.split()), default=0)
+        if not line.startswith(("deepobs:", MARK)) and longest < LONG_WORD:
+            assert len(line.rstrip()) <= width, line
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_colours_in_a_terminal(variables, colored, results):
-    lines = lines_of_terminal(["plot", str(results), "curves"], 80, **variables)
+def test_colours_in_a_terminal(variables, colored, results, tmp_path):
+    command = command_line([["plot", "{results}", "curves"]], results, tmp_path)
+    lines = lines_of_terminal(command, 80, **variables)
     assert any(re.search(r"\x1b\[[0-9;]*3[0-9]", line) for line in lines) == colored

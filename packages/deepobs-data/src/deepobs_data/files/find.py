@@ -80,7 +80,7 @@ def part_path(path: Path) -> Path:
 def remove_leftovers(*folders: Path, age: float = 600.0) -> None:
     """Delete what killed writers left: parts of files and of unpacked archives.
 
-    Only what nobody has written to for `age` seconds; downloads that can be resumed stay.
+    Only files unchanged for `age` seconds; downloads that can be resumed stay.
     """
     for folder in folders:
         with suppress(OSError):

@@ -183,7 +183,7 @@ def _medians(counts: np.ndarray, table: np.ndarray) -> np.ndarray:
     order = np.argsort(table, axis=0)  # (n, E); NaN is sorted to the end
     values = np.take_along_axis(table, order, axis=0)
     kind = np.min_scalar_type(n)  # small numbers are added many at a time
-    draws = np.zeros((n + 1, len(counts)), dtype=kind)  # the last of nobody
+    draws = np.zeros((n + 1, len(counts)), dtype=kind)  # the last row stands for no run
     draws[:n] = counts.T
     order[np.isnan(values)] = n
     present = (~np.isnan(table)).astype(float)  # as multiplying whole numbers is slow

@@ -51,8 +51,8 @@ def first_epochs(
 ) -> tuple[list[RunResult], list[Reading]]:
     """Results as if every run had this many epochs, and a summary of the runs they come from.
 
-    With a constant learning rate the first epochs of a longer run are what a run of so many epochs
-    would have given. Its result gets the configuration of the latter, and its environment has the
+    With a constant learning rate the first epochs of a longer run are those of a run of this
+    length. Its result gets the configuration of the latter, and its environment has the
     length of the full run, for which its settings may have been tuned, and its id. Runs with
     another schedule, which depends on their length, are left out, and so are shorter ones.
 
@@ -115,7 +115,7 @@ def _why_not(run: RunResult, epochs: int) -> Reason:
 
 
 def _shorten(run: RunResult, epochs: int) -> RunResult:
-    """Run as if it had been planned for so many epochs."""
+    """Run as if it had been planned for this number of epochs."""
     config = run.config
     if not run.records or (config.epochs == epochs and config.steps is None):
         return run

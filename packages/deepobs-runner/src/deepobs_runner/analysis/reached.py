@@ -43,7 +43,7 @@ def kept_of(run: RunResult, metric: Metric) -> np.ndarray:
 
 
 def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
-    """Hardest target that a run reaches at some evaluation within so many epochs.
+    """Hardest target that a run reaches at some evaluation within a number of epochs.
 
     The value before training does not count, and the first evaluation after it always does, so that
     a run of one epoch reaches something. A run that diverged counts with what it reached before.
@@ -60,10 +60,10 @@ def reached_within(run: RunResult, metric: Metric, epochs: float) -> float:
 
 
 def median_reached(runs: Sequence[RunResult], metric: Metric, share: float, epochs: float) -> float:
-    """Value that half of the runs reach within a share of so many epochs.
+    """Value that half of the runs reach within a share of a number of epochs.
 
     Args:
-        runs: of one setting, one a seed; those that do not count are ignored.
+        runs: of one setting, one per seed; those that do not count are ignored.
         metric: of the value.
         share: of the epochs, above 0 and at most 1.
         epochs: that the runs were planned for; a share of them is allowed.

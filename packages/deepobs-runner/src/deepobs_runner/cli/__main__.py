@@ -4,7 +4,7 @@ import os
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
-    del sys.path[0]  # `python -m` puts the current folder there, which may hold anybody's files
+    del sys.path[0]  # `python -m` puts the current folder there, which may hold foreign files
 
 from deepobs_runner.cli import main
 

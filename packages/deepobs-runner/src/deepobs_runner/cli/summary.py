@@ -190,7 +190,7 @@ def _beside(shown: Sequence[Setting]) -> list[Column]:
 
 
 def _numbers(shown: Sequence[Setting]) -> list[Column]:
-    """Columns of numbers that somebody needs."""
+    """Columns of numbers, without empty ones."""
     columns = [Column("Seeds", [_seeds(setting.runs) for setting in shown])]
     ends = [_length(setting.runs) for setting in shown]
     named = any(" epochs=" in setting.label for setting in shown)

@@ -23,12 +23,11 @@ def choose_pairs(
 ) -> list[tuple[str, str]]:
     """Pairs of labels: each of `ours` with each reference of the same data.
 
-    Results of generated data are never compared with those of a problem's own. Without
-    `references`, each is compared with SGD, Momentum and Adam of its own recipe, as far as there
-    are any, because results of two recipes differ for other reasons than the optimizer; if there is
-    nobody else of that recipe, with those of all. If `ours` are nothing but these three, they are
-    compared with the first of them. Where every one of `ours` is a reference, the others are
-    compared with it.
+    Results on generated data are never compared with results on a problem's own data. The default
+    references are SGD, Momentum and Adam of the same recipe, because results of two recipes differ
+    for other reasons than the optimizer. Without another optimizer of that recipe, they are those
+    of all recipes. If `ours` are only these three, the first of them is the reference of the
+    others. If every one of `ours` is a reference, the other optimizers are compared with it.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -36,7 +35,7 @@ def choose_pairs(
         references: labels or optimizers; none: see `usual_pairs`.
 
     Raises:
-        UsageError: no setting has the label of a reference, several are meant, or nobody else
+        UsageError: no setting has the label of a reference, several are meant, or no other
             has its data.
     """
     known = optimizers_of(problems)

@@ -228,7 +228,7 @@ def _uncorrected(estimate: Estimate | None) -> Estimate | None:
 
 
 def _ends_before(times: Times | None, other: Times | None) -> bool:
-    """Whether so many runs of the one end before the other arrives that nothing is known of it."""
+    """Whether too many runs of one side end before the other side reaches the target."""
     if times is None or other is None:
         return False
     return math.isfinite(other.median) and times.ends_before(other.median)

@@ -152,6 +152,6 @@ def _u_chances(n: int, m: int) -> np.ndarray:
 
 
 def median_of(differences: np.ndarray) -> float:
-    """Median of differences, of which some may be infinite."""
+    """Median of differences; some may be infinite."""
     middle = float(np.median(np.clip(differences, -HUGE, HUGE)))
     return math.copysign(math.inf, middle) if abs(middle) > HUGE / 1000 else middle

@@ -80,7 +80,8 @@ def mean_ranks(
 
     The rank on a problem is 1 plus, over all others, the share of pairs of runs that these win:
     the rank that a single run of each would have on average. A run that never reaches the target is
-    last; problems that nobody reaches are ties. The interval is over problems, by Student's t.
+    last; on a problem without runs that reach the target, all optimizers tie. The interval is
+    over problems, by Student's t.
 
     Friedman, "The use of ranks to avoid the assumption of normality", JASA 32 (1937); Nemenyi
     (1963); Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006).

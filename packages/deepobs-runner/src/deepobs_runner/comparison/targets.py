@@ -258,7 +258,7 @@ def _own(tuned: Sequence[Setting]) -> Sequence[Setting]:
 
 
 def _length(tuned: Sequence[Setting]) -> float | None:
-    """Epochs that most settings of one's own have; of several such, the fewest."""
+    """Most common number of epochs of own settings; of several, the smallest."""
     lengths = Counter(
         length for setting in _own(tuned) if (length := epochs_of(setting)) is not None
     )

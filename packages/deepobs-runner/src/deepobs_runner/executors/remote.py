@@ -126,7 +126,7 @@ class ProgressWatcher:
 
     Args:
         tasks: that are about to begin; a result that is there now is an earlier run's.
-        reporter: is told.
+        reporter: receives the progress.
     """
 
     def __init__(self, tasks: Sequence[Task], reporter: Reporter) -> None:

@@ -182,7 +182,7 @@ class Job:
 
 @contextmanager
 def _interrupted_by_submitit() -> Iterator[None]:
-    """Interrupt the run when submitit is told to queue the job again, then let it do so.
+    """Interrupt the run before submitit queues the job again.
 
     Its own handler would end the process in the middle of a step. Which of the two user signals it
     listens to is a setting of the site. SIGTERM, by which SLURM announces both preemption and

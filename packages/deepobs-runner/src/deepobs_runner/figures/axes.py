@@ -104,7 +104,7 @@ def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 def use_gap_scale(axes: Axes, gaps: np.ndarray, margin: float = 0.08) -> None:
-    """Make the vertical axis logarithmic for gaps to the best, `(n,)`, of which some may be 0.
+    """Make the vertical axis logarithmic for gaps to the best, `(n,)`; some may be 0.
 
     With a 0 the axis is linear from there to the power of ten below the smallest gap, so that the
     best has a place and the label 0.

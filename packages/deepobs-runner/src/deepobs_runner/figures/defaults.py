@@ -1,7 +1,7 @@
 """Import of matplotlib with the settings it comes with, whatever the current folder holds.
 
 matplotlib reads a `matplotlibrc` of the current folder when it is imported, and the folder may be
-somebody else's. Figures ignore all such files, so that the same results give the same figures.
+foreign. Figures ignore all such files, so that the same results give the same figures.
 """
 
 from __future__ import annotations

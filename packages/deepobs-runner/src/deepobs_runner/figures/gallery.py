@@ -51,7 +51,7 @@ def drawings(
     """Every figure of some settings, drawn when it is asked for.
 
     A figure that cannot be drawn is yielded without one, with the reason as its caption, but for
-    studies of batch sizes and weight decays that nobody asked for. Runs on functions of two
+    studies of batch sizes and weight decays that were not requested. Runs on functions of two
     parameters are trained once more for their trajectories, which takes seconds and begins at once.
 
     Args:

@@ -30,7 +30,7 @@ LEAST_BAND = 5
 UNSEEN = 0.1
 """Share of the epochs, at the beginning, that does not decide which values a linear axis shows.
 
-Of the longest curve; of one that ends within it, of its own, lest it be hidden whole.
+It is a share of the longest curve, but of a shorter one that would else not be shown at all.
 """
 
 DEEPEST = 0.02
@@ -215,7 +215,7 @@ def ends_of(axes: Axes, lines: Sequence[Line2D]) -> list[End]:
 
 
 def name_lines(axes: Axes, lines: Sequence[Line2D], height: float) -> None:
-    """Write the name of each line at its end; the panel is about so many inches high."""
+    """Write the name of each line at its end; the panel has about this height in inches."""
     label_ends(axes, ends_of(axes, lines), height)
 
 

@@ -97,7 +97,7 @@ def _lay_out(figure: Figure) -> None:
 
     for shown in figure.findobj(Text):
         assert isinstance(shown, Text)
-        shown.set_text(printable(shown.get_text()))  # names may be anybody's
+        shown.set_text(printable(shown.get_text()))  # names may come from foreign results
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

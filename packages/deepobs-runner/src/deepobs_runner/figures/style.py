@@ -93,7 +93,7 @@ class Paper:
     serif: bool = False
 
     def inches(self, usual: float) -> float:
-        """Width of a figure that is usually so many inches wide."""
+        """Width of a figure with this usual width in inches."""
         return usual if self.width is None else WIDTHS[self.width]
 
     @property

@@ -291,7 +291,7 @@ def _sequence(value: Any, kind: Any) -> Any:
 
 
 def _has_length(kind: Any) -> bool:
-    """Whether a type is a tuple of so many values."""
+    """Whether a type is a tuple of this number of values."""
     args = get_args(kind)
     return get_origin(kind) is tuple and bool(args) and args[-1] is not ...
 

@@ -136,7 +136,7 @@ class OnMatrices(AfterClosure):
 
 @contextmanager
 def flattened(parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
-    """Let parameters of shape (out, ...) and their gradients be matrices (out, rest) meanwhile."""
+    """Context in which parameters (out, ...) and their gradients are matrices (out, rest)."""
     kept = [(p.shape, p.grad) for p in parameters]
     for parameter, (_, gradient) in zip(parameters, kept, strict=True):
         parameter.grad = None  # which has to have the shape of the data

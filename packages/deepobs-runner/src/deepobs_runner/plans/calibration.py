@@ -97,7 +97,7 @@ def measure(
     Args:
         problems: names.
         execution: device and data folder.
-        jobs: with the threads of one of so many runs at once.
+        jobs: number of parallel runs, which share the threads.
 
     Returns:
         The times, and for each problem that has none the reason.

@@ -24,7 +24,7 @@ from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import Schedule, parse_schedule
 
 MOST_RUNS = 100_000
-"""Of a plan; to list more takes minutes, and nobody makes them."""
+"""Most runs of a plan; to list more takes minutes."""
 
 FIRST_SEED = 42
 """Of the official runs: N seeds are 42 to 41 + N."""
@@ -145,7 +145,7 @@ def load_plan(path: Path) -> list[RunConfig]:
 
 
 def _check_number(item: Item, runs: int) -> None:
-    """Refuse more runs than anybody makes, before they are listed.
+    """Refuse an unreasonable number of runs before they are listed.
 
     Raises:
         PlanError: there are more.

@@ -72,7 +72,7 @@ class Spread:
     final_spread: float
 
     def power(self, ratio: float, seeds: int, level: float) -> float:
-        """Probability that so many seeds of each side show a speedup; NaN without times."""
+        """Probability that this number of seeds per side shows a speedup; NaN without times."""
         if math.isnan(self.log_spread):
             return math.nan
         return welch_power(
@@ -92,7 +92,7 @@ class Spread:
         )
 
     def difference(self, seeds: int, power: float, level: float) -> float:
-        """Smallest difference of final values that so many seeds show."""
+        """Smallest difference of final values that this number of seeds shows."""
         if math.isnan(self.final_spread):
             return math.nan
         return detectable(self.final_spread, seeds, power=power, level=level)

@@ -154,7 +154,7 @@ def gather_data(
         references: labels or optimizers to compare with; none: see `choose_pairs`.
         unit: in which time is counted.
         level: of all intervals.
-        epochs: compare after so many, see `first_epochs`; None: at the end of each run.
+        epochs: number to compare after, see `first_epochs`; None: at the end of each run.
         equivalence: margin, as a share, within which equivalence is tested; None: it is not.
         left_out: why files are not among the results.
         chosen: problems that own results were chosen by, see `ReportData`.
@@ -217,7 +217,7 @@ def gather_data(
 def _after(
     own: Sequence[RunResult], baselines: Sequence[RunResult], epochs: int
 ) -> tuple[list[RunResult], list[RunResult], list[str]]:
-    """Own results and baselines after so many epochs, and a note about it."""
+    """Own results and baselines after a number of epochs, and notes about it."""
     if epochs < 1:
         raise UsageError(f"epochs is {epochs}; it must be a whole number >= 1.")
     ours, readings = first_epochs(own, epochs)

@@ -85,7 +85,7 @@ def report(
         references: labels or optimizers to compare with; none: SGD, Momentum and Adam.
         unit: in which time to the target is counted.
         level: of all intervals.
-        epochs: compare after so many; None: at the end of each run.
+        epochs: number to compare after; None: at the end of each run.
         equivalence: margin, as a share, within which equivalence is tested; None: it is not.
 
     Raises:

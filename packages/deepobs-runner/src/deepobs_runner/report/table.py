@@ -27,7 +27,7 @@ MOST_DECIMALS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a table for people.
+    """A column of a table as it is shown.
 
     Attributes:
         title: its heading.
@@ -121,7 +121,7 @@ def interval(percent: str) -> Column:
 
 
 def value_text(value: Any) -> str:
-    """Value for people.
+    """Text of a value.
 
     >>> [value_text(x) for x in (None, 3, True, 0.123456, float("inf"), float("nan"), (42, 43))]
     ['–', '3', 'yes', '0.1235', '∞', '–', '42, 43']

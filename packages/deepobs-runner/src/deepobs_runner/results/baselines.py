@@ -257,7 +257,7 @@ def _unpack(baselines: BaselineSet, name: str) -> list[RunResult]:
 
 
 def _decompress(content: bytes, *, is_xz: bool) -> bytes:
-    """Decompress a file of a set, which may be anybody's: only up to a limit.
+    """Decompress a file of a set, which may be foreign, up to a limit.
 
     Raises:
         OSError, EOFError, lzma.LZMAError, zlib.error: it is damaged, or larger.

@@ -53,7 +53,7 @@ MOST_BYTES = 2**28
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Read a file that may be anybody's: no pipe or device, which may never end, and none too big.
+    """Read a foreign file: no pipe or device, which may never end, and no file that is too big.
 
     Raises:
         OSError: it cannot be read, or is of these.

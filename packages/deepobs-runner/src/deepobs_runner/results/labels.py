@@ -173,7 +173,7 @@ def _twins(firsts: Sequence[RunResult], labels: Sequence[str]) -> list[list[int]
 def show(value: Any) -> str:
     """Format a value as on the command line.
 
-    Numbers that somebody wrote are exact. Those that were computed, such as the rates of a
+    Numbers that a user wrote are exact. Those that were computed, such as the rates of a
     logarithmic grid, have the first six digits, but are never shown as a round number they are
     not.
 

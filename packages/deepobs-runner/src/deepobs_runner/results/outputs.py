@@ -1,6 +1,6 @@
 """Where DeepOBS writes: files that a user names, and files below a folder of results.
 
-A folder of results may come from somebody else. What DeepOBS writes there by itself never goes
+A folder of results may be foreign. What DeepOBS writes there by itself never goes
 through a symbolic link, which could lead to any file of the user.
 """
 

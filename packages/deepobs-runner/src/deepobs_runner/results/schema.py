@@ -148,7 +148,7 @@ def convert(data: Any, kind: type[Fields], name: str = "") -> Fields:
 
 
 def check_values(value: Any, name: str, levels: int = MOST_LEVELS) -> None:
-    """Check that JSON of somebody else has no number and no nesting beyond every use.
+    """Check that foreign JSON has no number and no nesting beyond every use.
 
     Raises:
         UsageError: it has; names the field.

@@ -39,7 +39,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 
 class Reporter(Protocol):
-    """Told about runs and their evaluations; a run is addressed by its id."""
+    """Shows the progress of runs, which it knows by their ids."""
 
     def start(self, run: str, label: str, evaluations: int) -> None:
         """A run begins that plans this many evaluations."""
@@ -63,14 +63,14 @@ def epochs_reached(epoch: int, steps: int, steps_per_epoch: int | None) -> float
 
 
 def pass_on(reporter: Reporter, run: str, record: Record) -> None:
-    """Tell a reporter about a record of training."""
+    """Report a record of training."""
     epoch = epochs_reached(record.epoch, record.steps, record.steps_per_epoch)
     reporter.record(run, epoch, record.metrics, sum(record.clocks.values()))
 
 
 @contextmanager
 def reported(reporter: Reporter, config: RunConfig) -> Iterator[Callable[[Record], None]]:
-    """Tell a reporter about a run that is made meanwhile; yield what takes its records."""
+    """Report the start and the end of a run; yield the function that reports its records."""
     reporter.start(config.id, label_run(config), evaluations_of(config))
     try:
         yield partial(pass_on, reporter, config.id)

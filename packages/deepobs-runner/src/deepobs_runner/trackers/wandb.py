@@ -92,7 +92,7 @@ class WeightsAndBiases:
                 silent=True,
                 console="off",  # standard output is the progress bar's and the workers'
                 init_timeout=SECONDS_TO_START,
-                login_timeout=1.0,  # nobody may be there to answer
+                login_timeout=1.0,  # a batch job cannot answer
                 finish_timeout=SECONDS_TO_FINISH,
             ),
         )

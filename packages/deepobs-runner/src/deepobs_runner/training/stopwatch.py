@@ -37,7 +37,7 @@ class Stopwatch:
 
     def settle(self) -> None:
         """End an epoch's steps: wait until the device has done them."""
-        if self._device.type == "mps":  # computes meanwhile; the laps are those of this process
+        if self._device.type == "mps":  # runs asynchronously; the laps are those of this process
             synchronize(self._device)
             self.mark("forward_backward")
 

@@ -66,7 +66,7 @@ class OptunaSampler:
 
     def ask(self, count: int) -> list[Point]:
         """Next points."""
-        with warnings.catch_warnings():  # of infinities, which are what diverged trials are told as
+        with warnings.catch_warnings():  # of infinities, the values of diverged trials
             warnings.simplefilter("ignore")
             self._asked = [self._study.ask(self._distributions) for _ in range(count)]
         return [self._point(trial.params) for trial in self._asked]

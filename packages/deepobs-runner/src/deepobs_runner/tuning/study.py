@@ -42,7 +42,7 @@ class Study:
         sampler: of the points.
         budget: trials of each optimizer, on each problem unless the ruleset is `shared`.
         one_shot: the only trial has the defaults of the optimizer's signature.
-        at_once: trials an adaptive sampler draws before it is told about them.
+        at_once: trials that an adaptive sampler draws before it gets their results.
         prune: end trials early that the sampler gives up.
         seed: of the sampler; all trials train with the seed 42.
         settings: of every run, as the fields of a `RunConfig` in JSON.
@@ -151,7 +151,7 @@ class Study:
         ]
 
     def sampler_of(self, candidate: Candidate, epochs: int | None = None) -> Sampler:
-        """Sampler at the beginning of a candidate's trials of so many epochs."""
+        """Sampler at the beginning of a candidate's trials."""
         if self.one_shot:
             return KnownPoints([{}])
         found = SAMPLERS.find(self.sampler)

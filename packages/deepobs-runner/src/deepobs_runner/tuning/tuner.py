@@ -111,7 +111,7 @@ def make_trials(
         execution: where and how.
         execute: makes the runs, see `executors`; but a study that prunes makes its own.
         retry_failed: make failed trials again.
-        reporter: is told about progress.
+        reporter: receives the progress.
 
     Raises:
         UsageError: all trials lack the same thing, such as the data.

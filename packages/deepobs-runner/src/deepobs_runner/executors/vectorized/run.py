@@ -161,7 +161,7 @@ def _run_grid(
 
 
 def _interrupt(recorders: Iterable[Recorder]) -> None:
-    """Leave a checkpoint of each run, whatever signal comes meanwhile."""
+    """Write a checkpoint of each run, and ignore signals until it is complete."""
     with shielded():
         for recorder in recorders:
             recorder.interrupt()

@@ -50,7 +50,7 @@ def compact(value: float | None, best: float = math.nan) -> float | int | None:
 
 
 def thinned(length: int, most: int) -> np.ndarray:
-    """Indices of at most so many points of a curve, `(k,)`.
+    """Indices of the points of a curve that are kept, `(k,)`.
 
     Half of them are evenly spaced, half logarithmically, as curves bend most at their beginning.
     The first and the last are always among them.

@@ -38,7 +38,7 @@ from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting, trials_of
 
 TRIALS = (1, 2, 4, 8, 16, 32)
-"""Numbers of trials that the table of tuning shows, where there are so many."""
+"""Numbers of trials in the table of tuning, as far as there are trials."""
 
 
 def tried(data: ReportData) -> Iterator[tuple[Setting, list[RunResult], Metric]]:

@@ -100,7 +100,7 @@ def predrawn(sampler: str, space: Space, budget: int, seed: int = 0) -> list[Poi
     Args:
         sampler: its name.
         space: to be searched.
-        budget: number of points; a grid has at most so many.
+        budget: number of points, for a grid the maximum.
         seed: of the draws; a grid needs none.
 
     Raises:
