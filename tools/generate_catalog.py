@@ -21,7 +21,6 @@ from deepobs_problems import (
     TAGS,
     Defaults,
     Problem,
-    convolution_weights,
     cross_entropy,
     problems_with,
 )
@@ -55,19 +54,17 @@ HEADER = """\
 
 A problem is named after its data and its network. `load_problem("cifar10_3c3d")` returns it,
 `deepobs list` prints the table, and `deepobs-data info cifar10` shows more about the data. Every
-problem has a page with its layers, published results and peculiarities.
+problem has a page with its data, loss, layers, published results and peculiarities.
 """
 
 FOOTNOTES = """\
+* **Data**: name and number of training examples.
 * **Parameters**: trainable parameters.
-* **L2**: factor of the regularizer, half the sum of squares of the weights of all convolutions and
-  linear layers, or of the convolutions alone; never of biases or normalisation layers.
 * **FLOPs** of the forward pass of one example, counted by `torch.utils.flop_counter`: matrix
   products and convolutions, where a multiplication and an addition are two operations; elementwise
   operations are not counted. A training step costs about three times as much. VGG and Inception
   resize all images to 224 and 299 pixels.
-* **Activations**: numbers in the outputs of all layers that have parameters, for one example.
-* **Batch size** and **epochs** of the first 26 are those of DeepOBS 1.1.2; where it has none
+* **Batch** size and **epochs** of the first 26 are those of DeepOBS 1.1.2; where it has none
   (marked with an asterisk), they come from the network's paper or the closest sibling, see
   `catalog.py`. Those of the others are on their pages. An epoch is one pass over the training
   examples, but see [data](data.md).
@@ -101,10 +98,9 @@ WITHOUT_ORIGINAL = (
 def render() -> str:
     """Return the whole page."""
     columns = (
-        "Problem", "Data", "Network", "Parameters", "Loss", "L2", "Batch size", "Epochs", "FLOPs",
-        "Activations", "Download",
+        "Problem", "Data", "Network", "Parameters", "Batch", "Epochs", "FLOPs", "Download",
     )  # fmt: skip
-    right = {"Parameters", "Batch size", "Epochs", "FLOPs", "Activations", "Download"}
+    right = {"Parameters", "Batch", "Epochs", "FLOPs", "Download"}
     rows = [describe_problem(problem) for problem in CATALOG.values()]
     suites = [(f"`{name}`", listed(SUITES[name])) for name in SUITES if name != "all"]
     suites.append(("`all`", f"all {len(CATALOG)}"))
@@ -128,21 +124,17 @@ def describe_problem(problem: Problem) -> tuple[str, ...]:
     data = stand_in_of(problem)
     facts = info(data.name)
     cost = measure_cost(problem, next(data.train.batches(torch.arange(2), 2)))
-    where = " on convolutions" if problem.decayed is convolution_weights else ""
     star = "\\*" if problem.name in WITHOUT_ORIGINAL else ""
     return (
         f"[`{problem.name}`](problems/{problem.name}.md)",
         f"{facts.title}, {sizes_of(problem, facts)['train']:,}",
-        f"`{network(problem)}`",
-        f"{cost.parameters:,}",
-        LOSSES[problem.loss],
-        f"{problem.l2:g}{where}" if problem.l2 else "none",
+        f"`{network(problem).partition('(')[0]}`",
+        quantity(cost.parameters),
         f"{problem.defaults.batch_size}{star}",
         f"{problem.defaults.epochs}{star}"
         if problem.defaults.epochs
         else f"{problem.defaults.steps:,} steps",
         quantity(cost.flops),
-        quantity(cost.activations),
         download(facts),
     )
 

@@ -116,7 +116,7 @@ def facts_of(
         f"{sizes['train']:,} for training, {sizes['train_eval']:,} of them evaluated; "
         f"{sizes['test']:,} for testing",
     )
-    yield "An example", f"{shape(batch.x.shape[1:])} {facts.x_dtype}; {PREPARED[facts.name]}"
+    yield "Example", f"{shape(batch.x.shape[1:])} {facts.x_dtype}; {PREPARED[facts.name]}"
     yield "Network", f"`{network(problem)}`, {cost.parameters:,} trainable parameters"
     yield "Loss", LOSSES[problem.loss]
     yield "Metrics", ", ".join([*problem.metrics, *problem.roots]) or "only the loss"
@@ -127,7 +127,11 @@ def facts_of(
     else:
         yield "Epochs", f"{defaults.epochs}{star}"
     yield from other_defaults(problem)
-    yield "Cost", f"{quantity(cost.flops)} FLOPs for the forward pass of an example"
+    yield (
+        "Cost",
+        f"{quantity(cost.flops)} FLOPs for the forward pass of an example, "
+        f"{quantity(cost.activations)} activations",
+    )
     yield "Suites", listed(name for name in SUITES if problem.name in SUITES[name])
     yield "Tags", listed(tag for tag in TAGS if tag in problem.tags)
     yield "Network from", NETWORKS[kind].paper
@@ -166,7 +170,7 @@ def regularizer(problem: Problem) -> str:
         return "none"
     only_convolutions = problem.decayed is convolution_weights
     layers = "convolutions" if only_convolutions else "convolutions and linear layers"
-    return f"{problem.l2:g} / 2 · sum of squares of the weights of all {layers}"
+    return f"{problem.l2:g} / 2 · sum of squares of the weights of all {layers}, without biases"
 
 
 def layers_of(problem: Problem, batch: Batch) -> list[Layer]:
