@@ -1,6 +1,7 @@
 """No public name, parameter or option comes or goes unnoticed."""
 
 import difflib
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -72,3 +73,9 @@ def test_every_exported_name_is_on_the_list(tool):
         for name in set(package.__all__) - {"__version__"}:
             value = getattr(package, name)  # may be documented where it is defined
             assert (package.__name__, name) in listed or any(value is d for d in documented), name
+
+
+@pytest.mark.parametrize("package", ["data", "models", "problems", "runner"])
+def test_packages_say_that_their_modules_are_private(package):
+    module = importlib.import_module(f"deepobs_{package}")
+    assert "private and may change in any release" in " ".join(module.__doc__.split())

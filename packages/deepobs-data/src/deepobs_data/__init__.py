@@ -2,6 +2,8 @@
 
 Names are loaded when they are first used, so that `import deepobs_data` costs nothing and the
 command `deepobs-data` can list and fetch data without importing torch.
+
+The exported names are public. The modules are private and may change in any release.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,7 @@
-"""The networks of the DeepOBS optimizer benchmark and the layers they are made of."""
+"""The networks of the DeepOBS optimizer benchmark and the layers they are made of.
+
+The exported names are public. The modules are private and may change in any release.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -3,6 +3,9 @@
 >>> from deepobs_problems import load_problem
 >>> load_problem("quadratic_deep").defaults.epochs
 100
+
+The exported names and those of `deepobs_problems.testing` are public. All other modules are private
+and may change in any release.
 """
 
 from typing import TYPE_CHECKING

@@ -2,6 +2,9 @@
 
 `run` trains one configuration and stores its result; `train` is the generator under it.
 Nothing heavy is imported before it is used.
+
+The exported names and those in docs/api are public. All else in the modules is private and may
+change in any release.
 """
 
 from __future__ import annotations
