@@ -102,6 +102,11 @@ def test_every_network_is_in_the_table_of_operations_and_none_failed():
     page = tool.PAGE.read_text(encoding="utf-8")
     made = page.partition(tool.START)[2].partition(tool.END)[0]
     assert re.findall(r"^\| `(\w+)` \|", made, re.M) == [case.name for case in tool.load_cases()]
+    assert tool.render(tool.parse(made)).strip() == made.strip()
+    for case in tool.load_cases():
+        if case.name in ("3c3d", "char_lstm", "signal_mlp", "vae"):  # the quick columns, anew
+            quick = dict(tool.run(case, ("head", "forward_features")))
+            assert quick.items() <= tool.parse(made)[case.name].items()
     assert "✗" not in made
 
 

@@ -1,9 +1,10 @@
 """Write the table of docs/models.md: which operations work on which network.
 
 Run `python tools/model_operations.py`; `--only 3c3d --only wrn` prints the rows of some networks
-instead. The networks are the small ones of the tests of deepobs-models. Needs torchvision, onnx,
-onnxscript and onnxruntime; a cell fails, and with it the script, where an operation does not give
-the network's own numbers.
+instead, and `--column head` makes one column anew and takes the others from the page. The networks
+are the small ones of the tests of deepobs-models. Needs torchvision, onnx, onnxscript and
+onnxruntime; a cell fails, and with it the script, where an operation does not give the network's
+own numbers.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import importlib.util
 import inspect
 import logging
 import math
+import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,32 @@ def extract(case: Any) -> None:
     modules = [info["module"] for info in infos]
     found = create_feature_extractor(model, modules)(*case.inputs(2))
     assert [found[m].shape[1] for m in modules] == [info["num_chs"] for info in infos]
+
+
+def replace_head(case: Any) -> None:
+    """`get_classifier`, and `reset_classifier(3)`: three outputs afterwards."""
+    model = case.model()
+    if not hasattr(model, "reset_classifier"):
+        raise NotApplicableError("no `reset_classifier`")
+    before = model.get_classifier()
+    model.reset_classifier(3)
+    assert type(model.get_classifier()) is type(before)
+    assert flat(model(*case.inputs(2)))[0].shape[-1] == 3
+
+
+def split_at_head(case: Any) -> None:
+    """`forward_head(forward_features(x))`: the network's output."""
+    model = case.model()
+    if not hasattr(model, "forward_features"):
+        raise NotApplicableError("no `forward_features`")
+
+    def whole(x: Tensor, *noise: Tensor) -> Any:
+        features = model.forward_features(x)
+        if isinstance(features, tuple):  # of a recurrent network, with its state
+            return model.forward_head(features[0]), features[1]
+        return model.forward_head(features, *noise)
+
+    check_equal(case, model, whole)
 
 
 def compile_whole(case: Any) -> None:
@@ -248,6 +276,8 @@ OPERATIONS: dict[str, Callable[[Any], None]] = {
     "fx": trace,
     "slices": cut,
     "features": extract,
+    "head": replace_head,
+    "forward_features": split_at_head,
     "compile": compile_whole,
     "export": export,
     "ONNX": to_onnx,
@@ -258,11 +288,11 @@ OPERATIONS: dict[str, Callable[[Any], None]] = {
 }
 
 
-def run(case: Any) -> Iterator[tuple[str, str]]:
-    """Yield each operation and its outcome: "yes", a reason in brackets, or the error."""
-    for name, operation in OPERATIONS.items():
+def run(case: Any, names: Iterable[str] = tuple(OPERATIONS)) -> Iterator[tuple[str, str]]:
+    """Yield operations and their outcomes: "yes", a reason in brackets, or the error."""
+    for name in names:
         try:
-            operation(case)
+            OPERATIONS[name](case)
             yield name, "yes"
         except NotApplicableError as reason:
             yield name, f"({reason})"
@@ -293,18 +323,46 @@ def render(outcomes: dict[str, dict[str, str]]) -> str:
     return "\n".join([*lines, "", *notes, "", "What each column runs:", "", *operations])
 
 
+def parse(table: str) -> dict[str, dict[str, str]]:
+    """Return the outcomes in a table that `render` made."""
+    reasons = dict(re.findall(r"^(\d+)\. (.*)$", table, re.M))
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|")
+    ]
+
+    def outcome(cell: str) -> str:
+        if cell == "✓":
+            return "yes"
+        mark, number = cell.split()
+        return f"({reasons[number]})" if mark == "—" else reasons[number]
+
+    return {
+        row[0].strip("`"): dict(zip(head[1:], map(outcome, row[1:]), strict=True)) for row in rows
+    }
+
+
 def main() -> None:
     """Run everything, and write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", action="append", help="one network; may be repeated")
-    only = parser.parse_args().only
+    parser.add_argument(
+        "--column", action="append", choices=OPERATIONS, help="one operation; may be repeated"
+    )
+    options = parser.parse_args()
+    only, columns = options.only, options.column or list(OPERATIONS)
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
+    made = PAGE.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
+    known = parse(made) if options.column else {}
     outcomes: dict[str, dict[str, str]] = {}
     for case in load_cases():
         if only is None or case.name in only:
-            outcomes[case.name] = dict(run(case))
-            print(case.name, *(f"{k}: {v};" for k, v in outcomes[case.name].items()), flush=True)
+            new = dict(run(case, columns))
+            print(case.name, *(f"{k}: {v};" for k, v in new.items()), flush=True)
+            found = known.get(case.name, {}) | new
+            outcomes[case.name] = {name: found[name] for name in OPERATIONS if name in found}
     table = render(outcomes)
     if only is None:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)

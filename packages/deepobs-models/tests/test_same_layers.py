@@ -259,3 +259,26 @@ def test_equal_to_timm(size, kernel, stride):
         dm.MaxPool2dSame(kernel, stride)(x),
         layers.create_pool2d("max", kernel, stride, padding="same")(x),
     )
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda **kwargs: dm.Conv2dSame(1, 1, 3, **kwargs),
+        lambda **kwargs: dm.ConvTranspose2dSame(1, 1, 3, **kwargs),
+        lambda **kwargs: dm.MaxPool2dSame(3, **kwargs),
+        lambda **kwargs: dm.AvgPool2dSame(3, **kwargs),
+    ],
+)
+def test_padding_is_always_same(build):
+    assert repr(build(padding="same")) == repr(build(padding="SAME")) == repr(build())
+    for padding in ("valid", 1):
+        with pytest.raises(ValueError, match=f"is always 'same', got {padding!r}"):
+            build(padding=padding)
+
+
+def test_sizes_of_kernels_are_integers():
+    with pytest.raises(TypeError, match=r"kernel_size must be an integer, got 2\.5\."):
+        dm.Conv2dSame(1, 1, 2.5)
+    with pytest.raises(TypeError, match="stride must be an integer, got 's'"):
+        dm.MaxPool2dSame(3, "st")

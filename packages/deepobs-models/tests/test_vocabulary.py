@@ -291,3 +291,64 @@ def test_batch_norm_follows_each_convolution_of_a_vgg():
         layers = list(dm.VGG(13, batch_norm=True))
     for layer, after in itertools.pairwise(layers):
         assert isinstance(layer, nn.Conv2d) == isinstance(after, nn.BatchNorm2d)
+
+
+@pytest.mark.parametrize("name", [*SMALL, "char_lstm", "signal_conv"])
+def test_zero_classes_leave_out_the_classifier(name):
+    small = SMALL[name][0] if name in SMALL else {}
+    with torch.device("meta"):
+        model = dm.create_model(name, num_classes=0, **small)
+        x = torch.zeros(2, *SMALL[name][1]) if name in SMALL else torch.zeros(2, 40)
+        output = model.eval()(x.long() if name == "char_lstm" else x)
+    output = output if isinstance(output, torch.Tensor) else output[0]
+    assert output.shape[-1] == model.num_features
+    assert model.num_classes == 0
+    assert isinstance(model.get_classifier(), nn.Identity)
+
+
+def test_zero_classes_without_a_classifier_are_refused():
+    with pytest.raises(ValueError, match="char_gpt_small has no classifier to leave out"):
+        dm.create_model("char_gpt_small", num_classes=0)
+    with pytest.raises(TypeError, match="vae takes no argument 'num_classes'"):
+        dm.create_model("vae", num_classes=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("pretrained", True, "3c3d has no pretrained weights"),
+        ("features_only", True, "Leave out features_only, and hook the modules in feature_info"),
+        ("global_pool", "avg", "3c3d has a fixed pooling"),
+        ("global_pool", "", "3c3d has a fixed pooling"),
+    ],
+)
+def test_options_of_timm_that_are_not_supported(option, value, message):
+    with torch.device("meta"):
+        assert isinstance(dm.create_model("3c3d", **{option: None}), dm.Net3c3d)
+        with pytest.raises(ValueError, match=message):
+            dm.create_model("3c3d", **{option: value})
+        dm.create_model("3c3d", pretrained=False, features_only=False)
+
+
+def test_new_classifier_keeps_the_pooling():
+    for model in (dm.WideResNet(10, 1, device="meta"), dm.InceptionV3(device="meta")):
+        model.reset_classifier(5, global_pool=None)
+        with pytest.raises(ValueError, match=f"^{type(model).__name__} has a fixed pooling.*'avg'"):
+            model.reset_classifier(5, global_pool="avg")
+        with pytest.raises(TypeError, match=r"num_classes must be an integer, got 2\.5\."):
+            model.reset_classifier(2.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("3c3d", {"num_classes": 2.5}, r"num_classes must be an integer, got 2\.5\."),
+        ("char_lstm", {"num_classes": 2.5}, r"vocab_size must be an integer, got 2\.5\."),
+        ("allcnnc", {"in_chans": "3"}, "in_channels must be an integer, got '3'"),
+        ("2c2d", {"image_size": 28.0}, r"image_size must be an integer, got 28\.0\."),
+        ("mlp", {"image_size": (28, 14.5)}, r"image_size must be an integer, got 14\.5\."),
+    ],
+)
+def test_sizes_are_integers(name, arguments, message):
+    with pytest.raises(TypeError, match=message):
+        dm.create_model(name, device="meta", **arguments)

@@ -5,8 +5,10 @@ a node with an unused result as dead code.
 """
 
 import math
+from numbers import Integral
+from typing import Any
 
-from torch import Tensor
+from torch import SymInt, Tensor
 
 from deepobs_models.tracing import is_traced
 
@@ -24,8 +26,16 @@ def unpair(size: tuple[int, int]) -> ImageSize:
     return size[0] if size[0] == size[1] else size
 
 
+def check_integer(**values: Any) -> None:
+    """Raise a `TypeError` that names the first of `values` that is not an integer."""
+    for name, value in values.items():
+        if not isinstance(value, Integral | SymInt):
+            raise TypeError(f"{name} must be an integer, got {value!r}.")
+
+
 def check_positive(**values: int) -> None:
-    """Raise a `ValueError` that names the first of `values` below 1."""
+    """Raise an error that names the first of `values` that is below 1 or not an integer."""
+    check_integer(**values)
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
@@ -33,6 +43,8 @@ def check_positive(**values: int) -> None:
 
 def check_image_size(size: ImageSize, model: str, *, at_least: int = 1) -> tuple[int, int]:
     """Return (height, width), or raise a `ValueError` where one is below `at_least`."""
+    for number in (size,) if isinstance(size, float) else pair(size):
+        check_integer(image_size=number)
     if min(pair(size)) < at_least:
         raise ValueError(f"image_size must be at least {at_least} for {model}, got {size}.")
     return pair(size)

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from deepobs_models.building import Block, reset_parameters
-from deepobs_models.checks import check_images
+from deepobs_models.checks import check_images, check_integer
 
 torch.fx.wrap("check_images")
 
@@ -74,13 +74,24 @@ class WithClassifier(nn.Module):
         """Classifier."""
         return self.get_submodule(self.classifier_name)
 
-    def reset_classifier(self, num_classes: int) -> None:
+    def reset_classifier(self, num_classes: int, global_pool: None = None) -> None:
         """Replace the classifier by a fresh one, with the same initial distribution.
 
         Args:
             num_classes: Number of classes; 0 leaves no classifier, so that the network returns
                 what `forward_head(..., pre_logits=True)` does.
+            global_pool: None alone, for callers of timm: the pooling is fixed.
+
+        Raises:
+            TypeError: A number of classes that is not an integer.
+            ValueError: A number of classes below 0, or another `global_pool`.
         """
+        if global_pool is not None:
+            raise ValueError(
+                f"{type(self).__name__} has a fixed pooling, got global_pool={global_pool!r}. "
+                "Leave out global_pool."
+            )
+        check_integer(num_classes=num_classes)
         if num_classes < 0:
             raise ValueError(f"num_classes must be at least 0, got {num_classes}.")
         self.num_classes = num_classes

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from deepobs_models.checks import ImageSize, pair
+from deepobs_models.checks import ImageSize, check_image_size
+from deepobs_models.classifier import WithClassifier
 from deepobs_models.networks.all_cnn_c import AllCNNC
 from deepobs_models.networks.analytic import Beale, Branin, NoisyQuadratic, Quadratic, Rosenbrock
 from deepobs_models.networks.attention_student import SelfAttention
@@ -29,13 +30,13 @@ from deepobs_models.networks.vgg import VGG
 from deepobs_models.networks.wide_resnet import WideResNet
 
 
-def _of_images(network: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+def _of_images(network: type[nn.Module]) -> Callable[..., nn.Module]:
     """Let a network of `in_features` values take the arguments of the networks of images."""
 
     def build(
         *, in_channels: int = 1, image_size: ImageSize = 28, in_features: int = 0, **kwargs: Any
     ) -> nn.Module:
-        height, width = pair(image_size)
+        height, width = check_image_size(image_size, network.__name__)
         return network(in_features=in_features or in_channels * height * width, **kwargs)
 
     own = inspect.signature(network).parameters.values()
@@ -88,6 +89,22 @@ _MODELS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
 # Other libraries' names of arguments.
 _SYNONYMS = {"in_chans": "in_channels", "img_size": "image_size", "drop_rate": "dropout"}
 
+# Arguments of timm's create_model that may be false or left out, and why.
+_UNSUPPORTED = {
+    "pretrained": (
+        "has no pretrained weights. Leave out pretrained, and load weights of your own with "
+        "load_state_dict()."
+    ),
+    "features_only": (
+        "is not built as a feature extractor. Leave out features_only, and hook the modules in "
+        "feature_info."
+    ),
+    "global_pool": (
+        "has a fixed pooling. Leave out global_pool; forward_features() returns the features "
+        "before the head."
+    ),
+}
+
 
 def list_models(patterns: str | Iterable[str] = "*") -> list[str]:
     """Names that `create_model` knows, or those that match a pattern.
@@ -109,29 +126,46 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
     and `image_size`; those with dropout take `dropout`. `in_chans`, `img_size` and `drop_rate` are
     understood, too. Everything has a default, the original's where it has one.
 
+    With `num_classes=0` a network with a classifier is built without it, as after
+    `reset_classifier(0)`. `pretrained=False` and `features_only=False` are understood and do
+    nothing.
+
     Args:
         name: One of `list_models()`.
         **kwargs: Arguments of the class.
 
     Raises:
-        ValueError: There is no such name.
-        TypeError: The network takes no such argument.
+        ValueError: Unknown name, a value out of range, or an option of timm that is not supported.
+        TypeError: The network takes no such argument, or a number is not an integer.
 
     >>> import torch
     >>> create_model("wrn164", num_classes=5)(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 5])
+    >>> create_model("wrn164", num_classes=0)(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 256])
     """
     if name not in _MODELS:
         raise ValueError(f"Unknown model {name!r}.{_hint(name, _MODELS)}")
     build = _MODELS[name]
     known = list(inspect.signature(build).parameters)
     arguments = {_SYNONYMS.get(key, key): value for key, value in kwargs.items()}
+    for option, why in _UNSUPPORTED.items():
+        if arguments.pop(option, None) not in (None, False):
+            raise ValueError(f"{name} {why}")
+    headless = arguments.get("num_classes") == 0
+    if headless and {"num_classes", "vocab_size"} & set(known):
+        del arguments["num_classes"]
     if "num_classes" in arguments and "vocab_size" in known:
         arguments["vocab_size"] = arguments.pop("num_classes")
     for key in arguments:
         if key not in known:
             raise TypeError(f"{name} takes no argument {key!r}.{_hint(key, known)}")
-    return build(**arguments)
+    model = build(**arguments)
+    if headless:
+        if not isinstance(model, WithClassifier):
+            raise ValueError(f"{name} has no classifier to leave out: num_classes must be over 0.")
+        model.reset_classifier(0)
+    return model
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

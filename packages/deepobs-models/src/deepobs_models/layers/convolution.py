@@ -17,6 +17,7 @@ from deepobs_models.layers.padding import (
     Sizes,
     _SameCrop,
     _SamePad,
+    check_same,
     per_axis,
     shortest,
 )
@@ -35,6 +36,7 @@ class _ConvSame(Block):
         *,
         dilation: Sizes = 1,
         groups: int = 1,
+        padding: str = "same",
         bias: bool = True,
         weight_init: Initializer = glorot_uniform_,
         bias_init: float | Initializer = 0.0,
@@ -42,6 +44,7 @@ class _ConvSame(Block):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_same(padding, self)
         kernels, strides, dilations = per_axis(
             self.pads.axes, kernel_size=kernel_size, stride=stride, dilation=dilation
         )
@@ -87,6 +90,7 @@ class Conv2dSame(_ConvSame):
         stride: Stride.
         dilation: Spacing of the kernel's taps.
         groups: Number of groups of channels that are convolved separately.
+        padding: "same" alone, as in Keras.
         bias: Whether there is a bias.
         weight_init: Fills the weight in place; Keras' default is Glorot uniform.
         bias_init: First value of the bias, or a function that fills it.
@@ -94,7 +98,7 @@ class Conv2dSame(_ConvSame):
         dtype: Type of the parameters.
 
     Raises:
-        ValueError: A size below 1, or another number of sizes than axes.
+        ValueError: A size below 1, another number of sizes than axes, or another `padding`.
 
     >>> Conv2dSame(3, 8, 3, stride=2)(torch.zeros(1, 3, 32, 27)).shape
     torch.Size([1, 8, 16, 14])
@@ -126,6 +130,7 @@ class _ConvTransposeSame(Block):
         *,
         dilation: Sizes = 1,
         groups: int = 1,
+        padding: str = "same",
         bias: bool = True,
         weight_init: Initializer = glorot_uniform_,
         bias_init: float | Initializer = 0.0,
@@ -133,6 +138,7 @@ class _ConvTransposeSame(Block):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_same(padding, self)
         kernels, strides, dilations = per_axis(
             self.crops.axes, kernel_size=kernel_size, stride=stride, dilation=dilation
         )
@@ -179,6 +185,7 @@ class ConvTranspose2dSame(_ConvTransposeSame):
         stride: Stride.
         dilation: Spacing of the kernel's taps.
         groups: Number of groups of channels that are convolved separately.
+        padding: "same" alone, as in Keras.
         bias: Whether there is a bias.
         weight_init: Fills the weight in place; Keras' default is Glorot uniform.
         bias_init: First value of the bias, or a function that fills it.
@@ -186,7 +193,7 @@ class ConvTranspose2dSame(_ConvTransposeSame):
         dtype: Type of the parameters.
 
     Raises:
-        ValueError: A size below 1, or another number of sizes than axes.
+        ValueError: A size below 1, another number of sizes than axes, or another `padding`.
 
     >>> ConvTranspose2dSame(3, 8, 4, stride=2)(torch.zeros(1, 3, 16, 14)).shape
     torch.Size([1, 8, 32, 28])

@@ -23,10 +23,10 @@ Sizes = int | tuple[int, ...]
 
 
 def per_axis(axes: int, **values: Sizes) -> list[tuple[int, ...]]:
-    """Return each value as one number of at least 1 per axis, or raise a `ValueError`."""
+    """Return each value as one number of at least 1 per axis, or raise an error."""
     result = []
     for name, value in values.items():
-        numbers = (value,) * axes if isinstance(value, int) else tuple(value)
+        numbers = tuple(value) if isinstance(value, Sequence) else (value,) * axes
         if len(numbers) != axes:
             raise ValueError(
                 f"{name} must be one number or {axes}, one per axis, got {len(numbers)}: {value}."
@@ -35,6 +35,15 @@ def per_axis(axes: int, **values: Sizes) -> list[tuple[int, ...]]:
             check_positive(**{name: number})
         result.append(numbers)
     return result
+
+
+def check_same(padding: object, layer: nn.Module) -> None:
+    """Raise a `ValueError` where another padding than "same" is requested from a layer."""
+    if not isinstance(padding, str) or padding.lower() != "same":
+        raise ValueError(
+            f"The padding of {type(layer).__name__} is always 'same', got {padding!r}. Leave out "
+            "padding, or use the layer of torch.nn."
+        )
 
 
 def shortest(numbers: tuple[int, ...]) -> Sizes:

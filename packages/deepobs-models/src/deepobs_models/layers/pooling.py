@@ -14,6 +14,7 @@ from deepobs_models.layers.padding import (
     SamePad3d,
     Sizes,
     _SamePad,
+    check_same,
     per_axis,
     same_padding,
 )
@@ -100,9 +101,15 @@ class _MaxPoolSame(Block):
     pools: ClassVar[type[nn.Module]]
 
     def __init__(
-        self, kernel_size: Sizes, stride: Sizes | None = None, *, dilation: Sizes = 1
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        *,
+        dilation: Sizes = 1,
+        padding: str = "same",
     ) -> None:
         super().__init__()
+        check_same(padding, self)
         step = kernel_size if stride is None else stride
         self.pad = self.pads(kernel_size, step, dilation=dilation, value=-math.inf)
         self.pool = self.pools(kernel_size, step, dilation=dilation)
@@ -124,9 +131,10 @@ class MaxPool2dSame(_MaxPoolSame):
         kernel_size: Kernel size, one number or one per axis.
         stride: Stride; None is the kernel size.
         dilation: Spacing of the kernel's taps.
+        padding: "same" alone, as in Keras.
 
     Raises:
-        ValueError: A size below 1, or another number of sizes than axes.
+        ValueError: A size below 1, another number of sizes than axes, or another `padding`.
 
     >>> MaxPool2dSame(3, 2)(torch.zeros(1, 1, 27, 28)).shape
     torch.Size([1, 1, 14, 14])
@@ -145,8 +153,11 @@ class _AvgPoolSame(nn.Module):
     pads: ClassVar[type[_SamePad]]
     pools: ClassVar[type[nn.Module]]
 
-    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None) -> None:
+    def __init__(
+        self, kernel_size: Sizes, stride: Sizes | None = None, *, padding: str = "same"
+    ) -> None:
         super().__init__()
+        check_same(padding, self)
         step = kernel_size if stride is None else stride
         self.pad = self.pads(kernel_size, step)
         self.pool = self.pools(kernel_size, step)
@@ -172,9 +183,10 @@ class AvgPool2dSame(_AvgPoolSame):
     Args:
         kernel_size: Kernel size, one number or one per axis.
         stride: Stride; None is the kernel size.
+        padding: "same" alone, as in Keras.
 
     Raises:
-        ValueError: A size below 1, or another number of sizes than axes.
+        ValueError: A size below 1, another number of sizes than axes, or another `padding`.
 
     >>> AvgPool2dSame(2, 1)(torch.tensor([[[[1.0, 3.0]]]]))
     tensor([[[[2., 3.]]]])

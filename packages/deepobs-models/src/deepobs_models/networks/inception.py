@@ -455,8 +455,8 @@ class InceptionV3(Classifier):
         x = self.dropout(self.pool(x))
         return x if pre_logits else self.dense(x)
 
-    def reset_classifier(self, num_classes: int) -> None:
+    def reset_classifier(self, num_classes: int, global_pool: None = None) -> None:
         """Replace the last layers of both heads by fresh ones, as `Classifier.reset_classifier`."""
-        super().reset_classifier(num_classes)
+        super().reset_classifier(num_classes, global_pool)
         if self.aux_head is not None:
             self.aux_head.dense = self._fresh(_aux_classifier, num_classes)
