@@ -19,6 +19,11 @@ def test_list_names_everything(capsys):
     assert {line.split()[0] for line in lines[3:]} == {e.name for e in dd.list_datasets()}
 
 
+def test_list_names_the_command_that_tells_how_to_get_imagenet(tmp_path, capsys):
+    assert run("list", "--data-dir", tmp_path) == 0
+    assert "missing (how: deepobs-data fetch imagenet)" in capsys.readouterr().out
+
+
 def test_list_shows_what_is_there(write_files, tmp_path, capsys):
     write_files("fmnist", tmp_path / "fmnist")
     assert run("list", "--data-dir", tmp_path) == 0
@@ -68,6 +73,7 @@ def test_import_verify_fetch(write_files, tmp_path, capsys):
     write_files("cifar100", tmp_path / "theirs")
     root = tmp_path / "root"
     assert run("import", "cifar100", tmp_path / "theirs", "--data-dir", root) == 0
+    assert "cifar100: 2 files now in" in capsys.readouterr().out
     assert run("verify", "--data-dir", root) == 0
     assert capsys.readouterr().out.count("cifar100: verified") == 2
     assert run("fetch", "cifar100", "--data-dir", root) == 0

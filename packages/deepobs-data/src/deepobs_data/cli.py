@@ -189,7 +189,8 @@ def _import(options: argparse.Namespace) -> int:
     from deepobs_data.files.fetch import import_files
 
     place = import_files(options.name, options.path, resolve_root(options.data_dir))
-    print(f"{options.name}: now in {place}")
+    number = len(info(options.name).require_source().files)
+    print(f"{options.name}: {number} {'file' if number == 1 else 'files'} now in {place}")
     return 0
 
 
@@ -200,7 +201,7 @@ def _place(row: DatasetInfo, root: Path) -> str:
     try:
         return str(_locate(row, root))
     except DataNotFoundError:
-        return f"missing (get it: deepobs-data fetch {row.name})"
+        return f"missing (how: deepobs-data fetch {row.name})"  # prints what to do by hand
 
 
 def _locate(row: DatasetInfo, root: Path) -> Path | str:
