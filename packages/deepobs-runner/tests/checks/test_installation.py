@@ -41,6 +41,15 @@ def test_doctor_in_words(tmp_path, capsys):
     assert "cuda:99" in capsys.readouterr().err
 
 
+def test_doctor_lists_what_other_packages_add(tmp_path, monkeypatch, capsys):
+    added = {"optimizers": {"LeafSGD": "leaf 1.0"}, "figures": {"tree": "leaf 1.0"}}
+    monkeypatch.setattr("deepobs_runner.checks.installation.installed_extensions", lambda: added)
+    assert main(["doctor", "--data-dir", str(tmp_path), "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "more optimizers: LeafSGD (leaf 1.0)\n" in said
+    assert "more figures:    tree (leaf 1.0)\n" in said
+
+
 def test_real_and_damaged_files_are_told_apart(tmp_path, fashion_mnist):
     folder = tmp_path / "fashion-mnist"
     folder.mkdir()

@@ -113,7 +113,7 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _describe_extras(facts["extras"])
     for kind, names in facts["extensions"].items():
         shown = ", ".join(f"{name} ({place})" for name, place in names.items())
-        yield f"more {kind + ':':11}{shown}"
+        yield f"more {kind + ':':12}{shown}"
     results = facts["results"]
     yield f"results:   {results['folder']}, {'' if results['writable'] else 'NOT '}writable"
     yield f"baselines: {', '.join(facts['baselines'])}"
