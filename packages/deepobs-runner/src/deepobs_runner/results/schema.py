@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required, TypedDict, TypeVar, cast, get_args, overload
 
@@ -98,7 +99,9 @@ class StoredRecords(Sequence[Record]):
             try:
                 self._parsed = cast("tuple[Record, ...]", RECORDS.decode(self._text))
             except msgspec.ValidationError as error:
-                text = explain(error, json.loads(bytes(self._text)), "records")
+                text = f"{error}."
+                with suppress(ValueError, RecursionError):  # of another part of the records
+                    text = explain(error, json.loads(bytes(self._text)), "records")
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {text}") from None
             except (ValueError, RecursionError) as error:
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}.") from None
@@ -204,7 +207,8 @@ def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
     if missing := re.fullmatch("Object missing required field `(.*)`", message):
         return f"The field {_below(found[0][0], missing[1])} is missing."
     got = re.search("got `(.*)`", message)
-    name, value = next((n, v) for n, v in found if got is None or JSON_TYPES[type(v)] == got[1])
+    fits = [(n, v) for n, v in found if got is None or JSON_TYPES[type(v)] == got[1]]
+    name, value = (fits or found)[0]
     expected = re.match("Expected `(.*?)`?(?:, got|$)", message)
     if expected:
         wanted = WANTED.get(expected[1], expected[1])
@@ -218,7 +222,8 @@ def _at(place: str, data: Any, name: str) -> list[tuple[str, Any]]:
     found = [(name, data)]
     for key, index in re.findall(r"\.(\w+)|\[([\d.]+)\]", place):
         if index == "...":
-            found = [(_below(n, k), item) for n, v in found for k, item in v.items()]
+            mappings = [(n, v) for n, v in found if isinstance(v, dict)]
+            found = [(_below(n, k), item) for n, v in mappings for k, item in v.items()]
         elif index:
             found = [(f"{n}[{index}]", v[int(index)]) for n, v in found]
         else:

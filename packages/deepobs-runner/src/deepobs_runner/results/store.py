@@ -195,7 +195,7 @@ def read_result(content: bytes, path: Path) -> RunResult:
     """
     try:
         stored, schema = RESULT.decode(content), SCHEMA
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         stored, schema = _read_slowly(content, path)
     with _errors_of(path):
         check_values(stored.config, "config")
