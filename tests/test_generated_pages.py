@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,13 @@ def test_the_page_of_conclusions_is_current():
     tool = load_tool("conclusions")
     found = tool.PAGE.read_text(encoding="utf-8").splitlines()
     assert found == tool.page().splitlines(), "run: python tools/conclusions.py"
+
+
+@pytest.mark.slow
+def test_the_table_of_attacks_is_current():
+    tool = ROOT / "tools" / "security_table.py"  # it collects tests, so not in this process
+    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"run: python tools/security_table.py\n{done.stderr}"
 
 
 def test_the_layers_on_a_page_hold_all_parameters():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 LONGEST_NAME = 100
 """Letters of a problem in the name of a file; file systems allow 255 for all of it."""
@@ -20,6 +23,9 @@ def count(number: float | str, noun: str) -> str:
     shown = f"{number:,}" if isinstance(number, int) else number
     return f"{shown} {noun}{'' if shown == '1' else 's'}"
 
+
+# A path of two or more parts that begins at the root, but for what begins an address (`//`).
+ABSOLUTE = re.compile(r"(?<![\w./~-])/(?:[^\s/\"'<>|:;,()\[\]]+/)+([^\s/\"'<>|:;,()\[\]]*)")
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
@@ -94,3 +100,32 @@ def file_names(problems: Iterable[str]) -> dict[str, str]:
             number += 1
         names[problem] = name
     return names
+
+
+def shorten_path(path: str) -> str:
+    """Path relative to the current folder if it is below it, else the name of the file.
+
+    >>> shorten_path("mine/optimizer.py"), shorten_path("/somebody/optimizer.py")
+    ('mine/optimizer.py', 'optimizer.py')
+    """
+    if not os.path.isabs(path):
+        return path
+    here = Path.cwd()
+    # Relative to a folder such as / or /home, a path would still name the user.
+    if len(here.parts) > 2 and Path(path).is_relative_to(here):
+        return Path(path).relative_to(here).as_posix()
+    return Path(path).name
+
+
+def shorten_paths(text: str) -> str:
+    """Text, such as a traceback, with short paths: relative to where Python searches, or names.
+
+    >>> shorten_paths('File "/somebody/secret/mine.py", line 3; see https://a.org/b/c')
+    'File ".../mine.py", line 3; see https://a.org/b/c'
+    """
+    known = {entry for entry in (*sys.path, os.getcwd(), sys.base_prefix) if os.path.isabs(entry)}
+    for folder in sorted(known, key=len, reverse=True):
+        if len(Path(folder).parts) > 2:
+            text = text.replace(folder.rstrip(os.sep) + os.sep, "")
+    text = text.replace(str(Path.home()) + os.sep, "~/")
+    return ABSOLUTE.sub(r".../\1", text)

@@ -588,7 +588,7 @@ def test_a_trajectory_is_drawn_over_contours(followed):
         ("def make(model):\n    return None", "TypeError: "),
         ("def make(", "SyntaxError: "),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("raise SystemExit('a script')", "SystemExit: a script"),
+        ("raise SystemExit('a script')", "opt.py ends the program"),
         ("class E(Exception):\n    def __init__(self, a, b): ...\nraise E(1, 2)", "E: "),
     ],
 )
@@ -605,14 +605,15 @@ def test_a_file_that_no_longer_works_costs_its_own_way_only(text, said, followed
     settings = {"two_d_branin": settings_of([*followed[0], result])}
     both = next(drawings(settings, ["trajectory"], import_code=True))
     assert FIXED_COLORS["SGD"] in lines_of(both.figure.axes[0])
-    assert f"make is left out: {said}" in both.caption
+    assert said in both.caption.partition("make is left out: ")[2]
     alone = {"two_d_branin": settings_of([result])}
     drawing = next(drawings(alone, ["trajectory"], import_code=True))
     assert drawing.figure is None
     assert said in drawing.caption
 
 
-def test_code_that_results_name_is_not_imported_unasked(tmp_path, capsys):
+def test_code_that_results_name_is_not_imported_unasked(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # results name files below the current folder alone
     file, marker = tmp_path / "opt.py", tmp_path / "imported"
     file.write_text(
         f"from pathlib import Path\nfrom torch.optim import SGD\nPath({str(marker)!r}).touch()\n"
@@ -624,7 +625,7 @@ def test_code_that_results_name_is_not_imported_unasked(tmp_path, capsys):
     marker.unlink()
     figure = ["plot", str(results), "trajectory", "--no-baselines", "--out"]
     assert main([*figure, str(tmp_path / "way.svg")]) == 1
-    assert f"names code, {file}:make, which is imported with" in capsys.readouterr().err
+    assert "names code, opt.py:make, which is imported with" in capsys.readouterr().err
     report = ["report", str(results), "--no-baselines", "--formats", "html"]
     assert main(report) == 0
     assert not marker.exists()

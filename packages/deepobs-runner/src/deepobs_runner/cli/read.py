@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -89,11 +90,17 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
         return all_results(baseline_sets()[str(place)]), True
     if (place / DESCRIPTION).exists():
         return unpacked_results(place), False
-    results = load_results(place, on_error=lambda error: left_out.append(f"skipped: {error}"))
+    within = f"{place}{os.sep}"  # a report names no folder of this machine
+
+    def leave_out(error: UsageError) -> None:
+        left_out.append(f"skipped: {str(error).replace(within, '')}")
+
+    results = load_results(place, on_error=leave_out)
     if (place / "tuning").is_dir():  # the import is one of torch, which takes a second
         from deepobs_runner.tuning.ledger import damaged_studies
 
-        left_out += [f"skipped: {message}" for message in damaged_studies(place)]
+        found = damaged_studies(place)
+        left_out += [f"skipped: {message.replace(within, '')}" for message in found]
     if not results:
         raise UsageError(
             f"No results in {place}. "

@@ -53,6 +53,7 @@ from deepobs_runner.results.schema import (
     check_values,
     convert,
 )
+from deepobs_runner.text import shorten_path, shorten_paths
 
 Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Turns the content of a result file of one schema into that of the next."""
@@ -67,12 +68,24 @@ def encode_result(result: RunResult) -> bytes:
         "schema": SCHEMA,
         "id": result.config.id,
         "status": result.status,
-        "config": result.config.to_json(),
-        "environment": dict(result.environment),
-        "error": result.error,
+        "config": _without_place(result.config.to_json()),
+        "environment": {
+            name: shorten_paths(value) if isinstance(value, str) else value
+            for name, value in result.environment.items()
+        },
+        "error": None if result.error is None else shorten_paths(result.error),
         "records": list(result.records),
     }
     return json.dumps(content, allow_nan=False).encode()
+
+
+def _without_place(config: dict[str, Any]) -> dict[str, Any]:
+    """Shorten absolute paths of a user's files; the folder is no part of a run's identity."""
+    for name in ("problem", "optimizer"):
+        location, colon, attribute = config[name].rpartition(":")
+        if location.endswith(".py"):
+            config[name] = shorten_path(location) + colon + attribute
+    return config
 
 
 def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | None = None) -> Path:
