@@ -1,5 +1,6 @@
 """The command deepobs-data, in process and as a process."""
 
+import json
 import subprocess
 import sys
 
@@ -22,6 +23,14 @@ def test_list_names_everything(capsys):
 def test_list_names_the_command_that_tells_how_to_get_imagenet(tmp_path, capsys):
     assert run("list", "--data-dir", tmp_path) == 0
     assert "missing (how: deepobs-data fetch imagenet)" in capsys.readouterr().out
+
+
+def test_list_as_json(tmp_path, capsys):
+    assert run("list", "--json", "--data-dir", tmp_path) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mnist"]["train"] == 60_000
+    assert rows["mnist"]["input"] == [1, 28, 28]
+    assert rows["quadratic"]["download"] == 0
 
 
 def test_list_shows_what_is_there(write_files, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    command("list", _list, "list the data sets and their state in the data folder")
+    sub = command("list", _list, "list the data sets and their state in the data folder")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     sub = command("info", _info, "show sizes, classes, licence and citation of a data set")
     sub.add_argument("name")
     sub = command("fetch", _fetch, "download missing data sets")
@@ -95,8 +97,11 @@ class _Version(argparse.Action):
 
 def _list(options: argparse.Namespace) -> int:
     root = resolve_root(options.data_dir)
-    print(f"Data folder: {root}\n")
     rows = list_datasets()
+    if options.json:
+        print(json.dumps([_json_row(row, root) for row in rows], indent=1))
+        return 0
+    print(f"Data folder: {root}\n")
     width = max(len(row.name) for row in rows)
     print(
         f"{'name':<{width}} {'train':>9} {'test':>7} {'input':<13} {'classes':>7} {'download':>9}  "
@@ -109,6 +114,15 @@ def _list(options: argparse.Namespace) -> int:
             f"{row.num_classes or '-':>7} {_size(row):>9}  {_place(row, root)}"
         )
     return 0
+
+
+def _json_row(row: DatasetInfo, root: Path) -> dict[str, object]:
+    """Values of a row of `list`; `download` in bytes, 0 for a data set without files."""
+    return {
+        "name": row.name, "train": row.train_size, "test": row.test_size, "input": row.x_shape,
+        "classes": row.num_classes, "download": row.external_size or row.download_size,
+        "here": _place(row, root),
+    }  # fmt: skip
 
 
 def _info(options: argparse.Namespace) -> int:

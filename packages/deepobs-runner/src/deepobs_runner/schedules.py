@@ -201,7 +201,12 @@ def schedule_from_json(data: Mapping[str, Any]) -> Schedule:
     kind = options.pop("kind", None)
     warmup = options.pop("warmup", None)
     if kind not in SCHEDULES:
-        raise UsageError(f"Unknown schedule {kind!r}. Known: {', '.join(SCHEDULES)}.")
+        from deepobs_problems.errors import nearest  # imports torch
+
+        raise UsageError(
+            f"Unknown schedule {kind!r}.{nearest(str(kind), SCHEDULES)} Known: "
+            f"{', '.join(SCHEDULES)}."
+        )
     try:
         schedule: Schedule = SCHEDULES[kind](**options)
     except TypeError:

@@ -75,8 +75,8 @@ def execute(arguments: argparse.Namespace) -> int:
         known = dict.fromkeys(spread.problem for spread in spreads_of(sets, unit=arguments.unit))
         raise UsageError(
             f"No baselines of {join(problems) or 'any problem'}, so their spread is not "
-            f"known. There are some of: {', '.join(known)}. Name a folder of results of your own "
-            "with --baselines FOLDER."
+            f"known. Baselines exist for: {', '.join(known)}. For your own results, add "
+            "--baselines FOLDER."
         )
     tests = number_of_tests(spreads) if arguments.tests is None else arguments.tests
     shown = is_for_people(arguments)

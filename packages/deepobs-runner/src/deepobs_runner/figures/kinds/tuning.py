@@ -83,7 +83,7 @@ def plot_tuning(
     metric = metric or _tuned_metric([run for runs in trials.values() for run in runs])
     curves = {} if metric is None else tuning_curves(trials, metric)
     if metric is None or not curves:
-        raise UsageError(f"{problem}: of no optimizer are there {LEAST_TRIALS} finished trials.")
+        raise UsageError(f"{problem}: no optimizer has {LEAST_TRIALS} finished trials.")
     names = [_name(label, curve) for label, curve in curves.items()]
     width, beside = paper.inches(COLUMN), fit_beside(names)
     quartiles = {label: _gaps(curve, _best(curves.values())) for label, curve in curves.items()}
