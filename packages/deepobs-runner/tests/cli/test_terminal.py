@@ -138,12 +138,6 @@ def command_line(commands, results, out):
     return [sys.executable, str(SCRIPT), json.dumps(filled)]
 
 
-def by_command(text):
-    """Return the output of each command, without that of several runs of one command."""
-    parts = text.split(f"{MARK} ")[1:]
-    return {start.splitlines()[0]: start for start in parts if not start.startswith("ended")}
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize(
     "commands",
@@ -159,12 +153,12 @@ def test_no_command_fails_for_an_encoding(commands, encoding, results, tmp_path)
     )
     errors = made.stderr.decode(encoding)
     assert "Traceback" not in errors, errors
-    outputs = by_command(made.stdout.decode(encoding))
-    assert len(outputs) == len({tuple(words) for words in commands})
-    for command, text in outputs.items():
-        if "lr=?" not in command and "--dry-run" not in command:
-            assert len(text.splitlines()) > 1, command
-        assert "?" not in text or "lr=?" in command, text
+    lines = made.stdout.decode(encoding).splitlines()
+    ends = [line.removeprefix(f"{MARK} ended: ") for line in lines if f"{MARK} ended" in line]
+    assert len(ends) == len(commands)
+    assert set(ends) <= {"0", "1", "2"}  # some tables and figures take more runs
+    assert ends[: len(FAST)] == ["0"] * len(FAST)
+    assert not [line for line in lines if "?" in line and not line.startswith(MARK)]
     if commands is COMMANDS:
         assert "lr of SGD must be a number; got '?'" in errors
 
