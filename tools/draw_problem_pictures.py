@@ -41,7 +41,7 @@ from deepobs_runner.results.result import RunResult
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FOLDER = DOCS / "problems" / "pictures"
 DIGESTS = FOLDER / "digests.json"
-STUDIES = DOCS / "evidence" / "mnist1d_studies"
+MODERN = DOCS / "evidence" / "modern"
 SHIPPED = Path(deepobs_runner.__file__).parent
 OFFICIAL, TUNED = SHIPPED / "baselines_2019", SHIPPED / "baseline_sets" / "tuned-2026"
 INK = "#0072B2"
@@ -313,11 +313,9 @@ def curves_of() -> dict[str, Curves]:
         for folder, caption in ((TUNED, tuned), (OFFICIAL, official))
         for packed in sorted(folder.glob("*.jsonl.*"))
     }
-    found["mnist1d_mlp"] = Curves(
-        STUDIES / "mnist1d_mlp.jsonl.xz",
-        "The first 30 of 150 epochs of AdamW with lr 0.03, one seed.",
-        "AdamW",
-    )
+    for name in ("mnist1d_mlp", "mnist1d_conv", "mnist1d_gru"):
+        (packed,) = MODERN.glob(f"{name}.jsonl.*")
+        found[name] = Curves(packed, "Runs of Adam with lr 0.01, five seeds, as published.", "Adam")
     return found
 
 

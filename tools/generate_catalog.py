@@ -58,8 +58,7 @@ problem has a page with its data, loss, layers, published results and peculiarit
 """
 
 FOOTNOTES = """\
-* **Data**: name and number of training examples.
-* **Parameters**: trainable parameters.
+* **Data**, with the number of training examples, and trainable **parameters**.
 * **FLOPs** of the forward pass of one example, counted by `torch.utils.flop_counter`: matrix
   products and convolutions, where a multiplication and an addition are two operations; elementwise
   operations are not counted. A training step costs about three times as much. VGG and Inception
@@ -68,8 +67,8 @@ FOOTNOTES = """\
   (marked with an asterisk), they come from the network's paper or the closest sibling, see
   `catalog.py`. Those of the others are on their pages. An epoch is one pass over the training
   examples, but see [data](data.md).
-* **Download**: what the first use fetches. ImageNet cannot be downloaded for you: put torchvision's
-  folder layout into the data folder.
+* Data sets are downloaded on first use; the page of a problem shows the size. ImageNet cannot be
+  downloaded for you: put torchvision's folder layout into the data folder.
 """
 
 # Problems for which the settings of DeepOBS 1.1.2 (`deepobs/config.py`) have no batch size and no
@@ -98,9 +97,9 @@ WITHOUT_ORIGINAL = (
 def render() -> str:
     """Return the whole page."""
     columns = (
-        "Problem", "Data", "Network", "Parameters", "Batch", "Epochs", "FLOPs", "Download",
+        "Problem", "Data", "Network", "Parameters", "Batch", "Epochs", "FLOPs",
     )  # fmt: skip
-    right = {"Parameters", "Batch", "Epochs", "FLOPs", "Download"}
+    right = {"Parameters", "Batch", "Epochs", "FLOPs"}
     rows = [describe_problem(problem) for problem in CATALOG.values()]
     suites = [(f"`{name}`", listed(SUITES[name])) for name in SUITES if name != "all"]
     suites.append(("`all`", f"all {len(CATALOG)}"))
@@ -135,7 +134,6 @@ def describe_problem(problem: Problem) -> tuple[str, ...]:
         if problem.defaults.epochs
         else f"{problem.defaults.steps:,} steps",
         quantity(cost.flops),
-        download(facts),
     )
 
 
