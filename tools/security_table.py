@@ -164,6 +164,20 @@ ROWS = (
         ),
     ),
     Row(
+        "Decoded caches: damage, other arrays, leftovers of killed writers",
+        "rebuilt; leftovers are removed",
+        tuple(
+            f"{DATA}/test_files.py::{name}"
+            for name in (
+                "test_a_damaged_cache_is_rebuilt",
+                "test_a_cache_of_other_arrays_is_rebuilt",
+                "test_leftovers_of_killed_writers_are_removed",
+                "test_leftovers_that_are_links_lead_nowhere",
+                "test_every_flipped_bit_of_a_cache_is_noticed",
+            )
+        ),
+    ),
+    Row(
         "Damaged results, step objectives and checkpoints",
         "set aside with a warning; the run is made again or restarts from a sound state",
         (f"{RUNNER}/runs/test_checksums.py", f"{RUNNER}/runs/test_damaged_results.py"),

@@ -31,7 +31,8 @@ def load_problem(spec: str | Problem) -> Problem:
     Raises:
         UnknownProblemError: no such name; the message has the nearest ones.
         ProblemError: the file, module or attribute does not exist or is no `Problem`, or two
-            origins claim the same name. Errors raised by the user's own code pass unchanged.
+            origins claim the same name, or an installed package cannot be imported. Errors raised
+            by the user's own code pass unchanged.
 
     >>> load_problem("quadratic_deep").defaults.batch_size
     128
@@ -52,8 +53,7 @@ def load_problem(spec: str | Problem) -> Problem:
     if spec in CATALOG:
         return CATALOG[spec]
     if spec in installed:
-        entry = installed[spec]
-        return _attribute(entry.module, entry.attr)
+        return _installed(installed[spec])
     if spec.endswith(".py"):
         raise UnknownProblemError(
             f"{spec} is a file. Write {spec}:NAME, with the name of the problem in it."
@@ -113,6 +113,24 @@ def _changed(folder: str) -> int:
         return os.stat(folder or ".").st_mtime_ns
     except OSError:
         return 0
+
+
+def _installed(entry: EntryPoint) -> Problem:
+    """Problem of an installed package.
+
+    Raises:
+        ProblemError: importing it raises anything.
+    """
+    try:
+        return _attribute(entry.module, entry.attr)
+    except (KeyboardInterrupt, ProblemError):
+        raise
+    except BaseException as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise ProblemError(
+            f"The installed package that offers {entry.name!r} ({entry.value}) cannot be imported: "
+            f"{type(error).__name__}: {lines[0]}. Repair or uninstall it."
+        ) from error
 
 
 def _attribute(location: str, attribute: str) -> Problem:

@@ -60,6 +60,15 @@ def test_a_broken_problem_costs_its_own_row(install, capsys, case):
     assert "fmnist_2c2d" in printed.out
 
 
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_result_that_names_a_broken_problem_is_reported(install, tmp_path, capsys, case):
+    name = f"broken_{case.replace(' ', '_')}"  # defaults of a problem are looked up once
+    install(BROKEN[case], "problems", name=name)
+    save_result(run_of(splits=SPLITS, per_epoch=1, problem=name), tmp_path)
+    assert main(["table", str(tmp_path), "settings", "--no-baselines", "--json"]) == 0
+    assert f'"problem": "{name}"' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["fmnist_2c2d", "two_d_branin"])
 def test_a_problem_that_takes_a_name_costs_that_name(install, capsys, name):
     install("", "problems", name=name)
