@@ -124,7 +124,7 @@ def test_wrong_arguments_are_answered_with_the_fix(words, said, capsys):
     [
         (["plot", "curves", "{folder}"], "Write: deepobs plot {folder} curves"),
         (["table", "final"], "Write: deepobs table results final"),
-        (["run", "two_d_branin", "SGD", "learning_rate=1"], "Write lr=…."),
+        (["run", "two_d_branin", "SGD", "learning_rate=1"], "Write lr=1."),
         (["run", "two_d_branin", "mine.py"], "Write mine.py:NAME"),
         (["run", "mine.py", "SGD", "lr=1"], "Write mine.py:NAME"),
         (["run", "two_d_branin", "SGD", "lr=1", "--out", "{file}"], "it is a file. Name a folder"),

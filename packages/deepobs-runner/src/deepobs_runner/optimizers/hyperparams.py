@@ -69,7 +69,9 @@ def resolve_hyperparams(
     unknown = [key for key in given if key not in named]
     if unknown and not takes_any:
         meant = OTHER_NAMES.get(unknown[0])
-        hint = f" Write {meant}=…." if meant in named else nearest(unknown[0], named)
+        hint = (
+            f" Write {meant}={given[unknown[0]]}." if meant in named else nearest(unknown[0], named)
+        )
         raise UsageError(
             f"{name} has no hyperparameter {unknown[0]!r}.{hint} It has: {', '.join(named)}."
         )
