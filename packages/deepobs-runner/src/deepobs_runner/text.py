@@ -102,15 +102,23 @@ def file_names(problems: Iterable[str]) -> dict[str, str]:
     return names
 
 
+def _here() -> str:
+    """Current folder; empty where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 def shorten_path(path: str) -> str:
     """Path relative to the current folder if it is below it, else the name of the file.
 
-    >>> shorten_path("mine/optimizer.py"), shorten_path("/somebody/optimizer.py")
+    >>> shorten_path("mine/optimizer.py"), shorten_path("/home/user/optimizer.py")
     ('mine/optimizer.py', 'optimizer.py')
     """
     if not os.path.isabs(path):
         return path
-    here = Path.cwd()
+    here = Path(_here())
     # Relative to a folder such as / or /home, a path would still name the user.
     if len(here.parts) > 2 and Path(path).is_relative_to(here):
         return Path(path).relative_to(here).as_posix()
@@ -120,12 +128,12 @@ def shorten_path(path: str) -> str:
 def shorten_paths(text: str) -> str:
     """Text, such as a traceback, with short paths: relative to where Python searches, or names.
 
-    >>> shorten_paths('File "/somebody/secret/mine.py", line 3; see https://a.org/b/c')
+    >>> shorten_paths('File "/home/user/secret/mine.py", line 3; see https://a.org/b/c')
     'File ".../mine.py", line 3; see https://a.org/b/c'
     """
-    known = {entry for entry in (*sys.path, os.getcwd(), sys.base_prefix) if os.path.isabs(entry)}
+    known = {entry for entry in (*sys.path, _here(), sys.base_prefix) if os.path.isabs(entry)}
     for folder in sorted(known, key=len, reverse=True):
         if len(Path(folder).parts) > 2:
             text = text.replace(folder.rstrip(os.sep) + os.sep, "")
-    text = text.replace(str(Path.home()) + os.sep, "~/")
+    text = text.replace(os.path.expanduser("~") + os.sep, "~/")
     return ABSOLUTE.sub(r".../\1", text)

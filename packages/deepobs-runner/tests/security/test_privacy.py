@@ -63,6 +63,15 @@ def test_paths_in_errors_are_shortened(text):
     assert b"home-of-frank" not in encode_result(run_of(status="failed", error=text))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")
+def test_a_current_folder_that_was_removed_prevents_no_result(tmp_path, monkeypatch):
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    failed = run_of(status="failed", error="in /home/user/x", optimizer="/home/user/mine.py:Mine")
+    assert b"/home" not in encode_result(failed)
+
+
 def test_a_result_imports_no_code(secret, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(secret)
     assert (
