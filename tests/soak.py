@@ -170,7 +170,9 @@ class Soak:
         files = [path for path in sorted(out.glob("*")) if path.suffix in DAMAGED]
         if not files:
             return 0
-        path = self.chance.choice(files)
+        # Checkpoints go soon, and decide where a run continues.
+        checkpoints = [path for path in files if path.suffix == ".ckpt"]
+        path = self.chance.choice(checkpoints or files)
         damage = self.chance.choice(DAMAGED[path.suffix])
         try:
             self._write(path, damage)
