@@ -4,13 +4,15 @@
 
 A row names the tests that try an attack. Every parametrised case counts once, and a property-based
 test counts its examples. A test of an attack that gets through is marked `xfail`, strictly, and
-counts as failed: so each number is what pytest collects, and all others pass. To add a row, add it
-to `ROWS`.
+counts as failed: so each number is what pytest collects, and all others pass. The last row counts
+the log of the soak test (`tests/soak.py`). To add a row, add it to `ROWS`.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -45,6 +47,9 @@ FOREIGN, HOSTILE = (
     f"{RUNNER}/security/test_hostile_results.py",
 )
 IMAGES = f"{DATA}/test_imagenet.py"
+INTERRUPTS, LOCAL = f"{RUNNER}/runs/test_interrupts.py", f"{RUNNER}/executors/test_local.py"
+SOAK = ROOT / "docs" / "evidence" / "soak.txt"
+"""Log of the soak test, which has a block of counts per run of it."""
 
 ROWS = (
     Row(
@@ -187,6 +192,29 @@ ROWS = (
         "status and message are true; other runs go on",
         (f"{RUNNER}/runs/test_disk.py",),
     ),
+    Row(
+        "Ctrl-C, SIGTERM and SIGHUP, to a process or all, one or several; stopped workers; a "
+        "closed terminal",
+        "a checkpoint of the last completed epoch of every run",
+        (
+            f"{INTERRUPTS}::test_signals_to_a_group_leave_a_checkpoint_of_every_run",
+            f"{INTERRUPTS}::test_signals_at_random_moments",
+            f"{INTERRUPTS}::test_signals_to_torchrun_and_its_processes",
+            f"{INTERRUPTS}::test_stopped_workers_are_continued_to_store_their_runs",
+            f"{INTERRUPTS}::test_workers_without_a_parent_store_their_runs",
+            f"{INTERRUPTS}::test_a_closed_terminal",
+            f"{INTERRUPTS}::test_an_optimizer_that_catches_interrupts_is_interrupted_anyhow",
+        ),
+    ),
+    Row(
+        "Killed benches and workers",
+        "the next bench completes them; finished results stay as they are",
+        (
+            f"{LOCAL}::test_a_killed_bench_is_completed_by_the_next",
+            f"{LOCAL}::test_twenty_kills",
+            f"{LOCAL}::test_a_killed_worker_is_said_in_the_summary",
+        ),
+    ),
 )  # fmt: skip
 
 
@@ -240,6 +268,19 @@ def tests_of(row: Row, items: Sequence[pytest.Item]) -> list[pytest.Item]:
     return found
 
 
+def soak(log: str) -> tuple[int, int, int]:
+    """Minutes of the soak test, its signals and damages, and its failures."""
+    counts = [json.loads(block) for block in re.findall(r"^{.*?^}", log, re.DOTALL | re.MULTILINE)]
+    disturbances = sum(
+        number
+        for block in counts
+        for name, number in block.items()
+        if name.startswith(("signals", "damages"))
+    )
+    minutes = sum(map(float, re.findall(r"([\d.]+) minutes", log)))
+    return round(minutes), disturbances, sum(map(int, re.findall(r"failures: (\d+)", log)))
+
+
 def table(rows: Sequence[Row] = ROWS) -> str:
     """Return the table as Markdown."""
     items = collect(rows)
@@ -253,6 +294,13 @@ def table(rows: Sequence[Row] = ROWS) -> str:
         files = dict.fromkeys(Path(test.partition("::")[0]).name for test in row.tests)
         named = ", ".join(f"`{name}`" for name in files)
         lines.append(f"| {row.attack} | {row.promise} | {tried:,} | {failed:,} | {named} |")
+    minutes, tried, failed = soak(SOAK.read_text(encoding="utf-8"))
+    totals = [totals[0] + tried, totals[1] + failed]
+    lines.append(
+        f"| Signals and damages at random for {minutes} minutes, while two benches and reports "
+        "share a folder | all results equal undisturbed ones bit for bit | "
+        f"{tried:,} | {failed:,} | [`soak.txt`](evidence/soak.txt) |"
+    )
     lines.append(f"| **All** | | **{totals[0]:,}** | **{totals[1]:,}** | |")
     return "\n".join(lines)
 
