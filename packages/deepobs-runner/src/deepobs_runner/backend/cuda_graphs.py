@@ -106,7 +106,8 @@ class GraphedStep:
         """
         _refuse_hooks(self._model)
         self._addresses = addresses(self._model.parameters())
-        buffers = addresses(self._model.buffers())
+        # Held, so that a buffer that takes the place of one does not get its address.
+        buffers = [buffer.detach() for buffer in self._model.buffers()]
         with torch.cuda.device(batch.x.device):
             batch = Batch(*(tensor.clone() for tensor in batch))
             state = map_state(Tensor.clone, state)
@@ -117,7 +118,7 @@ class GraphedStep:
             gradients = [p.grad for p in self._trained]
             captured = _Graph(graph, batch, state, objective, outgoing, gradients)
             self._check(compute, captured)
-        if addresses(self._model.buffers()) != buffers:
+        if addresses(self._model.buffers()) != addresses(buffers):
             raise UsageError(
                 "The model exchanges a buffer for another in every step, which a CUDA graph cannot "
                 "do. Change it in place (`copy_`, `mul_`), or run it without --cuda-graphs."
