@@ -138,7 +138,7 @@ def render(paths: list[Path]) -> str:
         for _, outcomes in made:
             repeated |= outcomes.keys() & together.keys()
             together |= outcomes
-        again = f", {len(repeated)} tests again" if repeated else ""
+        again = f", {len(repeated)} test{'s' * (len(repeated) > 1)} again" if repeated else ""
         cells = [*pair.versions(), *(cell(together, package) for package in PACKAGES)]
         rows.append(f"| {' | '.join(cells)} | {made[-1][0][:10]}{again} |")
     header = f"| {' | '.join(HEADER)} |\n{'| --- ' * len(HEADER)}|"
