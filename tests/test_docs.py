@@ -47,6 +47,7 @@ SLOW_PAGES: tuple[str, ...] = ()
 
 OTHER_COMMANDS = {
     ".": "activates an environment",
+    "cd": "of the shell",
     "export": "of the shell",
     "git": "needs a network",
     "nox": "the sessions are what CI runs",
