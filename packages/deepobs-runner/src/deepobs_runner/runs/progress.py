@@ -139,7 +139,8 @@ class _Lines:
     def _print(self, run: str) -> None:
         if self._lines[run]:
             with suppress(OSError):  # a full disk or a closed terminal must not end the runs
-                self._console.print(self._lines[run], highlight=False, markup=False, soft_wrap=True)
+                in_file = not self._console.is_terminal  # a terminal breaks lines between words
+            self._console.print(self._lines[run], highlight=False, markup=False, soft_wrap=in_file)
         self._lines[run], self._printed = "", time.monotonic()
 
 
