@@ -391,6 +391,7 @@ def command(out, *words, processes=2):
     starter = several if processes > 1 else ["-m", "deepobs_runner.cli"]
     settings = ["--data", "synthetic", "--device", "cpu", "--out", str(out)]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONFAULTHANDLER"] = "1"  # an abort shows where
     return [sys.executable, *starter, "run", *words, *settings], environment
 
 
