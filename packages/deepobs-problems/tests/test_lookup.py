@@ -116,6 +116,8 @@ def test_what_does_not_exist_is_named(problem_file, module, tmp_path):
         load_problem(f"{problem_file}:other")
     with pytest.raises(ProblemError, match=r"'number'.* is a int, not a .*Problem"):
         load_problem(f"{module}:number")
+    with pytest.raises(ProblemError, match=r"not a .*Problem\. The problem comes first"):
+        load_problem("torch.optim:SGD")
     with pytest.raises(ProblemError, match=r"Cannot find the module 'nowhere_at_all'.*Install"):
         load_problem("nowhere_at_all.sub:p")
 

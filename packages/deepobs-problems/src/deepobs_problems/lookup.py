@@ -144,6 +144,8 @@ def _attribute(location: str, attribute: str) -> Problem:
         raise ProblemError(
             f"{where} has no {attribute!r}. Problems there: {', '.join(problems) or 'none'}."
         )
+    swapped = " The problem comes first, then the optimizer." if hasattr(found, "step") else ""
     raise ProblemError(
         f"{attribute!r} in {where} is a {type(found).__name__}, not a deepobs_problems.Problem."
+        f"{swapped}"
     )

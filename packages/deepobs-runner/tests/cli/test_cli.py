@@ -184,6 +184,8 @@ def test_the_list_fits_80_columns():
         (["run", "quadratic_deep", "Adm"], "'Adam'"),
         (["run", "quadratic_deep", "Adam", "lr=1", "beta1=2"], "no hyperparameter 'beta1'"),
         (["run", "quadratic_deep", "AdamW"], "needs a learning rate on quadratic_deep"),
+        (["run", "quadratic_deep", "SGD", "lr=0,01"], "A decimal has a point, as in 0.01."),
+        (["run", "two_d_beale", "torch.optim:Adam"], "torch.optim:Adam --space lr=log:1e-5:1"),
         (["run", "quadratic_deep", "SGD", "0.1"], "as key=value"),
         (["run", "quadratic_deep", "SGD", "--epochs", "-1"], "epochs is -1"),
         (["run", "quadratic_deep", "SGD", "--batch-size", "5000"], "training split has 1000"),

@@ -176,6 +176,8 @@ def test_files_that_are_no_result(tmp_path, text, said):
 def test_missing_folder(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         load_results(tmp_path / "nothing")
+    with pytest.raises(UsageError, match="does not exist"):
+        load_results(str(tmp_path / "nothing"))
 
 
 def stored(folder, **settings):

@@ -104,7 +104,8 @@ def _missing(name: str, key: str, problem: str) -> str:
     where = f" on {problem}" if problem else ""
     if key != "lr":
         return f"{name} needs a value for {key}{where}. Add {key}=VALUE."
-    tune = f', or run "deepobs tune {problem} {name}"' if problem else ""
+    space = " --space lr=log:1e-5:1" if ":" in name else ""  # known names have one
+    tune = f', or run "deepobs tune {problem} {name}{space}"' if problem else ""
     return f"{name} needs a learning rate{where}. Add lr=0.01{tune}."
 
 
@@ -124,6 +125,8 @@ def to_arguments(name: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
             )
         except Mismatch as allowed:
             got = "none" if value is None else repr(value)
+            if isinstance(value, list) and len(value) == 2 and value[0] == 0:
+                got += ". A decimal has a point, as in 0.01"
             raise UsageError(f"{key} of {name} must be {allowed}; got {got}.") from None
     return arguments
 

@@ -127,12 +127,13 @@ def remove_leftovers(config: RunConfig, folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def load_result(path: Path) -> RunResult:
+def load_result(path: Path | str) -> RunResult:
     """Read one result file.
 
     Raises:
         UsageError: the file is not a result, or is of a schema this version does not know.
     """
+    path = Path(path)
     try:
         content = read_file(path)
     except OSError as error:
@@ -299,21 +300,24 @@ def migrate(
 
 
 def load_results(
-    folder: Path, *, on_error: Callable[[UsageError], object] | None = None
+    folder: Path | str, *, on_error: Callable[[UsageError], object] | None = None
 ) -> list[RunResult]:
-    """Read all results in a folder, sorted by file name; then those of the original DeepOBS.
-
-    The latter are found at any depth below the folder, see `load_original`.
+    """Read all results in a folder.
 
     Args:
-        folder: of results.
-        on_error: called with the error of each invalid file, which is then left out; all records
-            are parsed for it. None: the error is raised, that of a record when it is looked at. A
-            copy of a result is always left out, without `on_error` with a warning.
+        folder: that `run` or `deepobs bench` wrote into. Results of the original DeepOBS are found
+            in its subfolders, too, see `load_original`.
+        on_error: called with the error of each invalid file, which is then left out. None: the
+            error is raised; as records are parsed when they are first used, an error in a record is
+            raised then. A copy of a result is always left out, with a warning if this is None.
+
+    Returns:
+        The results, sorted by file name; those of the original DeepOBS are last.
 
     Raises:
         UsageError: no such folder, or a file that is not a result.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(
             f'The folder {folder} does not exist. Make results with "deepobs run" or "deepobs '
