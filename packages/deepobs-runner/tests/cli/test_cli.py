@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from deepobs_problems import CATALOG, SUITES
 from deepobs_runner.cli import main
 from deepobs_runner.cli.commands.list import problem_table
+from deepobs_runner.cli.terminal_table import terminal_table
 from deepobs_runner.plans.problem_table import TABLE, problem_row, shipped_rows, table_text
 
 
@@ -169,12 +171,12 @@ def test_the_list_fits_80_columns():
     for width in (80, 200):
         console = Console(width=width)
         with console.capture() as printed:
-            console.print(problem_table(rows))
+            console.print(terminal_table(problem_table(rows)))
         text[width] = [line.rstrip() for line in printed.get().splitlines()]
     assert max(map(len, text[80])) <= 80
-    assert [line.strip() for line in text[80]] == [
-        line.strip() for line in text[200]
-    ]  # nothing cut
+    # Only spaces and rules are shorter: nothing is cut.
+    words = {width: [line.replace("─", "").split() for line in text[width]] for width in text}
+    assert words[80] == words[200]
 
 
 @pytest.mark.parametrize(
@@ -263,5 +265,5 @@ def test_output_that_finds_no_space_is_a_sentence(arguments):
         command = [sys.executable, "-m", "deepobs_runner.cli", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 2
-    assert done.stderr.startswith("deepobs: disk full: [Errno 28]")
+    assert re.match("deepobs: .*No space left on device", done.stderr)
     assert done.stderr.count("\n") == 1
