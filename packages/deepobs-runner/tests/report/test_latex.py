@@ -65,6 +65,26 @@ def test_the_best_is_bold_and_so_is_what_no_test_tells_from_it(data):
     assert r"\times 10^{-7}" in tables["results-objective"]
 
 
+SEEDS = [0.4, 0.41, 0.395, 0.395]
+
+
+@pytest.mark.parametrize(
+    ("best", "others", "bold"),
+    [
+        pytest.param(SEEDS, [38.9], ["Adam"], id="one seed beside several"),
+        pytest.param([0.4], [0.398], ["SGD"], id="one seed is the best"),
+        pytest.param([0.4], [0.4], ["Adam", "SGD"], id="the same mean"),
+        pytest.param(SEEDS, [0.43, 0.44, 0.9], ["Adam"], id="every run is worse, not significant"),
+        pytest.param(SEEDS, [0.39, 0.405, 0.42], ["Adam", "SGD"], id="runs overlap"),
+    ],
+)
+def test_a_tie_takes_a_test_and_runs_that_overlap(best, others, bold):
+    data = gather_data(runs("Adam", best) + runs("SGD", others))
+    lines = latex_results(data)["results-objective"].splitlines()
+    head, row = (line.removesuffix(r" \\").split(" & ") for line in lines if " & " in line)
+    assert [name for name, cell in zip(head, row, strict=True) if "mathbf" in cell] == bold
+
+
 def test_every_number_is_in_math_mode_and_no_e_notation_is_left(data):
     texts = [*latex_results(data).values(), latex_forest(data)]
     texts += [table.to_latex() for table in assemble(data).tables.values() if table.rows]

@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 
 from deepobs_runner.analysis import Metric, curve_band, metric_of, summarize_end
+from deepobs_runner.analysis.tuned import find
 from deepobs_runner.comparison import Estimate, ProblemComparison, holm
+from deepobs_runner.comparison.final_values import values_by_seed
 from deepobs_runner.comparison.problem_comparison import compare_on_problem
 from deepobs_runner.report.booktabs import booktabs, escape
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.methods import Methods, cite
 from deepobs_runner.report.table import decimals_for
 from deepobs_runner.results.settings import Setting
+from deepobs_runner.text import count
 
 ROWS = 12
 """Problems of a table, so that it fits a column."""
@@ -27,8 +30,9 @@ DASHES = ("solid", "dashed", "dotted", "dashdotted")
 def latex_results(data: ReportData) -> dict[str, str]:
     """Final values of problems × optimizers, a table per metric, by its name.
 
-    Each fits a column of a paper. The best mean of a problem is bold, and so is every other that
-    the corrected test does not tell from it.
+    Each fits a column of a paper. The best mean of a problem is bold, and so is every tie: a mean
+    that the corrected test does not tell from it, with runs that overlap its runs. A single run
+    allows no test, so it ties with nothing.
     """
     found: dict[str, str] = {}
     for metric, problems in _by_metric(data).items():
@@ -69,11 +73,11 @@ def _results(data: ReportData, metric: Metric, problems: Sequence[str], name: st
         for problem in problems
     ]
     seeds = sorted({len(s.runs) for p in problems for s in data.problems[p]})
-    several = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    several = count(f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}", "seed")
     caption = (
-        f"Final {metric}{unit}, mean and standard deviation over {several} seeds. Bold: the "
-        "best mean and means that do not differ from it significantly (p-values corrected by "
-        "Holm over the table)."
+        f"Final {metric}{unit}, mean and standard deviation over {several}. Bold: the "
+        "best mean, and means that do not differ from it significantly (p-values corrected by "
+        "Holm over the table) with runs that overlap its runs. A single seed allows no test."
     )
     head = " & ".join(["Problem", *map(escape, labels)])
     return booktabs(f"l{'r' * len(labels)}", [head], rows, caption, f"tab:{name}", narrow=True)
@@ -98,25 +102,44 @@ def _best_and_ties(
 ) -> set[tuple[str, str]]:
     """Problem and label of each best mean, and of those that no test tells from it."""
     found: set[tuple[str, str]] = set()
-    tested: list[tuple[str, str]] = []
-    p_values: list[float] = []
+    p_values: dict[tuple[str, str], float] = {}
     for problem, of in ends.items():
         best = _best(of, metric)
         if best is None:
             continue
-        found.add((problem, best))
+        found |= {(problem, label) for label, (mean, _) in of.items() if mean == of[best][0]}
         for label, (mean, _) in of.items():
-            if label == best or not math.isfinite(mean):
-                continue
-            line = compare_on_problem(
-                problem, data.problems[problem], None, best, label, unit=data.unit, level=data.level
-            )
-            known = line.final is not None and not math.isnan(line.final.p)
-            tested.append((problem, label))
-            p_values.append(line.final.p if known and line.final is not None else 1.0)
-    corrected = holm(p_values).tolist() if p_values else []
-    ties = {pair for pair, p in zip(tested, corrected, strict=True) if p > 1 - data.level}
-    return found | ties
+            if (problem, label) not in found and math.isfinite(mean):
+                p = _p_against(data, problem, label, best)
+                if not math.isnan(p):
+                    p_values[problem, label] = p
+    corrected = holm(list(p_values.values())).tolist() if p_values else []
+    for (problem, label), p in zip(p_values, corrected, strict=True):
+        best = _best(ends[problem], metric)
+        if best and p > 1 - data.level and _overlap(data, problem, label, best, metric):
+            found.add((problem, label))
+    return found
+
+
+def _p_against(data: ReportData, problem: str, label: str, best: str) -> float:
+    """Uncorrected p-value of the final values; NaN without a test, as with one run on a side."""
+    line = compare_on_problem(
+        problem, data.problems[problem], None, best, label, unit=data.unit, level=data.level
+    )
+    return math.nan if line.final is None else line.final.p
+
+
+def _overlap(data: ReportData, problem: str, label: str, best: str, metric: Metric) -> bool:
+    """Whether a run of an optimizer is at least as good as the worst run of the best one.
+
+    A t-test of three seeds with a large spread finds little; where every run is worse, failing to
+    find a difference is no tie.
+    """
+    one, other = (find(data.problems[problem], name) for name in (label, best))
+    if one is None or other is None:
+        return False
+    runs = values_by_seed(one, metric), values_by_seed(other, metric)
+    return all(runs) and max(runs[0].values()) >= min(runs[1].values())
 
 
 def _mean_and_spread(end: tuple[float, float] | None, metric: Metric, bold: bool) -> str:
