@@ -17,7 +17,8 @@ class UnknownProblemError(ProblemError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggestion " Did you mean ...?" with the known names closest to `name`, or ""."""
     lowered = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)
     if not close:
         return ""
-    return f" Did you mean {' or '.join(repr(lowered[match]) for match in close)}?"
+    *first, last = (repr(lowered[match]) for match in close)
+    return f" Did you mean {' or '.join(filter(None, (', '.join(first), last)))}?"

@@ -10,6 +10,7 @@ change in any release.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ if not TYPE_CHECKING:  # a checker would take every misspelled name for one of `
     def __getattr__(name: str) -> Any:
         if name in _HOME:
             return getattr(import_module(f"deepobs_runner.{_HOME[name]}"), name)
+        submodule = f"{__name__}.{name}"
+        if (spec := find_spec(submodule)) and spec.origin:  # as for `help(deepobs_runner.report)`
+            return import_module(submodule)
         if name == "__version__":
             from importlib.metadata import version
 

@@ -194,6 +194,11 @@ def test_the_list_fits_80_columns():
         (["run", "quadratic_deep", "SGD", "--device", "abacus"], "Unknown device 'abacus'"),
         (["run", "quadratic_deep", "SGD", "--schedule", "linear"], "Unknown schedule 'linear'"),
         (["run", "quadratic_deep", "SGD", "--l2", "0.1"], "no weights to regularize"),
+        (
+            ["run", "quadratic_deep", "SGD", "--device", "cuda:99", "--dry-run"],
+            "Device 'cuda:99' not found",
+        ),
+        (["tune", "smal", "SGD"], "Unknown problem or suite 'smal'. Did you mean 'small'"),
         (["run", "nowhere.py:problem", "SGD", "lr=1"], "Cannot find the file nowhere.py"),
         (["run", "quadratic_deep", "SGD", "lr=-1"], "does not take these hyperparameters"),
         (["run", "quadratic_deep", "SGD", "--device", "meta"], "not supported"),

@@ -96,18 +96,19 @@ def test_prefixes_are_coloured_on_a_terminal(variables, colored, monkeypatch, ca
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "two_d_branin", "SGD", "--lr", "0.01"], "unknown option --lr: write lr=0.01"),
-        (["bench", "SGD", "--weight-decay=0.1"], "write weight_decay=0.1"),
-        (["list", "--foo"], "unknown option --foo"),
-        (["list", "foo"], "unexpected argument 'foo'"),
+        (["run", "two_d_branin", "SGD", "--lr", "0.01"], "Unknown option --lr. Write lr=0.01."),
+        (["bench", "SGD", "--weight-decay=0.1"], "Write weight_decay=0.1"),
+        (["list", "--foo"], "Unknown option --foo."),
+        (["list", "foo"], "Unexpected argument 'foo'."),
         (["run", "two_d_branin", "SGD", "--sede", "1"], "Did you mean --seed?"),
-        (["run", "two_d_branin"], "missing: optimizer. Usage: deepobs run problem optimizer"),
+        (["run", "two_d_branin", "SGD", "--epoch", "3"], "Did you mean --epochs?"),
+        (["run", "two_d_branin"], "Missing: optimizer. Usage: deepobs run problem optimizer"),
         (["run", "a", "b", "--epochs", "five"], "--epochs takes a whole number, not 'five'"),
         (["run", "a", "b", "--l2", "x"], "--l2 takes a number, not 'x'"),
-        (["run", "a", "b", "--precision", "fp8"], "--precision takes fp32, tf32"),
+        (["run", "a", "b", "--precision", "fp8"], "fp64, bf16 or fp16, not 'fp8'.\n"),
         (["table", "a", "--unit", "epoch"], "Did you mean 'epochs'"),
         (["report", "a", "--equivalence", "x"], "--equivalence takes a share such as 1%"),
-        (["baselines", "remove"], "action takes list, show, export, not 'remove'"),
+        (["baselines", "remove"], "Action takes list, show or export, not 'remove'"),
     ],
 )
 def test_wrong_arguments_are_answered_with_the_fix(words, said, capsys):

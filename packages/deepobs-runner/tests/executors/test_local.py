@@ -332,7 +332,7 @@ def test_an_interrupt_ends_the_workers_and_keeps_what_is_there(number, tmp_path)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "deepobs: interrupted; finished runs are kept.\n"
+    assert errors == "deepobs: Interrupted; finished runs are kept.\n"
     assert len(workers) == 2
     assert all(map(is_gone, workers))
     check_files(out)

@@ -160,6 +160,7 @@ optimizers: [{name: SGD, hyperparams: {lr: 1e-3, momentum: .9, nesterov: true, d
 
 
 WRONG = {
+    "setting at the top": (SMALL + "epoch: 3", 5, "such as epochs belong under 'settings'"),
     "unknown key": (SMALL + "seed: 3", 5, "Unknown key 'seed' in the plan. Did you mean 'seeds'"),
     "unknown setting": (
         SMALL + "settings:\n  epochs: 2\n  bach_size: 3",

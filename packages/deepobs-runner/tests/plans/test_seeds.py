@@ -1,4 +1,4 @@
-"""How many seeds a comparison takes."""
+"""How many seeds a comparison needs."""
 
 import csv
 import io

@@ -123,7 +123,7 @@ def test_an_interrupt_on_a_full_disk_stays_an_interrupt(
     monkeypatch.setattr("deepobs_runner.runs.recorder.Recorder._reason_to_stop", interrupted)
     with pytest.warns(CheckpointWarning, match="No space left on device"):
         assert main(bench) == 130
-    assert "interrupted; finished runs are kept" in capsys.readouterr().err
+    assert "Interrupted; finished runs are kept" in capsys.readouterr().err
     (path,) = execution.out.glob("*.json")
     assert (load_result(path).status, len(load_result(path).records)) == ("running", 1)
 

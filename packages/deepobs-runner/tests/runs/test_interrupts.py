@@ -97,7 +97,7 @@ class Training:
     def check_end(self):
         """Assert that it ended as by Ctrl-C, with a checkpoint of every run's last record."""
         printed, _ = self.process.communicate(timeout=60)
-        assert "deepobs: interrupted; finished runs are kept." in printed.splitlines()
+        assert "deepobs: Interrupted; finished runs are kept." in printed.splitlines()
         late = [-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT]  # in the exit of Python itself
         assert self.process.returncode in (130, *late), printed
         assert self.process.returncode != 130 or "Traceback" not in printed

@@ -235,6 +235,7 @@ def test_spaces_of_the_command_line_and_of_files(tmp_path):
         ("lr=log:1:1e-3", "The range log:1:0.001 is empty; write the lower end first"),
         ("lr=log:0:1", "The lower end of log:0:1 must be > 0"),
         ("lr=log:1", "Cannot read the range 'log:1'"),
+        ("lr=1e-5:1", "needs a kind in front, for example log:1e-5:1"),
         ("lr=logg:1:2", "Unknown kind of range 'logg' in 'logg:1:2'. Did you mean 'log'"),
         ("lr=int:1:2.5", "with two whole numbers"),
         ("momentum=one-minus-log:0.5:2", "its ends must be in"),

@@ -56,14 +56,14 @@ def _execute(arguments: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         kept = "; finished runs are kept" if arguments.command in TRAINING else ""
-        print_error(f"interrupted{kept}.")
+        print_error(f"Interrupted{kept}.")
         return 130
     except Exception as error:
         if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
             print_error(f"Cannot write to {STANDARD_OUTPUT}: {error.strerror}.")
             _drop_output()
         elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print_error(f"disk full: {error}. Free some space, or choose another --out.")
+            print_error(f"Disk full: {error}. Free some space, or choose another --out.")
             _drop_output()
         elif _needs_no_traceback(error):
             print_error(str(error))

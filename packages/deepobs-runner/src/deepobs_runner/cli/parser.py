@@ -57,7 +57,7 @@ class CommandParser(argparse.ArgumentParser):
     commands: Mapping[str, CommandParser] = MappingProxyType({})
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"formatter_class": _Formatter, **options})
+        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; an unknown option is answered with the spelling that works."""
@@ -78,6 +78,7 @@ class CommandParser(argparse.ArgumentParser):
         if shown.startswith(missing):
             usage = "".join(f" {_placeholder(a)}" for a in self._actions if not a.option_strings)
             shown = f"missing: {shown.removeprefix(missing)}. Usage: {self.prog}{usage} [options]"
+        shown = shown[:1].upper() + shown[1:] + ("" if shown[-1:] in ".?]" else ".")
         print_error(f"{shown}\nHelp: {self.prog} --help", prefix=self.prog)
         self.exit(2)
 
@@ -100,7 +101,7 @@ def _explain_unknown(
     """Message for arguments that no option or positional argument takes.
 
     >>> _explain_unknown(["--lr", "0.01"], ["--l2", "--seed"], takes_hyperparams=True)
-    'unknown option --lr: write lr=0.01'
+    'unknown option --lr. Write lr=0.01'
     >>> _explain_unknown(["--sede", "1"], ["--l2", "--seed"], takes_hyperparams=True)
     'unknown option --sede. Did you mean --seed?'
     """
@@ -117,7 +118,7 @@ def _explain_unknown(
     if not equals and rest and not rest[0].startswith("--"):
         value = rest[0]
     if takes_hyperparams and value:
-        return f"unknown option {option}: write {name}={value}"
+        return f"unknown option {option}. Write {name}={value}"
     return f"unknown option {option}"
 
 
@@ -173,9 +174,10 @@ def one_of(choices: Collection[str]) -> Callable[[str], str]:
         if word in choices:
             return word
         from deepobs_problems.errors import nearest
+        from deepobs_runner.text import join
 
         raise argparse.ArgumentTypeError(
-            f"takes {', '.join(choices)}, not {word!r}.{nearest(word, choices)}"
+            f"takes {join(list(choices), 'or')}, not {word!r}.{nearest(word, choices)}"
         )
 
     return read
@@ -297,10 +299,10 @@ def setting_defaults() -> dict[str, Any]:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the settings, which change a run's numbers."""
+    """Add the options of the configuration, which change a run's numbers."""
     from deepobs_runner.config import CHOICES
 
-    group = parser.add_argument_group("settings (part of a run's identity)")
+    group = parser.add_argument_group("configuration (part of a run's identity)")
     add(group, "--epochs N", "epochs to train; default: the problem's", int)
     add(group, "--steps N", "stop after N optimizer steps", int)
     add(group, "--batch-size N", "training batch size; default: the problem's", int)

@@ -106,7 +106,7 @@ def read_results(place: Path, left_out: list[str]) -> tuple[list[RunResult], boo
             f"No results in {place}. "
             + (
                 " ".join(left_out)
-                or 'Make some with "deepobs run" or "deepobs bench", or name another folder.'
+                or 'Create some with "deepobs run" or "deepobs bench", or name another folder.'
             )
         )
     return results, False

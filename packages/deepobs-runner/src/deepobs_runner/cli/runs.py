@@ -10,6 +10,10 @@ from typing import Any
 
 import torch
 
+from deepobs_problems import SUITES, UnknownProblemError, load_problem, problems_with
+from deepobs_problems.catalog import CATALOG
+from deepobs_problems.errors import nearest
+from deepobs_problems.lookup import installed_problems
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
 from deepobs_runner.backend.memory import keep_memory
@@ -101,6 +105,27 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
     return Execution(**chosen, track=tuple(arguments.track))
 
 
+def problems_named(word: str) -> tuple[str, ...]:
+    """Problems of the suite that a word names, or the word itself if it names a problem.
+
+    Raises:
+        ProblemError: an unknown problem or suite.
+    """
+    if word in SUITES:
+        return problems_with(suite=word)
+    try:
+        load_problem(word)
+    except UnknownProblemError:
+        if word.endswith(".py"):  # the error asks for the name in the file
+            raise
+        known = [*SUITES, *CATALOG, *installed_problems(on_clash=lambda _: None)]
+        raise UnknownProblemError(
+            f"Unknown problem or suite {word!r}.{nearest(word, known)} "
+            'Run "deepobs list" for all problems and suites.'
+        ) from None
+    return (word,)
+
+
 def make_runs(
     configs: Sequence[RunConfig],
     arguments: argparse.Namespace,
@@ -125,7 +150,7 @@ def make_runs(
             check_writable(execution.out)
         return found
 
-    if options.local and not arguments.dry_run:
+    if options.local:
         for precision in {config.precision for config in configs}:
             make_backend(execution, precision, group)  # report it once, before anything starts
     with joined(group, "survey", torch.device("cpu")) as together:

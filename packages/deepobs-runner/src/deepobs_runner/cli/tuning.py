@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deepobs_problems import SUITES, load_problem, problems_with
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import PatientConsole, make_console, print_summary
@@ -17,6 +16,7 @@ from deepobs_runner.cli.runs import (
     execution_of,
     executor_options,
     parse_optimizers,
+    problems_named,
     warn_of_failures,
 )
 from deepobs_runner.cli.terminal_table import terminal_table
@@ -90,11 +90,11 @@ def tune(arguments: argparse.Namespace) -> int:
         study = stored
     console = make_console(quiet=arguments.json)
     _introduce(console, study, name, seeds)
+    if options.local:
+        make_backend(execution, arguments.precision)  # report it once, before anything starts
     if arguments.dry_run:
         _print_plan(console, study, arguments, seeds)
         return 0
-    if options.local:
-        make_backend(execution, arguments.precision)  # report it once, before anything starts
     check_writable(execution.out)
     if lines := damaged_lines(folder):
         console.print_line(
@@ -107,10 +107,7 @@ def tune(arguments: argparse.Namespace) -> int:
 
 def study_of(arguments: argparse.Namespace) -> Study:
     """Study of the arguments."""
-    target = arguments.target
-    problems = problems_with(suite=target) if target in SUITES else (target,)
-    for problem in problems:
-        load_problem(problem)  # report an unknown ruleset first
+    problems = problems_named(arguments.target)  # report an unknown problem before all else
     candidates = parse_optimizers(arguments.optimizers)
     names = [name for name, _ in candidates]
     known = setting_defaults()

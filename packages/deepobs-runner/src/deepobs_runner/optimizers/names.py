@@ -78,7 +78,8 @@ def find_optimizer(name: str) -> Callable[..., Any]:
     else:
         raise UsageError(
             f"Unknown optimizer {name!r}.{nearest(name, [*known_optimizers(), *installed])} Use a "
-            "name of docs/optimizers.md, package.module:factory or path/to/file.py:factory."
+            "class of torch.optim, Momentum, a name such as Muon, package.module:name or "
+            "file.py:name."
         )
     if not callable(found):
         raise UsageError(f"{name} is not a valid optimizer: it cannot be called.")

@@ -105,7 +105,7 @@ def load_plan(path: Path) -> list[RunConfig]:
             effect; the message has the line, the value and what is allowed.
     """
     plan = read_yaml(path, "the plan")
-    found = plan.mapping(TOP_KEYS)
+    found = plan.mapping(TOP_KEYS, _hint_of)
     problems = _problems(plan, found)
     optimizers = _optimizers(plan, found)
     variants = _variants(found.get("settings"))
@@ -260,6 +260,13 @@ def _variants(item: Item | None) -> list[Mapping[str, Any]]:
         return [_settings(variant) for variant in item.items()]
     item.expect(dict, "a mapping of settings, or a list of such mappings")
     return [_settings(item)]
+
+
+def _hint_of(key: str) -> str:
+    """Where a setting belongs that is at the top of the plan."""
+    if not nearest(key, SETTINGS):
+        return ""
+    return " Settings of runs such as epochs belong under 'settings'."
 
 
 def _settings(item: Item) -> dict[str, Any]:

@@ -86,11 +86,16 @@ class Item:
             return "a list"
         return "empty" if self.value is None else repr(self.value)
 
-    def mapping(self, keys: Mapping[str, object] | None = None) -> dict[str, Item]:
+    def mapping(
+        self,
+        keys: Mapping[str, object] | None = None,
+        hint_of: Callable[[str], str] = lambda _: "",
+    ) -> dict[str, Item]:
         """Items of a mapping.
 
         Args:
             keys: those allowed; None: any.
+            hint_of: what the error about an unknown key adds.
 
         Raises:
             PlanError: it is not a mapping, or has another key.
@@ -100,7 +105,7 @@ class Item:
             if keys is not None and key not in keys:
                 raise item.fail(
                     f"Unknown key {key!r} in {self.name}.{nearest(key, keys)} "
-                    f"Allowed: {', '.join(keys)}."
+                    f"Allowed: {', '.join(keys)}.{hint_of(key)}"
                 )
         return found
 

@@ -1,4 +1,4 @@
-"""The report: data of results, its tables, its text, and the page they make.
+"""Builds the report: tables, text and HTML page.
 
 >>> from deepobs_runner.report import report
 >>> report("results")  # in a notebook: the page  # doctest: +SKIP

@@ -262,6 +262,11 @@ def parse_dimension(text: str) -> Dimension:
     (IntUniform(low=1, high=10), Choice(values=(True, 0.5)))
     """
     kind, _, rest = text.partition(":")
+    if kind not in DIMENSIONS and _is_number(kind):
+        raise UsageError(
+            f"The range {text!r} needs a kind in front, for example log:{text}. Kinds: "
+            f"{', '.join(DIMENSIONS)}."
+        )
     if kind not in DIMENSIONS:
         raise UsageError(
             f"Unknown kind of range {kind!r} in {text!r}.{nearest(kind, DIMENSIONS)} Write "
@@ -280,6 +285,14 @@ def parse_dimension(text: str) -> Dimension:
         ) from None
     dimension: Dimension = DIMENSIONS[kind](low, high)
     return dimension
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def show_dimension(dimension: Dimension) -> str:

@@ -1,4 +1,4 @@
-"""`deepobs plan-seeds`: how many seeds a comparison takes, before any run."""
+"""`deepobs plan-seeds`: how many seeds a comparison needs, before any run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SEEDS = (10,)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add problems, speedups, power and level."""
     parser.description = (
-        "Show how many seeds per optimizer a speedup takes, from the spread of tuned SGD, Momentum "
+        "Show how many seeds per optimizer a speedup needs, from the spread of tuned SGD, Momentum "
         "and Adam between seeds (docs/howto/seeds.md)."
     )
     add(parser, "targets PROBLEM|SUITE", "problem or suite; default: all with baselines", nargs="*")
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print the seeds that each speedup takes on each problem, against each reference."""
+    """Print the seeds that each speedup needs on each problem, against each reference."""
     from deepobs_runner.cli.console import make_console
     from deepobs_runner.plans.seeds import ALL_SEEDS, RATIOS, number_of_tests, seed_plan, spreads_of
     from deepobs_runner.results.baselines import baseline_sets, choose_sets
@@ -103,16 +103,11 @@ def _problems(words: Sequence[str]) -> list[str]:
     Raises:
         ProblemError: a problem is unknown.
     """
-    from deepobs_problems import load_problem, problems_with
-    from deepobs_problems.suites import SUITES
+    from deepobs_problems import load_problem
+    from deepobs_runner.cli.runs import problems_named
 
-    found: list[str] = []
-    for word in words:
-        if word in SUITES:
-            found += problems_with(suite=word)
-        else:
-            found.append(load_problem(word).name)
-    return list(dict.fromkeys(found))
+    found = (name for word in words for name in problems_named(word))
+    return list(dict.fromkeys(load_problem(name).name for name in found))
 
 
 def _numbers(name: str, words: Iterable[str], kind: Callable[[str], Number]) -> list[Number]:
@@ -146,10 +141,10 @@ def plan_table(
         f"Seeds per optimizer that show a speedup with probability {power:g}, the probability that "
         "a number of seeds shows it, and the smallest difference of final values that it shows "
         f"with probability {power:g}. Spread: standard deviation of log times to the target of the "
-        "runs that reach it; a new optimizer is taken to have that of the reference. Never: times "
-        "are only known up to an evaluation, which more seeds do not change."
+        "runs that reach it; a new optimizer is assumed to vary as much as the reference. Never: "
+        "times are known only to the nearest evaluation, however many seeds."
     )
-    return make_table("plan-seeds", "Seeds that a comparison takes", caption, columns, rows)
+    return make_table("plan-seeds", "Seeds that a comparison needs", caption, columns, rows)
 
 
 def _percent(value: float) -> str:
@@ -214,11 +209,11 @@ def sentences(
     if tests > 1:
         yield (
             f"Corrected for {tests} tests: time and final value against each reference on each "
-            "problem, and over problems. Fewer problems take fewer seeds; --tests 1 shows a single "
+            "problem, and over problems. Fewer problems need fewer seeds; --tests 1 shows a single "
             "test."
         )
     else:
         yield "Not corrected for several tests."
 
 
-COMMAND = Command("show how many seeds a comparison takes, before any run", add_arguments, execute)
+COMMAND = Command("show how many seeds a comparison needs, before any run", add_arguments, execute)
