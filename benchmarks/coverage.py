@@ -168,14 +168,14 @@ def coverage_of_speedups(samples: int) -> Iterator[Share]:
                 )
                 if ratio > 1 and not name:
                     power = float(np.mean(found.p() <= 1 - LEVEL))
-                    yield Share(f"speedup {ratio:g}: decided, uncorrected", n, power)
+                    yield Share(f"speedup {ratio:g}: power, uncorrected", n, power)
         for ratio in (1.0, 1.5):
             rng = generator(4, n, round(10 * ratio))
             found = [censored_speedup(rng, n, ratio) for _ in range(samples // 5)]
             both = float(np.mean([covers for covers, _ in found]))
             yield Share(f"speedup {ratio:g}, censored runs: rank-sum", n, both)
             decided = float(np.mean([decided for _, decided in found]))
-            yield Share(f"speedup {ratio:g}, censored runs: decided, uncorrected", n, decided)
+            yield Share(f"speedup {ratio:g}, censored runs: power, uncorrected", n, decided)
 
 
 def censored_speedup(rng: np.random.Generator, n: int, ratio: float) -> tuple[bool, bool]:
@@ -217,14 +217,14 @@ def false_claims(samples: int, seeds: Sequence[int] = SEEDS) -> Iterator[Share]:
         rng = generator(5, n)
         reports = [report(rng, n) for _ in range(samples)]
         lines = [line for verdicts in reports for verdict in verdicts for line in verdict.problems]
-        yield Share("a line, before correction", n, _any_p(lines, "p"))
-        yield Share("a line, after correction", n, _any_p(lines, "p_corrected"))
+        yield Share("one test, before correction", n, _any_p(lines, "p"))
+        yield Share("one test, after correction", n, _any_p(lines, "p_corrected"))
         yield Share("any claim in a report", n, float(np.mean([claims(v) for v in reports])))
         decided = [overall_decided(verdict) for verdicts in reports for verdict in verdicts]
-        yield Share("probability of improvement or mean", n, float(np.mean(decided)))
+        yield Share("probability of being faster, or mean", n, float(np.mean(decided)))
         rng = generator(6, n)
         only = [only_one_reaches(rng, n) for _ in range(samples)]
-        yield Share("a line that only one of two reaches, decided", n, float(np.mean(only)))
+        yield Share("only one optimizer reaches the target", n, float(np.mean(only)))
 
 
 def _any_p(lines: Sequence[ProblemComparison], name: str) -> float:
@@ -337,10 +337,10 @@ def power_of_reports(samples: int) -> Iterator[Share]:
             reports = [report(rng, n, ratio) for _ in range(samples)]
             verdicts = [verdict for found in reports for verdict in found]
             right = [line.speedup_status == "faster" for v in verdicts for line in v.problems]
-            yield Share(f"speedup {ratio:g}: a line is decided", n, float(np.mean(right)))
+            yield Share(f"speedup {ratio:g}: significant on a problem", n, float(np.mean(right)))
             overall = [v.improvement is not None and v.improvement.decided for v in verdicts]
             share = float(np.mean(overall))
-            yield Share(f"speedup {ratio:g}: the probability of improvement is decided", n, share)
+            yield Share(f"speedup {ratio:g}: significant probability of being faster", n, share)
 
 
 def divided_seeds(divisions: int) -> int:
@@ -389,11 +389,11 @@ def main() -> None:
     parser.add_argument("--samples", type=float, default=1.0, help="factor; default: %(default)s")
     factor = parser.parse_args().samples
     many, some = max(20, round(10000 * factor)), max(20, round(250 * factor))
-    print(table("covers, in %", list(coverage_of_means(many))), end="\n\n")
-    print(table("covers, in %", list(coverage_of_differences(many))), end="\n\n")
-    print(table("covers, in %", list(coverage_of_speedups(many))), end="\n\n")
-    print(table("false claim, in %", list(false_claims(2 * some))), end="\n\n")
-    print(table("power, in %", list(power_of_reports(some // 2))), end="\n\n")
+    print(table("coverage (%)", list(coverage_of_means(many))), end="\n\n")
+    print(table("coverage (%)", list(coverage_of_differences(many))), end="\n\n")
+    print(table("coverage (%)", list(coverage_of_speedups(many))), end="\n\n")
+    print(table("false claims (%)", list(false_claims(2 * some))), end="\n\n")
+    print(table("power (%)", list(power_of_reports(some // 2))), end="\n\n")
     divisions = max(40, round(200 * factor))
     number = divided_seeds(divisions)
     print(f"{number} of {divisions} divisions of the seeds of one optimizer end in a claim.")

@@ -1,4 +1,4 @@
-"""Two optimizers over all problems: probability of improvement and geometric mean speedup."""
+"""Two optimizers over all problems: probability of being faster and geometric mean speedup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST_FOR_MEAN = 4
 """Smallest number of speedups for a mean."""
 
 LEAST_STRATA = 2
-"""Smallest number of problems for a probability of improvement."""
+"""Smallest number of problems for a probability of being faster."""
 
 
 class GeometricMean(NamedTuple):

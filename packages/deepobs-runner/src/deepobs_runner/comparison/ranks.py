@@ -21,7 +21,7 @@ from deepobs_runner.config import Unit
 from deepobs_runner.results.settings import Setting
 
 LEAST_OPTIMIZERS = 3
-"""For two optimizers, the probability of improvement is equivalent."""
+"""For two optimizers, the probability of being faster is equivalent."""
 
 LEAST_FOR_DIFFERENCE = 10
 """Problems from which on a critical difference is given."""
