@@ -72,12 +72,12 @@ def load_dataset(name: str, root: Path | str | None = None, **options: Any) -> D
         name: One of `list_datasets()`.
         root: Folder with the data; default `$DEEPOBS_DATA_DIR`, else the user's cache folder.
             Missing files are downloaded into it.
-        options: As the function of that name takes them (`deepobs_data.cifar10`).
+        options: Keyword arguments of the data set's own function (`deepobs_data.cifar10`).
 
     Raises:
         ValueError: Unknown name, or an argument is not allowed.
         DataNotFoundError: Files are missing and may not or cannot be downloaded.
-        DamagedFileError: A file does not have the content it must have.
+        DamagedFileError: A file's checksum or content is wrong.
     """
     row = info(name)
     if row.load is not None:

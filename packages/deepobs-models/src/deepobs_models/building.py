@@ -170,7 +170,7 @@ def build_stock(
     Args:
         layer: A class of layers.
         *args: What the class takes.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
         **kwargs: What the class takes.
     """

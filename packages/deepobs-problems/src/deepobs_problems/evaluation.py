@@ -27,23 +27,23 @@ def evaluate(
     dtype: torch.dtype | None = None,
     l2: float | None = None,
 ) -> dict[str, float]:
-    """`loss`, `objective` and the problem's metrics and roots over a split.
+    """`loss`, `objective`, the problem's metrics and its square-root metrics over a split.
 
-    Values per example are averaged in float64: no mean of batch means. The model is put into
+    Values per example are averaged in float64, not as a mean of batch means. The model is put into
     evaluation mode and back, and computes under `torch.inference_mode`.
 
     Args:
         problem: defines loss and metrics.
         model: a model of this problem.
         split: the examples.
-        batch_size: of the passes through the model; default: that of `Problem.hardware` for the
+        batch_size: batch size of the passes; default: that of `Problem.hardware` for the
             model's device.
         order: row numbers to evaluate; default: all, in file order, or for a `recurrent` problem
             in the order in which batches continue each other.
         draws: augmentation draws for `order`; None evaluates the examples as they are.
-        device: where the model is.
+        device: device of the model.
         dtype: floating inputs are cast to it; None leaves them.
-        l2: in place of the problem's own factor.
+        l2: L2 coefficient; default: the problem's.
 
     Raises:
         ValueError: no example to evaluate.

@@ -72,7 +72,7 @@ def installed_problems(
     """Problems that installed packages offer, by name, without importing them.
 
     Args:
-        entries: of packages; None: of those that are installed.
+        entries: entry points of packages; None: of those that are installed.
         on_clash: called with the error about a name that several use; the first keeps it. None:
             the error is raised.
 

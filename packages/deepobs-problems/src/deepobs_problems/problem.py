@@ -46,12 +46,12 @@ class Defaults:
     """Default settings of a problem's runs.
 
     Attributes:
-        batch_size: of training.
+        batch_size: training batch size.
         epochs: number of epochs; None if `steps` ends the run.
         steps: number of optimizer steps after which a run ends; None if `epochs` ends it.
-        schedule: of the learning rate, as `deepobs_runner.parse_schedule` reads it.
+        schedule: learning-rate schedule, as `deepobs_runner.parse_schedule` reads it.
         clip_norm: largest norm of the gradient; None does not clip.
-        precision: of the arithmetic, such as `fp32`, `fp64`.
+        precision: arithmetic, such as `fp32`, `fp64`.
         reference: the optimizer the problem was published with.
     """
 
@@ -165,8 +165,8 @@ class Problem:
         metrics: further values per example, by name; each `(output, batch) -> (B,)`.
         l2: factor of the regularizer `l2 / 2 * sum of squares` over the decayed weights.
         decayed: picks the regularized parameters of a model.
-        training_loss: in place of `loss` in training mode, such as with smoothed labels; None is
-            `loss`. Evaluation reports `loss`.
+        training_loss: loss in training mode, such as with smoothed labels; None: use `loss`.
+            Evaluation reports `loss`.
         roots: square roots of the means of metrics, by name, such as
             `{"relative_error": "relative_squared_error"}`; reported like metrics.
         prepare: called with the model and the data set before the first step, for initial values
@@ -175,7 +175,7 @@ class Problem:
         stock_loss: builds a `torch.nn` loss equal to the mean of `loss`, for BackPACK's `extend`;
             None where torch has none.
         forward: `(model, batch, state) -> (output, state)`.
-        stand_in: called as `data`, returns generated data of the same shapes; None without one.
+        stand_in: called like `data`, returns generated data of the same shapes; None: it has none.
         hardware: batch size of evaluation and memory format; the same numbers up to rounding.
         tags: words to select problems by; those of the catalog are `suites.TAGS`.
         source: sha256 of the file a user's problem was loaded from; "" in the catalog.
@@ -217,7 +217,7 @@ class Problem:
         return model
 
     def model_without_memory(self) -> nn.Module:
-        """Model to be looked at, on torch's meta device: no memory, no random numbers.
+        """Model on the meta device, for inspection: no memory, no random numbers.
 
         One that cannot be built there is built for real, and leaves the global generator as it was.
         """
@@ -278,7 +278,7 @@ class Problem:
 
         Args:
             model: a model of this problem.
-            l2: in place of the problem's own factor.
+            l2: L2 coefficient; default: the problem's.
 
         Raises:
             ProblemError: there is a factor, but `decayed` picks no parameter.

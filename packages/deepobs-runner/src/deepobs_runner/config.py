@@ -119,23 +119,23 @@ class RunConfig:
         optimizer: a `torch.optim` class, `Momentum`, `package.module:factory` or
             `path/to/file.py:factory`.
         hyperparams: the optimizer's arguments, JSON values.
-        schedule: of the learning rate.
-        seed: of initialisation, data order, augmentation and dropout.
+        schedule: learning-rate schedule.
+        seed: seed of initialisation, data order, augmentation and dropout.
         recipe: `standard`, or `2019` to repeat what the official runs did.
         batch_size: training batch size; the last partial batch of an epoch is dropped.
         epochs: number of epochs; None if only `steps` ends the run.
         steps: number of optimizer steps after which the run ends.
         valid_size: training examples held out for validation.
-        l2: factor of the regularizer.
+        l2: L2 coefficient.
         l2_via: add the regularizer to the objective, or pass it to the optimizer as `weight_decay`
             of parameter groups.
-        clip_norm: clip the gradient to this norm; 0 does not clip, nor does None where the problem
-            has no default.
-        precision: of the model's arithmetic; `bf16` and `fp16` by autocast, the latter with loss
-            scaling.
+        clip_norm: clip the gradient to this norm; 0 disables clipping; None uses the problem's
+            default, if any.
+        precision: precision of the model's arithmetic; `bf16` and `fp16` by autocast, the latter
+            with loss scaling.
         data: `real`, or `synthetic` for generated stand-ins of the same shapes.
-        fingerprint: of the problem's definition, and of the file of a user's optimizer; filled in
-            by `resolve`.
+        fingerprint: hash of the problem's definition and of the file of a user's optimizer. Filled
+            in by `resolve_config`.
         world_size: number of processes that share a batch, if that changes the numbers, as with
             batch norm; else 1. Filled in by `run`.
     """

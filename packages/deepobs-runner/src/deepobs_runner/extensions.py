@@ -27,7 +27,7 @@ class Requirement(NamedTuple):
 
     Attributes:
         package: its name on PyPI.
-        extra: of deepobs-runner that installs it.
+        extra: extra of deepobs-runner that installs it.
     """
 
     package: str

@@ -42,7 +42,7 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
     streams until this one is left.
 
     Args:
-        address: of the stream.
+        address: address of the stream.
         device: an accelerator; its generator is seeded, too.
     """
     seed = seed_of(*address)

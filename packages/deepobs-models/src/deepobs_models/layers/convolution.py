@@ -81,7 +81,7 @@ class Conv2dSame(_ConvSame):
 
     Output (B, out_channels, ceil(H/stride), ceil(W/stride)). `SamePad2d` as `pad`, then `nn.Conv2d`
     as `conv`; with stride 1 and symmetric padding the convolution alone, which is faster.
-    `tf.keras.layers.Conv2D(padding="same")`, with its initial weights.
+    Equivalent to `tf.keras.layers.Conv2D(padding="same")`, including its weight initialisation.
 
     Args:
         in_channels: Channels of the input.
@@ -93,8 +93,8 @@ class Conv2dSame(_ConvSame):
         padding: "same" alone, as in Keras.
         bias: Whether there is a bias.
         weight_init: Fills the weight in place; Keras' default is Glorot uniform.
-        bias_init: First value of the bias, or a function that fills it.
-        device: Where the parameters are.
+        bias_init: Initial value of the bias, or a function that fills it.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -176,7 +176,8 @@ class ConvTranspose2dSame(_ConvTransposeSame):
 
     Output (B, out_channels, H·stride, W·stride). `nn.ConvTranspose2d` as `conv`, which crops by
     itself where the same number of rows goes on both sides; otherwise followed by `SameCrop2d` as
-    `crop`. `tf.keras.layers.Conv2DTranspose(padding="same")`, with its initial weights.
+    `crop`. Equivalent to `tf.keras.layers.Conv2DTranspose(padding="same")`, including its weight
+    initialisation.
 
     Args:
         in_channels: Channels of the input.
@@ -188,8 +189,8 @@ class ConvTranspose2dSame(_ConvTransposeSame):
         padding: "same" alone, as in Keras.
         bias: Whether there is a bias.
         weight_init: Fills the weight in place; Keras' default is Glorot uniform.
-        bias_init: First value of the bias, or a function that fills it.
-        device: Where the parameters are.
+        bias_init: Initial value of the bias, or a function that fills it.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

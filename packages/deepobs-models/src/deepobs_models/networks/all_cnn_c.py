@@ -43,7 +43,7 @@ class AllCNNC(ImageClassifier):
         image_size: Height and width of the images, at least 9, one number or both.
         input_dropout: Dropout rate of the images.
         dropout: Dropout rate after the convolutions of stride 2.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

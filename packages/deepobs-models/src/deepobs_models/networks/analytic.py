@@ -94,7 +94,7 @@ class NoisyQuadratic(nn.Module):
 
     Args:
         dimension: Number D of parameters.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -177,7 +177,7 @@ class Rosenbrock(_NoisyFunction2d):
 
     Args:
         start: First values of u and v; None is (-0.5, 1.5).
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     >>> Rosenbrock(start=(1.0, 1.0))(torch.zeros(1, 2)).item()
@@ -200,7 +200,7 @@ class Beale(_NoisyFunction2d):
 
     Args:
         start: First values of u and v; None is (-4.5, 4.5).
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     >>> Beale(start=(3.0, 0.5))(torch.zeros(1, 2)).item()
@@ -223,7 +223,7 @@ class Branin(_NoisyFunction2d):
 
     Args:
         start: First values of u and v; None is (2.5, 12.5).
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     >>> round(Branin(start=(math.pi, 2.275))(torch.zeros(1, 2)).item(), 4)

@@ -16,7 +16,7 @@ class SelfAttention(nn.Module):
     Args:
         width: Features of a position.
         heads: Number of heads, which divides the width.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

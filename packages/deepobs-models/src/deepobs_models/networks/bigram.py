@@ -32,7 +32,7 @@ class BigramTable(nn.Module):
 
     Args:
         vocab_size: Number of tokens.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -80,7 +80,7 @@ class LowRankBigram(nn.Module):
     Args:
         vocab_size: Number of tokens.
         rank: Features of a token.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

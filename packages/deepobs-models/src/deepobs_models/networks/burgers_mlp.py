@@ -38,7 +38,7 @@ class BurgersMLP(nn.Module):
         width: Units of each hidden layer.
         depth: Number of hidden layers.
         last: End of the time interval that is scaled to [-1, 1].
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -156,7 +156,7 @@ class CharGPT(nn.Module):
         width: Features of a position.
         heads: Heads of each attention.
         dropout: Rate of all dropouts: on the embeddings, in the attention and after each branch.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

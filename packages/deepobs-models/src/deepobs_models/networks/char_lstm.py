@@ -89,7 +89,7 @@ class CharLSTM(WithClassifier):
         vocab_size: Number of characters.
         hidden_size: Size of the embedding and of both layers.
         dropout: Rate of the four dropout layers.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -34,7 +34,7 @@ class ConvNormReLU(Block):
         kernel_size: Kernel size, one number or (height, width).
         stride: Stride of the convolution.
         padding: Padding of the convolution.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     >>> ConvNormReLU(3, 32, (1, 7), padding=(0, 3))(torch.zeros(1, 3, 9, 9)).shape
@@ -328,7 +328,7 @@ class InceptionV3(Classifier):
             or both: at least 75; with the auxiliary head 299 to 346.
         dropout: Dropout rate before the last layer.
         aux_head: Whether to build the auxiliary head.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -31,7 +31,7 @@ class LaplacianMLP(nn.Module):
         dimension: Coordinates of a point.
         hidden: Widths of the hidden layers, at least one.
         std: Of the initial weights and biases.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -35,7 +35,7 @@ class LogisticRegression(_DenseClassifier):
     Args:
         num_classes: Number of classes.
         in_features: Values per example.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -86,7 +86,7 @@ class MLP(_DenseClassifier):
         num_classes: Number of classes.
         in_features: Values per example.
         hidden: Widths of the hidden layers.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -51,7 +51,7 @@ class ModularTransformer(nn.Module):
         width: Features of a position.
         heads: Number of heads, which divides the width.
         hidden: Width of the mlp.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

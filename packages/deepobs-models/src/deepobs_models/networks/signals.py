@@ -27,7 +27,7 @@ class SignalMLP(WithClassifier):
         num_classes: Number of classes.
         length: Numbers in one signal.
         hidden: Width of the two hidden layers.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -79,7 +79,7 @@ class SignalConv(WithClassifier):
         num_classes: Number of classes.
         length: Numbers in one signal, at least 3.
         channels: Channels of each convolution.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -135,7 +135,7 @@ class SignalGRU(WithClassifier):
         num_classes: Number of classes.
         length: Numbers in one signal.
         hidden: Size of the state, in each direction.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

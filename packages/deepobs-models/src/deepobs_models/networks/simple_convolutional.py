@@ -30,7 +30,7 @@ class Net2c2d(ImageClassifier):
         num_classes: Number of classes.
         in_channels: Channels of the images.
         image_size: Height and width of the images, one number or both.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -99,7 +99,7 @@ class Net3c3d(ImageClassifier):
         num_classes: Number of classes.
         in_channels: Channels of the images.
         image_size: Height and width of the images, at least 9, one number or both.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -86,7 +86,7 @@ class VAE(nn.Module):
         in_channels: Channels of the images.
         image_size: Height and width of the images, multiples of 4, one number or both.
         dropout: Rate of the five dropout layers.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -58,7 +58,7 @@ class VGG(ImageClassifier):
             or both.
         dropout: Rate of the two dropout layers.
         batch_norm: Whether a batch norm (torch's defaults) follows each convolution.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:

@@ -49,7 +49,7 @@ class PreActResidualBlock(nn.Module):
         stride: Stride of the first convolution and of the shortcut.
         project: Whether the shortcut is a convolution even where the shape stays.
         dropout: Dropout rate between the convolutions.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
@@ -101,10 +101,10 @@ class PreActResidualBlock(nn.Module):
 class WideResNet(ImageClassifier):
     """Wide ResNet of depth 6n+4 (Zagoruyko and Komodakis 2016).
 
-    DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_wrn.py`, without dropout. Three groups of n
-    pre-activation blocks with 16, 32 and 64 times `widen_factor` channels and strides 1, 2 and 2.
-    Kernels from Glorot uniform, the dense bias 0. Input (B, in_channels, H, W), output logits
-    (B, num_classes).
+    Port of DeepOBS 1.1.2, `deepobs/tensorflow/testproblems/_wrn.py`, which has no dropout. Three
+    groups of n pre-activation blocks with 16, 32 and 64 times `widen_factor` channels and strides
+    1, 2 and 2. Kernels from Glorot uniform, the dense bias 0. Input (B, in_channels, H, W), output
+    logits (B, num_classes).
     Parameters of ``WideResNet(16, 4, 10)``::
 
         conv       Conv2d(3, 16, 3)        432  (16, 32, 32)
@@ -125,12 +125,12 @@ class WideResNet(ImageClassifier):
         in_channels: Channels of the images.
         image_size: The only height and width to accept, one number or both; None accepts all.
         dropout: Dropout rate between the convolutions of a block.
-        device: Where the parameters are.
+        device: Device of the parameters.
         dtype: Type of the parameters.
 
     Raises:
-        ValueError: Another depth, a size below 1, a dropout rate outside [0, 1); images of another
-            shape or of an integer type.
+        ValueError: `depth` is not 6n+4, a size below 1, a dropout rate outside [0, 1); images of
+            another shape or of an integer type.
     """
 
     head_name = "pool"

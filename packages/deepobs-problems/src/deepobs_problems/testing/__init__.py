@@ -27,7 +27,7 @@ class Check(NamedTuple):
     """The result of one check.
 
     Attributes:
-        name: of the check, such as `loss`.
+        name: name of the check, such as `loss`.
         ok: whether it was passed.
         sentence: finding; for a failed check also the fix.
         error: what the problem's own code raised, None if nothing.
@@ -87,7 +87,7 @@ def check_problem(
         dataset: the data to use; default: the problem's stand-in, else its real data.
         data_dir: folder of the real data.
         examples: number of examples in a batch, at least 2.
-        seed: of the model's initialisation and of training noise. The global generator is left
+        seed: seed of the model's initialisation and of training noise. The global generator is left
             as it was.
 
     Returns:

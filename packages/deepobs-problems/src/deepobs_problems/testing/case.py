@@ -67,7 +67,7 @@ def close(actual: Tensor, expected: Tensor, single: float = 1e-4) -> bool:
 
     Args:
         actual: what was found.
-        expected: of the same shape.
+        expected: expected values, of the same shape.
         single: relative tolerance in single precision; in double it is 1e-9.
     """
     tolerance = 1e-9 if expected.dtype == torch.float64 else single

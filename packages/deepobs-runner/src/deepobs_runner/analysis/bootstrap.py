@@ -57,7 +57,7 @@ def resample_counts(n: int, resamples: int, seed: int, *words: str) -> np.ndarra
     Args:
         n: runs.
         resamples: bootstrap samples.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
         words: what is drawn for, see `generator`.
 
     Raises:

@@ -26,19 +26,19 @@ class Band:
     """A metric over the epochs, and its spread over seeds; every array is `(E,)`.
 
     Attributes:
-        metric: of which these are values.
-        epochs: of the evaluations.
+        metric: metric of the values.
+        epochs: epochs of the evaluations.
         runs: that count at an epoch: they reached it, or had diverged.
         mean: NaN where a run that counts has no finite value.
-        std: of the values, with ddof 1; NaN for one run, and where the mean is.
+        std: standard deviation of the values, with ddof 1; NaN for one run, and where the mean is.
         median: a run without a finite value is worse than every other; so are the quartiles.
-        lower_quartile: of the values.
-        upper_quartile: of the values.
+        lower_quartile: lower quartile of the values.
+        upper_quartile: upper quartile of the values.
         low: lower end of the band, pointwise; NaN where there are too few runs for it, or where
             none was asked for.
         high: its upper end.
         center: what the band is about, `mean` or `median`.
-        level: of the band.
+        level: confidence level of the band.
     """
 
     metric: Metric
@@ -81,12 +81,12 @@ def curve_band(
     runs are resampled, the same ones at every epoch.
 
     Args:
-        runs: of one setting, one a seed; they may differ in length.
+        runs: runs of one setting, one per seed; they may differ in length.
         metric: what to draw.
         center: statistic the band is about.
-        level: of the band.
+        level: confidence level of the band.
         resamples: bootstrap samples of the median; None: no band, `low` and `high` are NaN.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
         UsageError: a level outside (0, 1), no resamples, no such center.

@@ -33,7 +33,7 @@ class Reading(NamedTuple):
         reason: why nothing is.
         planned: epochs, or steps, of the whole runs, for which their settings were chosen.
         unit: `epochs` or `steps`.
-        schedule: of the learning rate, in words.
+        schedule: learning-rate schedule, in words.
         runs: optimizer and origin of each run.
     """
 
@@ -57,7 +57,7 @@ def first_epochs(
     another schedule, which depends on their length, are left out, and so are shorter ones.
 
     Args:
-        results: of any problems; those without a record stay as they are.
+        results: results of any problems; those without a record stay as they are.
         epochs: how many, at least 1.
 
     Returns:

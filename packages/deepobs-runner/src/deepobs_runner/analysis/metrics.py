@@ -139,7 +139,7 @@ class End(Numbers):
     """How the runs of a setting ended.
 
     Attributes:
-        metric: of which these are values.
+        metric: metric of the values.
         kind: `final`, or `best` over the evaluations.
         runs: those that count and have the metric.
         diverged: how many of them diverged.
@@ -147,12 +147,12 @@ class End(Numbers):
         mean: NaN if a run has no finite value.
         std: with ddof 1; NaN for one run.
         median: a run without a finite value is worse than every other; so are the quartiles.
-        lower_quartile: of the values.
-        upper_quartile: of the values.
+        lower_quartile: lower quartile of the values.
+        upper_quartile: upper quartile of the values.
         interquartile_mean: see the function of this name.
         low: lower end of the interval of the mean; NaN for one run, and where the mean is.
         high: its upper end.
-        level: of the interval.
+        level: confidence level of the interval.
     """
 
     metric: Metric
@@ -177,10 +177,10 @@ def summarize_end(
     """Mean, spread and quantiles over seeds of the final or the best value.
 
     Args:
-        runs: of one setting, one a seed; see `counted`.
+        runs: runs of one setting, one per seed; see `counted`.
         metric: what to summarize.
         kind: `final` or `best`.
-        level: of the interval of the mean, see `mean_interval`.
+        level: confidence level of the interval of the mean, see `mean_interval`.
 
     Returns:
         None if no run that counts has the metric.
@@ -252,7 +252,7 @@ class Divergence(Numbers):
         rate: NaN without runs.
         low: lower end of the interval.
         high: its upper end.
-        level: of the interval.
+        level: confidence level of the interval.
     """
 
     diverged: int
@@ -270,8 +270,8 @@ def divergence_rate(runs: Sequence[RunResult], *, level: float = 0.95) -> Diverg
     recommended for few runs by Brown, Cai and DasGupta, Statistical Science 16 (2001).
 
     Args:
-        runs: of one setting, as those of a grid are no sample of anything; see `is_counted`.
-        level: of the interval.
+        runs: runs of one setting, as those of a grid are no sample of anything; see `is_counted`.
+        level: confidence level of the interval.
 
     Raises:
         UsageError: a level outside (0, 1).

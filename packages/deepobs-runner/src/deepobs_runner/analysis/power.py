@@ -44,14 +44,14 @@ def welch_power(
     0.806
 
     Args:
-        difference: of the true means.
+        difference: difference of the true means.
         deviation: standard deviation over the seeds of one side.
-        seeds: of one side, at least 2.
-        other_deviation: of the other side; None: the same.
-        other_seeds: of the other side; None: as many.
-        known_variance: of the difference, which does not fall with the number of seeds, such as
-            that of times which are known up to an epoch.
-        level: of the interval; the test rejects at 1 - level.
+        seeds: number of seeds of one optimizer, at least 2.
+        other_deviation: standard deviation of the other optimizer; None: the same.
+        other_seeds: number of seeds of the other optimizer; None: as many.
+        known_variance: known variance of the difference, which does not fall with the number of
+            seeds, such as that of times which are known up to an epoch.
+        level: confidence level of the interval; the test rejects at 1 - level.
 
     Raises:
         UsageError: fewer than two seeds, a negative deviation, a level outside (0, 1).
@@ -113,11 +113,11 @@ def seeds_for_power(
     17
 
     Args:
-        difference: of the true means.
+        difference: difference of the true means.
         deviation: standard deviation over seeds, the same for both.
         power: wanted probability.
         known_variance: as for `welch_power`.
-        level: of the interval.
+        level: confidence level of the interval.
 
     Returns:
         At least 2; None if 10,000 are too few.

@@ -63,9 +63,9 @@ def median_reached(runs: Sequence[RunResult], metric: Metric, share: float, epoc
     """Value that half of the runs reach within a share of a number of epochs.
 
     Args:
-        runs: of one setting, one per seed; those that do not count are ignored.
-        metric: of the value.
-        share: of the epochs, above 0 and at most 1.
+        runs: runs of one setting, one per seed; those that do not count are ignored.
+        metric: metric of the value.
+        share: share of the epochs, above 0 and at most 1.
         epochs: that the runs were planned for; a share of them is allowed.
 
     Returns:

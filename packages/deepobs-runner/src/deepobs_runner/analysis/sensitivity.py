@@ -29,12 +29,12 @@ class Sensitivity:
     """A metric over the learning rates of an optimizer on a problem; every array is `(rates,)`.
 
     Attributes:
-        metric: of which these are values.
+        metric: metric of the values.
         kind: `final`, or `best` over the evaluations.
         rates: in increasing order.
         medians: over the seeds of a rate; a diverged run is worse than every other.
-        runs: of each rate.
-        diverged: of each rate.
+        runs: number of runs at each rate.
+        diverged: number of diverged runs at each rate.
     """
 
     metric: Metric
@@ -99,11 +99,11 @@ def learning_rate_sensitivity(
     models in stochastic optimization", PNAS 116 (2019), on how to read such a curve.
 
     Args:
-        results: of one optimizer on one problem that differ in learning rate and seed; those
-            without a learning rate, and those that do not count, are left out.
+        results: results of one optimizer on one problem that differ in learning rate and seed;
+            those without a learning rate, and those that do not count, are left out.
         metric: what to show.
         kind: final value, or the best over the evaluations.
-        seed: of the runs to take, where some rates have more seeds than others; None: all.
+        seed: seed of the runs to take, where some rates have more seeds than others; None: all.
 
     Raises:
         UsageError: no such kind.
@@ -179,7 +179,7 @@ def window_around_best(
     Args:
         curve: over the learning rates.
         good: which of them are, `(rates,)`.
-        percent: of the window, see `Window`.
+        percent: percent of the window, see `Window`.
 
     Returns:
         None if the best rate is not good, or no rate has a finite value.

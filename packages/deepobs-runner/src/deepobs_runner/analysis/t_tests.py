@@ -56,10 +56,10 @@ def welch(
     Args:
         first: minuend.
         second: subtrahend.
-        known_variance: of the difference, in addition to that which the samples show, `(...)`. It
-            adds to the error, half of it to each side, but as if it were estimated from as many
-            values: with few values their own variance may be far too small, and an error that is
-            taken for known would hide that.
+        known_variance: known variance of the difference, in addition to that which the samples
+            show, `(...)`. It adds to the error, half of it to each side, but as if it were
+            estimated from as many values: with few values their own variance may be far too small,
+            and an error that is taken for known would hide that.
     """
     n, m = first.shape[-1], second.shape[-1]
     one = first.var(axis=-1, ddof=1) / n + np.asarray(known_variance) / 2

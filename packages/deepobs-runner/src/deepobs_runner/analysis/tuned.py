@@ -24,8 +24,8 @@ def tuned_settings(results: Iterable[RunResult]) -> dict[str, list[Setting]]:
     """Return, for each problem, the tuned setting of each optimizer, see `choose`.
 
     Args:
-        results: of any problems and optimizers; runs without a record are left out, and of several
-            with the same configuration all but the first that is finished.
+        results: results of any problems and optimizers; runs without a record are left out, and of
+            several with the same configuration all but the first that is finished.
     """
     return choose(settings_of(without_copies(run for run in results if run.records)))
 

@@ -18,12 +18,12 @@ class TuningCurve:
     """The best of k random trials; every array is `(trials,)`, for k = 1, 2, ….
 
     Attributes:
-        metric: of which these are values.
+        metric: metric of the values.
         expected: mean of the best of k.
         std: its standard deviation over draws of the k trials.
-        lower_quartile: of the best of k over draws: a quarter of them is lower.
-        median: of the best of k.
-        upper_quartile: of the best of k.
+        lower_quartile: lower quartile of the best of k over draws: a quarter of them is lower.
+        median: median of the best of k.
+        upper_quartile: upper quartile of the best of k.
         epochs: expected cost of k trials; each is expected to cost the mean of all.
         untrained: trials that diverged or ended worse than they began, and count as untrained.
     """
@@ -127,21 +127,21 @@ def best_of(n: int, k: int) -> np.ndarray:
 def expected_search(lengths: np.ndarray, times: np.ndarray, reached: np.ndarray) -> float:
     """Expected cost of trying settings at random until one reaches the target.
 
-    They are tried one after another, without replacement, each for its whole length, but the one
-    that reaches the target for its time to it. Of n trials of which m reach it, (n - m) / (m + 1)
-    others are expected to come before the first of these (negative hypergeometric distribution).
+    Trials run one after another, without replacement. Each trial costs its full length, except the
+    successful one, which costs its time to target. Of n trials of which m reach it, (n - m) /
+    (m + 1) others are expected before the first of these (negative hypergeometric distribution).
 
     >>> expected_search(np.array([10.0, 10.0, 10.0]), np.array([10.0, 4.0, 10.0]),
     ...                 np.array([False, True, False]))
     14.0
 
     Args:
-        lengths: of the trials, `(n,)`.
-        times: to the target of those that reach it, `(n,)`.
-        reached: which ones do, `(n,)`.
+        lengths: lengths of the trials, `(n,)`.
+        times: times to target of the trials that reach it, `(n,)`.
+        reached: mask of trials that reach the target, `(n,)`.
 
     Returns:
-        inf if none does, NaN without trials.
+        Expected cost; infinite if no trial reaches the target, NaN without trials.
     """
     if not len(reached):
         return math.nan

@@ -26,7 +26,7 @@ class Backend:
 
     Attributes:
         device: that computes.
-        precision: of the model's arithmetic.
+        precision: precision of the model's arithmetic.
         deterministic: ask torch for deterministic algorithms where it has them.
         compile: compile forward pass and objective of training.
         cuda_graphs: capture forward and backward pass of training in CUDA graphs.

@@ -40,7 +40,7 @@ class ProcessGroup:
     """A process group, as seen by one of its processes.
 
     Attributes:
-        rank: of this process.
+        rank: rank of this process.
         size: number of processes.
         local_rank: number among the processes of this machine; it chooses the GPU.
         store: shared by the processes; None for a single process.

@@ -30,7 +30,7 @@ class Gradient:
 
     Attributes:
         parameters: trainable parameters, with `grad` to write.
-        scale: of the loss, in fp16; else None.
+        scale: scale of the loss, in fp16; else None.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Gradient:
         """Compile or capture a step; only the generators change.
 
         Args:
-            batch: of the size of all later batches.
+            batch: batch of the size of all later batches.
 
         Raises:
             UsageError: it cannot be compiled or captured here.

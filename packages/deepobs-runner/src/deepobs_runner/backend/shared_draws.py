@@ -30,7 +30,7 @@ class SharedDraws(TorchFunctionMode):
     Args:
         rank: number of this share.
         size: number of shares.
-        rows: of this share; all have as many.
+        rows: number of rows of this share; all have as many.
     """
 
     def __init__(self, rank: int, size: int, rows: int) -> None:

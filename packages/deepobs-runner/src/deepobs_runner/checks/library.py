@@ -67,7 +67,7 @@ def check_library(
 
     Args:
         location: `package.module` or `path/to/file.py`.
-        hyperparams: of all, beside the learning rate of each.
+        hyperparams: hyperparameters of all, beside the learning rate of each.
         create_graph: keep the graph of every gradient.
     """
     for optimizer in optimizers_of(location):

@@ -46,7 +46,7 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        name: of the check.
+        name: name of the check.
         state: `ok`, `no` (runs with this optimizer may fail), or `info` (neither).
         message: the finding.
     """

@@ -108,8 +108,8 @@ class SmallTraining:
 
     Args:
         make: builds the optimizer.
-        dtype: of the parameters.
-        seed: of network and data.
+        dtype: dtype of the parameters.
+        seed: seed of network and data.
         unused: a further parameter that the loss does not depend on.
         network: makes the network.
     """

@@ -193,10 +193,10 @@ def rows_of_runs(
     """Rows of `--json`: configuration, status and final metrics of every run.
 
     Args:
-        configs: of the runs.
+        configs: configurations of the runs.
         found: their state before this command.
-        outcomes: of the runs of this command.
-        folder: of the results; None: nothing was run.
+        outcomes: outcomes of the runs of this command.
+        folder: folder of the results; None: nothing was run.
     """
     states = {result.config.id: "finished" for result in found.finished}
     states |= {result.config.id: "failed" for result in found.failed}

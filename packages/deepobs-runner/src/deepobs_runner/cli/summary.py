@@ -74,7 +74,7 @@ class Layout(NamedTuple):
 
     Attributes:
         words: columns of words, that of the settings first.
-        widths: of these columns.
+        widths: widths of these columns.
         numbers: columns that are as wide as they need.
         shared: heading and text of columns that are left out, as all rows have it.
     """
@@ -129,7 +129,7 @@ def _lay_out(
 
     Args:
         problems: settings by problem.
-        width: of the terminal.
+        width: width of the terminal.
         spell: replaces characters that the output lacks.
     """
     shown = [setting for settings in problems.values() for setting in settings]

@@ -39,7 +39,7 @@ def terminal_table(table: Table, style: Callable[[Row], str] = lambda row: "") -
 
     Args:
         table: to print; a first column `problem` shows each name once.
-        style: of a row, such as "green".
+        style: style of a row, such as "green".
     """
     return _Fitted(table, style)
 

@@ -55,11 +55,12 @@ class Equivalence(Numbers):
         reference: label.
         quantity: the time to the target, or the final value.
         margin: as a share: 0.01 for a ratio between 1 / 1.01 and 1.01.
-        ratio: of times the speedup; of final values the optimizer's mean to that of the reference.
+        ratio: for times, the speedup; for final values, the optimizer's mean divided by the
+            reference's.
         low: lower end of the interval of the ratio; it lies within the margin exactly if `p` is at
             most 1 - level. So its own level is 2 * level - 1.
         high: upper end.
-        level: of the decision.
+        level: confidence level of the decision.
         p: the greater of two one-sided p-values; small if the two differ by less than the margin.
         p_corrected: by Holm over all equivalences that are asked for together.
         method: name of the test.
@@ -128,7 +129,7 @@ def equivalences(
         pairs: labels of optimizers and references.
         margin: as a share, above 0.
         unit: to count time in.
-        level: of the decision.
+        level: confidence level of the decision.
 
     Raises:
         UsageError: a margin that is not above 0, a level outside (0.5, 1), no such unit.

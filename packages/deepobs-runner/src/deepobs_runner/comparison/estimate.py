@@ -25,11 +25,11 @@ class Estimate(Numbers):
     interval; an interval may leave out "no difference" where nothing is claimed.
 
     Attributes:
-        value: of the estimate; a bound of it if `bound` is set.
+        value: value of the estimate; a bound of it if `bound` is set.
         low: lower end of the interval; 0 for a ratio and -inf for a difference if it is open, NaN
             if no interval is defined.
         high: upper end; inf if it is open.
-        level: of the interval.
+        level: confidence level of the interval.
         p: two-sided, uncorrected; NaN if no test is defined.
         p_corrected: by Holm over all tests of a report; NaN if the test is not one of these.
         method: name of the test.

@@ -88,7 +88,7 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
 
     Args:
         problems: as `tuned_settings` returns them.
-        labels: of the optimizers that are compared; None: all.
+        labels: labels of the optimizers that are compared; None: all.
     """
     listed = []
     for facet in _facets(problems):
@@ -105,7 +105,7 @@ def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreem
 
     Args:
         problems: as `tuned_settings` returns them.
-        labels: of the optimizers that are compared; None: all.
+        labels: labels of the optimizers that are compared; None: all.
     """
     equal: list[str] = []
     unknown: list[str] = []
@@ -152,7 +152,7 @@ def foreign_targets(
     Args:
         problems: as `tuned_settings` returns them.
         targets: by problem; only those from official runs are looked at.
-        labels: of the optimizers that are compared; None: all.
+        labels: labels of the optimizers that are compared; None: all.
     """
     found: dict[tuple[Literal["recipe", "data"], tuple[str, ...]], list[str]] = {}
     for problem, listed in problems.items():

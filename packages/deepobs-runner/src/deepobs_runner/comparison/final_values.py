@@ -51,7 +51,7 @@ def final_difference(
         first: value of each run by its seed, more is better; -inf for a diverged run.
         second: the same of the reference.
         seeds_pair: whether runs of one seed share anything: not if two programs made them.
-        level: of the interval.
+        level: confidence level of the interval.
 
     Returns:
         None without a run on a side; one run on a side has no interval.

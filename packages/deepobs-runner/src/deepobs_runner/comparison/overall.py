@@ -74,9 +74,9 @@ def improvement_of(
     variance of the rank sum. Where problems differ, the variance at their mean is the larger.
 
     Args:
-        shares: of pairs that are won on each problem.
-        runs: of both sides on each problem, `(P, 2)`.
-        level: of the interval.
+        shares: shares of pairs that are won on each problem.
+        runs: number of runs of both optimizers on each problem, `(P, 2)`.
+        level: confidence level of the interval.
     """
     mean = shares.mean(axis=-1)
     reach = special.ndtri((1 + level) / 2)

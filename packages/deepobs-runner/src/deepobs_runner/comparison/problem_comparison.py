@@ -39,10 +39,10 @@ class ProblemComparison:
         optimizer: label of the optimizer.
         reference: label of what it is compared with.
         unit: to count time in.
-        level: of the intervals.
-        target: to reach; None if the problem has none.
-        times: of the optimizer; None without runs or target.
-        reference_times: of the reference.
+        level: confidence level of the intervals.
+        target: target to reach; None if the problem has none.
+        times: times of the optimizer; None without runs or target.
+        reference_times: times of the reference.
         speedup: above 1 where the optimizer is faster; None if nothing is known of it.
         undecided: the status of a speedup that no test decides.
         reached_p: Fisher's exact p-value, uncorrected, of the runs that reach the target; NaN
@@ -150,11 +150,11 @@ def compare_on_problem(
     Args:
         problem: its name.
         listed: the tuned settings of the problem, see `tuned_settings`.
-        target: to reach.
+        target: target to reach.
         optimizer: label of the one.
         reference: label of the other.
-        unit: to count in.
-        level: of the intervals.
+        unit: unit of time.
+        level: confidence level of the intervals.
         other_targets: easier and harder ones, by name.
 
     Raises:

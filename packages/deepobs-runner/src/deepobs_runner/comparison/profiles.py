@@ -26,11 +26,11 @@ class Profile:
     """The profile of one optimizer.
 
     Attributes:
-        label: of the optimizer.
+        label: label of the optimizer.
         ratios: its time over that of the fastest, by problem, `(P,)`; inf where it does not reach
             the target in half of its runs.
         taus: where the profile steps or begins, `(T,)`, from 1 on.
-        shares: of problems with a ratio up to there, `(T,)`; constant until the next.
+        shares: shares of problems with a ratio up to there, `(T,)`; constant until the next.
         integral: mean of the profile over the logarithm of tau from 1 to the largest: 1 for an
             optimizer that is the fastest everywhere, 0 for one that never gets there.
     """
@@ -49,7 +49,7 @@ class Profiles:
     Attributes:
         problems: that count, `(P,)`.
         left_out: problems that do not, with the reason.
-        unit: of the times.
+        unit: unit of the times.
         tau_max: up to which the integral goes.
         profiles: one per optimizer.
     """
@@ -124,8 +124,8 @@ def performance_profiles(
         problems: as `tuned_settings` returns them; one counts if it has a target, every optimizer
             has runs on it, and one at least reaches the target.
         targets: by problem.
-        labels: of the optimizers.
-        unit: to count in.
+        labels: labels of the optimizers.
+        unit: unit of time.
         tau_max: up to which the integral goes.
 
     Raises:

@@ -120,8 +120,8 @@ def shift_between(least: np.ndarray, most: np.ndarray, tails: Tails, level: floa
     Args:
         least: lower bounds, -inf where nothing is known.
         most: upper bounds, inf where nothing is known.
-        tails: of the test of no shift; `below` is small if the shift is above 0.
-        level: of the interval.
+        tails: tails of the test of no shift; `below` is small if the shift is above 0.
+        level: confidence level of the interval.
 
     Raises:
         UsageError: a level outside (0, 1).

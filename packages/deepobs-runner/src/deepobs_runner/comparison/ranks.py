@@ -50,9 +50,9 @@ class Ranks:
 
     Attributes:
         problems: on which each of them has times to the target.
-        level: of the intervals.
-        ranks: of each optimizer.
-        p: of Friedman's test that all are equal; NaN for fewer than three problems.
+        level: confidence level of the intervals.
+        ranks: ranks of each optimizer.
+        p: p-value of Friedman's test that all are equal; NaN for fewer than three problems.
         critical_difference: mean ranks that differ by more differ by Nemenyi's test; None for
             fewer than ten problems.
     """

@@ -78,7 +78,7 @@ class Target(Numbers):
         metric: that must reach it.
         value: at least this where higher is better, else at most this.
         source: where it is from.
-        epochs: of the runs it is for; None: not known, or of any length.
+        epochs: epochs of the runs it is for; None: not known, or of any length.
         set_by: optimizer that defines it by what its runs reach; "" for an official value.
     """
 
@@ -197,7 +197,7 @@ def target_of(
 
     Args:
         problem: its name.
-        results: of any problems; those of others are ignored.
+        results: results of any problems; those of others are ignored.
         epochs: after which the results end, see `first_epochs`; None: that of each run.
     """
     found = tuned_settings(results)
@@ -230,7 +230,7 @@ def targets_of(problem: str, tuned: Sequence[Setting], *, epochs: float | None =
 
     Args:
         problem: its name.
-        tuned: of the problem, as `tuned_settings` returns them.
+        tuned: tuned settings of the problem, as `tuned_settings` returns them.
         epochs: after which the results end, see `first_epochs`; None: the length that most settings
             have that are not of a baseline set.
 
@@ -305,7 +305,7 @@ def targets_from(
 
     Args:
         problem: its name.
-        runs: of one setting, one per seed; runs that do not count are ignored.
+        runs: runs of one setting, one per seed; runs that do not count are ignored.
         source: origin of the runs.
         epochs: for which they were planned; None: those of the longest.
 

@@ -50,10 +50,10 @@ class Times:
     """When the runs of a setting reach a target.
 
     Attributes:
-        target: to reach.
-        unit: of the times.
+        target: target to reach.
+        unit: unit of the times.
         counted: what was counted: the unit, but `steps` where no gradient evaluations are recorded.
-        seeds: of the runs, `(n,)`.
+        seeds: seeds of the runs, `(n,)`.
         times: when a run reached the target; otherwise how long it is known not to have, `(n,)`.
         reached: which of the two, `(n,)`.
         grid: distance to the evaluation before, up to which a time is known, `(n,)`.
@@ -180,9 +180,9 @@ def times_to_target(runs: Sequence[RunResult], target: Target, unit: Unit = "epo
     One that diverged never will, so it is censored at the end of the longest run.
 
     Args:
-        runs: of one setting, one a seed; see `metrics.counted`.
-        target: to reach.
-        unit: to count in; in gradient evaluations only if every run records them.
+        runs: runs of one setting, one per seed; see `metrics.counted`.
+        target: target to reach.
+        unit: unit of time; in gradient evaluations only if every run records them.
 
     Raises:
         UsageError: no such unit.
@@ -238,7 +238,8 @@ def reaching_window(
     Args:
         curve: over the learning rates.
         runs: at these rates.
-        target: to reach; None: rates that end at most 5 % worse than the best, see `near_best`.
+        target: target to reach; None: rates that end at most 5 % worse than the best, see
+            `near_best`.
 
     Returns:
         None if the best rate does not reach the target.

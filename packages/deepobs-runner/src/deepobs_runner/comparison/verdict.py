@@ -33,9 +33,9 @@ class Verdict:
 
     Attributes:
         optimizer: label.
-        reference: label of what it is compared with.
-        unit: in which time is counted.
-        level: of the intervals.
+        reference: label of the reference.
+        unit: unit of time.
+        level: confidence level of the intervals.
         problems: the comparison on each problem on which one of them has runs.
         improvement: probability that a run of the optimizer is the faster one, over all problems;
             0.5 if both are equal; None with times on fewer than two problems.
@@ -98,14 +98,17 @@ def judge(
     together, correct them together with `correct`.
 
     Args:
-        results: of any problems and optimizers, official ones among them or not.
+        results: results of any problems and optimizers; may include official results.
         optimizer: its label, see `Setting.optimizer`.
-        reference: label of what it is compared with.
-        unit: in which time is counted.
-        level: of the intervals.
+        reference: label of the reference.
+        unit: unit of time.
+        level: confidence level of the intervals.
+
+    Returns:
+        Verdict with one line per problem, and estimates over all problems.
 
     Raises:
-        UsageError: a level outside (0, 1), no such unit.
+        UsageError: a level outside (0, 1), or an unknown unit.
     """
     problems = tuned_settings(results)
     targets = {problem: targets_of(problem, tuned) for problem, tuned in problems.items()}

@@ -69,7 +69,7 @@ class ExecutorOptions:
     """Options of executors; each executor uses some of them, see `ExecutorKind`.
 
     Attributes:
-        name: of the executor.
+        name: name of the executor.
         jobs: `local`: number of worker processes.
         vectorize: `local`: which runs are trained together, see `run_all`.
         cpus_per_run: `ray`, `slurm`: cores, and threads, of a run; None: 1.

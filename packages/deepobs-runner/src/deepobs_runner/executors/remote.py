@@ -43,7 +43,7 @@ class Task:
         config: resolved.
         execution: with absolute folders that the node sees, too.
         force: repeat it if it is finished.
-        threads: of torch.
+        threads: threads of torch.
     """
 
     config: RunConfig

@@ -63,11 +63,11 @@ def drawings(
         verdicts: returns those of the pairs that are compared, when a figure asks for them; None:
             see `comparison.choose_pairs`.
         ranks: returns the mean ranks, likewise.
-        metric: of the curves, the sensitivity and the tuning, such as `accuracy`; None: what is
-            usual for each.
-        unit: of the time to the target.
-        level: of all intervals.
-        scale: of curves: `gap`, `log` or `linear`, see `plot_curves`.
+        metric: metric of the curves, the sensitivity and the tuning, such as `accuracy`; None: what
+            is usual for each.
+        unit: unit of the time to the target.
+        level: confidence level of all intervals.
+        scale: scale of curves: `gap`, `log` or `linear`, see `plot_curves`.
         paper: width and font of all figures.
         import_code: for trajectories, import optimizers of files and packages that results name;
             not for results of unknown origin.

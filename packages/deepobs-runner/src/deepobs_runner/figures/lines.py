@@ -49,7 +49,7 @@ class Curve(NamedTuple):
     Attributes:
         band: center and interval over seeds.
         runs: each run at the epochs of the band, `(n, E)`; not finite where it diverged.
-        look: of its lines.
+        look: look of its lines.
         label: beside its line or in the legend.
     """
 

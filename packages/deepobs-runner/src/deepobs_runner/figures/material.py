@@ -27,7 +27,7 @@ class Drawing:
 
     Attributes:
         kind: which figure it is, one of `FIGURES`.
-        name: of its file, without suffix; the same for no two of a report.
+        name: name of its file, without suffix; the same for no two of a report.
         title: in a few words.
         caption: what is drawn and what lines and bands mean; without a figure, the reason.
         problem: what it is about; None for one over several problems.
@@ -54,12 +54,12 @@ class Material:
         verdicts: makes them, or returns those that are known; figures that need none do not wait.
         ranks: makes the mean ranks, in the same manner; None for fewer than three optimizers.
         palette: the ink of each optimizer in all figures.
-        looks: of the optimizers, by label.
+        looks: looks of the optimizers, by label.
         files: a name for the files of each problem.
         metric: name of the metric that was asked for.
-        unit: of the time to the target.
-        level: of all intervals.
-        scale: of the vertical axis of curves.
+        unit: unit of the time to the target.
+        level: confidence level of all intervals.
+        scale: scale of the vertical axis of curves.
         paper: width and font of all figures.
         import_code: whether code that results name may be imported.
         executor: for what takes seconds and can begin before other figures are drawn; None: this

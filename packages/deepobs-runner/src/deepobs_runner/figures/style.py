@@ -84,7 +84,7 @@ class Paper:
     """What a figure is made for.
 
     Attributes:
-        width: of a `column` or a `page` of a two-column paper, 3.3 and 6.9 inches; None: what
+        width: width of a `column` or a `page` of a two-column paper, 3.3 and 6.9 inches; None: what
             suits the figure.
         serif: letters as in Times instead of a sans-serif.
     """
@@ -128,7 +128,7 @@ class Look(NamedTuple):
     """How a line is drawn.
 
     Attributes:
-        ink: of its optimizer.
+        ink: ink of its optimizer.
         line: tells the settings of an optimizer apart.
         thin: thin and dashed: a baseline behind results of yours.
     """

@@ -48,7 +48,7 @@ class Adapter:
         requires: the package and the extra of deepobs-runner that installs it; None: torch.
         matrices: roles of the matrices that it gets, AdamW the rest at `adamw_lr`; none: it gets
             all parameters.
-        defaults: of hyperparameters, in place of the class's.
+        defaults: defaults of hyperparameters, in place of the class's.
         group: options of each of its parameter groups.
         create_graph: it differentiates the gradient once more.
         reference: where it was published.
@@ -156,7 +156,7 @@ def divide(
     Args:
         model: the owner of the parameters.
         groups: parameters, or groups of them; their options are kept.
-        wanted_roles: of the matrices.
+        wanted_roles: roles of the matrices.
     """
     role = roles(model)
     matrices = {

@@ -34,7 +34,7 @@ def make_optimizer(
     one gradient: a list, a mapping or a generator.
 
     Args:
-        name: of the optimizer.
+        name: name of the optimizer.
         hyperparams: its arguments, resolved.
         groups: returns the parameters or parameter groups of a model.
     """

@@ -56,7 +56,7 @@ def resolve_hyperparams(
     rate is never filled in from the optimizer's signature.
 
     Args:
-        name: of the optimizer.
+        name: name of the optimizer.
         given: by the user.
         official_lr: used if no learning rate is given; None: a missing rate is an error.
         problem: named in messages, with the command that tunes on it.

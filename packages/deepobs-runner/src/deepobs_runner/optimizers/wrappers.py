@@ -118,7 +118,7 @@ class OnMatrices(AfterClosure):
 
     Args:
         make: builds it.
-        groups: of its parameters.
+        groups: groups of its parameters.
     """
 
     def __init__(self, make: Callable[[], Any], groups: Iterable[Mapping[str, Any]]) -> None:

@@ -200,8 +200,8 @@ def sgd_step_equivalents(
 
     Args:
         seconds: spent by a run.
-        calibration: of the machine that spent them, see `calibration_for`.
-        config: of the run, resolved.
+        calibration: calibration of the machine that spent them, see `calibration_for`.
+        config: configuration of the run, resolved.
 
     Example: a run of 6 s where an SGD step takes 2 ms has taken as long as 3000 SGD steps.
     """

@@ -38,7 +38,7 @@ class Timing:
         start: loading data and building model and optimizer.
         step: one optimizer step.
         evaluation: one pass over all splits.
-        steps_per_epoch: of the problem's data.
+        steps_per_epoch: steps per epoch of the problem's data.
     """
 
     start: float

@@ -44,15 +44,15 @@ class Spread:
         problem: its name.
         reference: label of the optimizer.
         source: name of the baseline set.
-        unit: of the times.
-        target: of the times; None if the problem has no target.
+        unit: unit of the times.
+        target: target of the times; None if the problem has no target.
         runs: those that count.
         reached: how many of them reach the target.
         time: geometric mean of their times; NaN unless half of the runs, and three, reach it.
         log_spread: standard deviation of the logarithms of these times.
         log_known: variance of the difference of two mean log times, because a time is known up to
             an evaluation; it does not fall with the number of seeds.
-        metric: of the final value; None without one.
+        metric: metric of the final value; None without one.
         final: mean final value; NaN if a run diverged.
         final_spread: its standard deviation.
     """
@@ -191,12 +191,12 @@ def seed_plan(
     most (1 - level) / tests: the first step of Holm's correction, so the power is a lower bound.
 
     Args:
-        spreads: of the baselines.
+        spreads: spreads of the baselines.
         ratios: speedups that are planned for, above 1.
         seeds: numbers of seeds of each side.
         power: wanted probability.
-        level: of the intervals of the report.
-        tests: of the report.
+        level: confidence level of the intervals of the report.
+        tests: number of tests of the report.
 
     Raises:
         UsageError: a ratio that is not above 1, fewer than two seeds or one test, a power or a

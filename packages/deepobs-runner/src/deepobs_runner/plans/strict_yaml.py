@@ -48,9 +48,9 @@ class Item:
 
     Attributes:
         value: a scalar, a list of items, or a mapping from text to items.
-        path: of the file.
+        path: path of the file.
         line: counted from 1.
-        name: of the place, such as `overrides[2].settings`.
+        name: name of the place, such as `overrides[2].settings`.
     """
 
     value: Any
@@ -133,8 +133,8 @@ def read_yaml(path: Path, name: str) -> Item:
     """Read a YAML file of one document.
 
     Args:
-        path: of the file.
-        name: of the whole, for messages.
+        path: path of the file.
+        name: name of the whole, for messages.
 
     Raises:
         PlanError: the file is not there, no UTF-8 or no YAML, a mapping has a key twice, or

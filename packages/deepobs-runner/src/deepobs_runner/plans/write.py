@@ -27,7 +27,7 @@ def write_plans(
     problem, the problems are split into several plans, `plan.yaml`, `plan-2.yaml`, ....
 
     Args:
-        path: of the first plan.
+        path: path of the first plan.
         winners: to be run.
         settings: those asked for, as in `Study`.
         title: a line of comment.

@@ -64,7 +64,7 @@ def booktabs(
         head: lines of the head, already LaTeX, as are the rows.
         rows: with cells divided by `&`.
         caption: in plain text.
-        label: of the table.
+        label: label of the table.
         narrow: whether it is set small, to fit a column of a paper.
     """
     lines = [

@@ -40,16 +40,18 @@ class ReportData:
     Attributes:
         own: results the report is about, those without a record too.
         baselines: results they are compared with, of the same problems.
-        settings: of each problem: every own one with a record, then the tuned ones of baselines.
+        settings: settings of each problem: every own one with a record, then the tuned ones of
+            baselines.
         problems: the tuned setting of each optimizer on each problem: what is compared.
         every: all settings with a record, among which those were chosen.
-        own_keys: of the settings the report is about, see `Setting.key`.
+        own_keys: keys of the settings the report is about, see `Setting.key`.
         targets: by problem; None without one.
-        verdicts: of each pair that is compared; p-values are corrected over all of them.
+        verdicts: verdicts of each pair that is compared; p-values are corrected over all of them.
         ranks: mean ranks of all optimizers that are compared; None for fewer than three.
-        equivalences: of each pair that is compared, within a margin; none if no margin was given.
-        unit: in which time is counted.
-        level: of all intervals.
+        equivalences: equivalences of each pair that is compared, within a margin; none if no margin
+            was given.
+        unit: unit of time.
+        level: confidence level of all intervals.
         epochs: after which results are compared; None: at the end of each run.
         left_out: why files or runs are not among the results, or not all of their epochs.
         chosen: problems that were asked for; none: all there are.
@@ -152,8 +154,8 @@ def gather_data(
             used generated data, and of another recipe where there are some of the same, are left
             out.
         references: labels or optimizers to compare with; none: see `choose_pairs`.
-        unit: in which time is counted.
-        level: of all intervals.
+        unit: unit of time.
+        level: confidence level of all intervals.
         epochs: number to compare after, see `first_epochs`; None: at the end of each run.
         equivalence: margin, as a share, within which equivalence is tested; None: it is not.
         left_out: why files are not among the results.

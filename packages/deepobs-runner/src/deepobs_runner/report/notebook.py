@@ -77,16 +77,16 @@ def report(
     epochs: int | None = None,
     equivalence: float | None = None,
 ) -> Page:
-    """Report of results; the last line of a cell shows it.
+    """Report of results; a notebook cell that ends with it displays the page.
 
     Args:
         results: a folder of results, or results.
-        baselines: names of baseline sets to compare with; None: all there are; empty: none.
-        references: labels or optimizers to compare with; none: SGD, Momentum and Adam.
-        unit: in which time to the target is counted.
-        level: of all intervals.
+        baselines: names of baseline sets to compare with; None: all sets; empty: no baselines.
+        references: labels or optimizers to compare with; empty: SGD, Momentum and Adam.
+        unit: unit of time to target.
+        level: confidence level of all intervals.
         epochs: number to compare after; None: at the end of each run.
-        equivalence: margin, as a share, within which equivalence is tested; None: it is not.
+        equivalence: relative margin, e.g. 0.05, to test for equivalence; None: no test.
 
     Raises:
         UsageError: results without records, an unknown set or reference, a level outside (0, 1), or

@@ -31,7 +31,7 @@ class Column:
 
     Attributes:
         title: its heading.
-        key: of the raw value by which rows are sorted.
+        key: key of the raw value by which rows are sorted.
         show: turns a row into the text of its cell; None: the value itself, see `value_text`.
         numeric: whether it is aligned to the right and sorted by size.
     """

@@ -42,7 +42,7 @@ class RunResult:
         records: one per evaluation, as in the JSON file; a value that was not finite is None.
         environment: versions, device, threads.
         error: the traceback of a failed run.
-        path: of the JSON file; None if it was never written.
+        path: path of the JSON file; None if it was never written.
         origin: where it was loaded from, see `provenance_of`; nothing in a file decides it.
     """
 

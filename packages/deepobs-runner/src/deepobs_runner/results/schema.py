@@ -192,7 +192,7 @@ def explain(error: msgspec.ValidationError, data: Any, name: str = "") -> str:
     """Message that names the invalid field of `data`, its value and what is allowed.
 
     Args:
-        error: of msgspec, which does not name keys of dictionaries, such as those of metrics.
+        error: error of msgspec, which does not name keys of dictionaries, such as those of metrics.
         data: the plain JSON.
         name: field of the result that holds `data`.
 

@@ -276,7 +276,7 @@ def migrate(
     """Content of a result file in the current schema.
 
     Args:
-        data: of a schema up to the current one.
+        data: data of a schema up to the current one.
         migrations: by the schema they start from.
         schema: the current one.
 

@@ -72,8 +72,8 @@ def keep_checkpoint(checkpoint: Checkpoint, folder: Path, *, read_back: bool) ->
     """Write a checkpoint; return the reason if that is impossible, else None.
 
     Args:
-        checkpoint: of a run.
-        folder: of its result.
+        checkpoint: checkpoint of a run.
+        folder: folder of its result.
         read_back: load the file once, since a checkpoint that cannot be loaded is useless.
 
     Raises:

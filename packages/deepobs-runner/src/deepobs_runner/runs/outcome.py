@@ -52,10 +52,10 @@ class Outcome:
     """The outcome of a run.
 
     Attributes:
-        config: of the run, resolved.
-        status: of its result, or one of three without training. `refused`: something it needs is
-            missing. `locked`: another process is running it. `killed`: its worker process died
-            without reporting.
+        config: configuration of the run, resolved.
+        status: status of its result, or one of three without training. `refused`: something it
+            needs is missing. `locked`: another process is running it. `killed`: its worker process
+            died without reporting.
         message: the error if it was refused, locked, killed or failed; of a failure often with its
             traceback.
     """

@@ -175,7 +175,7 @@ def fields_that_fit(wanted: Mapping[str, int], width: int) -> dict[str, int]:
 
     Args:
         wanted: width of every field.
-        width: of the line; fields are a space apart.
+        width: width of the line; fields are a space apart.
 
     >>> fields_that_fit({"label": 30, "count": 5, "left": 12, "metrics": 37}, 40)
     {'label': 21, 'count': 5, 'left': 12}

@@ -68,7 +68,7 @@ def resolve(
     Args:
         config: defaults are filled in, unless `resolve_config` has done so already.
         execution: where and how.
-        problem: in place of the one that `config.problem` names.
+        problem: use this instead of `config.problem`.
         group: the process group.
 
     Raises:
@@ -138,7 +138,7 @@ def fill_defaults(
     Args:
         config: as the user gave it.
         problem: that it names.
-        hyperparams: of the optimizer, see `optimizers.resolve_hyperparams`.
+        hyperparams: hyperparameters of the optimizer, see `optimizers.resolve_hyperparams`.
         optimizer_source: changes when a user's optimizer is edited.
     """
     defaults = problem.defaults

@@ -66,12 +66,15 @@ def run(
     Args:
         config: what to run; defaults are filled in.
         execution: where and how.
-        problem: in place of the one that `config.problem` names.
-        on_record: called with every record, which need not be in the file yet; if it returns a
-            text, the run stops there and gives it as its reason.
+        problem: use this instead of `config.problem`.
+        on_record: called with every record, which need not be in the file yet. Return a string to
+            stop the run; it is stored as the reason.
         force: repeat a finished run and replace its result.
         group: the processes that train together, see `distributed.torchrun_group`; each calls
             this alike. Rank 0 reads and writes the files and calls `on_record`.
+
+    Returns:
+        Result with all records so far and the status of the run.
 
     Raises:
         UsageError, ProblemError: before anything is trained, if something asked for does not

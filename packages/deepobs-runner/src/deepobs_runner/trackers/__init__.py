@@ -44,7 +44,7 @@ class Tracker(Protocol):
 
         Args:
             record: as in the result file (docs/results.md).
-            step_objectives: of every step since the record before, `(steps,)`.
+            step_objectives: objectives of every step since the record before, `(steps,)`.
         """
 
     def end(self, status: Status) -> None:

@@ -24,7 +24,7 @@ class CsvTable:
     Objectives of single steps are not in it.
 
     Args:
-        folder: of the files.
+        folder: folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ class JsonLines:
     """Writes `<id>.jsonl`: one line per record, with the objectives of its steps.
 
     Args:
-        folder: of the files.
+        folder: folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:

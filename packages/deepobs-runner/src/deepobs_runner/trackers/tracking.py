@@ -21,7 +21,7 @@ class Tracking:
     """The trackers of one run, from its first record to its end.
 
     Args:
-        names: of the trackers, see `trackers`.
+        names: names of the trackers, see `trackers`.
         out: folder of the results; a tracker keeps the files of all its runs in
             `out/tracking/<name>`.
     """
@@ -41,7 +41,7 @@ class Tracking:
 
         Args:
             result: with its records so far.
-            step_objectives: of all steps so far, in pieces.
+            step_objectives: objectives of all steps so far, in pieces.
         """
         if not self._names:
             return

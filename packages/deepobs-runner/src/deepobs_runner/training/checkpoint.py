@@ -26,7 +26,7 @@ class Checkpoint:
         steps: taken so far.
         model: state dict of the model.
         optimizer: state dict of the optimizer.
-        counters: of closure calls and the like so far.
+        counters: counters of closure calls and the like so far.
         loss_scale: state of the loss scale in fp16, else None.
     """
 

@@ -43,7 +43,8 @@ class Closure:
     Attributes:
         counts: so far: `closure_calls`; `gradient_evaluations`, those with a backward pass;
             `skipped_steps`, steps with a gradient overflow in fp16.
-        objective: of the last step that called, at its incoming weights; a scalar on the device.
+        objective: objective of the last step that called, at its incoming weights; a scalar on the
+            device.
         gradient: computes it.
     """
 

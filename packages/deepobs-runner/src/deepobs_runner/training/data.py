@@ -143,8 +143,8 @@ class TrainingData:
         backend: its processes share every batch.
 
     Attributes:
-        batch_size: of all processes together.
-        steps_per_epoch: of a whole epoch.
+        batch_size: batch size of all processes together.
+        steps_per_epoch: steps of a whole epoch.
 
     Raises:
         UsageError: a batch larger than the training split, or one that processes cannot divide.

@@ -23,7 +23,7 @@ def has_diverged(objective: float, step_objectives: np.ndarray) -> bool:
 
     Args:
         objective: on `train_eval`.
-        step_objectives: of every step since the record before, `(steps,)`.
+        step_objectives: objectives of every step since the record before, `(steps,)`.
     """
     return not (np.isfinite(objective) and np.isfinite(step_objectives).all())
 
@@ -33,7 +33,7 @@ def follows_from_divergence(error: Exception, objectives: Iterable[Tensor]) -> b
 
     Args:
         error: raised by a step or an evaluation.
-        objectives: of the steps before, and of the one that was not finished.
+        objectives: objectives of the steps before, and of the one that was not finished.
     """
     if isinstance(error, UsageError):
         return False

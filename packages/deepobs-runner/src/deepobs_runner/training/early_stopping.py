@@ -9,8 +9,8 @@ def epochs_without_improvement(objectives: np.ndarray) -> int:
     """Number of evaluations since the lowest objective.
 
     Args:
-        objectives: of every evaluation so far, `(evaluations,)`; one that is not finite is higher
-            than any number.
+        objectives: objectives of every evaluation so far, `(evaluations,)`; one that is not finite
+            is higher than any number.
 
     >>> epochs_without_improvement(np.array([3.0, 1.0, 2.0, np.nan]))
     2

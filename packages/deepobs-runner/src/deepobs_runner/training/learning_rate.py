@@ -17,7 +17,7 @@ class LearningRate:
     Args:
         optimizer: its groups have their base rates as `lr`.
         config: with the schedule. A constant one leaves the rate to the optimizer.
-        steps_per_epoch: of a whole epoch.
+        steps_per_epoch: steps of a whole epoch.
 
     Raises:
         UsageError: the schedule has no effect on a group, which has no `lr`.

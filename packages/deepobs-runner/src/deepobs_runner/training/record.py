@@ -19,14 +19,14 @@ class Record:
     Attributes:
         epoch: 0 before training.
         steps: optimizer steps taken so far.
-        steps_per_epoch: of a whole epoch, which the limit of steps may cut short.
+        steps_per_epoch: steps of a whole epoch, which the limit of steps may cut short.
         lr: learning rate of each parameter group in the last step taken, or before the first;
             None for a group without one.
         clocks: seconds spent since the record before, by activity, see `clocks.CLOCKS`; what the
             caller does with a record is `checkpoint` of the next.
-        counters: of the run so far: `closure_calls`, `gradient_evaluations` (those with a backward
-            pass), `skipped_steps` (of fp16), `examples`; `optimizer_state_bytes` at present and
-            `peak_memory_bytes`, see `memory.peak_memory`.
+        counters: counters of the run so far: `closure_calls`, `gradient_evaluations` (those with a
+            backward pass), `skipped_steps` (of fp16), `examples`; `optimizer_state_bytes` at
+            present and `peak_memory_bytes`, see `memory.peak_memory`.
         metrics: by split (`train_eval`, `valid`, `test`), then by name (`loss`, `objective`, the
             problem's metrics).
         telemetry: norms at the last step of the epoch, see `telemetry.py`; empty for epoch 0.

@@ -32,7 +32,7 @@ class Candidate:
     Attributes:
         optimizer: its name, as in a `RunConfig`.
         fixed: hyperparameters that have a value.
-        space: of the others.
+        space: search space of the others.
     """
 
     optimizer: str

@@ -16,16 +16,16 @@ class TuningCost:
 
     Attributes:
         study: its name; so are the following.
-        ruleset: of the study.
-        sampler: of the study.
-        problem: of the trials.
-        optimizer: of the trials.
+        ruleset: ruleset of the study.
+        sampler: sampler of the study.
+        problem: problem of the trials.
+        optimizer: optimizer of the trials.
         budget: trials that were planned.
         trials: trials that were made.
-        diverged: of them.
-        pruned: of them.
-        failed: of them: those that failed, were refused, locked or killed.
-        epochs: of all trials together, a repeated setting once; so are the following.
+        diverged: number of diverged trials.
+        pruned: number of pruned trials.
+        failed: number of failed trials: those that failed, were refused, locked or killed.
+        epochs: epochs of all trials together, a repeated setting once; so are the following.
         steps: optimizer steps.
         seconds: by the clocks of the runs, training and evaluation.
     """

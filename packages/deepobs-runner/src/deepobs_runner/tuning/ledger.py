@@ -156,7 +156,7 @@ class Ledger:
 
     Args:
         study: with its validation splits.
-        name: of the study.
+        name: name of the study.
         folder: that exists.
     """
 

@@ -35,8 +35,8 @@ class OptunaSampler:
     Args:
         kind: `tpe` or `gp`.
         space: to be searched.
-        seed: of the sampler.
-        epochs: of a whole trial, for Hyperband; None: no pruning.
+        seed: seed of the sampler.
+        epochs: epochs of a whole trial, for Hyperband; None: no pruning.
     """
 
     def __init__(self, kind: str, space: Space, seed: int, epochs: int | None = None) -> None:

@@ -39,17 +39,18 @@ class Study:
         ruleset: its name.
         problems: their names.
         candidates: optimizers; each gets the same budget.
-        sampler: of the points.
+        sampler: sampler of the points.
         budget: trials of each optimizer, on each problem unless the ruleset is `shared`.
         one_shot: the only trial has the defaults of the optimizer's signature.
         at_once: trials that an adaptive sampler draws before it gets their results.
         prune: end trials early that the sampler gives up.
-        seed: of the sampler; all trials train with the seed 42.
-        settings: of every run, as the fields of a `RunConfig` in JSON.
+        seed: seed of the sampler; all trials train with the seed 42.
+        settings: settings of every run, as the fields of a `RunConfig` in JSON.
         valid_sizes: validation examples held out in the trials, by problem; not part of the
             identity, as they follow from ruleset and data.
-        first_seed: of the winners' runs; not part of the identity, as it follows from the ruleset.
-            A study that was stored before there was this field keeps the seed of its trials, 42.
+        first_seed: first seed of the winners' runs; not part of the identity, as it follows from
+            the ruleset. A study that was stored before there was this field keeps the seed of its
+            trials, 42.
     """
 
     ruleset: str

@@ -25,10 +25,10 @@ class Trial:
     Attributes:
         problem: its name.
         optimizer: its name.
-        number: of the point, counted from 0.
+        number: number of the point, counted from 0.
         run: id of the run.
         point: the values that were tried.
-        status: of the run, or `pruned`, `refused`, `locked`, `killed`.
+        status: status of the run, or `pruned`, `refused`, `locked`, `killed`.
         metric: that decides, such as `valid accuracy`; None without a record.
         value: the final value; None if it diverged, failed or does not count (`is_counted`).
         first: the value before training.
@@ -73,7 +73,7 @@ def trial_of(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:
     """Trial of a stored run.
 
     Args:
-        result: of the run.
+        result: result of the run.
         split: the final value on it decides.
         about: problem, optimizer, number and point.
     """

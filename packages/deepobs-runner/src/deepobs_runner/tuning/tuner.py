@@ -38,7 +38,7 @@ class Tuned:
         trials: all of them, in order.
         winner: the best, the first of several; None if all are lost.
         ties: other trials that are as good.
-        score: of the winner in a `shared` ruleset, see `shares_of_progress`.
+        score: score of the winner in a `shared` ruleset, see `shares_of_progress`.
     """
 
     problem: str
@@ -107,7 +107,7 @@ def make_trials(
     not on how often it was interrupted: points are drawn again, and stored results are reused.
 
     Args:
-        ledger: of the study; every trial is appended.
+        ledger: ledger of the study; every trial is appended.
         execution: where and how.
         execute: makes the runs, see `executors`; but a study that prunes makes its own.
         retry_failed: make failed trials again.

@@ -68,7 +68,7 @@ def sets_of(
     """Sets of resolved configurations that are trained together.
 
     Args:
-        configs: of any problems.
+        configs: configurations of any problems.
         execution: where and how.
         vectorize: `auto`: what is known to be possible and to pay; `on`: what may be possible.
     """

@@ -167,7 +167,7 @@ class StackedModel:
 
         Args:
             before: the weights before the step.
-            gradients: of the step.
+            gradients: gradients of the step.
         """
         after = [weight.detach() for weight in self.weights]
         updates = [new - old for new, old in zip(after, before, strict=True)]

@@ -108,8 +108,8 @@ class StackedOptimizer:
         """Take a step.
 
         Args:
-            gradients: of the stacks.
-            factor: of all learning rates, from the schedule.
+            gradients: gradients of the stacks.
+            factor: factor of all learning rates, from the schedule.
         """
         to_weights = self._decays_weights
         if not to_weights:

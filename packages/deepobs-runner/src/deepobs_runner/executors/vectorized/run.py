@@ -61,7 +61,7 @@ def run_vectorized(
     grids (see `grids_of`) are trained one after another.
 
     Args:
-        configs: of one problem, see `obstacle`.
+        configs: configurations of one problem, see `obstacle`.
         execution: where and how.
         problem: in place of the one that the configurations name.
         on_record: called with the configuration and every record of its run.

@@ -72,7 +72,7 @@ class Steps:
     """The steps to a target of one optimizer at each batch size; every array is `(sizes,)`.
 
     Attributes:
-        sizes: of the batches, in increasing order.
+        sizes: sizes of the batches, in increasing order.
         steps: median over the seeds of the fastest setting; inf where none reaches the target.
         low: lower end of its interval; NaN where it is not known.
         high: upper end of it.
@@ -102,11 +102,11 @@ def plot_batch_size(
 
     Args:
         problem: its name, the title.
-        runs: of each optimizer, by label: at several batch sizes, and at each at several learning
-            rates at best, as another batch size takes another rate.
+        runs: runs of each optimizer, by label: at several batch sizes, and at each at several
+            learning rates at best, as another batch size takes another rate.
         target: what runs have to reach.
-        looks: of the optimizers, by label.
-        level: of the intervals over seeds.
+        looks: looks of the optimizers, by label.
+        level: confidence level of the intervals over seeds.
         paper: width and font.
 
     Raises:

@@ -92,9 +92,9 @@ def plot_comparison(
 
     Args:
         problems: those of `analysis.tuned_settings`, at most four.
-        looks: of the optimizers, by label.
+        looks: looks of the optimizers, by label.
         targets: by problem, drawn where they are given.
-        level: of the bands.
+        level: confidence level of the bands.
         scale: see `plot_curves`.
         paper: width and font; the usual width is that of a page for several problems. In a column
             each of several problems has a row.

@@ -106,11 +106,11 @@ def plot_curves(
 
     Args:
         problem: its name, the title.
-        settings: of the problem.
+        settings: settings of the problem.
         metric: such as `accuracy`, in training and test; None: objective and accuracy.
         center: statistic over seeds.
-        level: of the bands.
-        palette: of all figures that are shown together.
+        level: confidence level of the bands.
+        palette: palette of all figures that are shown together.
         target: drawn in the panel of its metric.
         scale: `gap`: distance to the best value of any run, logarithmic; `log`: values, logarithmic
             where a loss spans a factor of eight; `linear`: values.

@@ -85,7 +85,7 @@ def plot_heatmap(
     Cells that the corrected p-value does not decide are hatched.
 
     Args:
-        verdicts: of at least two optimizers against the same reference.
+        verdicts: verdicts of at least two optimizers against the same reference.
         ranks: mean ranks at the right, see `comparison.mean_ranks`.
         paper: width and font; the usual width is that of a page. In a column the problems are the
             rows.

@@ -69,7 +69,7 @@ class Spot:
     """Where an optimizer stands; an interval that is not known is NaN.
 
     Attributes:
-        label: of the optimizer.
+        label: label of the optimizer.
         time: median time to the target; inf if fewer than half of the runs reach it.
         times: its interval.
         longest: time of the longest run, after which nothing is known.

@@ -100,7 +100,7 @@ class Trajectory:
 
     Attributes:
         points: (u, v) before training and after every step, `(steps + 1, 2)`.
-        values: of the noise-free function there, `(steps + 1,)`.
+        values: values of the noise-free function there, `(steps + 1,)`.
         repeated: whether the run ended at the value that its result holds.
         complete: whether these are all steps of the run.
     """

@@ -100,9 +100,9 @@ def curves_of(
     """Curves of a problem.
 
     Args:
-        target: of the problem.
+        target: target of the problem.
         settings: that have curves; those that are compared have `chosen_by`.
-        labels: of the optimizers, which settings refer to by index.
+        labels: labels of the optimizers, which settings refer to by index.
         most: points of a curve.
         seeds: whether the curve of each seed is stored for the judged metric.
     """

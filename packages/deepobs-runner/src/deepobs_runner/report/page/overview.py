@@ -37,7 +37,7 @@ class Count:
     """How many problems ended in one of the ways.
 
     Attributes:
-        number: of problems.
+        number: number of problems.
         status: of them.
         state: its colour: `good`, `bad`, `open` or `none`.
     """

@@ -114,7 +114,7 @@ def _run_row(run: RunResult, label: str | None) -> Row:
 
     Args:
         run: with or without records.
-        label: of its setting; None: made of its configuration.
+        label: label of its setting; None: made of its configuration.
     """
     config = run.config
     last = run.records[-1] if run.records else {"metrics": {}}
@@ -142,8 +142,8 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
     """Final values of the runs of a setting.
 
     Args:
-        runs: of one setting; see `counted`.
-        level: of the interval; None: no interval.
+        runs: runs of one setting; see `counted`.
+        level: confidence level of the interval; None: no interval.
     """
     ended = counted(runs)
     row: dict[str, Any] = {

@@ -25,7 +25,7 @@ class Ruleset:
         sampler: if none is asked for.
         samplers: those allowed; empty: any, but with `per` suite no adaptive one.
         select_on: the split; the final value on it decides.
-        valid_fraction: of the training examples, held out while tuning.
+        valid_fraction: fraction of the training examples, held out while tuning.
         recipe: that every run has; None: as asked for.
         schedules: kinds that a study may have; empty: any.
         space: `prior`, or `2019` for the grid of the official runs and no other.

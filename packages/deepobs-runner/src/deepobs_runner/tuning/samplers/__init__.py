@@ -101,7 +101,7 @@ def predrawn(sampler: str, space: Space, budget: int, seed: int = 0) -> list[Poi
         sampler: its name.
         space: to be searched.
         budget: number of points, for a grid the maximum.
-        seed: of the draws; a grid needs none.
+        seed: seed of the draws; a grid needs none.
 
     Raises:
         UsageError: no such sampler, an adaptive one, or a budget that is too small for a grid.
