@@ -18,7 +18,7 @@ from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.sections import assemble
 from deepobs_runner.results.store import save_result
 
-PAIR = [("Adam", "SGD")]
+PAIR = {("Adam", "SGD"): ["p", "q", "r"]}
 
 
 def finals(values, optimizer, first_seed=0, **settings):

@@ -13,8 +13,13 @@ OFFICIAL_RUNS = [
 ]
 
 
-def pairs_of(*runs, baselines=OFFICIAL_RUNS, references=()):
+def pairs_of(*runs, **options):
     """Return which optimizers are compared in a report about runs."""
+    return list(problems_of_pairs(*runs, **options))
+
+
+def problems_of_pairs(*runs, baselines=OFFICIAL_RUNS, references=()):
+    """Return which optimizers are compared in a report about runs, and on which problems."""
     problems = tuned_settings([*runs, *baselines])
     listed = (setting for found in problems.values() for setting in found)
     ours = dict.fromkeys(s.optimizer for s in listed if not s.baseline)
@@ -36,9 +41,23 @@ def test_your_own_runs_are_the_reference_if_they_have_the_same_seeds():
         seeds_of("SGD", [4, 5, 6]),
     ):
         assert pairs_of(*mine, *others) == [("AdamW", "SGD (official)"), *three]
-    # Yours on one of two problems are no substitute for a baseline on both.
-    mine += seeds_of("AdamW", [1, 2, 3], "mnist_vae")
-    assert pairs_of(*mine, *seeds_of("SGD", [1, 2, 3]))[0] == ("AdamW", "SGD (official)")
+
+
+def test_each_problem_has_its_own_reference():
+    mine = [*seeds_of("AdamW", [1, 2, 3]), *seeds_of("SGD", [1, 2, 3])]
+    shared = {("AdamW", "SGD (yours)"): ["quadratic_deep"]}
+    both = ["quadratic_deep", "mnist_vae"]
+    for more in (
+        seeds_of("AdamW", [1, 2, 3], "mnist_vae"),
+        seeds_of("AdamW", [1], "mnist_vae") + seeds_of("SGD", [1], "mnist_vae"),
+    ):
+        found = problems_of_pairs(*mine, *more)
+        assert {pair: names for pair, names in found.items() if "SGD" in pair[1]} == (
+            shared | {("AdamW", "SGD (official)"): ["mnist_vae"]}
+        )
+        assert found["AdamW", "Adam (official)"] == both
+    found = problems_of_pairs(*mine, *seeds_of("AdamW", [1], "mnist_vae"), baselines=())
+    assert found == {("AdamW", "SGD"): both}  # the second with the reason that SGD has no runs
 
 
 def test_usual_references_among_themselves_are_compared_with_the_first():

@@ -17,7 +17,7 @@ from deepobs_runner.comparison.fairness import (
 )
 from deepobs_runner.comparison.final_values import final_difference, rank_shift
 from deepobs_runner.comparison.overall import GeometricMean, geometric_mean, improvement
-from deepobs_runner.comparison.pairs import choose_pairs
+from deepobs_runner.comparison.pairs import Pairs, choose_pairs
 from deepobs_runner.comparison.problem_comparison import ProblemComparison, compare_on_problem
 from deepobs_runner.comparison.profiles import Profile, Profiles, performance_profiles
 from deepobs_runner.comparison.ranks import MeanRank, Ranks, mean_ranks
@@ -41,7 +41,7 @@ from deepobs_runner.comparison.time_to_target import (
     survival_median,
     times_to_target,
 )
-from deepobs_runner.comparison.verdict import Verdict, correct, judge, judge_settings
+from deepobs_runner.comparison.verdict import Verdict, correct, judge, judge_pairs, judge_settings
 from deepobs_runner.config import Unit
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "ForeignTarget",
     "GeometricMean",
     "MeanRank",
+    "Pairs",
     "ProblemComparison",
     "Profile",
     "Profiles",
@@ -78,6 +79,7 @@ __all__ = [
     "holm",
     "improvement",
     "judge",
+    "judge_pairs",
     "judge_settings",
     "mean_ranks",
     "performance_profiles",

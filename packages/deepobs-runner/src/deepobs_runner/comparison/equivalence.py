@@ -9,7 +9,7 @@ Biopharmaceutics 15 (1987).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -106,7 +106,7 @@ def _p_above(contrast: Contrast) -> float:
 def equivalences(
     problems: Mapping[str, Sequence[Setting]],
     targets: Mapping[str, Target | None],
-    pairs: Iterable[tuple[str, str]],
+    pairs: Mapping[tuple[str, str], Collection[str]],
     margin: float,
     *,
     unit: Unit = "epochs",
@@ -126,7 +126,7 @@ def equivalences(
     Args:
         problems: as `tuned_settings` returns them.
         targets: by problem.
-        pairs: labels of optimizers and references.
+        pairs: labels of optimizers and references, and the problems of each, see `choose_pairs`.
         margin: as a share, above 0.
         unit: to count time in.
         level: confidence level of the decision.
@@ -139,9 +139,10 @@ def equivalences(
     if level <= 0.5:
         raise UsageError(f"level is {level!r}; equivalence needs a level above 0.5.")
     found = []
-    pairs = list(pairs)
     for problem, listed in problems.items():
-        for optimizer, reference in pairs:
+        for (optimizer, reference), names in pairs.items():
+            if problem not in names:
+                continue
             one, other = find(listed, optimizer), find(listed, reference)
             if one is None or other is None:
                 continue

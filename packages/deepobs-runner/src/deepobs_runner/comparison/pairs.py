@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from deepobs_runner.analysis.tuned import find, optimizers_of
 from deepobs_runner.config import without_folder
@@ -15,19 +16,24 @@ USUAL_REFERENCES = ("SGD", "Momentum", "Adam")
 LEAST_COMMON = 3
 """Smallest number of common seeds for which your runs replace a baseline as reference."""
 
+Pairs: TypeAlias = dict[tuple[str, str], list[str]]
+"""Labels of an optimizer and its reference, and the problems on which the two are compared."""
+
 
 def choose_pairs(
     problems: Mapping[str, Sequence[Setting]],
     ours: Sequence[str],
     references: Sequence[str] = (),
-) -> list[tuple[str, str]]:
-    """Pairs of labels: each of `ours` with each reference of the same data.
+) -> Pairs:
+    """Pairs of labels, each of `ours` with each reference of the same data, and their problems.
 
     Results on generated data are never compared with results on a problem's own data. The default
     references are SGD, Momentum and Adam of the same recipe, because results of two recipes differ
     for other reasons than the optimizer. Without another optimizer of that recipe, they are those
     of all recipes. If `ours` are only these three, the first of them is the reference of the
     others. If every one of `ours` is a reference, the other optimizers are compared with it.
+    Of several sources of a default reference, such as your runs and a baseline set, each problem
+    has its own choice.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -41,14 +47,20 @@ def choose_pairs(
     known = optimizers_of(problems)
     if references:
         chosen = [find_label(problems, word) for word in references]
-        return _of_same_data(problems, _pair(ours, chosen, known))
-    pairs: list[tuple[str, str]] = []
+        pairs = _of_same_data(problems, _pair(ours, chosen, known))
+        return {pair: _with_either(problems, pair) for pair in pairs}
+    found: Pairs = {}
     for comparable, alike in _groups(problems, known):
         own = [label for label in ours if label in alike]
         if own and len(comparable) > 1:
             others = alike if len(alike) > 1 else comparable
-            pairs += usual_pairs(problems, own, others, ours)
-    return pairs
+            found |= usual_pairs(problems, own, others, ours)
+    return found
+
+
+def _with_either(problems: Mapping[str, Sequence[Setting]], pair: Sequence[str]) -> list[str]:
+    """Problems on which one of a pair has runs."""
+    return [name for name, listed in problems.items() if any(find(listed, label) for label in pair)]
 
 
 def _pair(
@@ -109,8 +121,8 @@ def usual_pairs(
     own: Sequence[str],
     known: Sequence[str],
     ours: Sequence[str],
-) -> list[tuple[str, str]]:
-    """Default pairs of labels, without a named reference.
+) -> Pairs:
+    """Default pairs of labels, without a named reference, and their problems.
 
     Args:
         problems: as `tuned_settings` returns them.
@@ -123,14 +135,45 @@ def usual_pairs(
         usual.get(_optimizer(problems, label), []).append(label)
     listed = [labels for labels in usual.values() if labels]
     judged = [label for label in own if _optimizer(problems, label) not in USUAL_REFERENCES]
+    found: Pairs = {}
     if judged and listed:
-        return [
-            (label, choose_reference(problems, labels, [label], ours))
-            for label in judged
-            for labels in listed
-        ]
+        for label in judged:
+            for labels in listed:
+                found |= _by_reference(problems, labels, label, ours)
+        return found
     first = listed[0] if listed else known
-    return _pair(own, [choose_reference(problems, first, own, ours)], known)
+    pairs = _pair(own, [choose_reference(problems, first, own, ours)], known)
+    for label, reference in pairs:
+        if label in own and label not in first:
+            found |= _by_reference(problems, first, label, ours)
+        else:
+            found[label, reference] = _with_either(problems, (label, reference))
+    return found
+
+
+def _by_reference(
+    problems: Mapping[str, Sequence[Setting]],
+    labels: Sequence[str],
+    judged: str,
+    ours: Sequence[str],
+) -> Pairs:
+    """Pairs of one optimizer with the best reference of each problem.
+
+    Problems on which only one side has runs are with the reference that is the best over all.
+    """
+    chosen: dict[str, str] = {}
+    for name, listed in problems.items():
+        here = [label for label in labels if find(listed, label)]
+        if here and find(listed, judged):
+            chosen[name] = choose_reference({name: listed}, here, [judged], ours)
+    rest = choose_reference(problems, labels, [judged], ours)
+    if chosen and rest not in chosen.values():
+        rest = next(iter(chosen.values()))
+    found: Pairs = {}
+    for name in _with_either(problems, (judged, *labels)):
+        if name in chosen or name in _with_either(problems, (judged, rest)):
+            found.setdefault((judged, chosen.get(name, rest)), []).append(name)
+    return found
 
 
 def choose_reference(

@@ -20,6 +20,7 @@ from deepobs_runner.comparison.fairness import (
     foreign_targets,
 )
 from deepobs_runner.comparison.overall import GeometricMean, geometric_mean, improvement
+from deepobs_runner.comparison.pairs import Pairs
 from deepobs_runner.comparison.problem_comparison import ProblemComparison, compare_on_problem
 from deepobs_runner.comparison.targets import Target, targets_of
 from deepobs_runner.config import Unit
@@ -167,6 +168,31 @@ def judge_settings(
         known=tuple(optimizers_of(problems)),
     )
     return correct([verdict])[0]
+
+
+def judge_pairs(
+    problems: Mapping[str, Sequence[Setting]],
+    targets: Mapping[str, Target | None],
+    pairs: Pairs,
+    *,
+    unit: Unit = "epochs",
+    level: float = 0.95,
+    other_targets: Mapping[str, Mapping[str, Target | None]] = MappingProxyType({}),
+) -> tuple[Verdict, ...]:
+    """Verdicts of `judge_settings` on pairs, each on its problems; corrected for all tests."""
+    return correct(
+        [
+            judge_settings(
+                {name: problems[name] for name in names},
+                targets,
+                *pair,
+                unit=unit,
+                level=level,
+                other_targets=other_targets,
+            )
+            for pair, names in pairs.items()
+        ]
+    )
 
 
 def correct(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:

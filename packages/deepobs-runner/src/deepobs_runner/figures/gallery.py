@@ -9,13 +9,13 @@ from itertools import chain
 
 from deepobs_runner.analysis import optimizers_of, tuned_settings
 from deepobs_runner.comparison import (
+    Pairs,
     Ranks,
     Target,
     Unit,
     Verdict,
     choose_pairs,
-    correct,
-    judge_settings,
+    judge_pairs,
     mean_ranks,
     target_among,
 )
@@ -118,7 +118,6 @@ def _results(problem: str, settings: Sequence[Setting]) -> list[RunResult]:
 
 
 Tuned = Mapping[str, Sequence[Setting]]
-Pairs = Sequence[tuple[str, str]]
 
 
 def _pairs(tuned: Tuned) -> Pairs:
@@ -132,7 +131,7 @@ def _verdicts(
     tuned: Tuned, targets: Mapping[str, Target | None], pairs: Pairs, unit: Unit, level: float
 ) -> Sequence[Verdict]:
     """Verdicts of the pairs, corrected for all their tests."""
-    return correct([judge_settings(tuned, targets, *p, unit=unit, level=level) for p in pairs])
+    return judge_pairs(tuned, targets, pairs, unit=unit, level=level)
 
 
 def _ranks(

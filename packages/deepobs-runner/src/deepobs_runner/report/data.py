@@ -15,9 +15,8 @@ from deepobs_runner.comparison import (
     Unit,
     Verdict,
     choose_pairs,
-    correct,
     equivalences,
-    judge_settings,
+    judge_pairs,
     mean_ranks,
     targets_of,
 )
@@ -196,13 +195,8 @@ def gather_data(
         every=tuple(every),
         own_keys=own_keys,
         targets=targets,
-        verdicts=correct(
-            [
-                judge_settings(
-                    problems, targets, one, other, unit=unit, level=level, other_targets=others
-                )
-                for one, other in pairs
-            ]
+        verdicts=judge_pairs(
+            problems, targets, pairs, unit=unit, level=level, other_targets=others
         ),
         ranks=mean_ranks(problems, targets, compared, unit=unit, level=level),
         equivalences=()
