@@ -1,4 +1,4 @@
-"""How many seeds a comparison takes: spreads of baselines, and what they let a test find."""
+"""How many seeds a comparison needs: spreads of baselines, and what they let a test find."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def seed_plan(
 ) -> list[Row]:
     """Power and smallest difference of numbers of seeds, per problem and reference.
 
-    The new optimizer is taken to have the spread of the reference. A p-value counts if it is at
+    The new optimizer is assumed to vary as much as the reference. A p-value counts if it is at
     most (1 - level) / tests: the first step of Holm's correction, so the power is a lower bound.
 
     Args:

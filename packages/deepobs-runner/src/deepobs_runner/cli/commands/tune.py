@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     summaries = {name: RULESETS.load(name).summary for name in RULESETS.built_in()}
     parser.epilog = list_of_names("rulesets", summaries)
-    add(parser, "target PROBLEM|SUITE", "problem or suite to tune on; repeatable")
+    add(parser, "target PROBLEM|SUITE", "problem or suite to tune on")
     add(
         parser,
         "optimizers OPTIMIZER [key=value ...]",
