@@ -54,7 +54,6 @@ OTHER_COMMANDS = {
     "pip": "installs",
     "python": "a script of the repository, tested by itself",
     "python3": "makes an environment",
-    "pytest": "runs the tests",
     "ray": "starts a server",
     "tensorboard": "starts a server",
     "torchrun": "starts processes; the tests of the runner do",

@@ -101,7 +101,7 @@ def prepare(problem: Problem, batch: Batch, dtype: torch.dtype | None) -> Batch:
 
     Args:
         problem: defines the memory format of images, see `Hardware.channels_last`.
-        batch: on the device of the model.
+        batch: batch on the device of the model.
         dtype: as for `cast`.
     """
     batch = cast(batch, dtype)

@@ -43,9 +43,9 @@ def characters(
         name: a text of `deepobs_data`.
         window: characters in a window.
         parts: epochs per pass.
-        root: as for the data set.
-        valid_size: as for the data set.
-        recipe: as for the data set.
+        root: see the data set.
+        valid_size: see the data set.
+        recipe: see the data set.
     """
     cut = {"seq_length": window, "order": "shuffled"}
     data = load_dataset(name, root, valid_size=valid_size, recipe=recipe, **cut)

@@ -31,7 +31,7 @@ class Sensitivity:
     Attributes:
         metric: metric of the values.
         kind: `final`, or `best` over the evaluations.
-        rates: in increasing order.
+        rates: learning rates in increasing order.
         medians: over the seeds of a rate; a diverged run is worse than every other.
         runs: number of runs at each rate.
         diverged: number of diverged runs at each rate.

@@ -40,7 +40,7 @@ def choose(settings: Iterable[Setting]) -> dict[str, list[Setting]]:
     split.
 
     Args:
-        settings: as `settings_of` returns them, with records.
+        settings: settings as `settings_of` returns them, with records.
     """
     families: dict[tuple[str, str], list[Setting]] = {}
     for setting in settings:

@@ -23,7 +23,7 @@ class Gradient:
 
     Args:
         problem: defines the objective.
-        model: in training mode.
+        model: the model in training mode.
         backend: how.
         l2: factor of the regularizer in the objective.
         around_backward: context of the backward pass, for BackPACK and the like.

@@ -23,7 +23,7 @@ class LibraryOptimizer:
     """An optimizer class of a library.
 
     Attributes:
-        name: as on the command line.
+        name: name as on the command line.
         hyperparams: the learning rate of its signature.
     """
 

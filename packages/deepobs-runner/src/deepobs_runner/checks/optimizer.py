@@ -62,7 +62,7 @@ def check_optimizer(
     """Test an optimizer: one finding per check; a check that raises is a `no`.
 
     Args:
-        name: as on the command line.
+        name: name as on the command line.
         hyperparams: its arguments, resolved.
         create_graph: keep the graph of every gradient.
 

@@ -80,8 +80,8 @@ def smoke_test(
 
     Args:
         problems: in this order, the cheapest first.
-        device: to run on.
-        seconds: for all together.
+        device: device to run on.
+        seconds: time for all together, in seconds.
         on_end: called with each as soon as it is over.
     """
     _step_once()

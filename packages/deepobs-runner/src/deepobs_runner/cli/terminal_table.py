@@ -38,7 +38,7 @@ def terminal_table(table: Table, style: Callable[[Row], str] = lambda row: "") -
     rest still has no room beside each other, every row is a block of lines.
 
     Args:
-        table: to print; a first column `problem` shows each name once.
+        table: table to print; a first column `problem` shows each name once.
         style: style of a row, such as "green".
     """
     return _Fitted(table, style)

@@ -124,8 +124,8 @@ def equivalences(
     the ratio of two means for normally distributed data", Statistics in Medicine 18 (1999).
 
     Args:
-        problems: as `tuned_settings` returns them.
-        targets: by problem.
+        problems: problems as `tuned_settings` returns them.
+        targets: targets by problem.
         pairs: labels of optimizers and references, and the problems of each, see `choose_pairs`.
         margin: as a share, above 0.
         unit: to count time in.

@@ -44,7 +44,7 @@ class Difference(NamedTuple):
 
     Attributes:
         facet: name of the facet.
-        problems: on which they do.
+        problems: problems on which they do.
         values: label of each optimizer, and what holds for it; nothing where that is not known.
     """
 
@@ -59,7 +59,7 @@ class ForeignTarget(NamedTuple):
     Attributes:
         reason: what the other runs differ in.
         optimizers: their labels.
-        problems: on which they are.
+        problems: problems on which they are.
     """
 
     reason: Literal["recipe", "data"]
@@ -87,7 +87,7 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
     seeds, and the program that made the runs.
 
     Args:
-        problems: as `tuned_settings` returns them.
+        problems: problems as `tuned_settings` returns them.
         labels: labels of the optimizers that are compared; None: all.
     """
     listed = []
@@ -104,7 +104,7 @@ def agreement(problems: Problems, labels: Sequence[str] | None = None) -> Agreem
     """Properties that are equal between optimizers on all common problems.
 
     Args:
-        problems: as `tuned_settings` returns them.
+        problems: problems as `tuned_settings` returns them.
         labels: labels of the optimizers that are compared; None: all.
     """
     equal: list[str] = []
@@ -150,8 +150,8 @@ def foreign_targets(
     """Runs that differ from those behind their target, with the difference.
 
     Args:
-        problems: as `tuned_settings` returns them.
-        targets: by problem; only those from official runs are looked at.
+        problems: problems as `tuned_settings` returns them.
+        targets: targets by problem; only those from official runs are looked at.
         labels: labels of the optimizers that are compared; None: all.
     """
     found: dict[tuple[Literal["recipe", "data"], tuple[str, ...]], list[str]] = {}

@@ -36,7 +36,7 @@ def choose_pairs(
     has its own choice.
 
     Args:
-        problems: as `tuned_settings` returns them.
+        problems: problems as `tuned_settings` returns them.
         ours: labels of the settings the report is about.
         references: labels or optimizers; none: see `usual_pairs`.
 
@@ -125,7 +125,7 @@ def usual_pairs(
     """Default pairs of labels, without a named reference, and their problems.
 
     Args:
-        problems: as `tuned_settings` returns them.
+        problems: problems as `tuned_settings` returns them.
         own: those of `ours` that are judged.
         known: those that may be references, `own` among them.
         ours: labels of the settings the report is about.

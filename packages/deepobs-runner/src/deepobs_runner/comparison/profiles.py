@@ -121,9 +121,9 @@ def performance_profiles(
     second.
 
     Args:
-        problems: as `tuned_settings` returns them; one counts if it has a target, every optimizer
-            has runs on it, and one at least reaches the target.
-        targets: by problem.
+        problems: problems as `tuned_settings` returns them; one counts if it has a target, every
+            optimizer has runs on it, and one at least reaches the target.
+        targets: targets by problem.
         labels: labels of the optimizers.
         unit: unit of time.
         tau_max: up to which the integral goes.

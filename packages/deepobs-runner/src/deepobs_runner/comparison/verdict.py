@@ -41,7 +41,7 @@ class Verdict:
         improvement: probability that a run of the optimizer is the faster one, over all problems;
             0.5 if both are equal; None with times on fewer than two problems.
         mean: geometric mean speedup; None where a mean is meaningless, see `geometric_mean`.
-        differences: in what else the two differ.
+        differences: what else differs between the two.
         foreign: problems with targets from runs of another recipe or other data.
         agreement: what is equal between the two, and what is not known of both.
         known: labels of all optimizers among the results.

@@ -59,7 +59,7 @@ def drawings(
         kinds: some of `FIGURES`, in this order; None: all.
         results: by problem, those of settings that are not shown too, for what was tried; None:
             those of the settings, and where official ones are among these every official run.
-        targets: by problem; None: see `comparison.target_among`.
+        targets: targets by problem; None: see `comparison.target_among`.
         verdicts: returns those of the pairs that are compared, when a figure asks for them; None:
             see `comparison.choose_pairs`.
         ranks: returns the mean ranks, likewise.

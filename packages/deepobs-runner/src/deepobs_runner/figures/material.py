@@ -50,7 +50,7 @@ class Material:
         settings: by problem.
         tuned: by problem, see `analysis.tuned_settings`.
         results: by problem: all runs, also those of settings that are not shown.
-        targets: by problem.
+        targets: targets by problem.
         verdicts: makes them, or returns those that are known; figures that need none do not wait.
         ranks: makes the mean ranks, in the same manner; None for fewer than three optimizers.
         palette: the ink of each optimizer in all figures.

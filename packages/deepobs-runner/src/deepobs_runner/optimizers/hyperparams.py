@@ -57,7 +57,7 @@ def resolve_hyperparams(
 
     Args:
         name: name of the optimizer.
-        given: by the user.
+        given: hyperparameters that the user gave.
         official_lr: used if no learning rate is given; None: a missing rate is an error.
         problem: named in messages, with the command that tunes on it.
 

@@ -223,7 +223,7 @@ def predict(
 
     Args:
         configs: in the order in which they are run.
-        timings: from `time_runs`.
+        timings: timings from `time_runs`.
         jobs: number of workers.
     """
     gaps: dict[str, None] = {}

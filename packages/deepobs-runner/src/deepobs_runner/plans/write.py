@@ -28,7 +28,7 @@ def write_plans(
 
     Args:
         path: path of the first plan.
-        winners: to be run.
+        winners: settings to run.
         settings: those asked for, as in `Study`.
         title: a line of comment.
 

@@ -63,7 +63,7 @@ def booktabs(
         columns: their alignment, such as `lrr`.
         head: lines of the head, already LaTeX, as are the rows.
         rows: with cells divided by `&`.
-        caption: in plain text.
+        caption: caption in plain text.
         label: label of the table.
         narrow: whether it is set small, to fit a column of a paper.
     """

@@ -44,7 +44,7 @@ class ReportData:
         problems: the tuned setting of each optimizer on each problem: what is compared.
         every: all settings with a record, among which those were chosen.
         own_keys: keys of the settings the report is about, see `Setting.key`.
-        targets: by problem; None without one.
+        targets: targets by problem; None without one.
         verdicts: verdicts of each pair that is compared; p-values are corrected over all of them.
         ranks: mean ranks of all optimizers that are compared; None for fewer than three.
         equivalences: equivalences of each pair that is compared, within a margin; none if no margin

@@ -225,7 +225,7 @@ def without_copies(
     Of several, a finished one stays, then one with a file named by its id, then the first.
 
     Args:
-        results: in order.
+        results: results in order.
         on_copy: called with an error that names the copy and the result that stays; None: copies
             are left out silently.
     """

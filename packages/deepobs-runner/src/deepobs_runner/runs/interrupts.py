@@ -60,7 +60,7 @@ def interruptible(signals: Sequence[int] = SIGNALS) -> Iterator[Sequence[int]]:
     of SIGINT and SIGHUP other than Python's and the system's stay, too.
 
     Args:
-        signals: to listen to.
+        signals: signals to listen to.
 
     Yields:
         The signals that have been received.

@@ -248,7 +248,7 @@ def report_progress(console: Console, total: int, *, quiet: bool) -> Iterator[Re
     """Yield what shows the progress of `total` evaluations.
 
     Args:
-        console: to print to; a bar if it is a terminal that can redraw a line.
+        console: console to print to; a bar if it is a terminal that can redraw a line.
         total: number of records of all runs together.
         quiet: show nothing.
     """

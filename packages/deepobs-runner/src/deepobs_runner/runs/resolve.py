@@ -31,7 +31,7 @@ class ResolvedRun:
     """A run that is ready to be trained; see `resolve`.
 
     Attributes:
-        config: with every default filled in.
+        config: configuration with every default filled in.
         execution: where and how; its trackers are known.
         problem: that is trained.
         make_optimizer: builds the optimizer of a model.
@@ -136,7 +136,7 @@ def fill_defaults(
     """Configuration with the defaults of a problem filled in.
 
     Args:
-        config: as the user gave it.
+        config: configuration as the user gave it.
         problem: that it names.
         hyperparams: hyperparameters of the optimizer, see `optimizers.resolve_hyperparams`.
         optimizer_source: changes when a user's optimizer is edited.

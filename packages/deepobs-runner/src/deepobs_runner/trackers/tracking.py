@@ -40,7 +40,7 @@ class Tracking:
         they get its earlier records first.
 
         Args:
-            result: with its records so far.
+            result: result with its records so far.
             step_objectives: objectives of all steps so far, in pieces.
         """
         if not self._names:

@@ -31,7 +31,7 @@ class Closure:
 
     Args:
         problem: defines the objective.
-        model: in training mode.
+        model: the model in training mode.
         l2: factor of the regularizer in the objective.
         clip_norm: gradients are clipped to this norm after each backward pass; None: not.
         create_graph: keep the graph of the gradient in every call, for Hessian methods.

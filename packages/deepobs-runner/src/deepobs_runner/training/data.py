@@ -138,7 +138,7 @@ class TrainingData:
 
     Args:
         problem: defines the order of its examples.
-        dataset: on the device of the model.
+        dataset: data set on the device of the model.
         config: resolved.
         backend: its processes share every batch.
 

@@ -22,7 +22,7 @@ def has_diverged(objective: float, step_objectives: np.ndarray) -> bool:
     """Whether a run has diverged: its objective or that of a step is not a finite number.
 
     Args:
-        objective: on `train_eval`.
+        objective: objective on `train_eval`.
         step_objectives: objectives of every step since the record before, `(steps,)`.
     """
     return not (np.isfinite(objective) and np.isfinite(step_objectives).all())

@@ -29,7 +29,7 @@ class Evaluator:
 
     Args:
         problem: defines loss and metrics.
-        dataset: on the device of the model.
+        dataset: data set on the device of the model.
         config: resolved.
         backend: that the model is on.
 

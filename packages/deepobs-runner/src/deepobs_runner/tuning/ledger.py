@@ -155,7 +155,7 @@ class Ledger:
     """The folder of a study, held by this process.
 
     Args:
-        study: with its validation splits.
+        study: study with its validation splits.
         name: name of the study.
         folder: that exists.
     """

@@ -34,7 +34,7 @@ class OptunaSampler:
 
     Args:
         kind: `tpe` or `gp`.
-        space: to be searched.
+        space: search space.
         seed: seed of the sampler.
         epochs: epochs of a whole trial, for Hyperband; None: no pruning.
     """

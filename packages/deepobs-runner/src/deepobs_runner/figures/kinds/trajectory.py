@@ -213,7 +213,7 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
     imported as it was for the run.
 
     Args:
-        run: with a record.
+        run: a run with a record.
         most_steps: the run is followed to the end of the epoch in which they are taken.
 
     Raises:

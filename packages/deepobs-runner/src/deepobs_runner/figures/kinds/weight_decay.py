@@ -59,8 +59,8 @@ class Grid:
     """The final value of one optimizer at each learning rate and weight decay.
 
     Attributes:
-        rates: in increasing order, `(R,)`.
-        decays: in increasing order, `(W,)`.
+        rates: learning rates in increasing order, `(R,)`.
+        decays: weight decays in increasing order, `(W,)`.
         values: median over seeds; NaN where nothing was run, infinite where a run diverged and the
             median with it, `(W, R)`.
         diverged: whether a run did, `(W, R)`.

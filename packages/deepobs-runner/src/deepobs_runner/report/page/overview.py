@@ -38,7 +38,7 @@ class Count:
 
     Attributes:
         number: number of problems.
-        status: of them.
+        status: status of these problems.
         state: its colour: `good`, `bad`, `open` or `none`.
     """
 

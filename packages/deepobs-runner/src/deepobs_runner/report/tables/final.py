@@ -113,7 +113,7 @@ def _run_row(run: RunResult, label: str | None) -> Row:
     """Row of a run.
 
     Args:
-        run: with or without records.
+        run: a run with or without records.
         label: label of its setting; None: made of its configuration.
     """
     config = run.config

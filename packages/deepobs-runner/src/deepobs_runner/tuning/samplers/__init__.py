@@ -99,7 +99,7 @@ def predrawn(sampler: str, space: Space, budget: int, seed: int = 0) -> list[Poi
 
     Args:
         sampler: its name.
-        space: to be searched.
+        space: search space.
         budget: number of points, for a grid the maximum.
         seed: seed of the draws; a grid needs none.
 
