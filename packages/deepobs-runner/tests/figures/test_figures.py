@@ -421,6 +421,14 @@ def test_the_rates_of_another_momentum_are_no_part_of_the_grid():
     assert {r.config.hyperparams["momentum"] for r in grid} == {0.0}
 
 
+def test_trials_that_held_out_examples_are_on_the_grid_of_the_retrained_winner():
+    trials = [run_of(lr=lr, valid_size=100) for lr in (0.01, 0.1, 1.0)]
+    winner = [run_of(seed=seed) for seed in (43, 44)]
+    (setting,) = tuned_settings([*trials, *winner])["p"]
+    assert len(setting.runs) == 2
+    assert len(grid_of(setting, [*trials, *winner])) == 5
+
+
 def profiles_of(problems):
     """Return profiles of SGD and of Adam, which takes as long on even problems, else twice."""
     runs = []

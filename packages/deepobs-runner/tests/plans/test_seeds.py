@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from runner_builders import BAR, reaching, run_of
 
+from deepobs_problems import load_problem
 from deepobs_runner import UsageError
 from deepobs_runner.analysis import tuned_settings, welch_power
 from deepobs_runner.cli import main
@@ -17,6 +18,7 @@ from deepobs_runner.comparison import targets_of, times_to_target
 from deepobs_runner.comparison.speedup import log_speedup
 from deepobs_runner.plans.seeds import number_of_tests, seed_plan, spread_of, spreads_of
 from deepobs_runner.results.baselines import baseline_results, baseline_sets
+from deepobs_runner.results.store import save_result
 
 
 def setting_of(runs):
@@ -136,6 +138,23 @@ def test_the_command(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "no baselines, so no spread: mnist_mlp" in shown
     assert "Not corrected" in shown
+
+
+def test_a_problem_in_a_file_is_known_by_name_and_content(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("from deepobs_problems import load_problem\np = load_problem('two_d_branin')\n")
+    fingerprint = load_problem(f"{path}:p").fingerprint
+    (tmp_path / "done").mkdir()
+    for seed, content in product(range(3), (fingerprint, "0" * 16)):
+        run = run_of([3.0, 2.0], seed, problem="there/mine.py:p", fingerprint=content)
+        save_result(run, tmp_path / "done")
+    words = ["plan-seeds", f"{path}:p", "--baselines", str(tmp_path / "done")]
+    assert main([*words, "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["problem"], row["runs"], row["is_edited"]) == ("mine.py:p", 3, False)
+    path.write_text(path.read_text() + "# edited\n")
+    assert main(words) == 0
+    assert "mine.py:p: the file has changed since" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from deepobs_runner.analysis.metrics import Row, final_value, is_counted
 from deepobs_runner.comparison import Target, Unit, targets_of, times_to_target
 from deepobs_runner.comparison.overall import LEAST_FOR_MEAN, LEAST_STRATA
 from deepobs_runner.comparison.pairs import USUAL_REFERENCES
+from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, problems_of
 from deepobs_runner.results.settings import Setting
@@ -55,6 +57,7 @@ class Spread:
         metric: metric of the final value; None without one.
         final: mean final value; NaN if a run diverged.
         final_spread: its standard deviation.
+        is_edited: whether the file of the problem has changed since these runs.
     """
 
     problem: str
@@ -70,6 +73,7 @@ class Spread:
     metric: Metric | None
     final: float
     final_spread: float
+    is_edited: bool = False
 
     def power(self, ratio: float, seeds: int, level: float) -> float:
         """Probability that this number of seeds per side shows a speedup; NaN without times."""
@@ -102,6 +106,7 @@ def spreads_of(
     sets: Iterable[BaselineSet],
     problems: Sequence[str] = (),
     *,
+    contents: Mapping[str, str] = MappingProxyType({}),
     references: Sequence[str] = USUAL_REFERENCES,
     unit: Unit = "epochs",
 ) -> list[Spread]:
@@ -109,26 +114,38 @@ def spreads_of(
 
     Args:
         sets: official results, shipped sets or folders of results.
-        problems: their names; none: all of the sets.
+        problems: names, or `path/to/file.py:name`; none: all of the sets.
+        contents: fingerprints of problems in files, by their names without the folder; results of
+            another version of a file serve only without one of this version.
         references: names of optimizers.
         unit: to count time in; a set that does not record it has no times.
 
     Raises:
         UsageError: no such unit, or a set is damaged.
     """
+    problems = list(map(without_folder, problems))
     found = []
     for each in sets:
         for problem in problems_of(each):
             if problems and problem not in problems:
                 continue
-            tuned = tuned_settings(baseline_results(each, problem)).get(problem, [])
+            runs = baseline_results(each, problem)
+            content = contents.get(problem, "")
+            if content:
+                versions = [run.config.problem_id.content for run in runs]
+                used = content if content in versions else versions[-1]
+                runs = [r for r, version in zip(runs, versions, strict=True) if version == used]
+            tuned = tuned_settings(runs).get(problem, [])
             target = targets_of(problem, tuned).main
             found += [
-                spread_of(setting, target, each.name, unit)
+                replace(
+                    spread_of(setting, target, each.name, unit),
+                    is_edited=bool(content) and setting.config.problem_id.content != content,
+                )
                 for setting in tuned
                 if setting.config.optimizer in references
             ]
-    order = list(problems) or list(dict.fromkeys(spread.problem for spread in found))
+    order = problems or list(dict.fromkeys(spread.problem for spread in found))
     return sorted(found, key=lambda spread: order.index(spread.problem))
 
 

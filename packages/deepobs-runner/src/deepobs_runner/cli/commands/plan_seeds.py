@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import add, add_list
 from deepobs_runner.cli.tables import add_table_output, is_for_people, output_table
-from deepobs_runner.config import UNITS
+from deepobs_runner.config import UNITS, without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.text import count, join
 
@@ -68,8 +68,8 @@ def execute(arguments: argparse.Namespace) -> int:
     seeds = _numbers("seeds", arguments.seeds, int) or list(SEEDS)
     names = arguments.baselines
     sets = choose_sets(names) if names else list(baseline_sets().values())
-    problems = _problems(arguments.targets)
-    spreads = spreads_of(sets, problems, unit=arguments.unit)
+    problems, contents = _problems(arguments.targets)
+    spreads = spreads_of(sets, problems, contents=contents, unit=arguments.unit)
     missing = [name for name in problems if name not in {spread.problem for spread in spreads}]
     if not spreads:
         known = dict.fromkeys(spread.problem for spread in spreads_of(sets, unit=arguments.unit))
@@ -92,22 +92,34 @@ def execute(arguments: argparse.Namespace) -> int:
     if shown:
         for line in sentences(rows, spreads, ratios, seeds, arguments.power):
             console.print_line(line)
+        for name in dict.fromkeys(spread.problem for spread in spreads if spread.is_edited):
+            console.print_line(f"note: {name}: the file has changed since these runs.")
         if missing:
             console.print_line(f"no baselines, so no spread: {', '.join(missing)}")
     return 0
 
 
-def _problems(words: Sequence[str]) -> list[str]:
-    """Problems that words name, of suites too.
+def _problems(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Names of the problems that words name, of suites too, and fingerprints of those in files.
 
     Raises:
         ProblemError: a problem is unknown.
     """
-    from deepobs_problems import load_problem
-    from deepobs_runner.cli.runs import problems_named
+    from deepobs_problems import load_problem, problems_with
+    from deepobs_problems.suites import SUITES
 
-    found = (name for word in words for name in problems_named(word))
-    return list(dict.fromkeys(load_problem(name).name for name in found))
+    found: list[str] = []
+    contents: dict[str, str] = {}
+    for word in words:
+        if word in SUITES:
+            found += problems_with(suite=word)
+            continue
+        problem = load_problem(word)
+        name = without_folder(word) if ":" in word else problem.name
+        found.append(name)
+        if ".py:" in word:
+            contents[name] = problem.fingerprint
+    return list(dict.fromkeys(found)), contents
 
 
 def _numbers(name: str, words: Iterable[str], kind: Callable[[str], Number]) -> list[Number]:

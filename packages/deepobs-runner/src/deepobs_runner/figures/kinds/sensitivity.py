@@ -164,14 +164,17 @@ def _best(curves: Iterable[Sensitivity]) -> float:
 
 
 def grid_of(setting: Setting, results: Iterable[RunResult]) -> list[RunResult]:
-    """Runs that differ from those of a setting in learning rate and seed alone."""
+    """Runs that differ from those of a setting in learning rate and seed alone.
+
+    A winner was retrained on the validation examples that its trials held out.
+    """
     alike = _without_rate(setting.config)
     return [run for run in candidates(setting, results) if _without_rate(run.config) == alike]
 
 
 def _without_rate(config: RunConfig) -> RunConfig:
     others = {name: value for name, value in config.hyperparams.items() if name not in RATES}
-    return replace(config, hyperparams=others, seed=0)
+    return replace(config, hyperparams=others, seed=0, valid_size=0)
 
 
 def sensitivities(
