@@ -76,7 +76,7 @@ def page_of(name: str, output: str) -> str:
         if rows:
             lines += [f"## {heading(group.title)}", "", "| Argument | Meaning |", "| --- | --- |"]
             lines += [*rows, ""]
-    if parser.epilog:
+    if parser.epilog and not parser.epilog.startswith("Example: "):  # is on the page already
         lines += [*list_of(parser.epilog), ""]
     if name in SEE_ALSO:
         title, path = SEE_ALSO[name]

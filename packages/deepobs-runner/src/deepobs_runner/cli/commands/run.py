@@ -11,7 +11,7 @@ from deepobs_runner.cli.parser import add, add_execution, add_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add problem, optimizer, seed, settings and execution."""
     parser.description = "Train one optimizer on one problem with one seed."
-    parser.epilog = "Example: deepobs run quadratic_deep Adam lr=0.04 --epochs 10"
+    parser.epilog = "Example: deepobs run quadratic_deep SGD lr=0.01 --epochs 2"
     add(parser, "problem", "a problem of `deepobs list`, or file.py:name")
     add(parser, "optimizer", "torch.optim class, Momentum, or file.py:name")
     add(
