@@ -35,7 +35,10 @@ from deepobs_runner.report.text import (
 )
 from deepobs_runner.report.write import LIST
 from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
-from deepobs_runner.results.store import save_result
+from deepobs_runner.results.store import load_results, save_result
+from deepobs_runner.tuning.ledger import open_ledger
+from deepobs_runner.tuning.study import Study
+from deepobs_runner.tuning.trials import trial_of
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_2019.json").read_text())
 
@@ -360,6 +363,26 @@ def test_methods_say_what_was_run_and_cite_what_was_used(folder):
     assert "holm1979" not in alone.keys  # nothing was compared
     both = assemble(gather_data([*runs, run_of(optimizer="Adam")])).methods
     assert {"schneider2019deepobs", "holm1979", "welch1947", "student1908"} <= set(both.keys)
+
+
+def test_methods_name_the_study_that_chose_a_setting(folder):
+    trials = [run_of([3.0, 2.0 + lr], lr=lr, valid_size=100) for lr in (0.1, 0.2)]
+    winner = [run_of(seed=seed) for seed in (43, 44)]
+    place = folder(*trials, *winner)
+    unknown = assemble(gather_data(load_results(place))).methods.plain()
+    assert "the one of 2 settings among the results that has the most seeds" in unknown
+    study = Study(
+        ruleset="best-of-k", problems=("p",), candidates=(), sampler="halton", budget=2,
+        valid_sizes={"p": 100},
+    )  # fmt: skip
+    with open_ledger(study, place, "study") as ledger:
+        for number, run in enumerate(trials):
+            about = {"problem": "p", "optimizer": "SGD", "number": number, "point": {}}
+            ledger.append(trial_of(run, "test", about))
+    assert (
+        "the best by final test objective on 100 held-out training examples of 2 trials of deepobs "
+        "tune (ruleset best-of-k, sampler halton, budget 2)"
+    ) in assemble(gather_data(load_results(place))).methods.plain()
 
 
 def test_one_table_on_the_command_line(folder, tmp_path, capsys):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses
 from deepobs_runner.report.references import short_citation
+from deepobs_runner.report.tables.cost import result_folders
 from deepobs_runner.report.tables.environment import versions_of
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.text import count, join
+from deepobs_runner.tuning.ledger import Line, read_ledger, stored_studies
+from deepobs_runner.tuning.study import Study
 
 CITATION = re.compile(r"\[@([a-z0-9]+)\]")
 
@@ -65,7 +69,9 @@ def _what_was_run(data: ReportData) -> Iterator[str]:
         f"[@schneider2019deepobs]: {join(problems)}."
     )
     yield from _software(runs)
-    yield from _settings([_choice(setting) for setting in data.tuned if data.is_own(setting)])
+    ours = [setting for setting in data.tuned if data.is_own(setting)]
+    studies = [study for folder in result_folders(data) for study in _studies(folder)]
+    yield from _settings([_choice(setting, _tuning(data, setting, studies)) for setting in ours])
     yield from _conditions(runs)
     yield f"Of {count(len(data.own), 'run')}, {_outcomes(data.own)}."
 
@@ -104,18 +110,59 @@ class Choice(NamedTuple):
     tuning: str
 
 
-def _choice(setting: Setting) -> Choice:
+Lines: TypeAlias = list[Line]
+
+
+def _studies(folder: Path) -> list[tuple[Study, Lines]]:
+    """Studies below a folder of results, with their trials."""
+    return [(study, read_ledger(place)) for place, study in stored_studies(folder)[0].items()]
+
+
+def _tuning(data: ReportData, setting: Setting, studies: Sequence[tuple[Study, Lines]]) -> str:
+    """How a setting was chosen, as far as the results and the studies beside them tell."""
+    if setting.tried == 1:
+        return "the only setting among the results"
+    alike = {run.config.id for run in data.candidates(setting) if _is_trial_of(run, setting)}
+    for study, lines in studies:
+        won = next((line for line in lines if line["run"] in alike), None)
+        if won is not None:
+            return _study_text(study, won, lines)
+    if setting.chosen_by == "repeated":
+        return f"the one of {setting.tried} settings among the results that has the most seeds"
+    return f"chosen from {setting.tried} by {setting.chosen_by}"
+
+
+def _is_trial_of(run: RunResult, setting: Setting) -> bool:
+    """Whether a run has the configuration of a setting, but for seed and validation examples."""
+    one, other = (replace(c, seed=0, valid_size=0) for c in (run.config, setting.config))
+    return one.id == other.id
+
+
+def _study_text(study: Study, won: Line, lines: Lines) -> str:
+    """Study that tried a setting, and whether the setting is the best of its trials."""
+    trials = [
+        line
+        for line in lines
+        if (line["problem"], line["optimizer"]) == (won["problem"], won["optimizer"])
+    ]
+    values = [line["value"] for line in trials if line["value"] is not None]
+    higher = "accuracy" in (won["metric"] or "")
+    is_best = bool(values) and won["value"] == (max(values) if higher else min(values))
+    held_out = study.valid_sizes.get(won["problem"], 0)
+    on = f" on {count(held_out, 'held-out training example')}" if held_out else ""
+    chosen = f"the best by final {won['metric']}{on} of" if is_best else "one of"
+    return (
+        f"{chosen} {count(len(trials), 'trial')} of deepobs tune (ruleset {study.ruleset}, sampler "
+        f"{study.sampler}, budget {study.budget})"
+    )
+
+
+def _choice(setting: Setting, tuning: str) -> Choice:
     runs = setting.runs
     epochs = describe_range(run.epochs()[-1] for run in runs if run.records)
     batch_size = runs[0].config.batch_size
     length = count(epochs, "epoch")
     length += f" of batches of {batch_size}" if batch_size else ""
-    if setting.tried == 1:
-        tuning = "the only setting among the results"
-    elif setting.chosen_by == "repeated":
-        tuning = f"chosen from {setting.tried} as the one repeated with most seeds"
-    else:
-        tuning = f"chosen from {setting.tried} by {setting.chosen_by}"
     return Choice(
         problem=setting.problem,
         label=setting.label,

@@ -12,7 +12,7 @@ from deepobs_runner.tuning.cost import tuning_cost
 from deepobs_runner.tuning.ledger import read_ledger, stored_studies
 
 
-def _folders(data: ReportData) -> list[Path]:
+def result_folders(data: ReportData) -> list[Path]:
     """Folders of own results; studies lie below them."""
     return sorted({run.path.parent for run in data.own if run.path is not None})
 
@@ -25,7 +25,7 @@ def cost_table(data: ReportData) -> Table:
     """Cost of `deepobs tune` by study, problem and optimizer."""
     rows = [
         vars(cost)
-        for folder in _folders(data)
+        for folder in result_folders(data)
         for cost in tuning_cost(folder)
         if _is_wanted(data, cost.problem)
     ]
@@ -47,7 +47,7 @@ def trials_table(data: ReportData) -> Table:
     """Every trial of every study."""
     rows = [
         {"study": place.name, **line}
-        for folder in _folders(data)
+        for folder in result_folders(data)
         for place in stored_studies(folder)[0]
         for line in read_ledger(place)
         if _is_wanted(data, line["problem"])
