@@ -138,9 +138,10 @@ class _Lines:
 
     def _print(self, run: str) -> None:
         if self._lines[run]:
+            in_file = not self._console.is_terminal  # a terminal breaks lines between words
+            line = self._lines[run]
             with suppress(OSError):  # a full disk or a closed terminal must not end the runs
-                in_file = not self._console.is_terminal  # a terminal breaks lines between words
-            self._console.print(self._lines[run], highlight=False, markup=False, soft_wrap=in_file)
+                self._console.print(line, highlight=False, markup=False, soft_wrap=in_file)
         self._lines[run], self._printed = "", time.monotonic()
 
 
