@@ -134,6 +134,11 @@ def test_improvement_is_the_stratified_rank_sum_test():
     assert verdict.improvement.p == pytest.approx(p, abs=0.02)
 
 
+def test_improvement_takes_a_run_that_reaches_a_target():
+    assert several(FAILED, FAILED).improvement is None
+    assert several(FAILED, SLOWER).improvement is not None
+
+
 def test_improvement_and_its_interval_agree():
     rng = np.random.default_rng(2)
     shares = rng.uniform(size=(500, 3)) ** 2

@@ -3,13 +3,19 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
-from runner_builders import run_of
+from runner_builders import BAR, reaching, run_of
 
+from deepobs_runner.analysis import tuned_settings
+from deepobs_runner.comparison import judge_settings
+from deepobs_runner.figures.kinds.forest import text_of
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.latex import latex_forest, latex_methods, latex_results
+from deepobs_runner.report.page.forest import axis_of, speed_cell
 from deepobs_runner.report.sections import assemble
+from deepobs_runner.report.sentences import speedup_sentence
 
 HOSTILE = r"\input{/etc/passwd} $x^2$ 50%_&{}~#^\\ <é> 数 \write18{ls}"
 DOCUMENT = r"""\documentclass[twocolumn]{article}
@@ -90,6 +96,36 @@ def test_every_number_is_in_math_mode_and_no_e_notation_is_left(data):
     texts += [table.to_latex() for table in assemble(data).tables.values() if table.rows]
     for text in texts:
         assert not re.search(r"\de[-+]\d", text)
+
+
+def judged(slow, fast):
+    """Return a report on Adam against SGD, with the bar as target."""
+    verdict = judge_settings(tuned_settings([*slow, *fast]), {"p": BAR}, "Adam", "SGD")
+    return replace(gather_data([*slow, *fast]), verdicts=(verdict,)), verdict.problems[0]
+
+
+def test_no_speedup_is_shown_where_runs_end_too_early():
+    long = [reaching(8, seed) for seed in range(6)]
+    data, line = judged(long, [reaching(None, s, length=5, optimizer="Adam") for s in range(6)])
+    assert (line.speedup_status, line.speedup.bound) == ("too short", "at most")
+    for text in (
+        latex_forest(data),
+        speed_cell(line, axis_of(data.verdicts)).text,
+        text_of(line),
+        speedup_sentence(line),
+        assemble(data).tables["speedup"].to_latex(),
+    ):
+        assert not re.search(r"leq|≤|at most", text)
+
+
+def test_an_open_end_is_not_a_number():
+    data, line = judged(
+        [reaching(5, seed) for seed in range(6)],
+        [reaching(None, seed, length=40, optimizer="Adam") for seed in range(6)],
+    )
+    assert line.speedup.low == 0.0
+    assert r"[\leq " in latex_forest(data)
+    assert speed_cell(line, axis_of(data.verdicts)).range.startswith("≤ ")
 
 
 def compiled(text, folder):

@@ -16,7 +16,7 @@ from deepobs_runner.cli.summary import Summary
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.notes import notes, settings_by_problem
 from deepobs_runner.report.tables import TABLES
-from deepobs_runner.report.tables.final import settings_table
+from deepobs_runner.report.tables.final import final_table, settings_table
 from deepobs_runner.results.settings import settings_of
 from deepobs_runner.schedules import Cosine
 
@@ -25,6 +25,12 @@ LONG = (3.0, 2.0, 1.0)
 
 def rows(*results):
     return settings_table(gather_data(results)).rows
+
+
+def test_the_interval_of_an_accuracy_ends_at_one():
+    runs = [run_of([0.1, end], seed, metric="accuracy") for seed, end in enumerate([0.8, 1.0])]
+    (row,) = final_table(gather_data(runs)).rows
+    assert (row["low"], row["high"]) == (0.0, 1.0)
 
 
 def shown(problems):

@@ -41,6 +41,14 @@ class Metric:
         """1 where higher is better, else -1."""
         return 1.0 if self.higher_is_better else -1.0
 
+    def clip(self, value: float) -> float:
+        """End of an interval within the values that the metric can have; NaN stays.
+
+        >>> TEST_ACCURACY.clip(1.02), TEST_OBJECTIVE.clip(-0.1)
+        (1.0, -0.1)
+        """
+        return min(max(value, 0.0), 1.0) if self.name == "accuracy" else value
+
     def __str__(self) -> str:
         return f"{self.split} {self.name}"
 

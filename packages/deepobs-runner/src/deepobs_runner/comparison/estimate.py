@@ -51,6 +51,11 @@ class Estimate(Numbers):
         return not math.isnan(self.low) and (math.isfinite(self.high) or self.low not in _OPEN)
 
     @property
+    def open_below(self) -> bool:
+        """Whether the lower end of the interval is open."""
+        return self.low in _OPEN
+
+    @property
     def decided(self) -> bool:
         """Whether the corrected p-value supports a claim at the level."""
         return self.p_corrected <= 1 - self.level + 1e-12

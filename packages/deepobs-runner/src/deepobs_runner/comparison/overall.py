@@ -50,11 +50,11 @@ def improvement(lines: Sequence[ProblemComparison], level: float) -> Estimate | 
     Statistical Precipice", NeurIPS 2021, for this probability as a measure.
 
     Returns:
-        None if fewer than two problems have times of both.
+        None if fewer than two problems have times of both, or no run reaches a target on any.
     """
     sides = [(line.times, line.reference_times) for line in lines]
     pairs = [(a, b) for a, b in sides if a and b and len(a.times) and len(b.times)]
-    if len(pairs) < LEAST_STRATA:
+    if len(pairs) < LEAST_STRATA or not any(t.reached.any() for pair in pairs for t in pair):
         return None
     shares = np.array([win_share(*pair) for pair in pairs])
     runs = np.array([(len(a.times), len(b.times)) for a, b in pairs])

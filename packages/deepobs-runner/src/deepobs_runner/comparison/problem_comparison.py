@@ -92,6 +92,14 @@ class ProblemComparison:
         return "faster" if self.speedup.low >= 1 else "slower"
 
     @property
+    def shown_speedup(self) -> Estimate | None:
+        """Speedup to show; None where the status is the reason against one.
+
+        A bound that follows from the end of runs is about their length, not about the optimizer.
+        """
+        return None if self.speedup_status in ("too short", "not reached") else self.speedup
+
+    @property
     def final_status(self) -> FinalStatus:
         """Status of the final value by the corrected p-value."""
         if self.final is None:

@@ -208,8 +208,8 @@ def _in_points(line: ProblemComparison) -> bool:
 
 
 def _forest_cells(line: ProblemComparison) -> list[str]:
-    speed = _estimate(line.speedup, line.speedup_status in ("faster", "slower"), TIMES)
-    if line.speedup is None:
+    speed = _estimate(line.shown_speedup, line.speedup_status in ("faster", "slower"), TIMES)
+    if line.shown_speedup is None:
         speed = escape(line.speedup_status)
     points = _in_points(line)
     decided = line.final_status in ("better", "worse")
@@ -236,7 +236,12 @@ def _estimate(estimate: Estimate | None, bold: bool, unit: str, factor: float = 
     times = rf" \times 10^{{{power}}}" if power else ""
     if not estimate.has_interval:
         return f"${text}{times}{unit}$"
-    ends = f"[{plain_number(low, decimals)}, {plain_number(high, decimals)}]"
+    if estimate.open_below:
+        ends = rf"[\leq {plain_number(high, decimals)}]"
+    elif math.isinf(high):
+        ends = rf"[\geq {plain_number(low, decimals)}]"
+    else:
+        ends = f"[{plain_number(low, decimals)}, {plain_number(high, decimals)}]"
     if times:
         return f"$({text}\\ {ends}){times}{unit}$"
     return f"${text}{unit}\\ {ends}$"
@@ -250,7 +255,7 @@ def plain_number(value: float, decimals: int) -> str:
     """
     if math.isinf(value):
         return r"\infty" if value > 0 else r"-\infty"
-    return f"{value:.{decimals}f}"
+    return f"{value:z.{decimals}f}"
 
 
 def latex_methods(methods: Methods) -> str:

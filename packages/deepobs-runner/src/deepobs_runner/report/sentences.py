@@ -167,8 +167,8 @@ def mean_text(verdict: Verdict) -> str:
 
 def speedup_sentence(line: ProblemComparison) -> str:
     """Text on the time to target of one problem."""
-    estimate, status = line.speedup, line.speedup_status
-    if estimate is None or status in ("too short", "not reached"):
+    estimate, status = line.shown_speedup, line.speedup_status
+    if estimate is None:
         text = f"No speedup estimate: {exclusion(line)}"
     elif status in ("faster", "slower"):
         turned = estimate if status == "faster" else inverse(estimate)
@@ -311,7 +311,7 @@ def _bracket(estimate: Estimate, show: Callable[[float], str] | None = None) -> 
         inner = "no interval"
     elif not math.isfinite(high):
         inner = f"{percent(estimate.level)} CI ≥ {show(low)}"
-    elif low in (0.0, -math.inf):
+    elif estimate.open_below:
         inner = f"{percent(estimate.level)} CI ≤ {show(high)}"
     else:
         inner = f"{percent(estimate.level)} CI {range_text(show(low), show(high))}"

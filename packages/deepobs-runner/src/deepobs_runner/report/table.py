@@ -200,6 +200,8 @@ def interval_text(low: float | None, high: float | None) -> str:
 
     >>> interval_text(0.92134, 0.92371), interval_text(39.0, 41.5), interval_text(2, math.inf)
     ('[0.9213, 0.9237]', '[39.0, 41.5]', '[2, ∞]')
+    >>> interval_text(-0.001, 0.12)
+    '[0.00, 0.12]'
     """
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return NOTHING
@@ -210,4 +212,4 @@ def interval_text(low: float | None, high: float | None) -> str:
     if decimals > 7:
         return f"[{low:.3g}, {high:.3g}]"
     decimals = max(decimals, 0)
-    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"[{low:z.{decimals}f}, {high:z.{decimals}f}]"

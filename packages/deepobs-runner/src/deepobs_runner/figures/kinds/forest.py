@@ -160,7 +160,7 @@ def text_of(line: ProblemComparison) -> str:
 
     A value that is known from one side is `≥2.1×` or `≤0.5×`.
     """
-    return "" if line.speedup is None else ratio_text(line.speedup)
+    return "" if line.shown_speedup is None else ratio_text(line.shown_speedup)
 
 
 def ratio_text(estimate: Estimate) -> str:
@@ -177,7 +177,8 @@ def color_of(status: str) -> str:
 
 def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     """Ends of the axis: of all intervals, as far as `FURTHEST`, and ½ to 2 at least."""
-    found = [line.speedup for v in verdicts for line in v.problems if line.speedup is not None]
+    shown = [line.shown_speedup for verdict in verdicts for line in verdict.problems]
+    found = [estimate for estimate in shown if estimate is not None]
     ends = np.array([end for e in found for end in (e.low, e.value, e.high)], dtype=float)
     room = [e.value * (1.6 if e.bound == "at least" else 1 / 1.6) for e in found if e.bound]
     ends = np.append(ends, room)  # for the arrows of bounds
@@ -220,10 +221,10 @@ def _draw_line(
         _write(axes, row, "no runs", UNDECIDED)
         return
     color = color_of(line.speedup_status)
-    if line.speedup is None:
+    if line.shown_speedup is None:
         _write(axes, row, reasons.get(line.speedup_status, line.speedup_status), UNDECIDED)
     else:
-        _draw_estimate(axes, row, line.speedup, color, "o", line.problem)
+        _draw_estimate(axes, row, line.shown_speedup, color, "o", line.problem)
         _number(axes, row, text_of(line), color, bold=line.speedup_status in COLORS)
     if line.final is not None:
         sign = SIGNS.get(line.final_status, "")

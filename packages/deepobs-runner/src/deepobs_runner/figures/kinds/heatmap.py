@@ -132,12 +132,14 @@ def plot_heatmap(
 
 def _draw(axes: Axes, row: int, column: int, line: ProblemComparison | None) -> None:
     """Draw the cell of an optimizer on a problem."""
-    if line is None or line.speedup is None:
+    if line is None or line.shown_speedup is None:
         text = "no runs" if line is None else SHORT.get(line.speedup_status, "–")
         _cell(axes, row, column, None, text, hatched=False)
         return
     decided = line.speedup_status in ("faster", "slower")
-    _cell(axes, row, column, math.log2(line.speedup.value), text_of(line), hatched=not decided)
+    _cell(
+        axes, row, column, math.log2(line.shown_speedup.value), text_of(line), hatched=not decided
+    )
 
 
 def _cell(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepobs_runner.analysis import End, summarize_end
+from deepobs_runner.analysis import End, Metric, summarize_end
 from deepobs_runner.analysis.bootstrap import percent
 from deepobs_runner.comparison import Target, Times, Unit, comparable_times
 from deepobs_runner.errors import UsageError
@@ -140,7 +140,7 @@ def spots_of(
     for setting, times in zip(listed, found, strict=True):
         end = summarize_end(setting.runs, target.metric, level=level)
         if end is not None and times is not None:
-            spots.append(_spot(setting.optimizer, times, end, level))
+            spots.append(_spot(setting.optimizer, times, end, level, target.metric))
     return spots, next((times.counted for times in found if times and len(times.times)), unit)
 
 
@@ -151,8 +151,8 @@ def _order(spot: Spot, target: Target) -> tuple[float, float]:
     return time, -target.metric.sign * value
 
 
-def _spot(label: str, times: Times, end: End, level: float) -> Spot:
-    value, values, note = end.mean, (end.low, end.high), ""
+def _spot(label: str, times: Times, end: End, level: float, metric: Metric) -> Spot:
+    value, values, note = end.mean, (metric.clip(end.low), metric.clip(end.high)), ""
     if end.diverged:
         note = f"{end.diverged} of {end.runs} diverged"
     if not math.isfinite(value):

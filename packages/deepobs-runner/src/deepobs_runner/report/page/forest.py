@@ -125,7 +125,7 @@ class Axis:
 def axis_of(verdicts: Iterable[Verdict]) -> Axis:
     """Axis that holds the estimates and, as far as they are finite, their intervals."""
     lines = [line for verdict in verdicts for line in verdict.problems]
-    found = [line.speedup for line in lines if line.speedup is not None]
+    found = [line.shown_speedup for line in lines if line.shown_speedup is not None]
     values = [1.1 * _distance(estimate.value) for estimate in found]
     ends = [_distance(end) for estimate in found for end in (estimate.low, estimate.high)]
     wanted = [LEAST, *values, *(min(end, MOST_OF_ENDS) for end in ends)]
@@ -139,7 +139,7 @@ def _distance(ratio: float) -> float:
 
 def speed_cell(line: ProblemComparison, axis: Axis) -> Cell:
     """Speedup on a problem."""
-    estimate, status = line.speedup, line.speedup_status
+    estimate, status = line.shown_speedup, line.speedup_status
     if estimate is None or math.isnan(estimate.value):
         text = WITHOUT_SPEED.get(status, status)
         if status == "not reached":
@@ -216,9 +216,13 @@ def ratio_text(estimate: Estimate | None) -> str:
 
 
 def range_text(estimate: Estimate, show: Callable[[float], str]) -> str:
-    """Interval, nothing where it is undefined."""
+    """Interval, nothing where it is undefined; an open end is left out."""
     if not estimate.has_interval:
         return ""
+    if estimate.open_below:
+        return f"≤ {show(estimate.high)}"
+    if math.isinf(estimate.high):
+        return f"≥ {show(estimate.low)}"
     return f"{show(estimate.low)} to {show(estimate.high)}"
 
 

@@ -221,7 +221,7 @@ def _heat(line: ProblemComparison | None) -> Heat:
     if line is None:
         return Heat("", "none", "", None, "no runs")
     cell = speed_cell(line, Axis(reach=1.0))
-    estimate = line.speedup
+    estimate = line.shown_speedup
     if estimate is None or not 0 < estimate.value < math.inf:
         return Heat("–", "none", "", None, cell.words)
     log = math.log(estimate.value) / math.log(4)

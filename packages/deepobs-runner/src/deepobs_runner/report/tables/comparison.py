@@ -195,9 +195,13 @@ def _runs(row: Row) -> str:
     return f"{row['final_runs']} vs. {row['reference_final_runs']}"
 
 
+WITHOUT = ("too short", "not reached")
+"""Statuses without a speedup to show, see `ProblemComparison.shown_speedup`."""
+
+
 def _ratio(row: Row, name: str) -> str:
     value, bound = row.get(f"{name}_value"), row.get(f"{name}_bound")
-    if value is None:
+    if value is None or row["speedup_status"] in WITHOUT:
         return NOTHING
     return f"{bound} {beside_one(f'{value:.2f}', value)}".lstrip()
 
@@ -206,5 +210,9 @@ def _ratios(row: Row, name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or math.isnan(low) or (low == 0 and math.isinf(high)):
         return NOTHING
-    last = "∞" if math.isinf(high) else beside_one(f"{high:.2f}", high)
-    return range_text(beside_one(f"{low:.2f}", low), last)
+    if row["speedup_status"] in WITHOUT:
+        return NOTHING
+    first, last = (beside_one(f"{end:.2f}", end) for end in (low, high))
+    if low == 0:
+        return f"≤ {last}"
+    return f"≥ {first}" if math.isinf(high) else range_text(first, last)

@@ -164,8 +164,9 @@ def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
         best = summarize_end(ended, judged, "best")
         if end is not None and best is not None:
             row |= {
-                "low": end.low, "high": end.high, "interquartile_mean": end.interquartile_mean,
-                "best": best.mean, "best_std": best.std,
+                "low": judged.clip(end.low), "high": judged.clip(end.high),
+                "interquartile_mean": end.interquartile_mean, "best": best.mean,
+                "best_std": best.std,
             }  # fmt: skip
     return row
 
