@@ -227,7 +227,7 @@ def test_a_run_that_explodes_does_not_decide_what_is_shown():
 
 
 def baseline(result):
-    return replace(result, environment={"baselines": "theirs"})
+    return replace(result, origin="theirs")
 
 
 @pytest.mark.parametrize("scale", ["gap", "log", "linear"])
@@ -500,7 +500,7 @@ def test_an_optimizer_of_yours_and_of_a_baseline_set_do_not_look_alike():
     target = Target(problem="p", metric=metric, value=1.5, source="a test")
     runs = [make([3.0, 1.0], optimizer="AdamW", seed=s) for s in range(3)]
     runs += [
-        replace(make([3.0, 1.0], optimizer=name, seed=s), environment={"baselines": source})
+        replace(make([3.0, 1.0], optimizer=name, seed=s), origin=source)
         for name, source in (("AdamW", "theirs"), ("AdamW", "others"), ("SGD", "theirs"))
         for s in range(3)
     ]

@@ -17,6 +17,15 @@ from deepobs_runner.runs import interrupts
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
 from deepobs_runner.runs.interrupts import interruptible, shielded, was_interrupted
 
+
+@pytest.fixture(autouse=True)
+def _interrupts_have_their_usual_handler():
+    """Whoever runs the tests in the background of a shell has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 posix = pytest.mark.skipif(os.name == "nt", reason="process groups and SIGHUP are POSIX")
 
 PROBLEM = """

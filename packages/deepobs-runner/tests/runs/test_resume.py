@@ -338,7 +338,7 @@ def test_signal_leaves_a_checkpoint_and_the_rerun_completes(tmp_path, number):
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"interrupted" in error
+    assert b"Interrupted" in error
     (path,) = out.glob("*.ckpt")
     checkpoint = load_checkpoint(path, path.stem)
     # The signal may fall between the record's file and the snapshot of its epoch.
