@@ -523,7 +523,7 @@ def test_tuning_shows_the_quartiles_of_the_best_of_k():
     trials = {"SGD": [make([3.0, value], lr=value) for value in (2.0, 1.0, 0.5, 4.0)]}
     figure = plot_tuning("p", trials, {"SGD": looks_of([Subject("SGD", False)])[0]})
     axes = figure.axes[0]
-    values = np.array([2.0, 1.0, 0.5, 3.0])  # the last failed: untrained
+    values = np.array([2.0, 1.0, 0.5, 3.0])  # the last is untrained
     line = lines_of(axes)[FIXED_COLORS["SGD"]]
     assert list(line.get_xdata()) == [1, 2, 3, 4]
     best = [[values[list(c)].min() for c in combinations(range(4), k)] for k in (1, 2, 3, 4)]
@@ -533,7 +533,7 @@ def test_tuning_shows_the_quartiles_of_the_best_of_k():
         tail = [np.quantile(-np.array(b), 1 - quartile, method="inverted_cdf") for b in best]
         assert shown.get_ydata()[0] in (expected, -tail[0] - 0.5)
         np.testing.assert_allclose(shown.get_ydata(), -np.array(tail) - 0.5)
-    assert texts_of(axes) == ["SGD\n4 trials, 1 failed"]
+    assert texts_of(axes) == ["SGD\n4 trials, 1 untrained"]
 
 
 @pytest.fixture(scope="module")

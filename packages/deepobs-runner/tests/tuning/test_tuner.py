@@ -13,7 +13,7 @@ import pytest
 from deepobs_runner import Execution, UsageError, load_plan, load_result, load_results, run_all
 from deepobs_runner.analysis import tuned_settings
 from deepobs_runner.cli import main
-from deepobs_runner.cli.tuning import sentences
+from deepobs_runner.cli.tuning import sentences, trials_table
 from deepobs_runner.report.data import gather_data
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.results.files import write_bytes
@@ -124,6 +124,22 @@ def test_a_trial_that_a_time_limit_cut_cannot_win(execution):
     (tuned,) = carried_out(study, replace(execution, resume=True))
     assert tuned.winner.status == "done"
     assert "time limit" not in " ".join(sentences([tuned], study))
+
+
+def test_the_winners_table_names_outcomes_as_the_table_of_costs(execution):
+    study = small(execution)
+    with open_ledger(study, execution.out, "s") as ledger:
+        (tuned,) = make_trials(ledger, execution)
+        table = trials_table([tuned], ledger)
+    (cost,) = tuning_cost(execution.out)
+    (row,) = table.rows
+    assert (row["diverged"] or 0, row["failed"] or 0) == (cost.diverged, cost.failed)
+    assert cost.diverged > 0
+    assert "Pruned" not in [column.title for column in table.columns]
+    for end, find in (("smallest", min), ("largest", max)):
+        winner = find(tuned.trials, key=lambda trial: trial.point["lr"])
+        said = " ".join(sentences([replace(tuned, winner=winner)], study))
+        assert f"the best lr is the {end} of 4 values tried" in said
 
 
 def test_a_study_that_was_interrupted_goes_on(execution):

@@ -258,7 +258,10 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
                 "chosen": t.winner and show_point(t),
                 "value": t.winner and f"{t.winner.value:.6g}",
                 "trials": cost.trials,
-                "lost": sum(trial.merit is None for trial in t.trials),
+                "diverged": cost.diverged or None,
+                "pruned": cost.pruned or None,
+                "failed": cost.failed or None,
+                "out_of_time": sum(trial.was_cut for trial in t.trials) or None,
                 "epochs": f"{cost.epochs:,}",
                 "time": duration(cost.seconds),
             }
@@ -266,9 +269,10 @@ def trials_table(tuned: Sequence[Tuned], ledger: Ledger) -> Table:
     columns = [
         PROBLEM, OPTIMIZER, words("Chosen", "chosen"),
         number(f"Final {study.rules.select_on}", "value"), number("Trials", "trials"),
-        number("Lost", "lost"), number("Epochs", "epochs"), number("Time", "time"),
+        number("Diverged", "diverged"), number("Pruned", "pruned"), number("Failed", "failed"),
+        number("Out of time", "out_of_time"), number("Epochs", "epochs"), number("Time", "time"),
     ]  # fmt: skip
-    caption = "Lost: diverged, pruned, failed or out of time. Epochs and time: of all trials."
+    caption = "Epochs and time: of all trials."
     return make_table("trials", "Winners", caption, columns, rows)
 
 
@@ -309,7 +313,7 @@ def sentences(tuned: Sequence[Tuned], study: Study) -> list[str]:
             numbers = ", ".join(str(trial.number) for trial in (t.winner, *t.ties))
             lines.append(f"{name}: trials {numbers} are tied; the first wins.")
         if t.winner is not None and (edges := at_the_edge(t)):
-            lines.append(f"{name}: the best {' and '.join(edges)} is at the end of its range.")
+            lines.append(f"{name}: {' and '.join(edges)} tried.")
         if failed:
             reasons = "; ".join(dict.fromkeys(trial.message or trial.status for trial in failed))
             lines.append(f"{name}: {count(len(failed), 'trial')} failed: {reasons}")
@@ -339,7 +343,7 @@ def without_result(tuned: Tuned) -> list[Trial]:
 
 
 def at_the_edge(tuned: Tuned) -> list[str]:
-    """Hyperparameters with their best value at an end of the tried range.
+    """Hyperparameters of which the best value is the smallest or largest tried, in words.
 
     Choices are left out.
     """
@@ -347,8 +351,10 @@ def at_the_edge(tuned: Tuned) -> list[str]:
     edges = []
     for name, dimension in tuned.candidate.space.dimensions.items():
         tried = {trial.point[name] for trial in tuned.trials if not isinstance(dimension, Choice)}
-        if len(tried) > 2 and tuned.winner.point[name] in (min(tried), max(tried)):
-            edges.append(name)
+        best = tuned.winner.point[name]
+        if len(tried) > 2 and best in (min(tried), max(tried)):
+            end = "smallest" if best == min(tried) else "largest"
+            edges.append(f"the best {name} is the {end} of {len(tried)} values")
     return edges
 
 

@@ -50,7 +50,7 @@ def tuning(material: Material) -> Iterator[Drawing]:
             f"Tuning on {problem}",
             "Best final value of k settings drawn at random, without replacement, from those that "
             "were tried: its median, and its quartiles as thin lines, as distance to the best of "
-            "all. A trial that failed counts as an untrained model.",
+            "all. A trial that diverged or ended worse than it began counts as untrained.",
             plot_tuning,
             problem,
             trials,
@@ -146,7 +146,7 @@ def _tuned_metric(runs: Sequence[RunResult]) -> Metric | None:
 
 
 def _name(label: str, curve: TuningCurve) -> str:
-    untrained = f", {curve.untrained} failed" if curve.untrained else ""
+    untrained = f", {curve.untrained} untrained" if curve.untrained else ""
     return f"{label}\n{len(curve.expected)} trials{untrained}"
 
 
