@@ -94,6 +94,10 @@ def test_modern_runs_end_where_the_published_ones_do(published):
             assert ends.mean() == pytest.approx(row.number, abs=max(0.01, spread)), row
         else:
             assert ends.mean() < 1.05 * row.number, row
+    for row in (r for r in published.PUBLISHED if r.problem == "poisson_pinn"):
+        ends = published.ends_of(row, published.runs_of(row, runs))
+        assert len(ends) == 5
+        assert 1e-4 < np.median(ends) < (1e-3 if row.optimizer == "LBFGS" else 2e-3)
     (steep,) = (r for r in published.PUBLISHED if r.what.startswith("gradient descent"))
     (end,) = published.ends_of(steep, published.runs_of(steep, runs))
     assert 0.133 < end < 0.225  # of the bare loops that the page names
