@@ -47,6 +47,11 @@ def ending(values, optimizer="SGD", environment=None):
 HARD = replace(BAR, value=-99.0)
 
 
+def test_a_bound_without_an_interval_is_shown_as_on_the_page():
+    said, _ = sentences_of(two_optimizers([10, 11, 12], [None]))
+    assert said.startswith("Inconclusive: at most 0.1")
+
+
 @pytest.mark.parametrize(
     ("slow", "fast", "words"),
     [

@@ -175,7 +175,7 @@ def speedup_sentence(line: ProblemComparison) -> str:
         size = f"{_capital(ratio_text(turned))} {status} {_bracket(turned, ratio_number)}"
         unknown = f"{_capital(status)} by an unknown factor ({p_text(estimate.p_corrected)})"
         text = unknown if _only_direction(turned) else size
-    elif estimate.bound and (not estimate.has_interval or _only_direction(estimate)):
+    elif _only_direction(estimate):
         text = _undecided(estimate)
     else:
         text = f"{_undecided(estimate)}: {ratio_text(estimate)}"
