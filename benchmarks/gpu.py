@@ -120,7 +120,7 @@ def steps_row(case: Case, subject: Subject, seconds: float) -> list[str]:
 
 
 STEPS_COLUMNS = (
-    "problem", "ours, ms a step", "ours in graphs", "bare", "usual", "epoch in graphs, s",
+    "problem", "ours, ms per step", "ours in graphs", "bare", "usual", "epoch in graphs, s",
     "evaluation, s", "ours/bare", "graphs/bare", "usual/ours", "evaluation/forward", "rounds",
 )  # fmt: skip
 
@@ -194,7 +194,7 @@ def arithmetic_row(subject: Subject, rounds: int, peak: dict[str, float]) -> lis
 
 
 ARITHMETIC_COLUMNS = (
-    "problem", "GFLOP a step", "run, ms a step", *list(VARIANTS)[1:],
+    "problem", "GFLOP per step", "run, ms per step", *list(VARIANTS)[1:],
     *(f"TFLOP/s in {precision}" for precision in IN_GRAPHS),
 )  # fmt: skip
 

@@ -267,7 +267,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", "This DataLoader will create")  # what is measured is careless
     seconds = options.seconds or (15 if options.quick else 45)
     columns = [
-        "problem", "ours, ms a step", "bare", "usual", "epoch, s", "evaluation, s", "ours/bare",
+        "problem", "ours, ms per step", "bare", "usual", "epoch, s", "evaluation, s", "ours/bare",
         "at most", "usual/ours", "evaluation/forward",
         *(["peak, MiB"] if options.processes else []), "rounds",
     ]  # fmt: skip

@@ -160,7 +160,7 @@ def variants_table(subjects_: list[Subject], rounds: int) -> str:
             cells.append(f"{statistics.median(quotients):.2f}")
         rows.append([subject.problem.name, *cells])
         print(" | ".join(rows[-1]), flush=True)
-    columns = ["problem", "fp32, ms a step", *(name for name, _ in RELATIVE)]
+    columns = ["problem", "fp32, ms per step", *(name for name, _ in RELATIVE)]
     return markdown(columns, rows)
 
 

@@ -102,7 +102,7 @@ def test_a_result_of_a_file_is_found_again(secret, monkeypatch):
     (result,) = load_results(Path("r"))
     assert result.config.optimizer == "mine.py:Mine"
     before = (secret / "r" / f"{result.config.id}.json").read_bytes()
-    assert run(secret, "Mine", "r") == 0  # finished: the folder is no part of its identity
+    assert run(secret, "Mine", "r") == 0  # finished: its identity has no folder
     assert (secret / "r" / f"{result.config.id}.json").read_bytes() == before
 
 

@@ -76,7 +76,7 @@ class CommandParser(argparse.ArgumentParser):
         shown = re.sub(r"^argument ([^:]+): ", _argument_name, message)
         missing = "the following arguments are required: "
         if shown.startswith(missing):
-            usage = "".join(f" {_placeholder(a)}" for a in self._actions if not a.option_strings)
+            usage = "".join(f" {_in_usage(a)}" for a in self._actions if not a.option_strings)
             shown = f"missing: {shown.removeprefix(missing)}. Usage: {self.prog}{usage} [options]"
         shown = shown[:1].upper() + shown[1:] + ("" if shown[-1:] in ".?]" else ".")
         print_error(f"{shown}\nHelp: {self.prog} --help", prefix=self.prog)
@@ -88,7 +88,7 @@ def _argument_name(found: re.Match[str]) -> str:
     return f"{found[1].rpartition('/')[2]} "
 
 
-def _placeholder(argument: argparse.Action) -> str:
+def _in_usage(argument: argparse.Action) -> str:
     """Positional argument as the usage shows it."""
     name = str(argument.metavar or argument.dest)
     more = " ..." if argument.nargs in ("*", "+") and " " not in name else ""

@@ -133,7 +133,7 @@ def _overlap(data: ReportData, problem: str, label: str, best: str, metric: Metr
     """Whether a run of an optimizer is at least as good as the worst run of the best one.
 
     A t-test of three seeds with a large spread finds little; where every run is worse, failing to
-    find a difference is no tie.
+    find a difference does not count as a tie.
     """
     one, other = (find(data.problems[problem], name) for name in (label, best))
     if one is None or other is None:

@@ -80,7 +80,7 @@ def encode_result(result: RunResult) -> bytes:
 
 
 def _without_place(config: dict[str, Any]) -> dict[str, Any]:
-    """Shorten absolute paths of a user's files; the folder is no part of a run's identity."""
+    """Shorten absolute paths of a user's files; a run's identity does not depend on the folder."""
     for name in ("problem", "optimizer"):
         location, colon, attribute = config[name].rpartition(":")
         if location.endswith(".py"):

@@ -28,7 +28,7 @@ from deepobs_runner.tuning.samplers import (
 from deepobs_runner.tuning.spaces import Space
 
 FOLLOWS = ("valid_sizes", "first_seed")
-"""Fields that follow from the others, and so are no part of a study's identity."""
+"""Fields that follow from the others, and so do not count for a study's identity."""
 
 
 @dataclass(frozen=True, kw_only=True)

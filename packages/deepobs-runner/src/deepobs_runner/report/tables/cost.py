@@ -38,7 +38,7 @@ def cost_table(data: ReportData) -> Table:
     ]  # fmt: skip
     caption = (
         "All trials of the studies in the folder of the results, failed ones too; the runs of the "
-        "winners are no part of it. Time is that of the runs' clocks, one after another."
+        "winners are not included. Time is that of the runs' clocks, one after another."
     )
     return make_table("cost", "What tuning cost", caption, columns, rows)
 
