@@ -40,7 +40,7 @@ from matplotlib.figure import Figure
 from publishing import describe_machine, markdown, publish
 from subjects import Subject, prepare, ready_batches, step_seconds, train_ours, train_plainly
 
-from deepobs_data import Batch
+from deepobs_data import Batch, Table
 from deepobs_problems import evaluate
 from deepobs_runner.training.loop import build_model
 
@@ -67,6 +67,14 @@ CASES = (
     Case("cifar100_allcnnc", 1, 1, 200, 1.05),
     Case("svhn_wrn164", 1, 1, 100, 1.05),
     Case("tolstoi_char_rnn", 6, 2, 50, 1.05),
+    Case("shakespeare_chargpt_small", 20, 6, 240, 1.05),
+    Case("mnist1d_mlp", 400, 200, 1_000, 1.3),
+    Case("mnist1d_conv", 200, 80, 1_000, 1.3),
+    Case("mnist1d_gru", 40, 10, 1_000, 1.05),
+    Case("bigram_zipf", 100, 40, 1_000, 1.3),
+    Case("bigram_lowrank", 100, 40, 1_000, 1.3),
+    Case("quadratic_nqm", 400, 200, 10_000, 1.3),
+    Case("poisson_pinn", 200, 100, 900, 1.3),
 )
 
 COLUMNS = (
@@ -92,8 +100,10 @@ class OneByOne(torch.utils.data.Dataset):
         from torchvision import transforms
 
         table: Any = subject.dataset.train
-        raw = table.x if table.rows is None else table.x[table.rows]
-        raw = raw[: len(subject.x)]
+        raw = subject.x
+        if isinstance(table, Table):
+            raw = table.x if table.rows is None else table.x[table.rows]
+            raw = raw[: len(subject.x)]
         self.images = raw.dtype == torch.uint8 and raw.ndim >= 3
         if self.images and raw.ndim == 4 and raw.shape[1] in (1, 3):
             raw = raw.permute(0, 2, 3, 1)

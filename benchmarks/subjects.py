@@ -18,9 +18,10 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from deepobs_data import Batch, Dataset, import_files
+from deepobs_data import Batch, Dataset, Windows, import_files
 from deepobs_data import info as data_info
-from deepobs_problems import Problem, load_problem
+from deepobs_problems import SUITES, Problem, load_problem
+from deepobs_problems.evaluation import prepare as prepare_batch
 from deepobs_runner import (
     Execution,
     Record,
@@ -29,7 +30,7 @@ from deepobs_runner import (
     run,
 )
 from deepobs_runner.backend.memory import keep_memory
-from deepobs_runner.backend.precision import numerics
+from deepobs_runner.backend.precision import compute_dtype, numerics
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.progress import report_progress
@@ -134,15 +135,16 @@ class Subject:
 
     @property
     def _real(self) -> Any:
-        return data_info(_data_of(self.problem.name))
-
-
-def _data_of(problem: str) -> str:
-    return problem.partition("_")[0].replace("two", "two_d")
+        return data_info(self.dataset.name)
 
 
 def _repeated(dataset: Dataset, train: int, test: int) -> Dataset:
-    """Return a stand-in with its rows repeated, for epochs and evaluations of real length."""
+    """Return a stand-in with its rows repeated, for epochs and evaluations of real length.
+
+    Windows of text, where a stand-in has enough of them, stay as they are.
+    """
+    if isinstance(dataset.train, Windows):
+        return dataset
 
     def rows(split: Any, count: int) -> Any:
         return replace(split, rows=torch.arange(max(count, len(split))) % len(split))
@@ -162,7 +164,7 @@ def prepare(
     """Return a problem and the data of its first steps, real where it is at hand."""
     problem = load_problem(name)
     real = data_dir is not None and name.startswith("fmnist")
-    made = name.startswith(("two_d", "quadratic"))
+    made = "synthetic" in problem.tags or name in SUITES["offline"]
     config = resolve_config(
         RunConfig(
             problem=name,
@@ -177,11 +179,12 @@ def prepare(
     dataset = load_data(problem, config, execution)
     taken = steps * (config.batch_size or 1)
     if config.data == "synthetic":
-        dataset = _repeated(dataset, taken, data_info(_data_of(name)).test_size)
+        dataset = _repeated(dataset, taken, data_info(dataset.name).test_size)
     count = min(len(dataset.train), taken)
     batch = next(dataset.train.batches(torch.arange(count), count))
     place = torch.device(device)
-    return Subject(problem, config, execution, dataset, batch.x.to(place), batch.y.to(place))
+    ready = prepare_batch(problem, batch, compute_dtype(config.precision))
+    return Subject(problem, config, execution, dataset, ready.x.to(place), ready.y.to(place))
 
 
 def train_ours(subject: Subject, *, evaluated: int = 64) -> list[Record]:
@@ -216,6 +219,8 @@ def _small_data(subject: Subject, evaluated: int) -> dict[str, Any]:
     """Return a problem's data with few evaluated rows."""
 
     def shorten(split: Any) -> Any:
+        if isinstance(split, Windows):
+            return replace(split, ids=split.ids[: evaluated * split.seq_length + 1])
         rows = torch.arange(len(split)) if split.rows is None else split.rows
         few = evaluated if not subject.stateful else (subject.config.batch_size or 1)
         return replace(split, rows=rows[:few])
@@ -248,8 +253,9 @@ def train_plainly(
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=1e-5, **settings)
+    clip_norm = subject.config.clip_norm
     state, steps, total = None, 0, 0.0
-    with numerics("fp32", True), _waiting(device):
+    with numerics(subject.config.precision, True), _waiting(device):
         started = SECONDS()
         for batch in batches:
             if channels_last:
@@ -257,6 +263,8 @@ def train_plainly(
             optimizer.zero_grad()
             objective, state = subject.problem.objective(model, batch, state)
             objective.backward()  # type: ignore[no-untyped-call]
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(trained, clip_norm)
             optimizer.step()
             state = _detached(state)
             if read:
@@ -286,7 +294,11 @@ def ready_batches(subject: Subject) -> Iterator[Batch]:
     """Yield batches of one tensor that is ready for the network, epoch after epoch."""
     size = subject.config.batch_size or 1
     count = len(subject.x) // size * size
+    full_batch = size >= len(subject.dataset.train)
     while True:
+        if full_batch:
+            yield Batch(subject.x, subject.y)
+            continue
         order = torch.arange(count) if subject.stateful else torch.randperm(len(subject.x))
         for rows in order[:count].to(subject.x.device).split(size):
             yield Batch(subject.x.index_select(0, rows), subject.y.index_select(0, rows))

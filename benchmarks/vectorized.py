@@ -84,6 +84,10 @@ CASES = (
     Case("fmnist_logreg", "Adam", rates=6, seeds=6, epochs=1),
     Case("fmnist_mlp", "SGD", rates=4, seeds=2, epochs=1, steps=40),
     Case("fmnist_2c2d", "SGD", rates=2, seeds=2, epochs=1, steps=6),
+    Case("mnist1d_mlp", "SGD", rates=12, seeds=3, epochs=10),
+    Case("mnist1d_mlp", "Adam", rates=12, seeds=3, epochs=10),
+    Case("bigram_zipf", "SGD", rates=12, seeds=1, epochs=5),
+    Case("bigram_zipf", "Adam", rates=12, seeds=1, epochs=5),
 )
 
 

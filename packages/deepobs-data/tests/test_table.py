@@ -30,14 +30,22 @@ def test_small_batches_are_those_of_single_rows():
             return x + draws
 
     x = torch.arange(5000.0 * 40).view(5000, 40)
-    table = Table(x, torch.arange(5000), transform=lambda x: x.mul_(2), augment=Shift())
+    y = torch.arange(5000)
+    table = Table(x, y, transform=lambda x: x.mul_(2), augment=Shift())
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))[:4321]
     draws = torch.arange(4321.0).view(-1, 1)
-    assert 1 < batches_at_once(x, 100) < 43 / 2
+    assert 1 < batches_at_once(100, x, y) < 43 / 2
     batches = list(table.batches(order, 100, draws=draws))
     assert [len(batch.x) for batch in batches] == 43 * [100] + [21]
     assert torch.equal(torch.cat([batch.y for batch in batches]), order)
     assert torch.equal(torch.cat([batch.x for batch in batches]), 2 * (x[order] + draws))
+
+
+def test_large_targets_count_for_what_is_gathered_at_once():
+    table = Table(torch.arange(1000), torch.zeros(1000, 2, 1000))
+    assert batches_at_once(1000, table.x) > 1 == batches_at_once(1000, table.x, table.y)
+    order = torch.arange(1000).repeat(3)
+    assert [len(batch.y) for batch in table.batches(order, 1000)] == [1000] * 3
 
 
 def test_small_batches_may_be_changed_in_place():

@@ -22,7 +22,7 @@ Move = Callable[[Tensor], Tensor]
 """Moves a tensor to another device, each distinct tensor once."""
 
 GATHERED_BYTES = 2**18
-"""Bytes of inputs gathered at once (four or more per stored number), to stay in a core's cache."""
+"""Bytes of examples gathered at once (four or more per number), to stay in a core's cache."""
 
 GATHERED_BYTES_ON_GPU = 2**24
 """The same on a GPU, where each kernel launch costs time."""
@@ -99,7 +99,7 @@ class Table(torch.utils.data.Dataset[Batch]):
         if self.rows is not None:
             rows = self.rows.index_select(0, rows)
         x, y, transform, augment = self.x, self.y, self.transform, self.augment
-        size = batch_size * batches_at_once(x, batch_size)  # S
+        size = batch_size * batches_at_once(batch_size, x, y)  # S
         pieces = None if draws is None else torch.split(draws.to(home), size)
         for k, piece in enumerate(torch.split(rows, size) if len(rows) else ()):
             inputs = x.index_select(0, piece)  # (S, ...)
@@ -135,17 +135,17 @@ def describe(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape[1:])} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def batches_at_once(x: Tensor, batch_size: int) -> int:
-    """Number of batches of the rows of `x` that are gathered at once: several if they are small.
+def batches_at_once(batch_size: int, *columns: Tensor) -> int:
+    """Number of batches of the rows of `columns` that are gathered at once: several if small.
 
-    >>> batches_at_once(torch.zeros(1000, 2), 128), batches_at_once(torch.zeros(60000, 784), 128)
+    >>> batches_at_once(128, torch.zeros(1000, 2)), batches_at_once(128, torch.zeros(60000, 784))
     (256, 1)
-    >>> batches_at_once(torch.zeros(60000, 784, device="meta"), 128)  # no CPU
+    >>> batches_at_once(128, torch.zeros(60000, 784, device="meta"))  # no CPU
     41
     """
-    numbers = x[:1].numel() * batch_size
-    most = GATHERED_BYTES if x.device.type == "cpu" else GATHERED_BYTES_ON_GPU
-    return max(1, most // max(1, numbers * max(4, x.element_size())))
+    row = sum(column[:1].numel() * max(4, column.element_size()) for column in columns)
+    most = GATHERED_BYTES if columns[0].device.type == "cpu" else GATHERED_BYTES_ON_GPU
+    return max(1, most // max(1, row * batch_size))
 
 
 def check_order(

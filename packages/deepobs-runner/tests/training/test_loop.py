@@ -312,7 +312,7 @@ class Counting(Table):
             yield batch
 
 
-def test_a_full_batch_is_gathered_once_an_epoch_and_evaluated_once(problem, configure):
+def test_a_full_batch_is_gathered_once_and_evaluated_once(problem, configure):
     made = problem.data()
     whole = Counting(made.train.x, made.train.y)
     data = Dataset(train=whole, train_eval=whole, valid=None, test=whole, passes_per_epoch=5)
@@ -321,7 +321,7 @@ def test_a_full_batch_is_gathered_once_an_epoch_and_evaluated_once(problem, conf
     Counting.gathered = 0
     make = optimizer_of(config, small)
     first, *others = train(small, make, config=config, execution=CPU, dataset=data)
-    assert Counting.gathered == 3 + 2
+    assert Counting.gathered == 3 + 1  # three evaluations
     assert [record.steps for record in others] == [5, 10]
     assert [len(record.step_objectives) for record in others] == [5, 5]
     for record in (first, *others):
@@ -329,3 +329,21 @@ def test_a_full_batch_is_gathered_once_an_epoch_and_evaluated_once(problem, conf
     # The objective of a step is that of the weights before it: of all rows.
     expected = others[0].metrics["test"]["objective"]
     assert others[1].step_objectives[0] == pytest.approx(expected, rel=1e-6)
+
+
+class Doubling(nn.Linear):
+    """A network that changes its input."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(2))
+
+
+def test_a_full_batch_that_the_network_changes_is_gathered_again(problem, configure):
+    made = problem.data()
+    whole = Counting(made.train.x, made.train.y)
+    data = Dataset(train=whole, train_eval=whole, valid=None, test=whole, passes_per_epoch=5)
+    config = configure(batch_size=70, epochs=1, hyperparams={"lr": 1e-30})
+    changing = replace(problem, model=lambda: Doubling(8, 3))
+    make = optimizer_of(config, changing)
+    *_, last = train(changing, make, config=config, execution=CPU, dataset=data)
+    assert len(set(last.step_objectives.tolist())) == 1

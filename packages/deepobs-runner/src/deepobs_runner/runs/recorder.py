@@ -31,7 +31,7 @@ from deepobs_runner.training.checkpoint import Checkpoint
 from deepobs_runner.training.early_stopping import reason_to_stop_early
 from deepobs_runner.training.record import Record
 
-SECONDS_BETWEEN_SAVES = 0.2
+SECONDS_BETWEEN_SAVES = 1.0
 """The file of a run is not rewritten more often: an epoch may take less time than its file."""
 
 OnRecord = Callable[[Record], object]

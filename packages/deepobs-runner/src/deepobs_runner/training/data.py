@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -69,8 +68,11 @@ def training_order(
     parts = dataset.epochs_per_pass
     number, part = divmod(epoch - 1, parts)
     stream = generator(seed, "data", 1 if recipe == "2019" else number + 1)
-    passes = [_pass(dataset, batch_size, stream) for _ in range(dataset.passes_per_epoch)]
-    rows = torch.cat(passes)
+    if is_full_batch(dataset, batch_size):
+        rows = torch.arange(batch_size).repeat(dataset.passes_per_epoch)
+    else:
+        passes = [_pass(dataset, batch_size, stream) for _ in range(dataset.passes_per_epoch)]
+        rows = torch.cat(passes)
     draws = dataset.augment.draw(len(rows), stream) if dataset.augment is not None else None
     order = Order(rows, draws)
     if parts == 1:
@@ -84,8 +86,6 @@ def _pass(dataset: Dataset, batch_size: int, stream: torch.Generator) -> Tensor:
     size = len(dataset.train)
     if dataset.order == "stateful":
         return stateful_order(size, batch_size)
-    if is_full_batch(dataset, batch_size):
-        return torch.arange(size)
     return torch.randperm(size, generator=stream)[: whole_batches(size, batch_size)]
 
 
@@ -93,6 +93,30 @@ def is_full_batch(dataset: Dataset, batch_size: int) -> bool:
     """Whether all steps have the same batch: the whole training split, where that is the point."""
     fixed = dataset.passes_per_epoch > 1 and dataset.augment is None
     return fixed and batch_size == len(dataset.train)
+
+
+class FullBatch:
+    """The batch of every step where that is the whole training split: gathered once.
+
+    A network that changes it in place gets a fresh one at the next step.
+    """
+
+    def __init__(self) -> None:
+        self._batch: Batch | None = None
+        self._versions: tuple[int, ...] = ()
+
+    def repeated(self, gather: Callable[[], Batch], steps: int) -> Iterator[Batch]:
+        """Yield the batch this many times."""
+        for _ in range(steps):
+            if self._batch is None or _versions(self._batch) != self._versions:
+                self._batch = gather()
+                self._versions = _versions(self._batch)
+            yield self._batch
+
+
+def _versions(batch: Batch) -> tuple[int, ...]:
+    """Counts, by torch, of the changes in place of each tensor."""
+    return tuple(part._version for part in batch)
 
 
 def check_batch_size(dataset: Dataset, batch_size: int) -> None:
@@ -159,6 +183,7 @@ class TrainingData:
         self.steps_per_epoch = dataset.steps_per_epoch(self.batch_size)
         self._problem, self._dataset = problem, dataset
         self._config, self._backend = config, backend
+        self._full_batch = FullBatch()
 
     def order(self, epoch: int, steps: int) -> Order:
         """Rows and draws of an epoch, up to the limit of steps.
@@ -177,12 +202,16 @@ class TrainingData:
 
     def batches(self, order: Order) -> Iterator[Batch]:
         """Yield this process's share of the batches, as the model takes them."""
+        if is_full_batch(self._dataset, self.batch_size):
+            one = order.first(self.batch_size)
+            steps = len(order.rows) // self.batch_size
+            return self._full_batch.repeated(lambda: next(self._gather(one)), steps)
+        return self._gather(order)
+
+    def _gather(self, order: Order) -> Iterator[Batch]:
         group, device, dtype = self._backend.group, self._backend.device, self._backend.dtype
         mine = order.share(group.rank, group.size, self.batch_size)
         batches = self._dataset.train.batches(
             mine.rows, self.batch_size // group.size, draws=mine.draws, device=device
         )
-        prepared = (prepare(self._problem, batch, dtype) for batch in batches)
-        if group.size == 1 and is_full_batch(self._dataset, self.batch_size):
-            return repeat(next(prepared), len(order.rows) // self.batch_size)
-        return prepared
+        return (prepare(self._problem, batch, dtype) for batch in batches)

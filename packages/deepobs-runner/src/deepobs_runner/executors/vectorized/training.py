@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from deepobs_runner.optimizers import MakeOptimizer
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint, on_cpu
 from deepobs_runner.training.data import (
+    FullBatch,
     Order,
     TrainingData,
     is_full_batch,
@@ -82,6 +82,7 @@ class StackedRuns:
         self.dataset = load_data(problem, self.config, execution).to(self.device)
         self._data = [TrainingData(problem, self.dataset, row[0], self.backend) for row in grid]
         self.batch_size = self._data[0].batch_size
+        self._full_batch = FullBatch()
         self.steps = 0
         self.steps_per_epoch = self._data[0].steps_per_epoch
         self._over: set[str] = set()
@@ -234,11 +235,19 @@ class StackedRuns:
 
     def _batches(self, orders: Sequence[Order]) -> Iterator[Batch]:
         """Yield the batches of an epoch for all seeds."""
+        if not is_full_batch(self.dataset, self.batch_size):
+            return self._gather(orders)
+        one = orders[0].first(self.batch_size)  # the same for all seeds
+        steps = len(orders[0].rows) // self.batch_size
+        return self._full_batch.repeated(lambda: self._expanded(next(self._gather([one]))), steps)
+
+    def _gather(self, orders: Sequence[Order]) -> Iterator[Batch]:
         raw = seed_batches(self.dataset.train, orders, self.batch_size, self.device)
-        batches = (cast(batch, self.dtype) for batch in raw)
-        if is_full_batch(self.dataset, self.batch_size):
-            return repeat(next(batches), len(orders[0].rows) // self.batch_size)
-        return batches
+        return (cast(batch, self.dtype) for batch in raw)
+
+    def _expanded(self, batch: Batch) -> Batch:
+        """Batch `(1, B, ...)` as `(S, B, ...)`, for all seeds."""
+        return Batch(*(part.expand(len(self.grid), *part.shape[1:]) for part in batch))
 
     def _train(self, epoch: int) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
         """Take the epoch's steps; return objectives `(steps, S, L)` and telemetry."""
@@ -271,8 +280,8 @@ class StackedRuns:
         size = self._rows_at_once(split)
         with evaluation_mode(self.model.model), torch.inference_mode():
             for raw in seed_batches(split, orders, size, self.device):
-                batch = Batch(*(part.expand(len(self.grid), *part.shape[1:]) for part in raw))
-                for name, values in self.model.measures(cast(batch, self.dtype)).items():
+                batch = self._expanded(cast(raw, self.dtype))
+                for name, values in self.model.measures(batch).items():
                     total = values.sum(dim=2, dtype=torch.float64)
                     sums[name] = sums[name] + total if name in sums else total
             penalties = self.model.penalties().double()
