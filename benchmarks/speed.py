@@ -67,6 +67,9 @@ CASES = (
     Case("cifar100_allcnnc", 1, 1, 200, 1.05),
     Case("svhn_wrn164", 1, 1, 100, 1.05),
     Case("tolstoi_char_rnn", 6, 2, 50, 1.05),
+)
+
+MODERN = (
     Case("shakespeare_chargpt_small", 20, 6, 240, 1.05),
     Case("mnist1d_mlp", 400, 200, 1_000, 1.3),
     Case("mnist1d_conv", 200, 80, 1_000, 1.3),
@@ -269,6 +272,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of the rounds of a problem")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="data and network lie there")
+    parser.add_argument("--modern", action="store_true", help="the problems after 2019")
     parser.add_argument("--processes", action="store_true", help="peak memory, too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -286,7 +290,7 @@ def main() -> None:
     print(" | ".join(columns), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         data_dir = subjects.imported_data(options.data_dir, Path(folder) / "data")
-        for case in CASES:
+        for case in MODERN if options.modern else CASES:
             if options.only and case.problem not in options.only:
                 continue
             steps = case.quick_steps if options.quick else case.steps
@@ -303,7 +307,7 @@ def main() -> None:
     head = f"{describe_machine(options.threads)}, {options.device}; {clock} time."
     print(head)
     publish(
-        "speed",
+        "speed-modern" if options.modern else "speed",
         f"{head}\n\n{markdown(columns, table)}",
         options.out,
         docs=options.docs,

@@ -392,7 +392,7 @@ def _print_world_notes(console: PatientConsole, configs: Sequence[RunConfig]) ->
 
 
 def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
-    """Print which learning rates are the tuned ones of the official runs."""
+    """Print which values are the tuned ones of the official runs, or published."""
     lines = {
         f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} (tuned in the "
         "official runs)"
@@ -400,12 +400,18 @@ def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig])
         if config.hyperparams.get("lr") is not None
         and config.hyperparams["lr"] == official_learning_rate(config.problem, config.optimizer)
     }
-    published = {
-        f"{config.problem} {config.optimizer}: published values for the rest: "
-        + ", ".join(f"{name}={value}" for name, value in given.items())
-        for config in configs
-        if config.resolution is not None
-        and (given := reference_hyperparams(config.resolution.problem, config.optimizer))
-    }
-    for line in sorted(lines | published):
+    for config in configs:
+        if config.resolution is None:
+            continue
+        known = reference_hyperparams(config.resolution.problem, config.optimizer)
+        same = {name: value for name, value in known.items() if _has(config, name, value)}
+        if same:
+            values = ", ".join(f"{name}={value}" for name, value in same.items())
+            lines.add(f"{config.problem} {config.optimizer}: {values} (published)")
+    for line in sorted(lines):
         console.print_line(line)
+
+
+def _has(config: RunConfig, name: str, value: object) -> bool:
+    """Whether a run has this value of a hyperparameter."""
+    return name in config.hyperparams and config.hyperparams[name] == value
