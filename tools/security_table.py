@@ -144,6 +144,11 @@ ROWS = (
         ),
     ),
     Row(
+        "Pickles of SLURM jobs that lie in a folder of results before; links in their place",
+        "never read; jobs are in a new, private folder per submission",
+        (f"{RUNNER}/security/test_foreign_pickles.py",),
+    ),
+    Row(
         "Paths and user names in what is shared",
         "none in results, reports, CSV and LaTeX; file modes follow the umask",
         (

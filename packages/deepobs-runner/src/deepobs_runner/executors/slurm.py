@@ -2,7 +2,8 @@
 
 A job that reaches its time limit, or is preempted, writes its checkpoint, queues itself again and
 is resumed; SLURM itself queues the jobs of a lost node again. Queue, limits and priorities
-are SLURM's. Pickled jobs and their output are in `<out>/slurm`.
+are SLURM's. Pickled jobs, their results and their output are in a new folder per submission,
+`<out>/slurm/<time>-<random>`: unpickling runs code, so no file is read that was there before.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from deepobs_runner.executors.remote import (
     worker_environment,
 )
 from deepobs_runner.extensions import Requirement
+from deepobs_runner.results.outputs import private_folder
 from deepobs_runner.runs.interrupts import interruptible
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, Silent
@@ -224,16 +226,17 @@ def run_on_slurm(
     tasks = make_tasks(configs, execution, force=force, threads=options.threads)
     watcher = ProgressWatcher(tasks, reporter or Silent())
     outcomes: dict[str, Outcome] = {}
+    out = execution.out.absolute()
     todo = [Job(task=task) for task in tasks]
     with interruptible():
         for left in reversed(range(options.max_retries + 1)):
-            jobs = _submit(todo, execution.out.absolute() / "slurm", options)
+            jobs = _submit(todo, private_folder(out / "slurm", out), options)
             todo = []
-            for job, outcome in _wait(jobs, options, watcher):
+            for job, handle, outcome in _wait(jobs, options, watcher):
                 if outcome is None and left:
                     todo.append(replace(job, again=True))
                     continue
-                outcome = outcome or _lost(job, options)
+                outcome = outcome or _lost(job, options, handle.paths.folder)
                 outcomes[outcome.config.id] = watcher.end(outcome)
             if not todo:
                 break
@@ -246,6 +249,11 @@ def _cluster(options: ExecutorOptions) -> str:
 
 def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list[tuple[Job, Any]]:
     """Queue jobs; return each with submitit's view of it.
+
+    Args:
+        todo: jobs of runs.
+        folder: empty and private, for pickles.
+        options: where and how to run them.
 
     Raises:
         UsageError: SLURM is missing, or it refuses the jobs.
@@ -275,8 +283,8 @@ def _submit(todo: Sequence[Job], folder: Path, options: ExecutorOptions) -> list
 
 def _wait(
     jobs: Sequence[tuple[Job, Any]], options: ExecutorOptions, watcher: ProgressWatcher
-) -> Iterator[tuple[Job, Outcome | None]]:
-    """Yield every job with its outcome as it ends; None if it was lost."""
+) -> Iterator[tuple[Job, Any, Outcome | None]]:
+    """Yield every job with its handle and outcome as it ends; None if it was lost."""
     pending = list(jobs)
     pause = SECONDS_BETWEEN_UPDATES[_cluster(options)]
     try:
@@ -285,7 +293,7 @@ def _wait(
                 job, handle = pair
                 if handle.done():
                     pending.remove(pair)
-                    yield job, _outcome_of(job, handle)
+                    yield job, handle, _outcome_of(job, handle)
             watcher.update()
             time.sleep(pause if pending else 0.0)
     except BaseException:  # usually Ctrl-C
@@ -316,12 +324,12 @@ def _cut_off(job: Job, message: str) -> Outcome:
     )
 
 
-def _lost(job: Job, options: ExecutorOptions) -> Outcome:
+def _lost(job: Job, options: ExecutorOptions, folder: Path) -> Outcome:
     return Outcome(
         config=job.task.config,
         status="killed",
         message=f"Its job was lost {options.max_retries + 1} times without a report (see "
-        f"{job.task.execution.out / 'slurm'}); resume it with --resume.",
+        f"{folder}); resume it with --resume.",
     )
 
 

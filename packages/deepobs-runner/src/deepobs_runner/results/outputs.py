@@ -7,10 +7,12 @@ through a symbolic link, which could lead to any file of the user.
 from __future__ import annotations
 
 import os
+import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.results.files import write_bytes
 
 
@@ -43,6 +45,28 @@ def refuse_links(path: Path, folder: Path) -> None:
                 f"{part} is {'a symbolic link' if is_link else 'not a file'}, and DeepOBS does not "
                 "write through one. Remove it, or choose another folder with --out."
             )
+
+
+def private_folder(parent: Path, folder: Path) -> Path:
+    """Make a folder that is empty and that only this user can read, for files that can run code.
+
+    Its name is the time in UTC and a random number, so no file can lie there before.
+
+    Args:
+        parent: where it is made.
+        folder: folder of results that holds `parent`, see `refuse_links`.
+
+    Raises:
+        UsageError: the parent leads elsewhere, or the folder cannot be made.
+    """
+    refuse_links(parent, folder)
+    made = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        made.mkdir(mode=0o700)
+    except OSError as error:
+        raise cannot_write(made, error, "Choose another folder with --out.") from None
+    return made
 
 
 def open_unlinked(path: Path, mode: str) -> IO[bytes]:
