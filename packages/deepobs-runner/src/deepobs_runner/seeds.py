@@ -7,15 +7,18 @@ another, and a resumed run needs no generator state.
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import Tensor
 
 TORCH_GLOBALS = threading.RLock()
-"""Held while torch's global generators or switches are changed, since all threads of a process
+"""Held while global generators or torch's switches are changed, since all threads of a process
 share them: runs in several threads take turns."""
 
 
@@ -36,10 +39,11 @@ def generator(*address: int | str) -> torch.Generator:
 
 @contextmanager
 def global_stream(*address: int | str, device: torch.device | None = None) -> Iterator[None]:
-    """Let torch's global generators draw from the stream; leave them as they were found.
+    """Let the global generators draw from the stream; leave them as they were found.
 
-    For what takes no generator: layer constructors and dropout. Other threads wait for their
-    streams until this one is left.
+    They are those of torch, of Python's `random` and of `numpy.random`. For what takes no
+    generator: layer constructors, dropout and optimizers. Other threads wait for their streams
+    until this one is left.
 
     Args:
         address: address of the stream.
@@ -51,6 +55,7 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
     with (
         TORCH_GLOBALS,
         torch.random.fork_rng(devices=[] if on_cpu else [device], device_type=kind),
+        _python_and_numpy(seed),
     ):
         # Not torch.manual_seed: it would reseed every accelerator there is.
         torch.default_generator.manual_seed(seed)
@@ -60,6 +65,21 @@ def global_stream(*address: int | str, device: torch.device | None = None) -> It
         elif device is not None and device.type == "mps":
             torch.mps.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _python_and_numpy(seed: int) -> Iterator[None]:
+    """Seed the global generators of Python and numpy; put them back as they were found."""
+    python, numpy = random.getstate(), np.random.get_state(legacy=False)
+    bits = get_bit_generator()  # the caller may have exchanged it
+    random.seed(seed)
+    set_bit_generator(np.random.MT19937(seed))
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        set_bit_generator(bits)
+        np.random.set_state(numpy)
 
 
 class Generators:

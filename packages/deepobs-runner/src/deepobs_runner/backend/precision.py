@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ FIRST_SCALE = 2.0**16
 GROWTH = 2.0
 BACKOFF = 0.5
 STEPS_TO_GROW = 2000
+
+CPU = torch.device("cpu")
 
 
 def compute_dtype(precision: Precision) -> torch.dtype:
@@ -31,43 +34,92 @@ def autocast_dtype(precision: Precision) -> torch.dtype | None:
 
 @contextmanager
 def numerics(precision: Precision, deterministic: bool) -> Iterator[None]:
-    """Set torch's global arithmetic switches, and put them back.
+    """Set torch's global switches for a run, and put them back.
 
-    They are those of the process, so other threads wait until they are put back.
+    They are those of the process, so other threads wait until they are put back. What the caller
+    has set changes no number of the run, and what a user's optimizer sets ends with this context.
     """
-    with TORCH_GLOBALS, _switches_kept():
-        memory: Any = torch.utils.deterministic
+    with TORCH_GLOBALS, _kept(), torch.inference_mode(False), _new_tensors_on_cpu():
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             # Nothing here reads what it did not write, and filling takes its time.
-            memory.fill_uninitialized_memory = False
+            _MEMORY.fill_uninitialized_memory = False
         asked_for = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(deterministic or asked_for, warn_only=True)
         torch.set_default_dtype(torch.float32)  # of models and data, cast later if need be
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        torch.backends.cudnn.benchmark = not deterministic
+        torch.set_flush_denormal(False)
+        for device in AUTOCAST_DEVICES:
+            torch.set_autocast_enabled(device, False)
+        _CUDNN.allow_tf32 = precision == "tf32"
+        _CUDNN.benchmark = not deterministic
         yield
+
+
+AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
+DENORMAL = 5e-324
+
+_CUDNN, _MEMORY = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
+
+
+class _Switch(NamedTuple):
+    """A global setting of torch: a function that reads it, and one that sets it."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+def _attribute(owner: Any, name: str) -> _Switch:
+    return _Switch(partial(getattr, owner, name), partial(setattr, owner, name))
+
+
+def _deterministic() -> tuple[bool, bool]:
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    return torch.are_deterministic_algorithms_enabled(), warns
+
+
+def _flushes_denormals() -> bool:
+    return DENORMAL * 1.0 == 0.0  # torch has no function that tells
+
+
+SWITCHES = (
+    _Switch(_deterministic, lambda v: torch.use_deterministic_algorithms(v[0], warn_only=v[1])),
+    _Switch(torch.get_default_dtype, torch.set_default_dtype),
+    _Switch(torch.get_default_device, lambda v: torch.set_default_device(None if v == CPU else v)),
+    _Switch(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    _Switch(torch.get_num_threads, torch.set_num_threads),
+    _Switch(torch.is_grad_enabled, torch.set_grad_enabled),
+    _Switch(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    _Switch(_flushes_denormals, torch.set_flush_denormal),
+    *(_attribute(_CUDNN, name) for name in ("enabled", "deterministic", "benchmark", "allow_tf32")),
+    _attribute(_MEMORY, "fill_uninitialized_memory"),
+    *(
+        _Switch(
+            partial(torch.is_autocast_enabled, device), partial(torch.set_autocast_enabled, device)
+        )
+        for device in AUTOCAST_DEVICES
+    ),
+)
 
 
 @contextmanager
-def _switches_kept() -> Iterator[None]:
-    """Put back torch's global arithmetic switches as they were found."""
-    cudnn = torch.backends.cudnn
-    memory: Any = torch.utils.deterministic
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = memory.fill_uninitialized_memory
-    dtype, matmul = torch.get_default_dtype(), torch.get_float32_matmul_precision()
-    allow_tf32, benchmark = cudnn.allow_tf32, cudnn.benchmark
+def _kept() -> Iterator[None]:
+    """Put back torch's global switches as they were found."""
+    found = [switch.read() for switch in SWITCHES]
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        memory.fill_uninitialized_memory = fill
-        torch.set_default_dtype(dtype)
-        torch.set_float32_matmul_precision(matmul)
-        cudnn.allow_tf32, cudnn.benchmark = allow_tf32, benchmark
+        for switch, value in zip(SWITCHES, found, strict=True):
+            if switch.read() != value:  # some take their time even where nothing changes
+                switch.write(value)
+
+
+@contextmanager
+def _new_tensors_on_cpu() -> Iterator[None]:
+    """Make tensors on the CPU where the caller has another default device."""
+    # A default device slows every call of torch down, so none is set without need.
+    with nullcontext() if torch.get_default_device() == CPU else CPU:
+        yield
 
 
 class SkippedStep(Exception):

@@ -14,7 +14,7 @@ from deepobs_problems.evaluation import prepare
 from deepobs_runner.backend.backend import Backend
 from deepobs_runner.config import Execution, Recipe, RunConfig
 from deepobs_runner.errors import UsageError
-from deepobs_runner.seeds import generator
+from deepobs_runner.seeds import generator, global_stream
 
 
 class Order(NamedTuple):
@@ -152,7 +152,8 @@ def load_data(problem: Problem, config: RunConfig, execution: Execution) -> Data
             f"{problem.name} has no stand-in data; give its Problem a stand_in, or use data=real."
         )
     try:
-        return source(execution.data_dir, valid_size=config.valid_size, recipe=config.recipe)
+        with global_stream("dataset", problem.name):  # one data set for all seeds
+            return source(execution.data_dir, valid_size=config.valid_size, recipe=config.recipe)
     except ValueError as error:  # a valid_size that leaves nothing to train on
         raise UsageError(f"{problem.name}: {error}") from error
 

@@ -73,7 +73,7 @@ def train(
     execution = execution or Execution()
     backend = backend or make_backend(execution, config.precision)
     clock = start_stopwatch(backend.device)
-    with backend.numerics():
+    with backend.numerics(), global_stream(config.seed, "setup", device=backend.device):
         dataset = dataset or load_data(problem, config, execution)
         run = _Run(problem, make_optimizer, config, dataset, around_backward, backend, clock)
         if resume is not None:
@@ -81,8 +81,8 @@ def train(
     clock.mark("setup")
     epoch = 0 if resume is None else resume.epoch + 1
     while not (resume is not None and run.ended(epoch - 1)):
-        # Settings and generators are torch's globals: never held while the caller has control.
-        with backend.numerics():
+        # Settings and generators are global: never held while the caller has control.
+        with backend.numerics(), global_stream(config.seed, "epoch", epoch, device=backend.device):
             record = run.epoch(epoch)
         yield record
         clock.mark("checkpoint")
