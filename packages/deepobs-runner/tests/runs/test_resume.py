@@ -182,6 +182,54 @@ def test_time_limit_stops_and_resume_goes_on(problem, configure, execution):
     assert [r["epoch"] for r in whole.records] == [0, 1, 2, 3]
 
 
+class Interrupting:
+    """A tracker that is told of an epoch at the moment of an interrupt."""
+
+    epoch = None
+
+    def __init__(self, folder):
+        pass
+
+    def start(self, result):
+        pass
+
+    def record(self, record, step_objectives):
+        if record["epoch"] == Interrupting.epoch:
+            Interrupting.epoch = None
+            raise KeyboardInterrupt
+
+    def end(self, status):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("ends", "hyperparams", "options", "epoch"),
+    [
+        ("diverged", {"lr": 1e30}, {}, 1),
+        ("stopped", {"lr": 1e-30}, {"patience": 1}, 1),
+        ("stopped", {"lr": 1e-30}, {"patience": 2}, 2),
+        ("done", {"lr": 0.1}, {}, 3),
+    ],
+)
+def test_an_interrupt_at_the_record_that_ends_a_run(
+    problem, configure, execution, tmp_path, monkeypatch, ends, hyperparams, options, epoch
+):
+    """The resumed run ends there, too, though its end was not stored."""
+    config = configure(hyperparams=hyperparams)
+    problem = replace(problem, model=lambda: torch.nn.Linear(8, 3))
+    whole = run(config, replace(execution, out=tmp_path / "whole", **options), problem=problem)
+    assert (whole.status, whole.records[-1]["epoch"]) == (ends, epoch)
+    execution = replace(execution, **options)
+    monkeypatch.setattr(Interrupting, "epoch", epoch)
+    tracked = replace(execution, track=(f"{__name__}:Interrupting",))
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tracked, problem=problem)
+    resumed = run(config, replace(execution, resume=True), problem=problem)
+    assert (resumed.status, resumed.error) == (whole.status, whole.error)
+    assert [reproducible(r) for r in resumed.records] == [reproducible(r) for r in whole.records]
+    assert resumed.step_objectives().tobytes() == whole.step_objectives().tobytes()
+
+
 def test_patience_looks_at_the_validation_split(problem, configure, execution):
     config = configure(hyperparams={"lr": 1e-30}, epochs=50, valid_size=8)
     result = run(config, replace(execution, patience=3), problem=problem)

@@ -28,6 +28,7 @@ from deepobs_runner.runs.time_limit import TimeLimit
 from deepobs_runner.text import first_line
 from deepobs_runner.trackers.tracking import Tracking
 from deepobs_runner.training.checkpoint import Checkpoint
+from deepobs_runner.training.divergence import has_diverged
 from deepobs_runner.training.early_stopping import reason_to_stop_early
 from deepobs_runner.training.record import Record
 
@@ -122,12 +123,24 @@ class Recorder:
             self._asked_to_stop = self._on_record(record)
         if not record.finite:
             return self._end("diverged")
-        if (reason := self._reason_to_stop()) is not None:
-            with shielded():
-                result = self._end("stopped", reason)
-                self._write_checkpoint()
-            return result
-        return None
+        reason = self._reason_to_stop()
+        return None if reason is None else self._stop(reason)
+
+    def ended_before(self) -> RunResult | None:
+        """Result of a resumed run that was interrupted before its end was stored; else None."""
+        objective = float(self.result.series("train_eval", "objective")[-1])
+        diverged = has_diverged(objective, *self._objectives)
+        reason = self._reason_to_stop_early()
+        if not diverged and reason is None:
+            return None
+        self._tracking.record(self.result, self._objectives)
+        return self._end("diverged") if diverged or reason is None else self._stop(reason)
+
+    def _stop(self, reason: str) -> RunResult:
+        with shielded():
+            result = self._end("stopped", reason)
+            self._write_checkpoint()
+        return result
 
     def complete(self) -> RunResult:
         """Result of a run that has come to its planned end."""
@@ -210,7 +223,11 @@ class Recorder:
             return self._asked_to_stop
         if (reason := self._time_limit.reason_to_stop()) is not None:
             return reason
-        if self._execution.patience is None:
+        return self._reason_to_stop_early()
+
+    def _reason_to_stop_early(self) -> str | None:
+        last = self.result.records[-1]
+        if self._execution.patience is None or last["epoch"] == self.result.config.epochs:
             return None
         split = "valid" if "valid" in last["metrics"] else "train_eval"
         objectives = self.result.series(split, "objective")

@@ -109,6 +109,8 @@ def run(
             began=began,
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
         )
+        if found is not None and (ended := group.from_rank_0(recorder.ended_before)) is not None:
+            return ended
         records = train(
             resolved.problem,
             resolved.make_optimizer,
