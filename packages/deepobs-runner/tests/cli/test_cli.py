@@ -288,3 +288,26 @@ def test_published_values_are_named_where_a_run_has_them(given, said, tmp_path):
     assert [line for line in done.stdout.splitlines() if "(published)" in line] == [
         line for line in (said,) if line
     ]
+
+
+def test_warnings_are_messages_without_a_location(tmp_path):
+    decays = ("weight_decay=0.1", "--l2", "0.1")
+    words = ("fmnist_mlp", "SGD", "lr=0.1", *decays, "--data", "synthetic", "--steps", "1")
+    done = deepobs("run", *words, "--quiet", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "decay" in line]
+    assert line.startswith("deepobs: warning: SGD decays weights by 0.1 and the objective of")
+    assert ".py" not in done.stderr
+
+
+def test_plan_seeds_leaves_out_what_it_cannot_use(tmp_path):
+    """A damaged file among results, and one seed, of which no spread is known."""
+    words = ("quadratic_deep", "SGD", "lr=0.01", "--epochs", "1", "--quiet")
+    assert deepobs("run", *words, "--out", str(tmp_path / "own")).returncode == 0
+    (tmp_path / "own" / "quadratic_deep-SGD-99-000000000000.json").write_text("")
+    done = deepobs("plan-seeds", "quadratic_deep", "--baselines", str(tmp_path / "own"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is not a DeepOBS result") == 1
+    said = "Speedups cannot be estimated without two runs of a reference that reach the target"
+    assert said in " ".join(done.stdout.split())
+    assert "on 0" not in done.stdout

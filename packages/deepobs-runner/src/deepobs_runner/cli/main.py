@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from deepobs_runner.cli.commands import COMMANDS
 from deepobs_runner.cli.encoding import let_streams_substitute
-from deepobs_runner.cli.messages import STANDARD_OUTPUT, print_error
+from deepobs_runner.cli.messages import STANDARD_OUTPUT, print_error, warnings_as_messages
 from deepobs_runner.cli.parser import CommandParser
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     let_threads_sleep()
-    with interruptible(SIGNALS if arguments.command in TRAINING else ()):
+    with warnings_as_messages(), interruptible(SIGNALS if arguments.command in TRAINING else ()):
         return _execute(arguments)
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from deepobs_runner.text import printable
 
 RED, YELLOW = "31", "33"
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 def print_error(text: str, *, prefix: str = "deepobs") -> None:
@@ -22,6 +26,33 @@ def print_error(text: str, *, prefix: str = "deepobs") -> None:
 def warn(text: str) -> None:
     """Print a warning to standard error, with a yellow prefix where the terminal has colours."""
     print_aside(f"{_colored('deepobs:', YELLOW)} {printable(text)}")
+
+
+@contextmanager
+def warnings_as_messages() -> Iterator[None]:
+    """Print Python's warnings in one style: those of DeepOBS as `warn` does, each text once."""
+    before = warnings.formatwarning
+    shown: set[str] = set()
+
+    def in_one_style(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if category.__module__.startswith("deepobs") or Path(filename).is_relative_to(_PACKAGE):
+            text = printable(str(message))
+            repeated = text in shown
+            shown.add(text)
+            return "" if repeated else f"{_colored('deepobs:', YELLOW)} warning: {text}\n"
+        return f"{printable(before(message, category, filename, lineno, line).rstrip())}\n"
+
+    warnings.formatwarning = in_one_style
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def print_aside(text: str) -> None:

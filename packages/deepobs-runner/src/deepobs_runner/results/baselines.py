@@ -27,7 +27,7 @@ from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.files import read_file, write_bytes
 from deepobs_runner.results.official import official_problems, official_results
-from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult
+from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult, warn_of
 from deepobs_runner.results.store import encode_result, load_results, read_result
 from deepobs_runner.text import HIDDEN
 
@@ -200,7 +200,7 @@ def baseline_results(baselines: BaselineSet, problem: str) -> list[RunResult]:
     `analysis.tuned_settings` chooses the setting that stands for each optimizer.
 
     Raises:
-        UsageError: a file of the set is damaged.
+        UsageError: a packed file of the set is damaged.
     """
     if baselines.folder is None:
         return official_results(problem, tuned=False)
@@ -230,7 +230,8 @@ def unpacked_results(folder: Path) -> list[RunResult]:
 
 
 def _plain(baselines: BaselineSet) -> list[RunResult]:
-    return [] if baselines.folder is None else load_results(baselines.folder)
+    """Results of a folder; an invalid file is left out, with a warning."""
+    return [] if baselines.folder is None else load_results(baselines.folder, on_error=warn_of)
 
 
 def _labelled(result: RunResult, baselines: BaselineSet) -> RunResult:

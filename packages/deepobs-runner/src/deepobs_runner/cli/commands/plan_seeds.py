@@ -122,6 +122,11 @@ def _problems(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return list(dict.fromkeys(found)), contents
 
 
+def _has_estimate(problem: str, rows: Sequence[Row]) -> bool:
+    """Whether the spread of times is known for a reference on a problem."""
+    return any(row["problem"] == problem and not math.isnan(row["log_spread"]) for row in rows)
+
+
 def _numbers(name: str, words: Iterable[str], kind: Callable[[str], Number]) -> list[Number]:
     try:
         return [kind(word) for word in words]
@@ -200,7 +205,14 @@ def sentences(
 ) -> Iterator[str]:
     """Yield on how many problems some seeds find each speedup, and for how many tests that is."""
     problems = list(dict.fromkeys(spread.problem for spread in spreads))
-    for each in seeds:
+    unknown = [name for name in problems if not _has_estimate(name, rows)]
+    if unknown:
+        yield (
+            "Speedups cannot be estimated without two runs of a reference that reach the "
+            f"target: {', '.join(unknown)}."
+        )
+    problems = [name for name in problems if name not in unknown]
+    for each in seeds if problems else ():
         parts = []
         for ratio in ratios:
             found = [
