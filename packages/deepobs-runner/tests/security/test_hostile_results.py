@@ -36,19 +36,36 @@ def write(folder, data, name="hostile.json"):
     (folder / name).write_text(json.dumps(data))
 
 
-def changed(place, value):
-    """Return a function that writes a result in which one value is another."""
+def changed(place, value, *more):
+    """Return a function that writes a result in which some values are others."""
 
     def make(folder):
         data = plain()
-        *parts, last = place.split(".")
-        found = data
-        for part in parts:
-            found = found[int(part) if part.isdecimal() else part]
-        found[int(last) if last.isdecimal() else last] = value
+        pairs = [place, value, *more]
+        for where, new in zip(pairs[::2], pairs[1::2], strict=True):
+            *parts, last = where.split(".")
+            found = data
+            for part in parts:
+                found = found[int(part) if part.isdecimal() else part]
+            found[int(last) if last.isdecimal() else last] = new
         write(folder, data)
 
     return make
+
+
+def reordered(change):
+    """Return a function that writes a result with other records."""
+
+    def make(folder):
+        data = plain()
+        write(folder, {**data, "records": change(data["records"])})
+
+    return make
+
+
+def every(field, value):
+    """Return a function that writes a result with one value in a field of all records."""
+    return reordered(lambda records: [{**record, field: value} for record in records])
 
 
 def content(text):
@@ -104,6 +121,20 @@ LEFT_OUT = {
         f"a source that is {value!r}": changed("environment", {"source": value})
         for value in (1, None, [], {"a": 1}, True, 1e300)
     },
+    "records in reverse": reordered(lambda records: records[::-1]),
+    "a record twice": reordered(lambda records: [*records, records[-1]]),
+    "a record of epoch 0 at the end": reordered(lambda records: [*records, records[0]]),
+    "a record beyond the epochs of the run": changed("config.epochs", 3, "records.1.epoch", 50),
+    "a record beyond the steps of the run": changed("config.steps", 9, "records.1.steps", 10),
+    "fewer steps than before": changed("records.0.steps", 10**5),
+    "a second epoch of 2^62 steps": changed(
+        "records.1.epoch", 2, "records.1.steps_per_epoch", 2**62
+    ),
+    "more steps than epochs have": changed("records.1.steps", 99, "records.1.steps_per_epoch", 7),
+    "an optimizer of two million letters": changed("config.optimizer", "m:" + "W" * 2_000_000),
+    "a problem of 10,001 letters": changed("config.problem", "p" * 10_001),
+    "a hyperparameter of 20,000 letters": changed("config.hyperparams", {"x" * 20_000: 1.0}),
+    "a machine of a million letters": changed("environment", {"device_name": "x" * 10**6}),
     "zero bytes": content(bytes(100)),
     "nothing": content(b""),
     "16 GiB": sparse,
@@ -153,6 +184,7 @@ SHOWN = {
     ),
     "telemetry of lists 900 deep": changed("records.1.telemetry", nested(900)),
     "UTF-16": content(json.dumps(plain()).encode("utf-16")),
+    "an epoch of 2^62 steps": every("steps_per_epoch", 2**62),
     "seeds far apart": changed("config.seed", 2**62),
 }
 

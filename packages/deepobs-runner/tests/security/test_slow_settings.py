@@ -63,3 +63,10 @@ def test_seconds_are_limited_where_the_closure_is_not_called(tmp_path, monkeypat
     monkeypatch.setattr(trajectory, "MOST_SECONDS", 0.2)
     result = result_of({"lr": 0.01}, tmp_path, optimizer=f"{tmp_path / 'mine.py'}:Mine")
     assert "its first step takes over" in try_to_follow(result, 100)
+
+
+def test_the_memory_of_an_optimizer_is_limited(tmp_path):
+    result = result_of({"lr": 0.5, "history_size": 3 * 10**9}, tmp_path)
+    with pytest.raises(UsageError, match="at most 100,000 steps are drawn"):
+        follow(result)
+    assert "history_size is 3000000000" in try_to_follow(result, 100)

@@ -26,6 +26,9 @@ MOST = 2**63 - 1
 MOST_LEVELS = 32
 """Of nested values in a configuration or environment."""
 
+MOST_LETTERS = 10_000
+"""Of a text in a configuration or environment."""
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Number = Annotated[int, msgspec.Meta(ge=-MOST, le=MOST)] | float | None
 Fields = TypeVar("Fields")
@@ -83,26 +86,36 @@ class StoredRecords(Sequence[Record]):
     Args:
         text: a JSON array.
         path: file of the text, for errors.
+        epochs: that no record may exceed; None: any number.
+        steps: as `epochs`.
     """
 
-    def __init__(self, text: msgspec.Raw, path: Path) -> None:
+    def __init__(
+        self, text: msgspec.Raw, path: Path, *, epochs: int | None = None, steps: int | None = None
+    ) -> None:
         self._text, self._path = text, path
+        self._most = {"epoch": epochs, "steps": steps}
         self._parsed: tuple[Record, ...] | None = None
 
     def parsed(self) -> tuple[Record, ...]:
         """Records.
 
         Raises:
-            UsageError: a record lacks a field, or a field has another type.
+            UsageError: a record lacks a field, a field has another type, or records contradict
+                each other or the configuration.
         """
         if self._parsed is None:
             try:
-                self._parsed = cast("tuple[Record, ...]", RECORDS.decode(self._text))
+                parsed = cast("tuple[Record, ...]", RECORDS.decode(self._text))
+                check_progress(parsed, self._most)
+                self._parsed = parsed
             except msgspec.ValidationError as error:
                 text = f"{error}."
                 with suppress(ValueError, RecursionError):  # of another part of the records
                     text = explain(error, json.loads(bytes(self._text)), "records")
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {text}") from None
+            except UsageError as error:
+                raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}") from None
             except (ValueError, RecursionError) as error:
                 raise UsageError(f"{self._path} is a damaged DeepOBS result: {error}.") from None
             self._text = msgspec.Raw()
@@ -133,6 +146,35 @@ class StoredRecords(Sequence[Record]):
         return repr(self.parsed())
 
 
+def check_progress(records: Sequence[Record], most: Mapping[str, int | None]) -> None:
+    """Check that epochs and steps grow from record to record and stay below their limits.
+
+    Args:
+        records: of a run, which may lack `steps` and `steps_per_epoch`.
+        most: largest value of `epoch` and `steps`; None: any.
+
+    Raises:
+        UsageError: they do not; names the record and the field.
+    """
+    before: Record | None = None
+    for number, record in enumerate(records):
+        name, epoch, steps = f"The field records[{number}].", record["epoch"], record.get("steps")
+        if before is not None and epoch <= before["epoch"]:
+            raise UsageError(f"{name}epoch is {epoch} after {before['epoch']}; it must be larger.")
+        if before is not None and None not in (steps, before.get("steps")):
+            if steps < before["steps"]:
+                raise UsageError(f"{name}steps is {steps} after {before['steps']}.")
+        for field, limit in most.items():
+            if limit is not None and record.get(field, 0) > limit:
+                raise UsageError(f"{name}{field} is {record[field]}; the run has {limit}.")
+        if steps is not None and (per_epoch := record.get("steps_per_epoch")):
+            if not (epoch - 1) * per_epoch <= steps <= epoch * per_epoch:
+                raise UsageError(
+                    f"{name}steps is {steps} in epoch {epoch} of {per_epoch} steps each."
+                )
+        before = record
+
+
 def convert(data: Any, kind: type[Fields], name: str = "") -> Fields:
     """Plain JSON as a value of a type.
 
@@ -151,15 +193,19 @@ def convert(data: Any, kind: type[Fields], name: str = "") -> Fields:
 
 
 def check_values(value: Any, name: str, levels: int = MOST_LEVELS) -> None:
-    """Check that foreign JSON has no number and no nesting beyond every use.
+    """Check that foreign JSON has no number, text and nesting beyond every use.
 
     Raises:
         UsageError: it has; names the field.
     """
     if isinstance(value, int) and abs(value) > MOST:
         raise UsageError(f"The field {name} is a number of {len(str(value))} digits: too large.")
+    if isinstance(value, str) and len(value) > MOST_LETTERS:
+        raise UsageError(f"The field {name:.80} is a text of {len(value):,} letters: too long.")
     children: Iterable[tuple[str, Any]] = ()
     if isinstance(value, dict):
+        if any(len(key) > MOST_LETTERS for key in value):
+            raise UsageError(f"A field of {name or 'the result'} has a name that is too long.")
         children = ((_below(name, key), item) for key, item in value.items())
     elif isinstance(value, list):
         children = ((f"{name}[{index}]", item) for index, item in enumerate(value))

@@ -226,7 +226,7 @@ def read_result(content: bytes, path: Path) -> RunResult:
     return RunResult(
         config=config,
         status=stored.status,
-        records=StoredRecords(stored.records, path),
+        records=StoredRecords(stored.records, path, epochs=config.epochs, steps=config.steps),
         environment=stored.environment,
         error=stored.error,
         # A claim in the file makes it less than yours, never official: that is where it lies.

@@ -83,6 +83,9 @@ MOST_PIECES = 1_000
 MOST_CALLS = 200_000
 """Calls of the closure of one trajectory: an optimizer may make any number of them in a step."""
 
+MOST_HISTORY = 100_000
+"""Steps that L-BFGS may remember: it reserves the memory at its first one."""
+
 MOST_SECONDS = 20.0
 """Of one trajectory, whatever its optimizer does in them."""
 
@@ -224,6 +227,9 @@ def follow(run: RunResult, most_steps: int = 20_000) -> Trajectory:
         raise UsageError(f"{config.problem} has no trajectory; there are: {', '.join(MINIMA)}.")
     if provenance_of(run) in (OFFICIAL, ORIGINAL):
         raise UsageError(f"{config.problem}: runs of the original DeepOBS cannot be repeated here.")
+    history = config.hyperparams.get("history_size")
+    if isinstance(history, int | float) and history > MOST_HISTORY:
+        raise UsageError(f"history_size is {history}; at most {MOST_HISTORY:,} steps are drawn.")
     problem = load_problem(config.problem)
     build = optimizer_of(config, problem)
     points: list[Point] = []
