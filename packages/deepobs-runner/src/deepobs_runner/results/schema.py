@@ -156,22 +156,24 @@ def check_progress(records: Sequence[Record], most: Mapping[str, int | None]) ->
     Raises:
         UsageError: they do not; names the record and the field.
     """
-    before: Record | None = None
+    before: Record = {"epoch": -1}
     for number, record in enumerate(records):
-        name, epoch, steps = f"The field records[{number}].", record["epoch"], record.get("steps")
-        if before is not None and epoch <= before["epoch"]:
+        name = f"The field records[{number}]."
+        epoch, steps, per_epoch = (
+            record["epoch"],
+            record.get("steps"),
+            record.get("steps_per_epoch"),
+        )
+        if epoch <= before["epoch"]:
             raise UsageError(f"{name}epoch is {epoch} after {before['epoch']}; it must be larger.")
-        if before is not None and None not in (steps, before.get("steps")):
-            if steps < before["steps"]:
-                raise UsageError(f"{name}steps is {steps} after {before['steps']}.")
+        if steps is not None and steps < before.get("steps", 0):
+            raise UsageError(f"{name}steps is {steps} after {before['steps']}; it must not fall.")
         for field, limit in most.items():
             if limit is not None and record.get(field, 0) > limit:
                 raise UsageError(f"{name}{field} is {record[field]}; the run has {limit}.")
-        if steps is not None and (per_epoch := record.get("steps_per_epoch")):
-            if not (epoch - 1) * per_epoch <= steps <= epoch * per_epoch:
-                raise UsageError(
-                    f"{name}steps is {steps} in epoch {epoch} of {per_epoch} steps each."
-                )
+        known = steps is not None and per_epoch
+        if known and not (epoch - 1) * per_epoch <= steps <= epoch * per_epoch:
+            raise UsageError(f"{name}steps is {steps} in epoch {epoch} of {per_epoch} steps each.")
         before = record
 
 
