@@ -57,6 +57,20 @@ def test_each_difference_is_found_and_not_called_equal(settings, facet, values):
     assert same.unknown == ()
 
 
+def test_seeds_of_another_major_version_are_named():
+    runs = [run_of(optimizer=name, seed=seed) for name in ("SGD", "Adam") for seed in (42, 43)]
+    for run in runs:
+        run.environment["packages"] = {"deepobs-problems": "1.2.0", "torch": "2.15.0"}
+    assert not [d for d in differences(tuned_settings(runs)) if d.facet == "versions"]
+    runs[-1].environment["packages"] = {"deepobs-problems": "1.3.1", "torch": "2.6.0"}
+    assert not [d for d in differences(tuned_settings(runs)) if d.facet == "versions"]
+    runs[-1].environment["packages"] = {"deepobs-problems": "2.0.0", "torch": "2.15.0"}
+    (found,) = (d for d in differences(tuned_settings(runs)) if d.facet == "versions")
+    words = {label.partition(" ")[0]: value for label, value in found.values}
+    assert words["SGD"] == "deepobs-problems 1.x"
+    assert words["Adam"] == "deepobs-problems 1.x and deepobs-problems 2.x"
+
+
 def test_a_mixture_of_vectorized_runs_and_others_is_named():
     runs = [run_of(), run_of(optimizer="Adam", seed=42), run_of(optimizer="Adam", seed=43)]
     runs[1].environment["vectorized"] = 4

@@ -84,7 +84,7 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
     size, data, validation examples, regularizer, schedule, clipping, processes, vectorization,
-    seeds, and the program that made the runs.
+    major versions, seeds, and the program that made the runs.
 
     Args:
         problems: problems as `tuned_settings` returns them.
@@ -228,6 +228,14 @@ def _vectorization(run: RunResult) -> str:
     return "vectorized" if "vectorized" in run.environment else "trained separately"
 
 
+def _versions(run: RunResult) -> str:
+    """Major versions of the packages that define the numbers; a new one may change them."""
+    packages = run.environment.get("packages")
+    known = packages if isinstance(packages, dict) else {}
+    found = {name: str(known[name]).partition(".")[0] for name in DEFINING if name in known}
+    return ", ".join(f"{name} {major}.x" for name, major in found.items())
+
+
 def _seeds(setting: Setting) -> str:
     """Number and list of seeds."""
     seeds = sorted({run.config.seed for run in setting.runs})
@@ -268,6 +276,8 @@ def _of_runs(name: str, describe: Callable[[RunResult], Any], *, listed: bool = 
     return Facet(name, lambda setting: _all(setting, describe), listed)
 
 
+DEFINING = ("deepobs-data", "deepobs-models", "deepobs-problems")
+
 FACETS = (
     Facet("tuning budget", _budget),
     _of_runs("recipe", lambda run: f"recipe {run.config.recipe}"),
@@ -281,6 +291,7 @@ FACETS = (
     _of_runs("clipping", _clipping),
     _of_runs("number of processes", _processes),
     _of_runs("vectorization", _vectorization, listed=False),
+    _of_runs("versions", _versions, listed=False),
     Facet("seeds", _seeds),
     _of_runs("program", _program),
     Facet("choice", _chosen_by, listed=False),

@@ -38,6 +38,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "number of processes": "Different numbers of processes",
         "seeds": "Different seeds",
         "vectorization": "Vectorized runs on one side",
+        "versions": "Different major versions",
         "program": "Different programs",
         "choice": "Different selection of the setting",
         "planned epochs": "Settings chosen for other numbers of epochs",
