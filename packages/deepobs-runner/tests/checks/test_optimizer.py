@@ -43,6 +43,8 @@ BAD = """
 import collections
 import fractions
 import itertools
+import random
+import numpy as np
 import torch
 
 class Forgetful(torch.optim.SGD):
@@ -231,6 +233,20 @@ class DrawsFirst(torch.optim.SGD):
         closure()
         return super().step(closure)
 
+class DrawsElsewhere(torch.optim.SGD):
+    "Draws from the global generators of Python and numpy, also when it is built."
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr)
+        self.param_groups[0]["scale"] = random.random()
+    def step(self, closure):
+        closure()
+        loss = super().step(closure)
+        noise = self.param_groups[0]["scale"] * random.gauss(0, 1) * float(np.random.rand())
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data += 1e-3 * group["lr"] * noise
+        return loss
+
 class CallsTwice(torch.optim.SGD):
     def step(self, closure):
         closure()
@@ -269,6 +285,7 @@ def bad(tmp_path, monkeypatch):
         ("RefusesComplex", set()),
         ("Noisy", set()),
         ("DrawsFirst", set()),
+        ("DrawsElsewhere", set()),
         ("CallsTwice", set()),
     ],
 )
@@ -292,6 +309,7 @@ def test_faults_are_found(name, refused, bad):
         ("Uphill", "draws", "uses no random numbers"),
         ("Noisy", "draws", "draws random numbers of its own, and every call sees the same"),
         ("DrawsFirst", "draws", "draws random numbers of its own, and every call sees the same"),
+        ("DrawsElsewhere", "draws", "draws random numbers of its own, and every call sees"),
         ("CallsTwice", "buffers", "advance once per step (2 calls)"),
         ("CallsTwice", "closure", "2 calls per step"),
     ],

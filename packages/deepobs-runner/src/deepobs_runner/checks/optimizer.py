@@ -147,7 +147,10 @@ def _repeatable(make: MakeOptimizer) -> Seen:
     equal = _same_numbers(one.steps(0, STEPS), other.steps(0, STEPS))
     if equal and _same(one.weights(), other.weights()):
         return "ok", "two runs with one seed are bit-identical"
-    return "no", "two runs with one seed differ: use torch's generators for all randomness"
+    return (
+        "no",
+        "two runs with one seed differ: draw from torch's generators for all randomness",
+    )
 
 
 def _state_dict_round_trip(make: MakeOptimizer) -> Seen:
@@ -276,7 +279,7 @@ def _draws(make: MakeOptimizer) -> Seen:
     if not drawn_from:
         return "info", "uses no random numbers"
     if len(set(drawn_from)) < len(drawn_from):
-        return "no", "gets the same random numbers from torch's generator repeatedly"
+        return "no", "gets the same random numbers from a global generator repeatedly"
     noisy = SmallTraining(make)
     seen: list[bytes] = []
     noisy.model.register_forward_pre_hook(lambda *_: seen.append(generator_state()))

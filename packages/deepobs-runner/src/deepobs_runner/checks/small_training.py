@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,7 +73,7 @@ class CountingClosure:
     """Passes calls on to a closure, counts them, and sees what is drawn between them.
 
     Attributes:
-        drawn_from: states of torch's generator from which the optimizer drew random numbers.
+        drawn_from: states of the global generators from which the optimizer drew random numbers.
     """
 
     def __init__(self, closure: Closure) -> None:
@@ -82,10 +85,10 @@ class CountingClosure:
     def look(self) -> None:
         """Begin or end a step."""
         self._note_draws()
-        self._left = generator_state()
+        self._left = generator_states()
 
     def _note_draws(self) -> None:
-        if self._left and generator_state() != self._left:
+        if self._left and generator_states() != self._left:
             self.drawn_from.append(self._left)
 
     def __call__(self, backward: bool = True, create_graph: bool = False) -> Tensor:
@@ -94,13 +97,19 @@ class CountingClosure:
         self.calls += 1
         self.forward_only += not backward
         objective = self._closure(backward, create_graph)
-        self._left = generator_state()
+        self._left = generator_states()
         return objective
 
 
 def generator_state() -> bytes:
     """State of torch's global generator."""
     return torch.get_rng_state().numpy().tobytes()
+
+
+def generator_states() -> bytes:
+    """States of the global generators of torch, Python and numpy."""
+    numpy = np.random.get_state(legacy=False)
+    return generator_state() + pickle.dumps((random.getstate(), numpy))
 
 
 class SmallTraining:
@@ -129,7 +138,8 @@ class SmallTraining:
             self.model.to(dtype)
         if unused is not None:
             self.model.register_parameter("unused", unused)
-        self.optimizer: Any = make(self.model)
+        with global_stream(seed, "setup"):
+            self.optimizer: Any = make(self.model)
         self.closure = Closure(
             SMALL_PROBLEM,
             self.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from deepobs_problems.errors import nearest
+from deepobs_problems.fingerprints import describe
 from deepobs_problems.user_code import import_location
 from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import import_named, load_point
@@ -89,10 +91,13 @@ def find_optimizer(name: str) -> Callable[..., Any]:
 def source_hash(name: str) -> str:
     """16 digits that change when the file of an optimizer does; "" for a built-in name.
 
-    Only the file that is named counts, not what it imports.
+    Only the file that is named counts, not what it imports. The code counts where no file has it,
+    as in a notebook.
     """
     if ":" in name:
-        return import_location(name.rpartition(":")[0])[1][:16]
+        digest = import_location(name.rpartition(":")[0])[1]
+        code = "" if digest else describe(find_optimizer(name))
+        return (digest or hashlib.sha256(code.encode()).hexdigest())[:16]
     installed = {} if name in known_optimizers() else installed_optimizers()
     return import_location(installed[name].module)[1][:16] if name in installed else ""
 

@@ -26,6 +26,7 @@ from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedErr
 from deepobs_runner.results.result import FINISHED, RunResult, result_path
 from deepobs_runner.results.store import save_result, stored_result
 from deepobs_runner.runs.recorder import OnRecord
+from deepobs_runner.runs.resolve import resolve_planned
 from deepobs_runner.runs.run import can_skip, run
 from deepobs_runner.text import last_line
 
@@ -85,6 +86,7 @@ def outcome_of(
 ) -> Outcome:
     """Run one configuration and return its outcome, also of an exception.
 
+    A configuration that another process has resolved is refused if its code has changed since.
     The result file of a failed run has its traceback, also if it failed before the first
     evaluation.
 
@@ -92,7 +94,8 @@ def outcome_of(
         LostProcessError: another process of the group was lost; nothing further can be run.
     """
     try:
-        result = run(config, execution, on_record=on_record, force=force, group=group)
+        planned = resolve_planned(config)
+        result = run(planned, execution, on_record=on_record, force=force, group=group)
     except LostProcessError:
         raise
     except RunLockedError as error:

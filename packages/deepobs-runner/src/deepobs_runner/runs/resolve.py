@@ -116,6 +116,7 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
         UsageError, ProblemError: unknown problem, optimizer or hyperparameter, or no rate.
     """
     problem = load_problem(config.problem) if problem is None else problem
+    source = source_hash(config.optimizer)
     hyperparams = resolve_hyperparams(
         config.optimizer,
         {**reference_hyperparams(problem, config.optimizer), **config.hyperparams},
@@ -124,10 +125,37 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
     )
     if config.l2_via == "optimizer":
         hyperparams = without_weight_decay(config, hyperparams)
-    resolved = fill_defaults(config, problem, hyperparams, source_hash(config.optimizer))
+    resolved = fill_defaults(config, problem, hyperparams, source)
     found = _Resolution(problem, optimizer_of(resolved, problem), config.seed)
+    if source_hash(config.optimizer) != source:
+        raise UsageError(f"{config.optimizer} was edited while it was read. Run it again.")
     object.__setattr__(resolved, "resolution", found)
     return resolved
+
+
+def resolve_planned(config: RunConfig) -> RunConfig:
+    """Configuration that another process has resolved, with what it names here.
+
+    Raises:
+        UsageError: its code is another here, so its numbers would not be those of its id.
+    """
+    if config.resolution is not None or config.fingerprint is None:
+        return config
+    found = resolve_config(config)
+    if found.id == config.id:
+        return found
+    parts = zip(
+        (config.problem, config.optimizer),
+        config.fingerprint.split("-"),
+        (found.fingerprint or "").split("-"),
+        strict=False,
+    )
+    other = [name for name, planned, here in parts if planned != here]
+    raise UsageError(
+        f"{' and '.join(other) or 'The resolved configuration'} changed after the run was planned: "
+        "it was edited, or this process finds another version. Run the command again to train the "
+        "new version."
+    )
 
 
 def fill_defaults(
