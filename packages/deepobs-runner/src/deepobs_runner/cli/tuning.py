@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def tune(arguments: argparse.Namespace) -> int:
     else:
         check_same(study, stored, name)
         _check_valid_size(arguments.valid_size, stored)
-        study = stored
+        study = replace(stored, sources=study.sources)
     console = make_console(quiet=arguments.json)
     _introduce(console, study, name, seeds)
     if options.local:

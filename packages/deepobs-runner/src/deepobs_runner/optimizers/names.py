@@ -96,7 +96,7 @@ def source_hash(name: str) -> str:
     """
     if ":" in name:
         digest = import_location(name.rpartition(":")[0])[1]
-        code = "" if digest else describe(find_optimizer(name))
+        code = "" if digest else describe(import_named(name))
         return (digest or hashlib.sha256(code.encode()).hexdigest())[:16]
     installed = {} if name in known_optimizers() else installed_optimizers()
     return import_location(installed[name].module)[1][:16] if name in installed else ""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import cannot_write
-from deepobs_runner.results.files import write_bytes
+from deepobs_runner.results.files import set_aside, write_bytes
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.schedules import schedule_from_json
 
@@ -26,6 +28,8 @@ def write_plans(
     A plan is a product of problems and optimizers. Where an optimizer has no winner on some
     problem, the problems are split into several plans, `plan.yaml`, `plan-2.yaml`, ....
 
+    A plan that was edited is renamed, with a warning.
+
     Args:
         path: path of the first plan.
         winners: settings to run.
@@ -33,7 +37,7 @@ def write_plans(
         title: a line of comment.
 
     Raises:
-        UsageError: a plan cannot be written.
+        UsageError: a plan cannot be written, or an edited one cannot be renamed.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for problem in dict.fromkeys(problem for problem, _ in winners):
@@ -43,6 +47,7 @@ def write_plans(
     for number, (optimizers, problems) in enumerate(groups.items(), start=1):
         place = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         text = _plan(problems, optimizers, winners, settings, title)
+        _keep_edited(place)
         try:
             write_bytes(place, text.encode())
         except OSError as error:
@@ -56,12 +61,40 @@ def write_plans(
     return paths
 
 
+class EditedPlanWarning(UserWarning):
+    """A plan that was edited is renamed, since a new one is written."""
+
+
 def _is_ours(place: Path, first: Path, title: str) -> bool:
     """Whether an earlier call wrote a further plan; what a user put beside it stays."""
     if not re.fullmatch(r"-[1-9]\d*", place.stem.removeprefix(first.stem)) or not place.is_file():
         return False
-    with place.open("rb") as file:
-        return file.readline().rstrip() == f"# {title}".encode()
+    lines = place.read_bytes().split(b"\n")
+    return lines[0].rstrip() == f"# {title}".encode() and not _is_edited(place)
+
+
+def _keep_edited(place: Path) -> None:
+    if place.is_file() and _is_edited(place):
+        kept = set_aside(place, ending="edited")
+        warnings.warn(
+            f"{place} was edited, or is of an earlier version. It is kept as {kept.name}.",
+            EditedPlanWarning,
+            stacklevel=3,
+        )
+
+
+def _is_edited(place: Path) -> bool:
+    """Whether a plan is not as it was written: its second line has the hash of the others."""
+    first, _, rest = place.read_text(encoding="utf-8", errors="replace").partition("\n")
+    second, _, body = rest.partition("\n")
+    return second != _hash_line(f"{first}\n{body}")
+
+
+HASH = "# sha256 of the other lines: "
+
+
+def _hash_line(text: str) -> str:
+    return HASH + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _plan(
@@ -91,7 +124,8 @@ def _plan(
                 "    hyperparams:",
                 *(f"      {key}: {_value(value)}" for key, value in hyperparams.items()),
             ]
-    return "\n".join(lines) + "\n"
+    first, *body = [*lines, ""]
+    return "\n".join([first, _hash_line("\n".join([first, *body])), *body])
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -119,13 +119,18 @@ def checksum_of(path: Path) -> Literal["right", "wrong", "missing"]:
     return "right" if end == MAGIC + sha256.digest() else "wrong"
 
 
-def set_aside(path: Path, why: UsageError) -> Path:
-    """Rename a file that cannot be used to one that ends in `.damaged`, `.damaged-2` and so on.
+def set_aside(path: Path, why: object = "It was edited.", *, ending: str = "damaged") -> Path:
+    """Rename a file that is not used to one that ends in `.damaged`, `.damaged-2` and so on.
+
+    Args:
+        path: path of the file.
+        why: why it is not used.
+        ending: instead of `damaged`.
 
     Raises:
         UsageError: it cannot be renamed.
     """
-    names = (f"{path.name}.damaged{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    names = (f"{path.name}.{ending}{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
     kept = next(free for name in names if not (free := path.with_name(name)).exists())
     try:
         return path.rename(kept)

@@ -105,8 +105,19 @@ def check_same(study: Study, stored: Study, name: str) -> None:
     Raises:
         UsageError: it is another; names the differences.
     """
+    edited = [
+        f"{key} (code {value[:8]}, now {study.sources[key][:8]})"
+        for key, value in stored.sources.items()
+        if study.sources.get(key, value) != value
+    ]
+    if edited:
+        raise UsageError(
+            f"The study {name!r} began with another version of {', '.join(edited)}. Choose another "
+            "--study to tune the new version."
+        )
     ours, theirs = study.to_json(), stored.to_json()
-    different = [key for key in ours if key not in FOLLOWS and ours[key] != theirs[key]]
+    compared = [key for key in ours if key not in (*FOLLOWS, "sources")]
+    different = [key for key in compared if ours[key] != theirs[key]]
     if different:
         shown = "; ".join(f"{k}: {_short(theirs[k])}, not {_short(ours[k])}" for k in different)
         raise UsageError(

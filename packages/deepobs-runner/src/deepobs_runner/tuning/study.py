@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deepobs_problems import load_problem
+from deepobs_problems.lookup import installed_problems
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.extensions import short_name
+from deepobs_runner.optimizers import source_hash
+from deepobs_runner.optimizers.names import installed_optimizers
 from deepobs_runner.plans.plan import FIRST_SEED
 from deepobs_runner.runs.resolve import resolve_config
 from deepobs_runner.schedules import schedule_from_json, schedule_to_json
@@ -48,6 +52,8 @@ class Study:
         settings: settings of every run, as the fields of a `RunConfig` in JSON.
         valid_sizes: validation examples held out in the trials, by problem; not part of the
             identity, as they follow from ruleset and data.
+        sources: hashes of the files of user code, by its name: of problems, optimizers, sampler and
+            ruleset. Empty in a study that was stored before there was this field.
         first_seed: first seed of the winners' runs; not part of the identity, as it follows from
             the ruleset. A study that was stored before there was this field keeps the seed of its
             trials, 42.
@@ -65,6 +71,7 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     valid_sizes: Mapping[str, int] = field(default_factory=dict)
     first_seed: int = FIRST_SEED
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rules(self) -> Ruleset:
@@ -86,6 +93,8 @@ class Study:
     def to_json(self) -> dict[str, Any]:
         """Study as JSON."""
         data = {key: value for key, value in vars(self).items() if key != "candidates"}
+        if not self.sources:  # keeps the names of studies from before this field
+            del data["sources"]
         return {
             **data,
             "problems": list(self.problems),
@@ -114,19 +123,24 @@ class Study:
                 )
                 for c in data["candidates"]
             )
+            sources = {str(key): str(value) for key, value in dict(data.get("sources", {})).items()}
             lists = {"problems": tuple(data["problems"]), "candidates": candidates}
-            return cls(**{**data, **lists})
+            return cls(**{**data, **lists, "sources": sources})
         except (KeyError, TypeError) as error:
             raise UsageError(f"This is not a study of this version of deepobs: {error}.") from None
 
     def config(
         self, problem: str, candidate: Candidate, point: Point, *, valid_size: int, seed: int
     ) -> RunConfig:
-        """Resolved configuration of a run at a point."""
+        """Resolved configuration of a run at a point.
+
+        Raises:
+            UsageError: problem or optimizer was edited after the study began.
+        """
         settings = dict(self.settings)
         if "schedule" in settings:
             settings["schedule"] = schedule_from_json(settings["schedule"])
-        return resolve_config(
+        config = resolve_config(
             RunConfig(
                 problem=problem,
                 optimizer=candidate.optimizer,
@@ -136,6 +150,16 @@ class Study:
                 **settings,
             )
         )
+        names = (problem, candidate.optimizer)
+        if changed := [name for name in names if self._was_edited(name)]:
+            raise UsageError(
+                f"{', '.join(changed)} was edited after the study began. Finished trials are kept. "
+                "Put the file back, or choose another --study."
+            )
+        return config
+
+    def _was_edited(self, name: str) -> bool:
+        return name in self.sources and self.sources[name] != _source_of(name)
 
     def trial(self, problem: str, candidate: Candidate, point: Point) -> RunConfig:
         """Configuration of a trial: with validation examples held out, seed 42."""
@@ -215,10 +239,24 @@ def make_study(
         seed=seed,
         settings=_settings(ruleset, rules, settings or {}),
         first_seed=FIRST_SEED + rules.fresh_seeds,
+        sources=_sources((*problems, *names, sampler, ruleset)),
     )
     for candidate in study.candidates:
         study.sampler_of(candidate)  # a grid that does not fit the budget is an error now
     return study
+
+
+def _sources(names: Sequence[str]) -> dict[str, str]:
+    """Hashes of user code by its name."""
+    found = {name: _source_of(name) for name in dict.fromkeys(names)}
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def _source_of(name: str) -> str:
+    """Hash of the file of a problem, an optimizer, a sampler or a ruleset; "" of a built-in one."""
+    if ":" not in name and name in installed_problems(on_clash=lambda _: None):
+        return load_problem(name).source[:16]
+    return source_hash(name) if ":" in name or name in installed_optimizers() else ""
 
 
 def _allowed_sampler(ruleset: str, rules: Ruleset, sampler: str) -> Predrawn | Adaptive:
