@@ -24,7 +24,7 @@ def import_location(location: str) -> tuple[ModuleType, str]:
     """Import `path/to/file.py` or `package.module`; return it with the sha256 of its file.
 
     The hash makes an edit of the file another definition; it is "" for a module without a file. An
-    edited file is imported anew, an edited module is not, so its hash would be that of other code.
+    edited file is imported again, an edited module is not, so its hash would be that of other code.
 
     Raises:
         ProblemError: unknown file or module, or a module that was edited after its import.
