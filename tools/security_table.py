@@ -189,8 +189,14 @@ ROWS = (
     ),
     Row(
         "Damaged results, step objectives and checkpoints",
-        "set aside with a warning; the run is made again or restarts from a sound state",
+        "set aside with a warning; the run is made again or restarts from a sound state; what only "
+        "cannot be read stays",
         (f"{RUNNER}/runs/test_checksums.py", f"{RUNNER}/runs/test_damaged_results.py"),
+    ),
+    Row(
+        "Repetitions (`--force`) that are interrupted, fail or find no room",
+        "the finished result stays until the repetition is finished",
+        (f"{RUNNER}/runs/test_repeats.py",),
     ),
     Row(
         "Full, read-only or vanishing disks, limits on file sizes",

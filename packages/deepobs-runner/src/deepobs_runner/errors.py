@@ -12,6 +12,10 @@ class UsageError(ValueError):
     """Invalid request; the message names what is allowed."""
 
 
+class UnreadableFileError(UsageError):
+    """A file cannot be read now; its content may be sound, so it is neither moved nor replaced."""
+
+
 class RunLockedError(UsageError):
     """Another process is running this configuration in the same folder."""
 
@@ -30,6 +34,14 @@ class RankZeroError(UsageError):
 
 class LostProcessError(RuntimeError):
     """A peer process was lost."""
+
+
+def cannot_read(path: Path, error: OSError) -> UnreadableFileError:
+    """Error to raise if a file cannot be read, whatever it holds."""
+    return UnreadableFileError(
+        f"Cannot read {path}: {error.strerror or error}. Its content may be sound, so it stays as "
+        "it is. Make it readable, or move it away."
+    )
 
 
 def cannot_write(path: Path, error: OSError, advice: str = "") -> UsageError:

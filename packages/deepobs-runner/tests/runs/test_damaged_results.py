@@ -1,18 +1,22 @@
 """A result file that cannot be used is set aside and named, and costs its own run alone."""
 
+import errno
 import os
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from deepobs_runner import Execution, RunConfig, load_result, load_results, run
 from deepobs_runner.cli import main
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UnreadableFileError, UsageError
 from deepobs_runner.executors.vectorized.run import run_vectorized
 from deepobs_runner.results.result import reproducible, steps_path
 from deepobs_runner.results.store import DamagedResultWarning
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.outcome import survey
+from deepobs_runner.runs.recorder import CheckpointWarning
 from deepobs_runner.runs.resolve import resolve_config
 
 
@@ -61,8 +65,7 @@ DAMAGES = {
 }
 if hasattr(os, "mkfifo"):
     DAMAGES["a named pipe"] = (named_pipe, "is not a file")
-if os.name != "nt" and os.geteuid():  # root may read all files
-    DAMAGES["unreadable"] = (lambda path: path.chmod(0), "Permission denied")
+DAMAGES["steps deleted"] = (lambda path: steps_path(path).unlink(), "No step objectives are stored")
 damages = pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
 
 
@@ -92,12 +95,9 @@ def test_a_damaged_result_is_set_aside_and_its_run_made_again(
     assert f"{stored.path.name}.damaged, and the run is made again" in str(warned[0].message)
     assert list(map(reproducible, again.records)) == list(map(reproducible, stored.records))
     assert survey([config], execution).finished[0].records == again.records
-    assert {path.name.removeprefix(config.id) for path in execution.out.glob(f"{config.id}*")} == {
-        ".json",
-        ".json.damaged",
-        ".steps.npy",
-        ".steps.npy.damaged",
-    }
+    there = {path.name.removeprefix(config.id) for path in execution.out.glob(f"{config.id}*")}
+    kept = {".json", ".json.damaged", ".steps.npy", ".steps.npy.damaged"}
+    assert there == kept - ({".steps.npy.damaged"} if "step objectives" in said else set())
 
 
 @damages
@@ -113,7 +113,8 @@ def test_vectorised_runs_are_made_again_too(config, execution, stored, damage, s
 def test_reports_name_all_damaged_results_and_go_on(config, execution, words, capsys):
     run(config, execution)
     damaged = []
-    in_itself = [damage for damage, _ in DAMAGES.values() if damage is not of_another_run]
+    others = ("another run", "steps deleted")  # a report reads no step objectives
+    in_itself = [damage for name, (damage, _) in DAMAGES.items() if name not in others]
     for seed, damage in enumerate(in_itself):
         damaged.append(run(replace(config, seed=seed), execution).path)
         damage(damaged[-1])
@@ -138,15 +139,20 @@ def test_a_second_damage_keeps_the_first_file(config, execution, stored):
     assert [result.path for result in load_results(execution.out)] == [stored.path]
 
 
-def test_a_checkpoint_whose_result_is_damaged_is_not_resumed(config, execution):
+@pytest.mark.filterwarnings("ignore::deepobs_runner.results.store.DamagedResultWarning")
+@pytest.mark.parametrize("damage", [cut, Path.unlink, lambda path: steps_path(path).unlink()])
+def test_a_checkpoint_whose_result_is_damaged_is_set_aside(config, execution, damage):
     longer = replace(config, epochs=3)
     expected = run(longer, replace(execution, out=execution.out / "alone"))
     part = run(longer, execution, on_record=lambda r: "enough" if r.epoch == 1 else None)
     assert checkpoint_path(execution.out, longer.id).exists()
-    cut(part.path)
-    with pytest.warns(DamagedResultWarning):
+    before = checkpoint_path(execution.out, longer.id).read_bytes()
+    damage(part.path)
+    with pytest.warns(CheckpointWarning, match="cannot be continued: the records before"):
         again = run(longer, replace(execution, resume=True))
     assert list(map(reproducible, again.records)) == list(map(reproducible, expected.records))
+    kept = checkpoint_path(execution.out, longer.id)
+    assert kept.with_name(f"{kept.name}.damaged").read_bytes() == before
 
 
 def test_a_file_that_cannot_be_set_aside_refuses_its_run_alone(
@@ -213,3 +219,166 @@ def test_steps_of_a_damaged_result_go_with_it(config, execution, stored):
         again = run(config, execution)
     assert (again.step_objectives() == objectives).all()
     assert steps_path(stored.path).with_name(f"{config.id}.steps.npy.damaged").exists()
+
+
+UNREADABLE = {
+    name: getattr(errno, name)
+    for name in ("EACCES", "EIO", "EMFILE", "ESTALE")
+    if hasattr(errno, name)
+}
+
+FAILURES = [("open", UNREADABLE["EACCES"]), *(("stat", number) for number in UNREADABLE.values())]
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Return a function that lets a path fail to open, or to be looked at, with an error number."""
+
+    def fail(path, number, operation="open"):
+        original = getattr(Path, operation)
+
+        def spy(self, *arguments, **options):
+            if self == path:
+                raise OSError(number, os.strerror(number), str(path))
+            return original(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, operation, spy)
+
+    return fail
+
+
+@pytest.mark.parametrize("kind", ["result", "steps"])
+@pytest.mark.parametrize(("operation", "number"), FAILURES)
+def test_a_sound_file_that_cannot_be_read_stays(
+    bench, execution, unreadable, monkeypatch, kind, operation, number, capsys
+):
+    """It costs its run, which is refused; the others go on, and reports name it."""
+    assert main(bench) == 0
+    path = sorted(execution.out.glob("*.json"))[1]
+    target = path if kind == "result" else steps_path(path)
+    before = {p.name: p.read_bytes() for p in execution.out.glob("two_d*")}
+    last = sorted(execution.out.glob("*.json"))[2]
+    last.unlink()  # another run, to be made again
+    with monkeypatch.context():
+        unreadable(target, number, operation)
+        capsys.readouterr()
+        assert main(bench) == 1
+        said = capsys.readouterr()
+        assert "1 finished before, 1 refused, 1 done" in said.out
+        assert f"Cannot read {target}: {os.strerror(number)}. Its content may be sound" in said.err
+        if kind == "result":
+            assert main(["table", str(execution.out), "final", "--no-baselines"]) == 0
+            assert f"skipped: Cannot read {target.name}" in capsys.readouterr().err
+        monkeypatch.undo()
+    after = {p.name: p.read_bytes() for p in execution.out.glob("two_d*")}
+    assert {k: v for k, v in after.items() if k != last.name} == {
+        k: v for k, v in before.items() if k != last.name
+    }
+    assert main(bench) == 0
+    assert "3 finished before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [("--force",), ("--vectorize", "on")])
+def test_no_option_replaces_a_file_that_cannot_be_read(
+    bench, execution, unreadable, options, capsys
+):
+    assert main(bench) == 0
+    path = next(execution.out.glob("*.json"))
+    content = path.read_bytes()
+    others = [p for p in execution.out.glob("*.json") if p != path]
+    for other in others:
+        other.unlink()
+    unreadable(path, errno.EIO)
+    capsys.readouterr()
+    assert main([*bench, *options]) == 1
+    said = capsys.readouterr()
+    assert {"1 refused", "2 done"} == set(re.search("3 runs: (.*);", said.out)[1].split(", "))
+    with open(path, "rb") as file:
+        assert file.read() == content
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "symlink"), reason="no symbolic links")
+def test_a_name_that_leads_to_itself_is_not_overwritten(config, execution, stored):
+    stored.path.unlink()
+    stored.path.symlink_to(stored.path.name)
+    with pytest.raises(UnreadableFileError, match="Cannot read"):
+        run(config, execution)
+    assert stored.path.is_symlink()
+
+
+def test_a_checkpoint_that_cannot_be_read_is_kept(config, execution, unreadable, monkeypatch):
+    longer = replace(config, epochs=3)
+    expected = run(longer, replace(execution, out=execution.out / "alone"))
+    run(longer, execution, on_record=lambda r: "enough" if r.epoch == 1 else None)
+    resumed = replace(execution, resume=True)
+    path = checkpoint_path(execution.out, longer.id)
+    with monkeypatch.context():
+        unreadable(path, errno.EIO)
+        with pytest.raises(UnreadableFileError, match=r"Cannot read .*ckpt"):
+            run(longer, resumed)
+        monkeypatch.undo()
+    assert path.exists()
+    begun = []
+    again = run(longer, resumed, on_record=lambda r: begun.append(r.epoch))
+    assert begun == [2, 3]
+    assert list(map(reproducible, again.records)) == list(map(reproducible, expected.records))
+
+
+@pytest.mark.parametrize("name", ["study.json", "ledger.jsonl"])
+def test_a_study_that_cannot_be_read_is_named(execution, unreadable, name, capsys):
+    words = ["tune", "two_d_branin", "SGD", "--space", "lr=choice:0.01/0.02", "--budget", "2"]
+    words += ["--epochs", "1", "--seeds", "1", "--study", "s", "--out", str(execution.out)]
+    assert main([*words, "--quiet"]) == 0
+    path = execution.out / "tuning" / "s" / name
+    content = path.read_bytes()
+    unreadable(path, errno.EACCES)
+    assert main([*words, "--quiet"]) == 2
+    assert f"Cannot read {path}: Permission denied" in capsys.readouterr().err
+    with open(path, "rb") as file:
+        assert file.read() == content
+
+
+def swapped(path):
+    """Put step objectives there that are those of another run, with a right checksum."""
+    config = replace(load_result(path.with_name(path.name[:-10] + ".json")).config, seed=99)
+    other = run(config, Execution(out=path.parent / "other"))
+    path.write_bytes(steps_path(other.path).read_bytes())
+
+
+STEPS = {
+    "deleted": lambda path: path.unlink(),
+    "another run": swapped,
+    "a folder": directory,
+    "an archive": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(300)),
+    "petabytes": lambda path: path.write_bytes(
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999999,), }".ljust(117)
+        + b"\n"
+    ),
+}
+if hasattr(os, "mkfifo"):
+    STEPS["a named pipe"] = named_pipe
+
+
+@pytest.mark.parametrize("damage", STEPS.values(), ids=STEPS)
+def test_step_objectives_of_a_finished_run_are_made_again(
+    bench, execution, config, stored, damage, capsys
+):
+    objectives = stored.step_objectives()
+    damage(steps_path(stored.path))
+    assert main(["table", str(execution.out), "final", "--no-baselines"]) == 0
+    assert "skipped" not in capsys.readouterr().err  # no table needs them
+    with pytest.warns(DamagedResultWarning, match="the run is made again"):
+        assert main(bench) == 0
+    assert (load_result(stored.path).step_objectives() == objectives).all()
+
+
+def test_a_result_without_step_objectives_of_an_earlier_version_is_kept(config, execution, stored):
+    """Files of earlier versions do not tell whether they had any."""
+    text = stored.path.read_text()
+    stored.path.write_text(re.sub(', "steps_sha256": "[0-9a-f]+"', "", text))
+    assert stored.path.read_text() != text
+    steps_path(stored.path).unlink()
+    content = stored.path.read_bytes()
+    assert run(config, execution).status == "done"
+    assert stored.path.read_bytes() == content

@@ -136,7 +136,7 @@ def test_figures_ignore_the_settings_of_the_caller():
 LINKS = (
     "report", "report/report.html", "report/methods.txt", "report/tables",
     "report/tables/final.csv", "report/.written", "report/evaluations.csv", "report/figures",
-    "report/figures/curves-p.png", "report/latex/methods.tex",
+    "report/figures/curves-p.png", "report/latex/methods.tex", "report/.deepobs-draft",
 )  # fmt: skip
 REPORT = ["--formats", "html,csv,png,latex", "--no-baselines"]
 
@@ -144,7 +144,7 @@ REPORT = ["--formats", "html,csv,png,latex", "--no-baselines"]
 @pytest.mark.parametrize("name", LINKS)
 def test_a_report_is_not_written_through_a_link(tmp_path, capsys, name):
     folder, target = fill(tmp_path / "results"), tmp_path / "target"
-    is_folder = name.endswith(("report", "tables", "figures"))
+    is_folder = name.endswith(("report", "tables", "figures", "draft"))
     target.mkdir() if is_folder else target.write_text("mine")
     link = folder / name
     link.parent.mkdir(parents=True, exist_ok=True)

@@ -32,8 +32,8 @@ from deepobs_runner.results.baselines import baseline_sets, problems_of
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.official import official_learning_rate
-from deepobs_runner.results.result import result_path
-from deepobs_runner.results.store import load_result, stored_result
+from deepobs_runner.results.result import repeat_folder, result_path
+from deepobs_runner.results.store import load_result, stored_failure, stored_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path
 from deepobs_runner.runs.outcome import Outcome, Survey, survey
 from deepobs_runner.runs.progress import evaluations_of, report_progress
@@ -167,6 +167,11 @@ def make_runs(
         console.print_line(f"{finished} {are} finished already (--force repeats).")
     if execution.resume and found.todo:
         console.print_line(_what_is_resumed(found.todo, execution.out, force=arguments.force))
+    elif not arguments.force and (begun := _checkpoints(found.todo, execution.out)):
+        console.print_line(
+            f"note: {count(begun, 'run')} interrupted before, starting from scratch; --resume "
+            "continues from a checkpoint."
+        )
     if options.local and options.vectorize == "off" and group.size == 1:
         _print_vectorization_note(console, found.todo, execution)
     evaluations = sum(map(evaluations_of, found.todo))
@@ -224,10 +229,18 @@ def _print_vectorization_note(
 
 def _what_is_resumed(todo: Sequence[RunConfig], folder: Path, *, force: bool) -> str:
     """Number of runs to resume, and to start from scratch."""
-    there = 0 if force else sum(checkpoint_path(folder, config.id).exists() for config in todo)
+    there = _checkpoints(todo, repeat_folder(folder) if force else folder)
     return (
         f"{count(there, 'run')} to resume from a checkpoint, {len(todo) - there} to start "
         "from scratch"
+    )
+
+
+def _checkpoints(todo: Sequence[RunConfig], folder: Path) -> int:
+    """Number of runs that can be resumed: both checkpoint and result are there."""
+    return sum(
+        checkpoint_path(folder, config.id).exists() and result_path(config, folder).exists()
+        for config in todo
     )
 
 
@@ -250,9 +263,11 @@ def _print_failure(outcome: Outcome, folder: Path) -> int:
         raise UsageError(outcome.message)
     print_aside(outcome.message)
     warn(f"failed: {label_run(outcome.config)}")
-    stored = stored_result(outcome.config, folder)
+    stored = stored_failure(outcome.config, folder) or stored_result(outcome.config, folder)
     if stored is None:
         warn(f"nothing of it could be stored in {folder}")
+    elif stored.finished:
+        warn(f"nothing of it could be stored; the earlier result is kept in {stored.path}")
     elif stored.error:
         warn(f"the traceback is kept in {stored.path}")
     else:
@@ -296,22 +311,24 @@ def _summarize(
     warn_of_failures(outcomes)
     for result in found.failed:
         run = f"{label_run(result.config)} ({result.config.id})"
-        reason = last_line(result.error or "") or "the reason could not be stored"
-        warn(f"failed earlier: {run}: {reason}")
+        warn(f"failed earlier: {run}: {last_line(result.error)}")
     failed = [o.config for o in outcomes if o.status == "failed"] + [r.config for r in found.failed]
     if failed:
-        warn(f"{_where_tracebacks_are(failed, folder)} Add --retry-failed to retry failed runs.")
+        stay = found.failed or any(o.status == "failed" and not o.failed_for_disk for o in outcomes)
+        hint = " Add --retry-failed to retry failed runs." if stay else ""
+        warn(f"{_where_tracebacks_are(failed, folder)}{hint}")
 
 
 def _where_tracebacks_are(failed: Sequence[RunConfig], folder: Path) -> str:
     """Return where the errors of failed runs are kept, and how many could not be stored."""
-    stored = [stored_result(config, folder) for config in failed]
-    missing = sum(result is None or not result.error for result in stored)
-    if not missing:
-        return f"Tracebacks: {folder}/<id>.json."
-    if missing == len(failed):
+    stored = [stored_failure(config, folder) for config in failed]
+    paths = [result.path for result in stored if result is not None and result.error]
+    places = dict.fromkeys(path.parent for path in paths if path is not None)
+    if not places:
         return "No traceback could be stored."
-    return f"Tracebacks: {folder}/<id>.json, except of {count(missing, 'run')}."
+    missing = len(failed) - len(paths)
+    but = f", except of {count(missing, 'run')}" if missing else ""
+    return f"Tracebacks: {' and '.join(f'{place}/<id>.json' for place in places)}{but}."
 
 
 def warn_of_failures(outcomes: Sequence[Outcome]) -> None:

@@ -183,7 +183,7 @@ def _labels(shown: Sequence[Setting]) -> Column:
 def _beside(shown: Sequence[Setting]) -> list[Column]:
     """Origin of the runs, and their status unless all are done."""
     columns = [Column("Runs", [f"{s.source}, {s.runs[0].config.recipe}" for s in shown])]
-    statuses = [describe_statuses(setting.runs) for setting in shown]
+    statuses = [describe_statuses(setting.every_run) for setting in shown]
     if set(statuses) != {"done"}:
         columns.append(Column("Status", statuses))
     return columns
@@ -191,7 +191,7 @@ def _beside(shown: Sequence[Setting]) -> list[Column]:
 
 def _numbers(shown: Sequence[Setting]) -> list[Column]:
     """Columns of numbers, without empty ones."""
-    columns = [Column("Seeds", [_seeds(setting.runs) for setting in shown])]
+    columns = [Column("Seeds", [_seeds(setting) for setting in shown])]
     ends = [_length(setting.runs) for setting in shown]
     named = any(" epochs=" in setting.label for setting in shown)
     if named or len(set(ends)) > 1 or any("step" in end for end in ends):
@@ -210,10 +210,10 @@ def _ends(heading: str, shown: Sequence[Setting], metric: Metric) -> Column:
     return Column(heading, texts)
 
 
-def _seeds(runs: Sequence[RunResult]) -> str:
+def _seeds(setting: Setting) -> str:
     """Number of runs, and of those behind the numbers if they are fewer."""
-    averaged = len(counted(runs))
-    return str(averaged) if averaged == len(runs) else f"{averaged} of {len(runs)}"
+    averaged, runs = len(counted(setting.runs)), len(setting.every_run)
+    return str(averaged) if averaged == runs else f"{averaged} of {runs}"
 
 
 def _length(runs: Sequence[RunResult]) -> str:

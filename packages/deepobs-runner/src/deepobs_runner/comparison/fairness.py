@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from deepobs_runner.analysis.first_epochs import FULL_LENGTH
-from deepobs_runner.analysis.metrics import is_diverged
+from deepobs_runner.analysis.metrics import counted, is_counted, is_diverged
 from deepobs_runner.analysis.sensitivity import rate_of
 from deepobs_runner.comparison.targets import Target
 from deepobs_runner.config import RunConfig
@@ -17,6 +18,7 @@ from deepobs_runner.results.official import (
     official_learning_rate,
 )
 from deepobs_runner.results.result import RunResult, is_official
+from deepobs_runner.results.sessions import environments_of
 from deepobs_runner.results.settings import Setting
 from deepobs_runner.results.shipped_defaults import problem_row
 from deepobs_runner.text import count
@@ -32,11 +34,13 @@ class Facet(NamedTuple):
         name: of what it is.
         describe: value for a setting; empty if unknown.
         listed: whether there is a point in saying that it is equal.
+        alone: whether a value of one optimizer is worth naming, whatever holds for the others.
     """
 
     name: str
     describe: Describe
     listed: bool = True
+    alone: bool = False
 
 
 class Difference(NamedTuple):
@@ -84,7 +88,7 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
 
     Tuning budget (number of distinct settings among the results), recipe, precision, epochs, batch
     size, data, validation examples, regularizer, schedule, clipping, processes, vectorization,
-    major versions, seeds, and the program that made the runs.
+    major versions, seeds, the program that made the runs, and runs that do not count.
 
     Args:
         problems: problems as `tuned_settings` returns them.
@@ -94,7 +98,7 @@ def differences(problems: Problems, labels: Sequence[str] | None = None) -> list
     for facet in _facets(problems):
         found: dict[Described, list[str]] = {}
         for problem, described in _described(facet, problems, labels):
-            if _differs(described):
+            if _differs(described) or (facet.alone and any(words for _, words in described)):
                 found.setdefault(described, []).append(problem)
         listed += [Difference(facet.name, tuple(where), values) for values, where in found.items()]
     return listed
@@ -230,7 +234,11 @@ def _vectorization(run: RunResult) -> str:
 
 def _versions(run: RunResult) -> str:
     """Major versions of the packages that define the numbers; a new one may change them."""
-    packages = run.environment.get("packages")
+    return " and ".join(dict.fromkeys(filter(None, map(_majors, environments_of(run)))))
+
+
+def _majors(environment: Mapping[str, Any]) -> str:
+    packages = environment.get("packages")
     known = packages if isinstance(packages, dict) else {}
     found = {name: str(known[name]).partition(".")[0] for name in DEFINING if name in known}
     return ", ".join(f"{name} {major}.x" for name, major in found.items())
@@ -238,7 +246,7 @@ def _versions(run: RunResult) -> str:
 
 def _seeds(setting: Setting) -> str:
     """Number and list of seeds."""
-    seeds = sorted({run.config.seed for run in setting.runs})
+    seeds = sorted({run.config.seed for run in setting.every_run})
     starts = [seed for seed in seeds if seed - 1 not in seeds]
     ends = [seed for seed in seeds if seed + 1 not in seeds]
     spans = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
@@ -256,14 +264,23 @@ def _program(run: RunResult) -> str:
 
 
 def _epochs(setting: Setting) -> str:
-    """A diverged run ends early, which does not count as another length."""
-    ends = [float(r.epochs()[-1]) for r in setting.runs if r.records and not is_diverged(r)]
+    """A run that diverged ends early, which is not another length; so does one that is left out."""
+    ends = [float(r.epochs()[-1]) for r in counted(setting.runs) if not is_diverged(r)]
     if not ends:
         planned = sorted({run.config.epochs for run in setting.runs if run.config.epochs})
         return " or ".join(count(epochs, "epoch") for epochs in planned)
     if min(ends) == max(ends):
         return count(ends[0], "epoch")
     return f"{min(ends):.4g} to {max(ends):.4g} epochs"
+
+
+def _left_out(setting: Setting) -> str:
+    """Runs that failed, are not finished or ran out of time, which no mean includes."""
+    every = setting.every_run
+    out = [run for run in every if not is_counted(run)]
+    states = Counter("out of time" if run.finished else run.status for run in out)
+    shown = ", ".join(f"{number} {state}" for state, number in states.items())
+    return f"{len(out)} of {len(every)} ({shown})" if out else ""
 
 
 def _chosen_by(setting: Setting) -> str:
@@ -295,6 +312,7 @@ FACETS = (
     Facet("seeds", _seeds),
     _of_runs("program", _program),
     Facet("choice", _chosen_by, listed=False),
+    Facet("left out", _left_out, listed=False, alone=True),
 )
 """Properties checked in every comparison."""
 

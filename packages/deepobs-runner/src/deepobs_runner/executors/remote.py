@@ -24,7 +24,7 @@ from deepobs_runner.backend.memory import settle_process
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.labels import label_run
-from deepobs_runner.results.result import result_path
+from deepobs_runner.results.result import repeat_folder, result_path
 from deepobs_runner.results.store import load_result
 from deepobs_runner.runs.outcome import Outcome, keep_failure, outcome_of
 from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_of
@@ -176,7 +176,7 @@ class ProgressWatcher:
         self._read[name] = changed
         self._begin(name)
         with suppress(UsageError):  # the reader of the file reports the damage
-            for record in load_result(result_path(task.config, task.execution.out)).records:
+            for record in load_result(_path(task)).records:
                 if record["epoch"] > self._last[name]:
                     self._last[name] = record["epoch"]
                     seconds = sum(record["clocks"].values())
@@ -187,10 +187,16 @@ class ProgressWatcher:
                     self._reporter.record(name, epoch, metrics, seconds)
 
 
+def _path(task: Task) -> Path:
+    """Path of the result that a run writes now."""
+    repeats = result_path(task.config, repeat_folder(task.execution.out))
+    return repeats if repeats.exists() else result_path(task.config, task.execution.out)
+
+
 def _changed(task: Task) -> int | None:
     """Time at which a run's result file was changed, None without a file."""
     try:
-        return result_path(task.config, task.execution.out).stat().st_mtime_ns
+        return _path(task).stat().st_mtime_ns
     except OSError:
         return None
 

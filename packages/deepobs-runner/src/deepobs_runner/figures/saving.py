@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.figures.style import paper_style
+from deepobs_runner.results.outputs import write_output
 from deepobs_runner.text import printable
 
 if TYPE_CHECKING:
@@ -67,18 +68,20 @@ def save_pages(figures: Sequence[Figure], path: Path) -> Path:
         raise UsageError(f"{path.name} can hold one figure, not {len(figures)}; only a PDF has "
                          "pages.")  # fmt: skip
     try:
+        file = io.BytesIO()  # a full disk must not leave half a picture
         with paper_style():
             for figure in figures:
                 _lay_out(figure)
             if kind == "pdf":
                 from matplotlib.backends.backend_pdf import PdfPages
 
-                with PdfPages(path, metadata=METADATA["pdf"]) as pages:
+                with PdfPages(file, metadata=METADATA["pdf"]) as pages:
                     for figure in figures:
                         figure.savefig(pages, format="pdf", dpi=RASTER_DPI)
             else:
                 dpi = DPI if kind == "png" else RASTER_DPI
-                figures[0].savefig(path, format=kind, dpi=dpi, metadata=METADATA[kind])
+                figures[0].savefig(file, format=kind, dpi=dpi, metadata=METADATA[kind])
+        write_output(path, file.getvalue())
     except OSError as error:
         raise cannot_write(path, error) from None
     return path

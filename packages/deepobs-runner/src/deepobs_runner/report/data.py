@@ -26,7 +26,7 @@ from deepobs_runner.figures import Drawing, Paper, drawings
 from deepobs_runner.figures.style import Scale
 from deepobs_runner.report.sentences import reading_sentence
 from deepobs_runner.results.result import RunResult, without_copies
-from deepobs_runner.results.settings import Setting, key_of, settings_of
+from deepobs_runner.results.settings import Setting, key_of, settings_of, with_missing
 
 MOST_SETTINGS = 12
 """Largest number of settings that are all shown."""
@@ -174,7 +174,8 @@ def gather_data(
     comparable = [run for run in baselines if run.config.problem_id in real]
     kept, notes = _of_own_recipes(comparable, own)
     left_out = [*left_out, *notes]
-    every = settings_of(without_copies(run for run in (*own, *kept) if run.records))
+    listed = without_copies((*own, *kept))
+    every = with_missing(settings_of(run for run in listed if run.records), listed)
     problems = choose(every)
     own_keys = frozenset(map(key_of, own))
     ours = list(

@@ -12,9 +12,10 @@ from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.sentences import notes_on_official, notes_on_stand_in_data
 from deepobs_runner.results.baselines import BaselineSet, baseline_results, baseline_sets
-from deepobs_runner.results.labels import shared_hyperparams, show
+from deepobs_runner.results.labels import label_setting, shared_hyperparams, show
 from deepobs_runner.results.result import ORIGINAL, RunResult
-from deepobs_runner.results.settings import Setting, settings_of
+from deepobs_runner.results.sessions import session_changes
+from deepobs_runner.results.settings import Setting, key_of, settings_of
 
 
 def settings_by_problem(
@@ -98,6 +99,7 @@ def notes(problems: dict[str, list[Setting]]) -> list[str]:
         sentences += notes_on_official(problem, listed)
     sentences += _notes_on_shared(settings)
     sentences += _notes_on_unfinished(settings)
+    sentences += _notes_on_sessions(settings)
     for setting in settings:
         if lost := sum(map(is_diverged, setting.runs)):
             sentences.append(
@@ -125,10 +127,11 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
     """Notes on means that exclude runs, or include doubtful ones."""
     sentences = []
     for setting in settings:
-        out = [run for run in setting.runs if not is_counted(run)]
-        if 0 < len(out) < len(setting.runs):
+        every = setting.every_run
+        out = [run for run in every if not is_counted(run)]
+        if 0 < len(out) < len(every):
             sentences.append(
-                f"{setting.problem}: {len(out)} of {len(setting.runs)} runs of {setting.label} "
+                f"{setting.problem}: {len(out)} of {len(every)} runs of {setting.label} "
                 f"did not complete ({describe_statuses(out)}) and are excluded from final values."
             )
         elif out:
@@ -137,6 +140,40 @@ def _notes_on_unfinished(settings: Sequence[Setting]) -> list[str]:
                 f"({describe_statuses(out)}); the values are of their latest records."
             )
     return sentences
+
+
+def _notes_on_sessions(settings: Sequence[Setting]) -> list[str]:
+    """Notes on runs that were resumed with other versions or on another machine."""
+    sentences = []
+    for setting in settings:
+        changes = [session_changes(run) for run in setting.runs]
+        if number := sum(map(bool, changes)):
+            words = "; ".join(dict.fromkeys(change for listed in changes for change in listed))
+            sentences.append(
+                f"{setting.problem}: {number} of {len(setting.runs)} runs of {setting.label} "
+                f"continued in another environment ({words})."
+            )
+    return sentences
+
+
+def notes_on_missing(own: Sequence[RunResult], settings: Iterable[Setting]) -> list[str]:
+    """Notes on settings of which no run has an evaluation, so that no table has a row of them.
+
+    Args:
+        own: results of the report.
+        settings: settings that the tables show.
+    """
+    shown = {setting.key for setting in settings}
+    missing: dict[tuple[str, str, str], list[RunResult]] = {}
+    for run in own:
+        if not run.finished and not run.records and key_of(run) not in shown:
+            missing.setdefault(key_of(run), []).append(run)
+    return [
+        f"{runs[0].config.problem_id.name}: no run of "
+        f"{label_setting(runs[0].config, original='source' in runs[0].environment)} has an "
+        f"evaluation ({describe_statuses(runs)}), so no table shows it."
+        for runs in missing.values()
+    ]
 
 
 def _notes_on_recipes(settings: Sequence[Setting]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.methods import Methods, write_methods
-from deepobs_runner.report.notes import notes
+from deepobs_runner.report.notes import notes, notes_on_missing
 from deepobs_runner.report.table import Table
 from deepobs_runner.report.tables import TABLES
 from deepobs_runner.text import join
@@ -36,7 +36,7 @@ def assemble(data: ReportData) -> Report:
     settings = {problem: data.shown(problem) for problem in data.settings}
     return Report(
         title=title_of(data),
-        notes=(*notes(settings), *data.left_out),
+        notes=(*notes(settings), *notes_on_missing(data.own, data.every), *data.left_out),
         tables={kind: make(data) for kind, make in TABLES.all().items()},
         methods=write_methods(data),
     )

@@ -41,6 +41,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "versions": "Different major versions",
         "program": "Different programs",
         "choice": "Different selection of the setting",
+        "left out": "Runs that do not count",
         "planned epochs": "Settings chosen for other numbers of epochs",
     }
 )

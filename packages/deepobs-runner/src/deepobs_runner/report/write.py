@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepobs_runner.backend.worker_pool import InlineExecutor
 from deepobs_runner.errors import UsageError
@@ -20,6 +21,7 @@ from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.table import Table
 from deepobs_runner.report.text import csv_table, write_evaluations
+from deepobs_runner.results.files import write_bytes
 from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import provenance_of
 from deepobs_runner.text import file_names, printable
@@ -30,10 +32,14 @@ FOLDERS = ("tables", "figures", "latex")
 LIST = ".written"
 """File in the folder of a report: the names of the others, so that the next one can remove them."""
 
+DRAFT = ".deepobs-draft"
+"""Folder in that of a report: its files are complete before they replace those of an earlier one.
+A disk that is full, or an interrupt, leaves the earlier report as it was."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """A drawing with files being written."""
+    """A drawing with files being written, as drafts."""
 
     drawing: Drawing
     paths: tuple[Path, ...]
@@ -66,12 +72,18 @@ def make_folder(folder: Path, formats: Sequence[str]) -> None:
         if not (folder / LIST).exists():
             _refuse_others(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder, LIST, "")
-        for name in ("figures",) if figure_formats(formats) else ():
+            write_bytes(folder / LIST, b"")
+        for name in (LIST, DRAFT, *(("figures",) if figure_formats(formats) else ())):
             refuse_links(folder / name, folder)
-            (folder / name).mkdir(exist_ok=True)
+        discard_draft(folder)  # of a report that was killed
+        (folder / DRAFT).mkdir()
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
+
+
+def discard_draft(folder: Path) -> None:
+    """Remove what a report that could not be completed has left."""
+    shutil.rmtree(folder / DRAFT, ignore_errors=True)
 
 
 def _refuse_others(folder: Path) -> None:
@@ -95,11 +107,8 @@ def save_figures(
     started = []
     for drawing in drawings:
         if drawing.figure is not None:
-            paths = tuple(
-                folder / "figures" / f"{drawing.name}.{k}" for k in figure_formats(formats)
-            )
-            for path in paths:
-                refuse_links(path, folder)
+            names = [f"figures/{drawing.name}.{kind}" for kind in figure_formats(formats)]
+            paths = tuple(_draft_path(folder, name) for name in names)
             done = executor.submit(save_all, drawing.figure, paths, None)
             started.append(Saving(drawing=drawing, paths=paths, done=done))
     return started
@@ -116,13 +125,14 @@ def write_report(
     """Write a report to a folder; return the paths, that of the page first.
 
     What an earlier report wrote there in these formats and this one does not is removed. Figures
-    that are not being written yet are written now, where a format is one of theirs.
+    that are not being written yet are written now, where a format is one of theirs; others are
+    drafts in a folder that `make_folder` has made.
 
     Raises:
         UsageError: an unknown format, or a file cannot be written.
     """
-    make_folder(folder, check_formats(formats))
     if figures is None:
+        make_folder(folder, check_formats(formats))
         figures = save_figures(data.drawings() if figure_formats(formats) else (), folder, formats)
     written: list[Path] = []
     try:
@@ -132,10 +142,11 @@ def write_report(
         for saving in figures:
             saving.done.result()
             written += saving.paths
-        _remove_others(folder, [*texts, *written])
+        return _publish(folder, [*texts, *written])
     except OSError as error:
         raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
-    return [*texts, *written]
+    finally:
+        discard_draft(folder)
 
 
 def figure_formats(formats: Sequence[str]) -> list[str]:
@@ -143,21 +154,48 @@ def figure_formats(formats: Sequence[str]) -> list[str]:
     return [name for name in ("png", "pdf") if name in formats]
 
 
-def _remove_others(folder: Path, written: Sequence[Path]) -> None:
-    """Remove what an earlier report left of kinds written now, and list what is there."""
-    names = {path.relative_to(folder).as_posix() for path in written}
+def _publish(folder: Path, drafts: Sequence[Path]) -> list[Path]:
+    """Move the files of a draft to their places, which takes no room; return their paths.
+
+    What an earlier report left of the same kinds is removed, and what is there is listed.
+    """
+    written = [folder / path.relative_to(folder / DRAFT) for path in drafts]
+    for path in written:
+        refuse_links(path, folder)
+    left = _left_of_earlier(folder, written)
+    names = sorted({path.relative_to(folder).as_posix() for path in written} | left.kept)
+    listed = _write(folder, LIST, "".join(f"{name}\n" for name in names))
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for draft, path in zip(drafts, written, strict=True):
+        os.replace(draft, path)
+    for path in left.removed:
+        path.unlink(missing_ok=True)
+    os.replace(listed, folder / LIST)
+    return written
+
+
+class _Left(NamedTuple):
+    """Files of an earlier report: names that stay listed, and paths to remove."""
+
+    kept: set[str]
+    removed: list[Path]
+
+
+def _left_of_earlier(folder: Path, written: Sequence[Path]) -> _Left:
+    """Look what an earlier report left that this one does not write."""
     kinds = {path.suffix for path in written}
+    left = _Left(set(), [])
     earlier = folder / LIST
     before = earlier.read_text(encoding="utf-8").splitlines() if earlier.is_file() else []
-    for name in set(before) - names:
-        path = folder / name
+    for path in {folder / name for name in before} - set(written):
         if not path.resolve().is_relative_to(folder.resolve()):  # the list was edited
             continue
         if path.suffix in kinds:
-            path.unlink(missing_ok=True)
+            left.removed.append(path)
         else:
-            names.add(name)
-    _write(folder, LIST, "".join(f"{name}\n" for name in sorted(names)))
+            left.kept.add(path.relative_to(folder).as_posix())
+    return left
 
 
 def _texts(data: ReportData, report: Report, formats: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -194,17 +232,21 @@ def _latex(
             yield f"latex/curves-{name}.tex", curves
 
 
-def _write(folder: Path, name: str, content: str) -> Path:
-    path = folder / name
-    refuse_links(path, folder)
+def _draft_path(folder: Path, name: str) -> Path:
+    """Path of the draft of a file, in a folder that exists."""
+    path = folder / DRAFT / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _write(folder: Path, name: str, content: str) -> Path:
+    path = _draft_path(folder, name)
     path.write_text(printable(content), encoding="utf-8", newline="\n")
     return path
 
 
 def _write_evaluations(data: ReportData, folder: Path) -> Path:
-    path = folder / "evaluations.csv"
-    refuse_links(path, folder)
+    path = _draft_path(folder, "evaluations.csv")
     tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
     runs = [(run, provenance_of(run)) for run in (*data.own, *tuned)]
     with path.open("w", encoding="utf-8", newline="") as file:

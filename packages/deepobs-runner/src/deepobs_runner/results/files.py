@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import math
 import os
 import secrets
 import stat
@@ -52,17 +53,32 @@ MOST_BYTES = 2**28
 """Of a file that DeepOBS reads as a whole; the largest results have some megabytes."""
 
 
-def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Read a foreign file: no pipe or device, which may never end, and no file that is too big.
+class UnfitFileError(OSError):
+    """A path leads to something other than a file, or to one that is too big."""
+
+
+def require_file(path: Path, most: float = math.inf) -> None:
+    """Check that a path leads to a file: no pipe or device, which may never end.
 
     Raises:
-        OSError: it cannot be read, or is of these.
+        UnfitFileError: it leads to another thing, or to a file of more than `most` bytes.
+        OSError: the path cannot be looked at.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a file")
+        raise UnfitFileError(errno.EINVAL, "it is not a file")
     if found.st_size > most:
-        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes; at most {most:,} are read")
+        what = f"it has {found.st_size:,} bytes; at most {most:,} are read"
+        raise UnfitFileError(errno.EFBIG, what)
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a foreign file, see `require_file`.
+
+    Raises:
+        OSError: it cannot be read; `UnfitFileError` where that is not for the moment.
+    """
+    require_file(path, most)
     with path.open("rb") as file:
         return file.read(most)
 
@@ -104,7 +120,12 @@ def write_with_checksum(path: Path, write: Callable[[IO[bytes]], object]) -> Non
 
 
 def checksum_of(path: Path) -> Literal["right", "wrong", "missing"]:
-    """Compare a file with the checksum at its end; files of earlier versions have none."""
+    """Compare a file with the checksum at its end; files of earlier versions have none.
+
+    Raises:
+        OSError: it cannot be read, see `read_file`.
+    """
+    require_file(path)
     left = path.stat().st_size - CHECKSUM_BYTES
     if left < 0:
         return "missing"

@@ -19,12 +19,13 @@ from deepobs_runner.results.files import write_bytes
 def write_output(path: Path, content: bytes) -> None:
     """Write a file that a user named.
 
-    A device, a pipe or the target of a link is written to; any other file is replaced atomically.
+    A device or a pipe is written to, any other file replaced atomically; of a link that is its
+    target.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if path.exists() and not path.is_file():
         path.write_bytes(content)
     else:
-        write_bytes(path, content)
+        write_bytes(path.resolve() if path.is_symlink() else path, content)
 
 
 def refuse_links(path: Path, folder: Path) -> None:

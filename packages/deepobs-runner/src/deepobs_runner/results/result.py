@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -13,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import checksum_of
+from deepobs_runner.errors import UsageError, cannot_read
+from deepobs_runner.results.files import UnfitFileError, checksum_of
 
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 
@@ -44,6 +45,8 @@ class RunResult:
         error: the traceback of a failed run.
         path: path of the JSON file; None if it was never written.
         origin: where it was loaded from, see `provenance_of`; nothing in a file decides it.
+        steps_sha256: sha256 of the objectives of its steps, as its file records; None where it was
+            stored without.
     """
 
     config: RunConfig
@@ -53,6 +56,7 @@ class RunResult:
     error: str | None = None
     path: Path | None = None
     origin: str = YOURS
+    steps_sha256: str | None = field(default=None, compare=False)
 
     @property
     def ended(self) -> bool:
@@ -135,16 +139,20 @@ class RunResult:
         Raises:
             UsageError: not stored (a run in memory, or one of the original DeepOBS), or a damaged
                 file.
+            UnreadableFileError: the file cannot be read.
         """
-        if self.path is None or not steps_path(self.path).exists():
+        objectives = None if self.path is None else _read_steps(steps_path(self.path))
+        if self.path is None or objectives is None:
             raise UsageError(f"No step objectives are stored for the result {self.config.id}.")
         steps = self.records[-1].get("steps", 0) if self.records else 0
-        objectives = _read_steps(steps_path(self.path))
         if len(objectives) < steps:
             raise UsageError(
                 f"{steps_path(self.path)} is damaged: it holds {len(objectives)} of {steps} steps."
             )
-        return objectives[:steps]
+        objectives = objectives[:steps]
+        if self.steps_sha256 not in (None, sha256_of(objectives)):
+            raise UsageError(f"{steps_path(self.path)} is damaged: it holds those of another run.")
+        return objectives
 
 
 def provenance_of(result: RunResult) -> str:
@@ -166,25 +174,45 @@ def result_path(config: RunConfig, folder: Path) -> Path:
     return folder / f"{config.id}.json"
 
 
+REPEATS = ".repeats"
+"""Folder in that of the results: files of repeated runs that are not finished yet."""
+
+
+def repeat_folder(folder: Path) -> Path:
+    """Folder of the files of a repeated run until it is finished."""
+    return folder / REPEATS
+
+
+def sha256_of(objectives: np.ndarray) -> str:
+    """Checksum of step objectives, which binds their file to its result."""
+    return hashlib.sha256(objectives.tobytes()).hexdigest()
+
+
 def steps_path(path: Path) -> Path:
     """Path of the step objectives of a result file."""
     return path.with_name(path.name.removesuffix(".json") + ".steps.npy")
 
 
-def _read_steps(path: Path) -> np.ndarray:
-    """Read step objectives, `(steps,)`.
+def _read_steps(path: Path) -> np.ndarray | None:
+    """Read step objectives, `(steps,)`; None without a file.
 
     Raises:
         UsageError: the file is damaged.
+        UnreadableFileError: it cannot be read.
     """
     try:
         checksum = checksum_of(path)
         with path.open("rb") as file:
-            objectives: np.ndarray = np.load(file, allow_pickle=False)
+            # Not np.load, which opens archives as well.
+            objectives: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
             # Without a checksum, from an earlier version, nothing follows the numbers.
             complete = checksum == "right" or (checksum == "missing" and not file.read(1))
-    except (OSError, ValueError, EOFError) as error:
+    except FileNotFoundError:
+        return None
+    except (UnfitFileError, ValueError, EOFError, MemoryError) as error:
         raise UsageError(f"{path} is damaged: {error}.") from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
     if not complete or objectives.ndim != 1:
         raise UsageError(f"{path} is damaged: its content does not fit its checksum.")
     return objectives

@@ -74,6 +74,7 @@ class StoredResult(msgspec.Struct):
     environment: dict[str, Any]
     error: str | None
     records: msgspec.Raw
+    steps_sha256: str | None = None  # missing in older results, and in those of packs
 
 
 RESULT = msgspec.json.Decoder(StoredResult)

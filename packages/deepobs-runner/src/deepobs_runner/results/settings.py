@@ -41,6 +41,7 @@ class Setting:
             was held out: its tuning budget.
         chosen_by: why this setting stands for its optimizer, see `analysis.tuned`; empty where it
             does not, or nothing was chosen.
+        missing: runs without any record that failed or are not finished.
     """
 
     problem: str
@@ -49,6 +50,12 @@ class Setting:
     runs: tuple[RunResult, ...]
     tried: int = 1
     chosen_by: str = ""
+    missing: tuple[RunResult, ...] = ()
+
+    @property
+    def every_run(self) -> tuple[RunResult, ...]:
+        """Its runs, with and without records."""
+        return (*self.runs, *self.missing)
 
     @property
     def config(self) -> RunConfig:
@@ -119,6 +126,20 @@ def settings_of(results: Iterable[RunResult]) -> list[Setting]:
         )
         for label, runs, kind in zip(label_results(firsts), groups, kinds, strict=True)
     ]
+
+
+def with_missing(settings: Iterable[Setting], results: Iterable[RunResult]) -> list[Setting]:
+    """Settings with those of their runs that have no record.
+
+    Args:
+        settings: settings of runs with records.
+        results: results with and without records.
+    """
+    missing: dict[tuple[str, str, str], list[RunResult]] = {}
+    for run in results:
+        if not run.finished and not run.records:
+            missing.setdefault(key_of(run), []).append(run)
+    return [replace(setting, missing=tuple(missing.get(setting.key, ()))) for setting in settings]
 
 
 def trials_of(results: Iterable[RunResult]) -> list[list[RunResult]]:

@@ -24,9 +24,10 @@ import msgspec
 import numpy as np
 
 from deepobs_runner.config import RunConfig
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UnreadableFileError, UsageError, cannot_read
 from deepobs_runner.results.files import (
     CHECKSUM_BYTES,
+    UnfitFileError,
     read_file,
     set_aside,
     write_bytes,
@@ -38,7 +39,9 @@ from deepobs_runner.results.result import (
     ORIGINAL,
     YOURS,
     RunResult,
+    repeat_folder,
     result_path,
+    sha256_of,
     steps_path,
     warn_of,
     without_copies,
@@ -62,9 +65,14 @@ MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
 """By the schema they start from; no older schema exists yet."""
 
 
-def encode_result(result: RunResult) -> bytes:
-    """Result as the strict JSON of a result file."""
-    content = {
+def encode_result(result: RunResult, step_objectives: np.ndarray | None = None) -> bytes:
+    """Result as the strict JSON of a result file.
+
+    Args:
+        result: result of a run.
+        step_objectives: those that are stored beside it, if any.
+    """
+    content: dict[str, Any] = {
         "schema": SCHEMA,
         "id": result.config.id,
         "status": result.status,
@@ -76,6 +84,9 @@ def encode_result(result: RunResult) -> bytes:
         "error": None if result.error is None else shorten_paths(result.error),
         "records": list(result.records),
     }
+    if step_objectives is not None:
+        steps = result.records[-1].get("steps", 0) if result.records else 0
+        content["steps_sha256"] = sha256_of(np.asarray(step_objectives)[:steps])
     return json.dumps(content, allow_nan=False).encode()
 
 
@@ -91,7 +102,7 @@ def _without_place(config: dict[str, Any]) -> dict[str, Any]:
 def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | None = None) -> Path:
     """Write a result and its step objectives, if any, atomically; return the JSON file's path."""
     path = result_path(result.config, folder)
-    writes = [partial(write_bytes, path, encode_result(result))]
+    writes = [partial(write_bytes, path, encode_result(result, step_objectives))]
     if step_objectives is not None:
         buffer, steps = io.BytesIO(), steps_path(path)
         np.save(buffer, step_objectives)
@@ -123,8 +134,9 @@ def mark_failed(path: Path) -> None:
 
 def remove_leftovers(config: RunConfig, folder: Path) -> None:
     """Remove temporary files that a killed process left of a run; to be called under its lock."""
-    for path in folder.glob(f".{glob.escape(config.id)}.*.tmp"):
-        path.unlink(missing_ok=True)
+    for place in (folder, repeat_folder(folder)):
+        for path in place.glob(f".{glob.escape(config.id)}.*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def load_result(path: Path | str) -> RunResult:
@@ -132,12 +144,15 @@ def load_result(path: Path | str) -> RunResult:
 
     Raises:
         UsageError: the file is not a result, or is of a schema this version does not know.
+        UnreadableFileError: it cannot be read, whatever it holds.
     """
     path = Path(path)
     try:
         content = read_file(path)
-    except OSError as error:
+    except (UnfitFileError, FileNotFoundError) as error:
         raise UsageError(f"{path} is not a DeepOBS result: {error.strerror or error}.") from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
     return replace(read_result(content, path), path=path)
 
 
@@ -145,10 +160,19 @@ def stored_result(config: RunConfig, folder: Path) -> RunResult | None:
     """Read the result of a resolved configuration with its records.
 
     None if the folder has none, or one that cannot be used: its run is made again, and sets the
-    file aside, see `set_damaged_aside`.
+    file aside, see `set_damaged_aside`; or is refused where the file cannot be read.
     """
     with suppress(UsageError):
         return _whole_result(config, folder)
+    return None
+
+
+def stored_failure(config: RunConfig, folder: Path) -> RunResult | None:
+    """Read the result of a run that failed, also while it repeated a finished one; None without."""
+    for place in (repeat_folder(folder), folder):
+        result = stored_result(config, place)
+        if result is not None and result.status == "failed":
+            return result
     return None
 
 
@@ -159,15 +183,18 @@ class DamagedResultWarning(UserWarning):
 def set_damaged_aside(config: RunConfig, folder: Path) -> None:
     """Rename the result file of a configuration if it cannot be used; to be called under its lock.
 
-    It is damaged, unreadable, of a newer version, or no file. Its step objectives go with it. The
+    It is damaged, of a newer version, no file, or lacks its step objectives. These go with it. The
     new name ends in `.damaged`, so nothing reads it as a result; a warning reports it.
 
     Raises:
+        UnreadableFileError: it cannot be read, so that it may be sound.
         UsageError: it cannot be renamed.
     """
     path = result_path(config, folder)
     try:
         _whole_result(config, folder)
+    except UnreadableFileError:
+        raise
     except UsageError as error:
         kept = set_aside(path, error)
         if steps_path(path).exists():
@@ -184,17 +211,34 @@ def _whole_result(config: RunConfig, folder: Path) -> RunResult | None:
 
     Raises:
         UsageError: the file is not a result, or is that of another run; or a record is damaged, or
-            the file of the step objectives.
+            the file of the step objectives, or that is missing.
+        UnreadableFileError: one of them cannot be read.
     """
     path = result_path(config, folder)
-    if not path.exists():
+    if not _is_there(path):
         return None
     result = load_result(path)
-    if result.records and steps_path(path).exists():  # which parses the records
-        result.step_objectives()
     if result.config.id != config.id:
         raise UsageError(f"{path} holds another run: {result.config.id}.")
+    has_steps = result.steps_sha256 is not None or _is_there(steps_path(path))
+    if result.records and has_steps:  # which parses the records
+        result.step_objectives()
     return result
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of this name; `Path.exists` takes errors for no.
+
+    Raises:
+        UnreadableFileError: that cannot be told.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    return True
 
 
 def read_result(content: bytes, path: Path) -> RunResult:
@@ -229,6 +273,7 @@ def read_result(content: bytes, path: Path) -> RunResult:
         records=StoredRecords(stored.records, path, epochs=config.epochs, steps=config.steps),
         environment=stored.environment,
         error=stored.error,
+        steps_sha256=stored.steps_sha256,
         # A claim in the file makes it less than yours, never official: that is where it lies.
         origin=ORIGINAL if "source" in stored.environment else YOURS,
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from deepobs_runner.errors import UsageError
-from deepobs_runner.results.files import checksum_of, write_with_checksum
+from deepobs_runner.backend.memory import is_out_of_memory
+from deepobs_runner.errors import UnreadableFileError, UsageError, cannot_read
+from deepobs_runner.results.files import UnfitFileError, checksum_of, write_with_checksum
 from deepobs_runner.runs.checkpoint_state import decode, encode, type_that_cannot_be_kept
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint
@@ -39,6 +40,7 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
     Raises:
         UsageError: it is damaged, cannot be read safely, has another schema, or belongs to another
             configuration.
+        UnreadableFileError: the file cannot be read, whatever it holds.
     """
     try:
         checksum = checksum_of(path)
@@ -48,11 +50,15 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
         schema = content.pop("schema")
         content = decode(content)
     except (
-        OSError, RuntimeError, EOFError, LookupError, AttributeError, ValueError, TypeError,
+        UnfitFileError, RuntimeError, EOFError, LookupError, AttributeError, ValueError, TypeError,
         pickle.UnpicklingError,
     ) as e:  # fmt: skip
         reason = first_line(e)
+        if is_out_of_memory(e):  # the file may be sound
+            raise UnreadableFileError(f"Cannot read {path}: {reason}") from None
         raise UsageError(f"{path} is not a checkpoint that can be read safely: {reason}") from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
     if schema == CHECKPOINT_SCHEMA and checksum != "right":
         raise UsageError(f"{path} is damaged: its checksum is missing.")
     if schema not in (2, CHECKPOINT_SCHEMA):
@@ -77,14 +83,15 @@ def keep_checkpoint(checkpoint: Checkpoint, folder: Path, *, read_back: bool) ->
         read_back: load the file once, since a checkpoint that cannot be loaded is useless.
 
     Raises:
-        OSError: the disk is full, or the folder not writable.
+        OSError, UnreadableFileError: the disk is full, the folder not writable, or the file cannot
+            be read back for now.
     """
     path = checkpoint_path(folder, checkpoint.run_id)
     try:
         save_checkpoint(checkpoint, folder)
         if read_back:
             load_checkpoint(path, checkpoint.run_id)
-    except OSError:
+    except (OSError, UnreadableFileError):
         raise
     except Exception as error:  # pickle raises whatever the object does
         path.unlink(missing_ok=True)

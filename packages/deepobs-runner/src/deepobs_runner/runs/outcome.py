@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,8 +21,9 @@ from deepobs_problems import ProblemError
 from deepobs_runner.backend.distributed import SINGLE_PROCESS, ProcessGroup
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import FailedRunError, LostProcessError, RunLockedError, UsageError
-from deepobs_runner.results.result import FINISHED, RunResult, result_path
+from deepobs_runner.results.result import FINISHED, RunResult, repeat_folder, result_path
 from deepobs_runner.results.store import save_result, stored_result
+from deepobs_runner.runs.disk import explain_disk, failed_for_disk, is_of_disk
 from deepobs_runner.runs.recorder import OnRecord
 from deepobs_runner.runs.resolve import resolve_planned
 from deepobs_runner.runs.run import can_skip, run
@@ -39,9 +38,6 @@ REFUSALS = (
     MissingPackageError,
 )
 """Errors with a complete message; no traceback needed."""
-
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""Error numbers of a full disk and of a quota that is used up."""
 
 OutcomeStatus = Literal[
     "done", "diverged", "stopped", "running", "failed", "refused", "locked", "killed"
@@ -69,6 +65,11 @@ class Outcome:
     def good(self) -> bool:
         """Whether the run has a result that needs no repetition."""
         return self.status in FINISHED
+
+    @property
+    def failed_for_disk(self) -> bool:
+        """Whether a disk is why it failed, so that the same command makes it again."""
+        return self.status == "failed" and is_of_disk(self.message)
 
     @property
     def reason(self) -> str:
@@ -108,7 +109,7 @@ def outcome_of(
         return Outcome(config=config, status="refused", message=str(error))
     except (Exception, SystemExit) as error:  # whatever a user's optimizer or problem raises
         text = traceback.format_exc()
-        text += _explain_disk(error, execution.out)
+        text += explain_disk(error, execution.out)
         if group.is_rank_0:
             keep_failure(config, text, execution.out)
         return Outcome(config=config, status="failed", message=text)
@@ -117,33 +118,14 @@ def outcome_of(
 
 def keep_failure(config: RunConfig, text: str, folder: Path) -> None:
     """Store a failure of which `run` stored nothing; never replaces a file."""
+    stored = stored_result(config, folder)
+    if stored is not None and stored.finished:  # which the run was to repeat
+        folder = repeat_folder(folder)
     if result_path(config, folder).exists():
         return
     failure = RunResult(config=config, status="failed", error=text)
     with suppress(OSError):  # the outcome has the error; a full disk must not end the others
         save_result(failure, folder, np.zeros(0, dtype=np.float32))
-
-
-def _explain_disk(error: BaseException | None, folder: Path) -> str:
-    """Message about a failing disk and what to do, "" for another failure."""
-    numbers = set()
-    while error is not None:  # one that it followed from counts, too
-        if isinstance(error, OSError):
-            numbers.add(error.errno)
-        error = error.__cause__ or error.__context__
-    host = socket.gethostname()
-    if numbers & set(FULL):
-        return f"A disk of {host} is full (results go to {folder}); make room and run it again."
-    if errno.EFBIG in numbers:
-        return (
-            f"{host} allows no larger file (results go to {folder}); raise the limit (ulimit -f) "
-            "and run it again."
-        )
-    if errno.EROFS in numbers:
-        return f"A disk of {host} can only be read (results go to {folder}); choose another --out."
-    if numbers and not folder.is_dir():
-        return f"The folder {folder} is gone; the same command makes it and its results again."
-    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +156,7 @@ def survey(
         configs: resolved.
         execution: where results are, and which limits are asked for.
         force: run all of them.
-        retry_failed: run failed ones again.
+        retry_failed: run failed ones again; those that a disk let fail are in any case.
 
     Returns:
         A run with a damaged result is to be made, see `stored_result`.
@@ -184,8 +166,12 @@ def survey(
         result = None if force else stored_result(config, execution.out)
         if result is not None and can_skip(result, execution):
             finished.append(result)
-        elif result is not None and result.status == "failed" and not retry_failed:
+        elif result is not None and _stays_failed(result) and not retry_failed:
             failed.append(result)
         else:
             todo.append(config)
     return Survey(finished=tuple(finished), failed=tuple(failed), todo=tuple(todo))
+
+
+def _stays_failed(result: RunResult) -> bool:
+    return result.status == "failed" and not failed_for_disk(result)

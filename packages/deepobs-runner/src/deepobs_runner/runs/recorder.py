@@ -7,12 +7,13 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepobs_runner.config import Execution
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UnreadableFileError, UsageError
 from deepobs_runner.results.result import (
     COMPLETED,
     FINISHED,
@@ -20,7 +21,9 @@ from deepobs_runner.results.result import (
     Status,
     jsonable,
     result_path,
+    steps_path,
 )
+from deepobs_runner.results.sessions import resumed_environment
 from deepobs_runner.results.store import load_result, mark_failed, save_result
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, keep_checkpoint
 from deepobs_runner.runs.interrupts import raise_interrupt, shielded
@@ -61,6 +64,7 @@ class Recorder:
             complete.
         seconds_between_saves: leave the file as it is for so long.
         snapshots_last: those of the records may be called later; else they are at once.
+        folder: of the files until the run is finished; None: that of the results.
     """
 
     def __init__(
@@ -73,9 +77,11 @@ class Recorder:
         began: float | None = None,
         seconds_between_saves: float = 0.0,
         snapshots_last: bool = False,
+        folder: Path | None = None,
     ) -> None:
         self.result = result
         self._execution = execution
+        self._folder = folder or execution.out
         self._on_record = on_record
         self._tracking = Tracking(execution.track, execution.out)
         self._is_timed = began is not None
@@ -97,11 +103,11 @@ class Recorder:
 
     def _take_over(self, checkpoint: Checkpoint) -> None:
         """Keep the records up to the checkpoint; later epochs are trained again."""
-        earlier = load_result(result_path(self.result.config, self._execution.out))
+        earlier = load_result(result_path(self.result.config, self._folder))
         records, objectives = continued(earlier, checkpoint)
-        # Epochs that were trained with other runs round otherwise than those to come.
-        kept = {k: v for k, v in earlier.environment.items() if k == "vectorized"}
-        environment = {**self.result.environment, **kept}
+        environment = resumed_environment(
+            earlier.environment, jsonable(self.result.environment), checkpoint.epoch
+        )
         self.result = replace(self.result, records=records, environment=environment)
         self._objectives = [objectives]
         self._latest = lambda: checkpoint
@@ -168,7 +174,7 @@ class Recorder:
             try:
                 self._end("failed", error)
             except OSError:
-                mark_failed(result_path(self.result.config, self._execution.out))
+                mark_failed(result_path(self.result.config, self._folder))
                 self._tracking.end("failed")
             self._write_checkpoint()
 
@@ -202,9 +208,9 @@ class Recorder:
         try:
             if self._unsaved:  # a checkpoint continues the stored records
                 self._save()
-            reason = keep_checkpoint(self._latest(), self._execution.out, read_back=first)
+            reason = keep_checkpoint(self._latest(), self._folder, read_back=first)
             self._without_checkpoints = reason is not None
-        except OSError as error:  # there may be room for the next one
+        except (OSError, UnreadableFileError) as error:  # there may be room for the next one
             reason = first_line(error).rstrip(".")
         if reason is not None:
             name = self.result.config.optimizer
@@ -238,21 +244,32 @@ class Recorder:
             self._add_to_last_clock("checkpoint", time.perf_counter() - self._received)
         self.result = replace(self.result, status=status, error=error)
         with shielded():
-            result = self._save()
+            result = self._save(self._execution.out if status in FINISHED else self._folder)
+            if status in FINISHED:
+                self._leave_repeats()
             if status in COMPLETED:  # nothing is left to resume
                 self._latest = None
                 checkpoint_path(self._execution.out, self.result.config.id).unlink(missing_ok=True)
         self._tracking.end(status)
         return result
 
+    def _leave_repeats(self) -> None:
+        """The result has replaced the one that it repeats: its own files are where that was."""
+        if self._folder != self._execution.out:
+            path = result_path(self.result.config, self._folder)
+            checkpoint = checkpoint_path(self._folder, self.result.config.id)
+            for left in (checkpoint, path, steps_path(path)):
+                left.unlink(missing_ok=True)
+            self._folder = self._execution.out
+
     def _add_to_last_clock(self, activity: str, seconds: float) -> None:
         *earlier, last = self.result.records
         clocks = {**last["clocks"], activity: last["clocks"][activity] + seconds}
         self.result = replace(self.result, records=(*earlier, {**last, "clocks": clocks}))
 
-    def _save(self) -> RunResult:
+    def _save(self, folder: Path | None = None) -> RunResult:
         steps = np.concatenate(self._objectives) if self._objectives else np.zeros(0, np.float32)
-        path = save_result(self.result, self._execution.out, steps)
+        path = save_result(self.result, folder or self._folder, steps)
         self._saved, self._unsaved = time.monotonic(), False
         return replace(self.result, path=path)
 

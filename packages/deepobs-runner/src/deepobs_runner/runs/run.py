@@ -7,7 +7,9 @@ import time
 import traceback
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -20,11 +22,13 @@ from deepobs_runner.errors import (
     DivergedError,
     FailedRunError,
     LostProcessError,
+    UnreadableFileError,
     UsageError,
 )
 from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
 from deepobs_runner.results.files import check_writable, set_aside
-from deepobs_runner.results.result import RunResult, result_path
+from deepobs_runner.results.outputs import refuse_links
+from deepobs_runner.results.result import RunResult, repeat_folder, result_path, steps_path
 from deepobs_runner.results.store import (
     load_result,
     remove_leftovers,
@@ -32,6 +36,7 @@ from deepobs_runner.results.store import (
     stored_result,
 )
 from deepobs_runner.runs.checkpoint_file import checkpoint_path, load_checkpoint
+from deepobs_runner.runs.disk import explain_disk
 from deepobs_runner.runs.interrupts import interruptible, was_interrupted
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.recorder import (
@@ -69,7 +74,8 @@ def run(
         problem: use this instead of `config.problem`.
         on_record: called with every record, which need not be in the file yet. Return a string to
             stop the run; it is stored as the reason.
-        force: repeat a finished run and replace its result.
+        force: repeat a finished run. Its result stays until the new one is finished, which then
+            replaces it; with `execution.resume`, continue a repetition that was interrupted.
         group: the processes that train together, see `distributed.torchrun_group`; each calls
             this alike. Rank 0 reads and writes the files and calls `on_record`.
 
@@ -92,12 +98,12 @@ def run(
         held.enter_context(interruptible([signal.SIGINT]))
         group = backend.group
 
-        def begin() -> RunResult | Checkpoint | None:
+        def begin() -> tuple[RunResult | Checkpoint | None, Path]:
             check_writable(execution.out)
             held.enter_context(run_lock(config, execution.out))
             return _look_for(config, execution, force)
 
-        found = group.from_rank_0(begin)
+        found, folder = group.from_rank_0(begin)
         if isinstance(found, RunResult):
             return found
         facts = {**environment(backend.device, execution), "world_size": group.size}
@@ -108,6 +114,7 @@ def run(
             on_record=on_record,
             began=began,
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
+            folder=folder,
         )
         if found is not None and (ended := group.from_rank_0(recorder.ended_before)) is not None:
             return ended
@@ -135,7 +142,7 @@ def run(
                 recorder.interrupt()
                 raise KeyboardInterrupt from error
             reason = _explain(error, recorder.result, backend.device)
-            recorder.fail(reason or traceback.format_exc())
+            recorder.fail(reason or traceback.format_exc() + explain_disk(error, execution.out))
             if reason is not None:
                 raise FailedRunError(reason) from error
             raise
@@ -151,15 +158,62 @@ def _explain(error: BaseException, result: RunResult, device: torch.device) -> s
 
 def _look_for(
     config: RunConfig, execution: Execution, force: bool
-) -> RunResult | Checkpoint | None:
-    """Finished result of a run, or the checkpoint to resume; None for a new run."""
+) -> tuple[RunResult | Checkpoint | None, Path]:
+    """Finished result of a run, or the checkpoint to resume; None for a new run.
+
+    Returns:
+        That, and the folder of the run's files until it is finished.
+    """
     finished = tidy(config, execution, force)
     if finished is not None:
-        return finished
-    checkpoint = None if force else _checkpoint_of(config, execution)
-    if checkpoint is None:  # one of an earlier run does not fit the records to come
-        checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
-    return checkpoint
+        return finished, execution.out
+    folder = unfinished_folder(config, execution, force)
+    if force and folder == execution.out:  # what is there is no repetition
+        execution = replace(execution, resume=False)
+    begun = _checkpoint_of(config, replace(execution, out=folder))
+    if begun is None:
+        remove_unfinished(config, execution, folder)
+    return begun, folder
+
+
+def unfinished_folder(config: RunConfig, execution: Execution, force: bool) -> Path:
+    """Make the folder of a run's files until it is finished; to be called under its lock.
+
+    Raises:
+        UsageError: it is a symbolic link.
+    """
+    stored = stored_result(config, execution.out) if force else None
+    if stored is None or not stored.finished:
+        return execution.out
+    folder = repeat_folder(execution.out)
+    refuse_links(result_path(config, folder), execution.out)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def remove_unfinished(config: RunConfig, execution: Execution, folder: Path) -> None:
+    """Remove what does not fit the records of a new run: an earlier checkpoint, or repetition.
+
+    A checkpoint that was to be resumed is set aside, with a warning.
+    """
+    paths = [checkpoint_path(folder, config.id)]
+    if folder != execution.out:
+        paths += [result_path(config, folder), steps_path(result_path(config, folder))]
+    if execution.resume and paths[0].exists():  # its result is missing, or was set aside
+        lost = UsageError(f"{paths[0]} cannot be continued: the records before it are missing.")
+        _keep_aside(paths[0], lost)
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _keep_aside(path: Path, error: UsageError) -> None:
+    """Rename a checkpoint that cannot be used, with a warning."""
+    kept = set_aside(path, error)
+    warnings.warn(
+        f"{error} The checkpoint is kept as {kept.name}, and the run starts from scratch.",
+        CheckpointWarning,
+        stacklevel=2,
+    )
 
 
 def tidy(config: RunConfig, execution: Execution, force: bool) -> RunResult | None:
@@ -192,19 +246,20 @@ def can_skip(result: RunResult, execution: Execution) -> bool:
 
 
 def _checkpoint_of(config: RunConfig, execution: Execution) -> Checkpoint | None:
-    """Checkpoint to resume; one that cannot be used is set aside, with a warning."""
+    """Checkpoint to resume; one that cannot be used is set aside, with a warning.
+
+    Raises:
+        UnreadableFileError: one is there that cannot be read.
+    """
     path, results = checkpoint_path(execution.out, config.id), result_path(config, execution.out)
     if not (execution.resume and path.exists() and results.exists()):
         return None
     try:
         checkpoint = load_checkpoint(path, config.id)
         continued(load_result(results), checkpoint)
+    except UnreadableFileError:
+        raise
     except UsageError as error:
-        kept = set_aside(path, error)
-        warnings.warn(
-            f"{error} The checkpoint is kept as {kept.name}, and the run starts from scratch.",
-            CheckpointWarning,
-            stacklevel=2,
-        )
+        _keep_aside(path, error)
         return None
     return checkpoint

@@ -19,8 +19,14 @@ from typing import Any, TypedDict
 import msgspec
 from filelock import FileLock, Timeout
 
-from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
-from deepobs_runner.results.files import check_writable, read_file, write_bytes
+from deepobs_runner.errors import (
+    RunLockedError,
+    UnreadableFileError,
+    UsageError,
+    cannot_read,
+    cannot_write,
+)
+from deepobs_runner.results.files import UnfitFileError, check_writable, read_file, write_bytes
 from deepobs_runner.results.outputs import open_unlinked, refuse_links
 from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
@@ -91,7 +97,9 @@ def stored_study(folder: Path) -> Study | None:
 
 def _read_study(path: Path) -> Study:
     try:
-        return Study.from_json(json.loads(read_file(path)))
+        return Study.from_json(json.loads(_content(path)))
+    except UnreadableFileError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read: {error}. Remove it and rerun the command: finished trials "
@@ -175,7 +183,7 @@ class Ledger:
         self.study, self.name, self.folder = study, name, folder
         self._known = {_key(line): line for line in read_ledger(folder)}
         path = folder / LEDGER
-        content = read_file(path) if path.is_file() else b""
+        content = _content(path) if path.is_file() else b""
         self._torn = bool(content) and not content.endswith(b"\n")
 
     def append(self, trial: Trial) -> None:
@@ -233,8 +241,23 @@ def damaged_lines(folder: Path) -> list[int]:
 def _lines(folder: Path) -> list[Line | None]:
     """Lines of a ledger, None for one that is not a trial."""
     path = folder / LEDGER
-    content = read_file(path) if path.is_file() else b""
+    content = _content(path) if path.is_file() else b""
     return [_decode(text) for text in content.split(b"\n") if text]
+
+
+def _content(path: Path) -> bytes:
+    """Content of a file of a study.
+
+    Raises:
+        UnfitFileError: it is too big, or another thing.
+        UnreadableFileError: it cannot be read.
+    """
+    try:
+        return read_file(path)
+    except UnfitFileError:
+        raise
+    except OSError as error:
+        raise cannot_read(path, error) from None
 
 
 def _decode(text: bytes) -> Line | None:

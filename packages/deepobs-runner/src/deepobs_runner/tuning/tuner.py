@@ -15,8 +15,10 @@ from deepobs_runner.executors.registry import Execute
 from deepobs_runner.plans.estimate import data_and_sizes
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.store import stored_result
+from deepobs_runner.runs.disk import failed_for_disk
 from deepobs_runner.runs.outcome import Outcome, outcome_of, survey
 from deepobs_runner.runs.progress import Metrics, Reporter, Silent, reported
+from deepobs_runner.text import count
 from deepobs_runner.training.record import Record
 from deepobs_runner.tuning.candidate import Candidate
 from deepobs_runner.tuning.ledger import Ledger
@@ -114,7 +116,7 @@ def make_trials(
         reporter: receives the progress.
 
     Raises:
-        UsageError: all trials lack the same thing, such as the data.
+        UsageError: all trials lack the same thing, such as the data, or a disk is full.
     """
     study = ledger.study
     tuner = _Tuner(ledger, execution, execute, retry_failed, reporter or Silent())
@@ -191,7 +193,9 @@ class _Planned:
             "point": self.point,
         }
         if result is not None:
-            return trial_of(result, split, about)
+            trial = trial_of(result, split, about)
+            unexplained = outcome is not None and not outcome.good and not trial.message
+            return replace(trial, message=outcome.reason) if outcome and unexplained else trial
         assert outcome is not None
         return Trial(**about, run=self.config.id, status=outcome.status, message=outcome.reason)
 
@@ -234,6 +238,7 @@ class _Tuner:
             raise UsageError(f"No trial could be made: {outcomes[0].message}")
         for outcome in outcomes:
             note(outcome.config.id, self._ended(outcome.config), outcome)
+        _check_disk(outcomes)
         return trials
 
     def make_pruned(self, search: _Search) -> None:
@@ -243,7 +248,8 @@ class _Tuner:
         while planned := search.ask(study, 1):
             (trial,) = planned
             stored, outcome = self._ended(trial.config), None
-            if stored is None or (self.retry_failed and not stored.finished):
+            retried = stored is not None and (self.retry_failed or failed_for_disk(stored))
+            if stored is None or (retried and not stored.finished):
                 outcome = self._run_pruned(trial, sampler, study.rules.select_on)
                 stored = self._ended(trial.config)
             made = trial.trial(stored, outcome, study.rules.select_on)
@@ -251,6 +257,7 @@ class _Tuner:
                 for epoch, value in enumerate(stored.series(made.metric.split, made.metric.name)):
                     sampler.should_prune(epoch, made.metric.sign * value)
             self.ledger.append(made)
+            _check_disk([] if outcome is None else [outcome])
             search.tell([made])
 
     def _ended(self, config: RunConfig) -> RunResult | None:
@@ -270,6 +277,20 @@ class _Tuner:
                 return None
 
             return outcome_of(trial.config, self.execution, on_record=watch)
+
+
+def _check_disk(outcomes: Sequence[Outcome]) -> None:
+    """End a study if a disk let a trial fail: it is no verdict on what was tried.
+
+    Raises:
+        UsageError: it did.
+    """
+    failed = [outcome for outcome in outcomes if outcome.failed_for_disk]
+    if failed:
+        raise UsageError(
+            f"The study ends without {count(len(failed), 'trial')}: {failed[0].reason} "
+            "Finished trials are kept."
+        )
 
 
 class _Noting:

@@ -6,6 +6,7 @@ import argparse
 import json
 import webbrowser
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from deepobs_runner.cli.commands import Command
@@ -61,6 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.cli.console import make_console, print_summary
     from deepobs_runner.cli.messages import print_json
     from deepobs_runner.cli.read import read_data, warn_of_left_out
+    from deepobs_runner.report.notes import notes_on_missing
     from deepobs_runner.report.sections import assemble
     from deepobs_runner.report.sentences import overall_sentence
     from deepobs_runner.report.tables import TABLES
@@ -68,6 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.report.text import json_table
     from deepobs_runner.report.write import (
         check_formats,
+        discard_draft,
         figure_formats,
         make_folder,
         save_figures,
@@ -84,16 +87,20 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out is None and arguments.results.is_dir():
         refuse_links(out, arguments.results)
     workers = None if draw and _is_large(arguments.results) else 1
-    with collector_paused(), worker_pool(workers, modules=DRAWING) as executor:
+    with (
+        ExitStack() as drafts,
+        collector_paused(),
+        worker_pool(workers, modules=DRAWING) as executor,
+    ):
         data = read_data(arguments)
         make_folder(out, formats)  # fail before drawing anything
+        drafts.callback(discard_draft, out)  # after the pool, which may still write
         # Workers start while the summary is computed.
         drawn = data.drawings(import_code=arguments.import_code, executor=executor) if draw else ()
         warn_of_left_out(data)
-        if empty := sum(not run.records for run in data.own):
-            runs = count(empty, "run")
-            console.print_line(f"{runs} without any evaluation left out of the tables")
         print_summary(console, {name: data.shown(name) for name in data.settings})
+        for note in notes_on_missing(data.own, data.every):
+            console.print_line(f"note: {note}")
         for verdict in data.verdicts:
             console.print_line(overall_sentence(verdict))
         if data.equivalences:

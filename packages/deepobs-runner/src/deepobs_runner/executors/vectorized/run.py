@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.environment import environment
@@ -31,14 +32,14 @@ from deepobs_runner.executors.vectorized.training import Grid, StackedRuns
 from deepobs_runner.optimizers.weight_decay import DoubleDecayWarning, double_decay
 from deepobs_runner.results.files import check_writable
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.runs.checkpoint_file import checkpoint_path
+from deepobs_runner.runs.disk import explain_disk
 from deepobs_runner.runs.interrupts import interruptible, shielded, was_interrupted
 from deepobs_runner.runs.lock import run_lock
 from deepobs_runner.runs.outcome import Outcome
 from deepobs_runner.runs.progress import Reporter, reported
 from deepobs_runner.runs.recorder import Recorder
 from deepobs_runner.runs.resolve import optimizer_of
-from deepobs_runner.runs.run import tidy
+from deepobs_runner.runs.run import remove_unfinished, tidy, unfinished_folder
 from deepobs_runner.training.record import Record
 
 SECONDS_BETWEEN_SAVES = 30.0
@@ -80,38 +81,51 @@ def run_vectorized(
         warnings.warn(warning, DoubleDecayWarning, stacklevel=2)
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as locks, interruptible([signal.SIGINT]):
-        todo = []
+        todo: list[RunConfig] = []
+        folders: dict[str, Path] = {}
         for config in configs:
-            outcome = _enter(config, execution, force, locks)
+            outcome = _enter(config, execution, force, locks, folders)
             if outcome is None:
                 todo.append(config)
             else:
                 outcomes[config.id] = outcome
         for grid in grids_of(todo):
-            outcomes |= _run_grid(grid, execution, problem, on_record)
+            outcomes |= _run_grid(grid, execution, problem, on_record, folders)
     return [outcomes[config.id] for config in configs]
 
 
 def _enter(
-    config: RunConfig, execution: Execution, force: bool, locks: ExitStack
+    config: RunConfig,
+    execution: Execution,
+    force: bool,
+    locks: ExitStack,
+    folders: dict[str, Path],
 ) -> Outcome | None:
-    """Take the lock of a run and prepare it; return its outcome if it is not run."""
+    """Take the lock of a run and prepare it; return its outcome if it is not run.
+
+    Where it is run, `folders` receives the folder of its files until it is finished.
+    """
     try:
         locks.enter_context(run_lock(config, execution.out))
     except RunLockedError as error:
         return Outcome(config=config, status="locked", message=str(error))
     try:
         finished = tidy(config, execution, force)
+        if finished is not None:
+            return Outcome(config=config, status=finished.status)
+        folders[config.id] = unfinished_folder(config, execution, force)
     except UsageError as error:
         return Outcome(config=config, status="refused", message=str(error))
-    if finished is not None:
-        return Outcome(config=config, status=finished.status)
-    checkpoint_path(execution.out, config.id).unlink(missing_ok=True)
+    remove_unfinished(config, execution, folders[config.id])
     return None
 
 
 def _run_grid(
-    grid: Grid, execution: Execution, problem: Problem | None, on_record: OnRecordOf | None
+    grid: Grid,
+    execution: Execution,
+    problem: Problem | None,
+    on_record: OnRecordOf | None,
+    folders: Mapping[str, Path],
 ) -> dict[str, Outcome]:
     """Train the runs of a grid; return their outcomes by id."""
     runs = _start(grid, execution, problem)
@@ -125,6 +139,7 @@ def _run_grid(
             on_record=None if on_record is None else partial(on_record, config),
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
             snapshots_last=True,
+            folder=folders[name],
         )
         for name, config in members.items()
     }
@@ -153,7 +168,7 @@ def _run_grid(
         if was_interrupted():  # which foreign code turned into another exception
             _interrupt(recorders.values())
             raise KeyboardInterrupt from error
-        text = traceback.format_exc()
+        text = traceback.format_exc() + explain_disk(error, execution.out)
         for name, recorder in list(recorders.items()):
             recorder.fail(text)
             outcomes[name] = Outcome(config=members[name], status="failed", message=text)

@@ -9,6 +9,7 @@ from typing import Any
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.table import Table, make_table, number, words
 from deepobs_runner.results.result import RunResult
+from deepobs_runner.results.sessions import environments_of
 
 NAMED = ("system", "python", "device", "device_name", "threads", "source")
 """Fields of an environment that have a column; others are shown together."""
@@ -20,7 +21,8 @@ def environment_table(data: ReportData) -> Table:
     Of baselines these are the tuned ones, not the trials of their tuning.
     """
     tuned = [run for s in data.tuned if not data.is_own(s) for run in s.runs]
-    texts = (tuple(sorted(_texts(run.environment).items())) for run in [*data.own, *tuned])
+    made_in = (each for run in [*data.own, *tuned] for each in environments_of(run))
+    texts = (tuple(sorted(_texts(environment).items())) for environment in made_in)
     rows = [{**dict(key), "runs": number_of} for key, number_of in Counter(texts).items()]
     columns = [
         number("Runs", "runs"), words("Results", "source"), words("System", "system"),
@@ -28,7 +30,8 @@ def environment_table(data: ReportData) -> Table:
         number("Threads", "threads"), words("Packages", "packages"), words("Other", "other"),
     ]  # fmt: skip
     caption = (
-        "What the runs were made with, as recorded in their files; of baselines, the tuned runs."
+        "What the runs were made with, as recorded in their files; of baselines, the tuned runs. A "
+        "run that was continued in another environment counts in each."
     )
     return make_table("environment", "Environment", caption, columns, rows)
 
@@ -49,6 +52,7 @@ def _texts(environment: Mapping[str, Any]) -> dict[str, str]:
 
 def versions_of(runs: Iterable[RunResult], package: str) -> list[str]:
     """Versions of a package that runs were made with, sorted."""
-    packages = (run.environment.get("packages") for run in runs)
+    made_in = (environment for run in runs for environment in environments_of(run))
+    packages = (environment.get("packages") for environment in made_in)
     found = {str(p[package]) for p in packages if isinstance(p, Mapping) and package in p}
     return sorted(found)

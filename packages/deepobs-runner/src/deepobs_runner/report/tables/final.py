@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from deepobs_runner.analysis import Metric, metric_of, summarize_end
@@ -30,7 +29,7 @@ from deepobs_runner.report.table import (
 from deepobs_runner.results.clocks import training_seconds
 from deepobs_runner.results.labels import label_setting, show
 from deepobs_runner.results.result import RunResult
-from deepobs_runner.results.settings import key_of
+from deepobs_runner.results.settings import Setting, key_of
 from deepobs_runner.text import last_line
 
 METRICS = {
@@ -53,7 +52,7 @@ def final_table(data: ReportData) -> Table:
             "problem": setting.problem, "optimizer": setting.optimizer, "setting": setting.label,
             "source": setting.source, "lr": rate_of(setting.runs[0]),
             "settings_seen": setting.tried, "chosen_by": setting.chosen_by,
-            **_ends(setting.runs, data.level),
+            **_ends(setting, data.level),
         }  # fmt: skip
         if target is not None:
             speed = published_speed(setting.runs, target)
@@ -81,7 +80,7 @@ def settings_table(data: ReportData) -> Table:
             "recipe": setting.config.recipe,
             "epochs": describe_range(run.epochs()[-1] for run in setting.runs),
             "steps": describe_range(steps_of(setting.runs)),
-            **_ends(setting.runs, None),
+            **_ends(setting, None),
         }
         for problem, listed in data.settings.items()
         for setting in listed
@@ -138,18 +137,18 @@ def _run_row(run: RunResult, label: str | None) -> Row:
     }  # fmt: skip
 
 
-def _ends(runs: Sequence[RunResult], level: float | None) -> dict[str, Any]:
+def _ends(setting: Setting, level: float | None) -> dict[str, Any]:
     """Final values of the runs of a setting.
 
     Args:
-        runs: runs of one setting; see `counted`.
+        setting: setting with its runs; see `counted`.
         level: confidence level of the interval; None: no interval.
     """
-    ended = counted(runs)
+    ended = counted(setting.runs)
     row: dict[str, Any] = {
-        "seeds": len(runs),
+        "seeds": len(setting.every_run),
         "averaged": len(ended),
-        "status": describe_statuses(runs),
+        "status": describe_statuses(setting.every_run),
     }
     for name, metric in METRICS.items():
         end = summarize_end(ended, metric)
