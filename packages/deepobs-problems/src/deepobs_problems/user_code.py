@@ -13,6 +13,7 @@ import linecache
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -134,7 +135,8 @@ def _import_file(path: Path) -> tuple[ModuleType, str]:
     linecache.checkcache(str(path))  # tracebacks show the lines of this version
     sys.modules[name] = module  # before it runs: its dataclasses and pickles look it up
     try:
-        spec.loader.exec_module(module)
+        with _same_folder():
+            spec.loader.exec_module(module)
     except SystemExit as error:
         del sys.modules[name]
         raise _ended(str(path), error) from error
@@ -153,9 +155,21 @@ def _ended(location: str, error: SystemExit) -> ProblemError:
     )
 
 
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Return to the current folder, which scripts often change: other relative paths need it."""
+    before = os.getcwd() if os.path.isdir(os.curdir) else None  # it may be deleted
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.chdir(before)
+
+
 def _import_module(module: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        with _same_folder():
+            return importlib.import_module(module)
     except SystemExit as error:
         raise _ended(module, error) from error
     except ModuleNotFoundError as error:

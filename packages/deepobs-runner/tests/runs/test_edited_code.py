@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pickle
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from deepobs_problems import ProblemError
 from deepobs_runner import Execution, RunConfig, run
 from deepobs_runner.cli.main import main
 from deepobs_runner.executors.local import run_all
+from deepobs_runner.executors.remote import make_tasks, perform
 from deepobs_runner.runs.resolve import resolve_config
 
 OPTIMIZER = """
@@ -162,6 +164,50 @@ def test_code_that_is_edited_after_the_plan_was_made(jobs, tmp_path):
         assert "own.py:Own changed after the run was planned" in own.message
     stored = sorted(path.stem for path in (tmp_path / "out").glob("*.json"))
     assert stored == sorted(o.config.id for o in (own, other, sgd) if o.good)
+
+
+@pytest.mark.parametrize("edited", ["optimizer", "problem", "neither"])
+def test_a_task_for_a_node_is_refused_if_the_code_there_is_another(edited, tmp_path):
+    """As SLURM jobs and Ray tasks do it: the task waits in a queue."""
+    files = {"optimizer": tmp_path / "own.py", "problem": tmp_path / "mine.py"}
+    write(files["optimizer"], 1)
+    files["problem"].write_text(
+        "from dataclasses import replace\nfrom deepobs_problems import load_problem\n"
+        "mine = replace(load_problem('two_d_branin'), name='mine')\n"
+    )
+    config = RunConfig(
+        problem=f"{files['problem']}:mine",
+        optimizer=f"{files['optimizer']}:Own",
+        hyperparams={"lr": 1e-3},
+        steps=3,
+    )
+    execution = Execution(device="cpu", out=tmp_path / "out")
+    (task,) = make_tasks([resolve_config(config)], execution, force=False, threads=1)
+    sent = pickle.loads(pickle.dumps(task))
+    if edited in files:
+        files[edited].write_text(files[edited].read_text() + "# edited\n")
+    outcome = perform(sent)
+    if edited == "neither":
+        assert outcome.status == "done"
+    else:
+        assert outcome.status == "refused"
+        name = getattr(config, edited)
+        assert f"{name} changed after the run was planned" in outcome.message
+    stored = [path.stem for path in (tmp_path / "out").glob("*.json")]
+    assert stored == [task.config.id] * (edited == "neither")
+
+
+def test_a_file_that_changes_the_folder_when_it_is_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    below = tmp_path / "below"
+    below.mkdir()
+    text = f"import os\nos.chdir({str(below)!r})\n{OPTIMIZER.format(1)}"
+    Path("first.py").write_text(text)
+    Path("second.py").write_text(text)
+    for name in ("first.py", "second.py"):
+        assert trained(f"{name}:Own", Path("results"))[1]
+    assert Path.cwd() == tmp_path
+    assert len(list((tmp_path / "results").glob("*.json"))) == 2
 
 
 EDITS_ITSELF = """

@@ -1,8 +1,10 @@
 """Global generators and switches: they change no run, and no run changes them."""
 
+import os
 import random
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +151,8 @@ def test_draws_of_a_problem_do_not_depend_on_the_caller(problem, configure, tmp_
 
 
 SWITCHES = {
+    "folder": ("import os; os.chdir('/')", os.getcwd),
+    "errors of numpy": ("np.seterr(all='raise')", np.geterr),
     "default dtype": ("torch.set_default_dtype(torch.float64)", torch.get_default_dtype),
     "default device": ("torch.set_default_device('meta')", torch.get_default_device),
     "no gradients": ("torch.set_grad_enabled(False)", torch.is_grad_enabled),
@@ -190,9 +194,11 @@ def switched_back():
 @pytest.fixture
 def switches():
     """Put the switches back that a test leaves."""
-    before = torch.get_num_threads()
+    before, folder, errors = torch.get_num_threads(), Path.cwd(), np.geterr()
     yield
     torch.set_num_threads(before)
+    os.chdir(folder)
+    np.seterr(**errors)
     switched_back()
 
 
@@ -208,7 +214,7 @@ def test_switches_that_an_optimizer_sets_end_with_it(name, place, ending, tmp_pa
     assert read() == before
 
 
-CALLER = sorted(set(SWITCHES) - {"threads"})
+CALLER = sorted(set(SWITCHES) - {"threads", "folder", "errors of numpy"})
 
 
 @pytest.mark.parametrize("name", CALLER)
@@ -226,6 +232,17 @@ def test_switches_of_the_caller_change_no_number_and_are_kept(name, tmp_path, sw
         switched_back()
     assert numbers(found) == expected
     assert before != set_to == after
+
+
+def test_an_optimizer_that_changes_the_folder_keeps_its_results_together(
+    tmp_path, monkeypatch, switches
+):
+    monkeypatch.chdir(tmp_path)
+    optimizer = write(tmp_path, step="import os; os.chdir('/')")
+    result = run(config_of(optimizer), Execution(device="cpu", out=Path("results")))
+    assert result.status == "done"
+    files = {path.suffix for path in (tmp_path / "results").iterdir() if path.is_file()}
+    assert files == {".json", ".npy"}
 
 
 def test_a_caller_without_gradients_trains(tmp_path):

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -63,7 +64,7 @@ _CUDNN, _MEMORY = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
 
 
 class _Switch(NamedTuple):
-    """A global setting of torch: a function that reads it, and one that sets it."""
+    """A global setting: a function that reads it, and one that sets it."""
 
     read: Callable[[], Any]
     write: Callable[[Any], object]
@@ -82,7 +83,16 @@ def _flushes_denormals() -> bool:
     return DENORMAL * 1.0 == 0.0  # torch has no function that tells
 
 
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
 SWITCHES = (
+    _Switch(_folder, lambda v: None if v is None else os.chdir(v)),  # paths of results need it
+    _Switch(np.geterr, lambda v: np.seterr(**v)),
     _Switch(_deterministic, lambda v: torch.use_deterministic_algorithms(v[0], warn_only=v[1])),
     _Switch(torch.get_default_dtype, torch.set_default_dtype),
     _Switch(torch.get_default_device, lambda v: torch.set_default_device(None if v == CPU else v)),
@@ -104,7 +114,7 @@ SWITCHES = (
 
 @contextmanager
 def _kept() -> Iterator[None]:
-    """Put back torch's global switches as they were found."""
+    """Put back global switches as they were found."""
     found = [switch.read() for switch in SWITCHES]
     try:
         yield
