@@ -440,3 +440,17 @@ def test_fewer_steps_than_before_are_never_too_few(bench, execution, monkeypatch
 
     monkeypatch.setattr(files, "write_atomically", spy)
     assert main([*bench, "--force"]) == 0
+
+
+def test_a_set_without_room_leaves_nothing_in_the_way(execution, failing, monkeypatch, tmp_path):
+    write = files.write_atomically
+    words = ["bench", "SGD", "lr=0.001", "--problem", "two_d_branin", "--problem", "two_d_beale"]
+    assert main([*words, "--epochs", "1", "--out", str(execution.out), "--quiet"]) == 0
+    place = tmp_path / "pack"
+    pack = ["baselines", "export", str(execution.out), "--pack", "mine", "--licence", "MIT"]
+    pack += ["--title", "x", "--out", str(place)]
+    failing("two_d_branin.jsonl", errno.ENOSPC, after=0)
+    assert main(pack) == 2
+    assert not place.exists() or list(place.iterdir()) == []
+    monkeypatch.setattr(files, "write_atomically", write)
+    assert main(pack) == 0

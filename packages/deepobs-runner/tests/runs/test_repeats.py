@@ -3,13 +3,14 @@
 import errno
 import os
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from deepobs_runner import RunConfig, load_result, load_results, run
 from deepobs_runner.cli import main
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import RunLockedError, UsageError
 from deepobs_runner.executors.vectorized.run import run_vectorized
 from deepobs_runner.results import files
 from deepobs_runner.results.result import repeat_folder, reproducible, result_path, steps_path
@@ -213,3 +214,26 @@ def test_a_repetition_is_not_written_through_a_link(config, execution, stored, t
         run(config, execution, force=True)
     assert list(target.iterdir()) == []
     assert run(config, execution).status == "done"
+
+
+@pytest.mark.parametrize("raised", [RunLockedError, KeyboardInterrupt])
+def test_a_run_with_a_removed_lock_writes_nothing_more(config, execution, monkeypatch, raised):
+    """The run of another process, which could take the lock, stays as it is."""
+    monkeypatch.setattr("deepobs_runner.runs.run.SECONDS_BETWEEN_SAVES", 0.0)
+    others = []
+
+    def watch(record):
+        if record.epoch == 1:
+            shutil.rmtree(execution.out / ".locks")
+            others.append(contents(run(config, execution)))
+            if raised is KeyboardInterrupt:
+                raise raised
+
+    said = "was removed while its run was in progress" if raised is RunLockedError else ""
+    with pytest.raises(raised, match=said):
+        run(config, execution, on_record=watch)
+    (before,) = others
+    stored = load_result(result_path(config, execution.out))
+    assert stored.status == "done"
+    assert contents(stored) == before
+    assert not checkpoint_path(execution.out, config.id).exists()

@@ -134,10 +134,25 @@ def test_the_command_says_what_is_resumed_and_what_begins(tmp_path, capsys):
     words = ["run", "two_d_branin", "SGD", "lr=0.01", "--epochs", "2", "--out", str(tmp_path)]
     assert main([*words, "--resume", "--time-limit", "1e-9"]) == 0
     assert "0 runs to resume from a checkpoint, 1 to start from scratch" in capsys.readouterr().out
+    assert main([*words, "--dry-run"]) == 0
+    assert main([*words, "--force", "--time-limit", "1e-9"]) == 0
+    assert "with a checkpoint" not in capsys.readouterr().out
     assert main([*words, "--resume"]) == 0
     assert "1 run to resume from a checkpoint, 0 to start from scratch" in capsys.readouterr().out
     assert main([*words, "--resume"]) == 0
     assert "checkpoint" not in capsys.readouterr().out
+
+
+def test_the_command_names_checkpoints_that_it_does_not_use(tmp_path, capsys):
+    words = ["bench", "SGD", "lr=0.01", "--problem", "two_d_branin", "--epochs", "2"]
+    words += ["--seeds", "2", "--out", str(tmp_path)]
+    assert main([*words, "--time-limit", "1e-9"]) == 0
+    assert "with a checkpoint" not in capsys.readouterr().out
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "2 runs with a checkpoint to start from scratch; --resume continues from it" in said
+    assert main(words) == 0
+    assert "with a checkpoint" not in capsys.readouterr().out
 
 
 def test_checkpoint_every_so_many_epochs(problem, configure, execution):

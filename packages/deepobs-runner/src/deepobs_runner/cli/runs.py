@@ -169,8 +169,8 @@ def make_runs(
         console.print_line(_what_is_resumed(found.todo, execution.out, force=arguments.force))
     elif not arguments.force and (begun := _checkpoints(found.todo, execution.out)):
         console.print_line(
-            f"note: {count(begun, 'run')} interrupted before, starting from scratch; --resume "
-            "continues from a checkpoint."
+            f"note: {count(begun, 'run')} with a checkpoint to start from scratch; --resume "
+            "continues from it."
         )
     if options.local and options.vectorize == "off" and group.size == 1:
         _print_vectorization_note(console, found.todo, execution)

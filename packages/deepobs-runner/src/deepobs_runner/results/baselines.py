@@ -294,8 +294,21 @@ def pack_baselines(
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"The folder {folder} is not empty. Choose a new one for the set.")
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_set(kept, folder, name=name, title=title, licence=licence)
+    except BaseException:  # half a set would be in the way of the next one
+        for path in folder.iterdir():
+            path.unlink()
+        raise
+    return folder
+
+
+def _write_set(
+    results: Sequence[RunResult], folder: Path, *, name: str, title: str, licence: str
+) -> None:
+    """Write completed results as a set into an empty folder."""
     by_problem: dict[str, list[RunResult]] = {}
-    for result in sorted(kept, key=lambda result: result.config.id):
+    for result in sorted(results, key=lambda result: result.config.id):
         by_problem.setdefault(result.config.problem_id.name, []).append(result)
     names = {problem: f"{number:02}" for number, problem in enumerate(by_problem)}
     packed = {
@@ -308,7 +321,6 @@ def pack_baselines(
     description = {"name": name, "title": title, "licence": licence, "files": packed}
     text = json.dumps(description, indent=1) + "\n"  # last: only this file makes the folder a set
     write_bytes(folder / DESCRIPTION, text.encode())
-    return folder
 
 
 def _slim(result: RunResult) -> RunResult:

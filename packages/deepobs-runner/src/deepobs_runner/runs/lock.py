@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,12 @@ from deepobs_runner.results.outputs import refuse_links
 
 
 @contextmanager
-def run_lock(config: RunConfig, folder: Path) -> Iterator[None]:
+def run_lock(config: RunConfig, folder: Path) -> Iterator[Callable[[], None]]:
     """Hold the lock of a run's files.
+
+    Yields:
+        A function that raises `RunLockedError` if the lock was removed since: another process may
+        hold a new one, and write the same files.
 
     Raises:
         RunLockedError: another process holds it.
@@ -34,7 +38,25 @@ def run_lock(config: RunConfig, folder: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise cannot_write(path, error, "Choose another folder with --out.") from None
+    held = _identity(path)
+
+    def check() -> None:
+        if folder.is_dir() and _identity(path) != held:
+            raise RunLockedError(
+                f"{path} was removed while its run was in progress, so another process may write "
+                "the same files. This one stops; run it again."
+            )
+
     try:
-        yield
+        yield check
     finally:
         lock.release()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from a later one of its name; None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

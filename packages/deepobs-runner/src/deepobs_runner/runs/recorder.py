@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepobs_runner.config import Execution
-from deepobs_runner.errors import UnreadableFileError, UsageError
+from deepobs_runner.errors import RunLockedError, UnreadableFileError, UsageError
 from deepobs_runner.results.result import (
     COMPLETED,
     FINISHED,
@@ -65,6 +66,7 @@ class Recorder:
         seconds_between_saves: leave the file as it is for so long.
         snapshots_last: those of the records may be called later; else they are at once.
         folder: of the files until the run is finished; None: that of the results.
+        check_lock: raises if the lock of the run is lost; called before its files are written.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class Recorder:
         seconds_between_saves: float = 0.0,
         snapshots_last: bool = False,
         folder: Path | None = None,
+        check_lock: Callable[[], None] | None = None,
     ) -> None:
         self.result = result
         self._execution = execution
         self._folder = folder or execution.out
+        self._check_lock = check_lock or (lambda: None)
         self._on_record = on_record
         self._tracking = Tracking(execution.track, execution.out)
         self._is_timed = began is not None
@@ -159,7 +163,7 @@ class Recorder:
 
     def interrupt(self) -> None:
         """Leave a checkpoint of the last completed epoch, unless the run is over."""
-        with shielded():
+        with shielded(), suppress(RunLockedError):
             self._write_checkpoint()
         self._tracking.end("running")
 
@@ -205,6 +209,7 @@ class Recorder:
             return
         self._checkpointed = time.monotonic()
         first, self._is_first_checkpoint = self._is_first_checkpoint, False
+        self._check_lock()
         try:
             if self._unsaved:  # a checkpoint continues the stored records
                 self._save()
@@ -268,6 +273,7 @@ class Recorder:
         self.result = replace(self.result, records=(*earlier, {**last, "clocks": clocks}))
 
     def _save(self, folder: Path | None = None) -> RunResult:
+        self._check_lock()
         steps = np.concatenate(self._objectives) if self._objectives else np.zeros(0, np.float32)
         path = save_result(self.result, folder or self._folder, steps)
         self._saved, self._unsaved = time.monotonic(), False

@@ -6,6 +6,7 @@ import signal
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from deepobs_runner.errors import (
     DivergedError,
     FailedRunError,
     LostProcessError,
+    RunLockedError,
     UnreadableFileError,
     UsageError,
 )
@@ -83,6 +85,7 @@ def run(
         Result with all records so far and the status of the run.
 
     Raises:
+        RunLockedError: another process runs it, or its lock was removed during the run.
         UsageError, ProblemError: before anything is trained, if something asked for does not
             exist or the results cannot be written.
         FailedRunError: memory ran out, or the optimizer does what this precision or compilation
@@ -98,9 +101,11 @@ def run(
         held.enter_context(interruptible([signal.SIGINT]))
         group = backend.group
 
+        locks: list[Callable[[], None]] = []
+
         def begin() -> tuple[RunResult | Checkpoint | None, Path]:
             check_writable(execution.out)
-            held.enter_context(run_lock(config, execution.out))
+            locks.append(held.enter_context(run_lock(config, execution.out)))
             return _look_for(config, execution, force)
 
         found, folder = group.from_rank_0(begin)
@@ -115,6 +120,7 @@ def run(
             began=began,
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
             folder=folder,
+            check_lock=locks[0] if locks else None,
         )
         if found is not None and (ended := group.from_rank_0(recorder.ended_before)) is not None:
             return ended
@@ -134,6 +140,8 @@ def run(
             return group.from_rank_0(recorder.complete)
         except DivergedError as error:
             return recorder.diverge(str(error))
+        except RunLockedError:  # another process may write these files
+            raise
         except (KeyboardInterrupt, LostProcessError):
             recorder.interrupt()
             raise
