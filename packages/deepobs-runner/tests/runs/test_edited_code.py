@@ -109,6 +109,21 @@ def test_an_edited_problem_module_is_refused(module, tmp_path):
         run(config, Execution(device="cpu", out=tmp_path / "out"))
 
 
+def test_an_edited_package_with_a_short_name_is_refused(module, tmp_path):
+    info = tmp_path / "own_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: own-package\nVersion: 1.0\n")
+    points = "[deepobs.optimizers]\nShort = edited_optimizer:Own\n"
+    (info / "entry_points.txt").write_text(points)
+    write(module, 1)
+    first = trained("Short", tmp_path / "out")
+    write(module, 2)
+    with pytest.raises(ProblemError, match="edited after Python had imported edited_optimizer"):
+        trained("Short", tmp_path / "out")
+    write(module, 1)
+    assert trained("Short", tmp_path / "out") == first
+
+
 def test_modules_that_nobody_edits_run(tmp_path):
     for name in ("torch.optim:SGD", "torch.optim.sgd:SGD"):
         assert trained(name, tmp_path / "out")[1]

@@ -3,6 +3,7 @@
 import pytest
 from runner_builders import SPLITS, run_of
 
+from deepobs_runner import RunConfig, resolve_config
 from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.registry import EXECUTORS
@@ -91,6 +92,8 @@ def test_a_broken_optimizer_is_an_error_where_it_is_named(install, case):
     install(BROKEN[case], "optimizers")
     with pytest.raises(UsageError, match="cannot be imported"):
         find_optimizer("broken")
+    with pytest.raises(UsageError, match="offers 'broken'"):
+        resolve_config(RunConfig(problem="two_d_branin", optimizer="broken"))
     find_optimizer("Adam")
 
 

@@ -99,7 +99,10 @@ def source_hash(name: str) -> str:
         code = "" if digest else describe(import_named(name))
         return (digest or hashlib.sha256(code.encode()).hexdigest())[:16]
     installed = {} if name in known_optimizers() else installed_optimizers()
-    return import_location(installed[name].module)[1][:16] if name in installed else ""
+    if name not in installed:
+        return ""
+    load_point(installed[name])  # its error names the package
+    return import_location(installed[name].module)[1][:16]
 
 
 def takes_model(name: str) -> bool:
