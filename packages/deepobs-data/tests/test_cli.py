@@ -8,6 +8,7 @@ import pytest
 
 import deepobs_data as dd
 from deepobs_data import cli
+from deepobs_data.errors import DownloadError
 
 
 def run(*argv):
@@ -154,3 +155,17 @@ def test_version_and_names():
     assert set(dir(dd)) == set(dd.__all__)
     with pytest.raises(AttributeError, match="no attribute 'cifar11'"):
         dd.cifar11  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;t\x07", "\x9b31m", "a\rb", "\u202eb", "\u2066"])
+def test_what_a_server_says_reaches_the_terminal_without_control_characters(
+    monkeypatch, capsys, text
+):
+    def fails(location):
+        raise DownloadError(f"500 {text}")
+
+    monkeypatch.setattr(cli, "import_rows", fails)
+    assert cli.main(["list", "--module", "m"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: 500 ")
+    assert said.rstrip("\n").isprintable()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deepobs_data.dataset_info import DatasetInfo
 from deepobs_data.errors import (
@@ -19,6 +21,15 @@ from deepobs_data.files.find import find_folders
 from deepobs_data.files.roots import is_offline, resolve_root
 from deepobs_data.files.sources import resolve
 from deepobs_data.registry import import_rows, info, list_datasets
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def _print(text: str, **options: Any) -> None:
+    """Print without characters that a terminal obeys: a server's answer or a file name has any."""
+    print(_HIDDEN.sub("\ufffd", text), **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,13 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             import_rows(location)
         return int(options.run(options))
     except (DataNotFoundError, DamagedFileError, DownloadError, MissingPackageError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+        _print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
 
 
@@ -91,7 +102,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(f"deepobs-data {version('deepobs-data')}")
+        _print(f"deepobs-data {version('deepobs-data')}")
         parser.exit()
 
 
@@ -99,17 +110,17 @@ def _list(options: argparse.Namespace) -> int:
     root = resolve_root(options.data_dir)
     rows = list_datasets()
     if options.json:
-        print(json.dumps([_json_row(row, root) for row in rows], indent=1))
+        _print(json.dumps([_json_row(row, root) for row in rows], indent=1))
         return 0
-    print(f"Data folder: {root}\n")
+    _print(f"Data folder: {root}\n")
     width = max(len(row.name) for row in rows)
-    print(
+    _print(
         f"{'name':<{width}} {'train':>9} {'test':>7} {'input':<13} {'classes':>7} {'download':>9}  "
         "here"
     )
     for row in rows:
         shape = "x".join(map(str, row.x_shape))
-        print(
+        _print(
             f"{row.name:<{width}} {row.train_size:>9,} {row.test_size:>7,} {shape:<13} "
             f"{row.num_classes or '-':>7} {_size(row):>9}  {_place(row, root)}"
         )
@@ -142,7 +153,7 @@ def _info(options: argparse.Namespace) -> int:
         "here": _place(row, root),
     }
     for key, value in lines.items():
-        print(f"{key:<10} {value}")
+        _print(f"{key:<10} {value}")
     return 0
 
 
@@ -156,22 +167,22 @@ def _fetch(options: argparse.Namespace) -> int:
     total = 0
     for row in _chosen(options.names):
         if row.source is None:
-            print(f"{row.name}: {_locate(row, root)}")
+            _print(f"{row.name}: {_locate(row, root)}")
             continue
         pending = pending_downloads(row.source, root)
         if not pending:
-            print(f"{row.name}: already in {root}")
+            _print(f"{row.name}: already in {root}")
         elif options.dry_run:
             for file in pending:
                 total += file.size or 0
-                print(f"{row.name}: {file.name}, {_megabytes(file.size)}, from {file.urls[0]}")
+                _print(f"{row.name}: {file.name}, {_megabytes(file.size)}, from {file.urls[0]}")
         elif is_offline(None):
             raise DownloadError("DEEPOBS_OFFLINE is set. Unset it to download.")
         else:
             fetch(row.name, root, progress=ProgressLine(sys.stderr))
-            print(f"{row.name}: now in {root / row.source.folder}")
+            _print(f"{row.name}: now in {root / row.source.folder}")
     if options.dry_run:
-        print(f"To download: {_megabytes(total)}, into {root}")
+        _print(f"To download: {_megabytes(total)}, into {root}")
     return 0
 
 
@@ -182,13 +193,13 @@ def _verify(options: argparse.Namespace) -> int:
     wrong = False
     for row in _chosen(options.names):
         if row.source is None:
-            print(f"{row.name}: {_place(row, root)}; no checksums")
+            _print(f"{row.name}: {_place(row, root)}; no checksums")
             continue
         for path, state, reason in verify(row.name, root):
             if state == "missing" and not options.names:
                 continue
             wrong = wrong or state not in ("verified", "present")
-            print(f"{row.name}: {state}: {path}" + (f" ({reason})" if reason else ""))
+            _print(f"{row.name}: {state}: {path}" + (f" ({reason})" if reason else ""))
     return int(wrong)
 
 
@@ -204,7 +215,7 @@ def _import(options: argparse.Namespace) -> int:
 
     place = import_files(options.name, options.path, resolve_root(options.data_dir))
     number = len(info(options.name).require_source().files)
-    print(f"{options.name}: {number} {'file' if number == 1 else 'files'} now in {place}")
+    _print(f"{options.name}: {number} {'file' if number == 1 else 'files'} now in {place}")
     return 0
 
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from deepobs_runner.errors import UsageError
 from deepobs_runner.schedules import DEFAULT, Schedule, schedule_from_json, schedule_to_json
+from deepobs_runner.text import shown_name
 
 Recipe = Literal["standard", "2019"]
 L2Via = Literal["objective", "optimizer"]
@@ -103,7 +104,8 @@ class Identity:
 
 
 def _identity(given: str, content: str) -> Identity:
-    return Identity(without_folder(given), content if ".py:" in given else "", given)
+    content = content if ".py:" in given else ""
+    return Identity(shown_name(without_folder(given)), content, shown_name(given))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,11 @@
 """Results of somebody else with values that no run writes: the report still comes."""
 
+import csv
 import json
 import lzma
 import os
+import re
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,12 +13,14 @@ import pytest
 from runner_builders import SPLITS, run_of
 
 from deepobs_runner.cli import main
+from deepobs_runner.cli.messages import print_traceback
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.report.table import make_table, words
 from deepobs_runner.report.text import csv_table, markdown_table
 from deepobs_runner.results import baselines as sets
 from deepobs_runner.results.result import provenance_of
+from deepobs_runner.results.settings import settings_of
 from deepobs_runner.results.store import encode_result, load_results
 from deepobs_runner.text import HIDDEN
 
@@ -185,6 +190,17 @@ SHOWN = {
     "telemetry of lists 900 deep": changed("records.1.telemetry", nested(900)),
     "UTF-16": content(json.dumps(plain()).encode("utf-16")),
     "an epoch of 2^62 steps": every("steps_per_epoch", 2**62),
+    "a citation in an optimizer": changed("config.optimizer", "m:[@nobody2026]"),
+    "a citation in a problem": changed("config.problem", "[@paszke2019] [@x]"),
+    "a citation in a machine": changed("environment", {"device": "cpu", "device_name": "[@x]"}),
+    "markup of the terminal in a problem": changed("config.problem", "[red]x[/red][/]"),
+    "markup of the terminal in a hyperparameter": changed("config.hyperparams", {"[/]": "[/x]"}),
+    "lines in an optimizer": changed("config.optimizer", "m:a\nwrote /etc/passwd\n"),
+    "what formats obey in an optimizer": changed("config.optimizer", "m:{0} %s ${x} {{7*7}}"),
+    "names of JavaScript in an optimizer": changed("config.optimizer", "__proto__"),
+    "names of JavaScript in a metric": changed(
+        "records.1.metrics.test", {"objective": 1.0, "__proto__": 1.0, "constructor": 1.0}
+    ),
     "seeds far apart": changed("config.seed", 2**62),
 }
 
@@ -248,11 +264,30 @@ def table(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+x", "-x", "@SUM(1)", "\t=1", " =1", "\x1b=1", "\r=1", "=HYPERLINK()"]
+    "text",
+    [
+        *("=1+1", "+x", "-x", "@SUM(1)", "\t=1", " =1", "\x1b=1", "\r=1", "=HYPERLINK()"),
+        *("\n=1", "\xa0=1", "\u3000@x", "\u2003\u202f+x", '"=1', "\xad=1", "\u2800=1", "\x85=1"),
+        *("\uff1d1+1", "\uff0bx", "\uff20SUM(1)", "\uff0dx", "\ufe66x", "\u207ax"),
+    ],
 )
 def test_no_cell_is_a_formula(text):
-    cell = csv_table(table(text)).splitlines()[-1]
-    assert cell.strip('"').startswith("'")
+    [_, [cell]] = csv.reader(csv_table(table(text)).splitlines())
+    assert cell.startswith("'")
+
+
+@pytest.mark.parametrize("divider", ["\n", "\r", "\r\n", "\x0b", "\u2028", "\t", ";", "; ", "|"])
+def test_no_part_of_a_cell_is_a_row_or_a_formula(divider):
+    for text in (f"a{divider}=1+1", f'a"{divider}@SUM(1),b', f"a{divider}-x"):
+        lines = csv_table(table(text)).splitlines()
+        assert len(lines) == 2
+        for part in re.split(r"[\t;|]", lines[1]):
+            assert not re.match(r'[\s"\ufffd]*[=@-]', part)
+
+
+@pytest.mark.parametrize("number", ["-1.5", "+2", "-1e-3", "-inf"])
+def test_a_number_stays_a_number(number):
+    assert csv_table(table(number)).splitlines()[-1] == number
 
 
 @pytest.mark.parametrize(
@@ -264,12 +299,22 @@ def test_no_cell_is_a_formula(text):
         ("`a`", r"\`a\`"),
         ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
         ("\x1b[2J", "\N{REPLACEMENT CHARACTER}\\[2J"),
+        ("http://a.org WWW.a.org ftp://b.org", r"http\://a.org WWW\.a.org ftp\://b.org"),
+        ("@user a@b.org", "@<!-- -->user a@<!-- -->b.org"),
+        ("$x$ ~~y~~", r"\$x\$ \~\~y\~\~"),
     ],
 )
 def test_markdown_has_no_markup_of_results(text, shown):
     written = markdown_table(table(text))
     assert f"| {shown} |" in written
     assert written.endswith(f"\n{shown}\n")
+
+
+@pytest.mark.parametrize("name", ["[2cm] x", "*x", "[", 'a"b'])
+def test_no_name_is_an_argument_of_a_command_of_latex(name):
+    written = table(name).to_latex()
+    assert not re.search(r"(?:\\\\|rule)\s*[\[*]", written)
+    assert "textquotedbl" not in written
 
 
 def packed(folder, files, **contents):
@@ -348,6 +393,23 @@ NAMES = [
     "tuned-2026",
     "TUNED-2026",
     "",
+    *(
+        f"official{c}"
+        for c in "\xad\u034f\u3164\u115f\uffa0\u2800\ufe00\U000e0020\u180e\u17b4.-_ ~"
+    ),
+    *(f"tuned{c}2026" for c in "\u2011\u2212\u2013\uff0d\ufe63\u2043\xad_ ."),
+    *("tuned-2O26", "tuned--2026", "tuned-2026.", "t\xfaned-2026", "tuned-2\u04302 6"),
+    *("0fficial", "officiaI", "offic\u0131al", "off\xefcial", "\u043efficial", "offici\u0430l"),
+    *(
+        "official 2019",
+        "the-official",
+        "yours) (official",
+        "SGD, official",
+        "\u0443ours",
+        "orig1nal",
+    ),
+    "\ua4f3\ua4dd\ua4dd\ua4f2\ua4da\ua4f2\ua4ee\ua4e1",
+    "a" * 100,
 ]
 
 
@@ -356,5 +418,113 @@ def test_no_set_has_the_name_of_another(tmp_path, name):
     (tmp_path / "set.json").write_text(
         json.dumps({"name": name, "title": "", "licence": "", "files": {}})
     )
-    with pytest.raises(UsageError, match=r"reserved|Two baseline sets"):
+    with pytest.raises(UsageError, match=r"cannot be called|Two baseline sets") as error:
         sets.choose_sets([str(tmp_path)])
+    assert HIDDEN.search(str(error.value)) is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("lab-2026", "lab-2026"),
+        ("results (copy)", "results -copy"),
+        ("Gr\xf6\xdfe", "Gr\xf6\xdfe"),
+        ("Gro\u0308\xdfe", "Gr\xf6\xdfe"),
+        ("a\u2011b\xadc", "a-b-c"),
+    ],
+)
+def test_a_folder_of_results_has_a_name_that_a_label_can_show(tmp_path, folder, name):
+    (tmp_path / folder).mkdir()
+    assert sets.read_set(tmp_path / folder).name == name
+
+
+def test_sets_that_are_chosen_together_do_not_look_alike(tmp_path):
+    for name in ("lab-1", "lab-l"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="Two baseline sets"):
+        sets.choose_sets([str(tmp_path / "lab-1"), str(tmp_path / "lab-l")])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "x.py:SGD (official)",
+        "m:SGD (tuned-2026)",
+        "SGD (official)",
+        "SGD \uff08official\uff09",
+        "m:SGD\u00a0(official)",
+        "m:SGD\n(official)",
+        "m:SGD, official",
+    ],
+)
+def test_no_name_of_an_optimizer_claims_to_be_of_a_set(tmp_path, optimizer):
+    write(tmp_path, plain(1, optimizer=optimizer), "a.json")
+    write(tmp_path, plain(2, optimizer="SGD"), "b.json")
+    hyperparams = {"lr": 0.1, "a": "1 (official)", "b (official)": 1}
+    write(tmp_path, plain(3, optimizer="SGD", hyperparams=hyperparams), "c.json")
+    for setting in settings_of(load_results(tmp_path)):
+        for text in (setting.optimizer, setting.label):
+            bare = re.sub(r"'[^']*'", "", text)
+            assert "official" not in bare
+            assert "tuned-2026" not in bare
+
+
+ALIKE = [
+    "SGD\xad",
+    "SG\u034fD",
+    "SGD\u3164",
+    "SGD\u2800",
+    "S\ufe0fGD",
+    "SGD\U000e0041",
+    "SGD\u200d",
+    "SGD\n",
+]
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_name_shows_what_it_hides(tmp_path, name):
+    write(tmp_path, plain(1, optimizer=name), "a.json")
+    write(tmp_path, plain(1, problem=name), "b.json")
+    first, second = settings_of(load_results(tmp_path))
+    for shown in (first.optimizer, first.label, second.problem):
+        assert "\ufffd" in shown
+        assert "\n" not in shown
+
+
+def test_hidden_characters_are_those_of_unicode():
+    formats = {
+        chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) in ("Cf", "Cc", "Cs")
+    }
+    missed = {c for c in formats - {"\t", "\n"} if not HIDDEN.match(c)}
+    # Characters that a newer Unicode than that of the table adds.
+    assert {c for c in missed if unicodedata.ucd_3_2_0.category(c) != "Cn"} == set()
+
+
+@pytest.mark.parametrize("length", [201, 5000, 2_000_000])
+def test_a_long_name_is_shortened(tmp_path, length):
+    write(tmp_path, plain(1, optimizer="m:" + "W" * length), "a.json")
+    write(tmp_path, plain(1, optimizer="m:" + "W" * length + "x"), "b.json")
+    write(tmp_path, plain(1, hyperparams={"lr": 0.1, "x": "y" * length}), "c.json")
+    settings = settings_of(load_results(tmp_path))
+    assert all(len(s.optimizer) <= 250 and len(s.label) <= 1050 for s in settings)
+    assert len({s.optimizer for s in settings}) == 3
+
+
+@pytest.mark.parametrize("name", [ESCAPE, "a\x07b", "\x9b31m", "\x1b]8;;http://x\x1b\\"])
+@pytest.mark.parametrize("kind", ["curves", "sensitivity"])
+def test_no_warning_of_a_figure_holds_control_characters(tmp_path, name, kind, recwarn):
+    for rate in (0.01, 0.1, 1.0):
+        for optimizer in (f"m:{name}", "SGD"):
+            data = plain(1, problem=name, optimizer=optimizer, hyperparams={"lr": rate})
+            write(tmp_path, data, f"{optimizer == 'SGD'}{rate}.json")
+    words = ["plot", str(tmp_path), kind, "--no-baselines", "--out", str(tmp_path / "a.pdf")]
+    assert main(words) == 0
+    assert [str(w.message) for w in recwarn if HIDDEN.search(str(w.message))] == []
+
+
+@pytest.mark.parametrize("text", [ESCAPE, "\x1b[2J", "\u202e"])
+def test_an_error_that_nothing_expects_is_printed_without_escapes(text, capsys):
+    print_traceback(RuntimeError, RuntimeError(text), None)
+    assert capsys.readouterr().err.startswith("RuntimeError: ")
+    print_traceback(RuntimeError, RuntimeError(text), None)
+    assert HIDDEN.search(capsys.readouterr().err) is None

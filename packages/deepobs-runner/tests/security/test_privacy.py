@@ -9,6 +9,7 @@ from runner_builders import run_of
 
 from deepobs_runner.cli import main
 from deepobs_runner.results.store import encode_result, load_results
+from deepobs_runner.text import shorten_paths
 
 MINE = """import torch
 class Mine(torch.optim.SGD): pass
@@ -57,10 +58,87 @@ def test_nothing_that_is_shared_names_a_folder(secret, tmp_path, monkeypatch, ca
         "[Errno 2] No such file: '/home-of-frank/data/x.gz'",
         "cannot open /scratch/home-of-frank/x: no",
         "see (/home-of-frank/y/z) and /home-of-frank/a/b, too",
+        "cannot read /data/home-of-frank",
+        "cannot read /home/home-of-frank.smith",
+        "cannot read /home/home-of-frank/",
+        "file:///data/home-of-frank/x.csv and file:/data/home-of-frank/x.csv",
+        "sqlite:////data/home-of-frank/x.db, vscode://file/x",
+        "//nas/home-of-frank/x.csv and \\\\nas\\home-of-frank\\x.csv",
+        r"C:\Users\home-of-frank\mine.py, C:/Users/home-of-frank",
+        r"'C:\\Users\\home-of-frank\\my folder\\mine.py'",
+        "'/data/my home-of-frank/x y/z.csv' and \"/data/o'brien/home-of-frank/z\"",
+        "/data/proj(1)/home-of-frank/x.csv",
+        "g++ -I/data/home-of-frank/include -L/data/home-of-frank",
+        "PATH=/bin:/data/home-of-frank/bin cache-/data/home-of-frank/q",
+        "~home-of-frank/x/y",
+        "https://home-of-frank:token@example.org/a/b",
     ],
 )
 def test_paths_in_errors_are_shortened(text):
     assert b"home-of-frank" not in encode_result(run_of(status="failed", error=text))
+
+
+def test_the_home_of_the_user_is_not_named(monkeypatch):
+    monkeypatch.setenv("HOME", "/srv/home-of-frank")
+    for text in ("in /srv/home-of-frank", "'/srv/home-of-frank'", "/srv/home-of-frank/x.py: no"):
+        assert "frank" not in shorten_paths(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://a.org/b/c and http://localhost:8080/x/y",
+        "a/b/c, 1/2, and/or, 1//2 // 3 m/s",
+        'File "<stdin>", line 1',
+        "shape (3, 4) / [5] <x/y/z>",
+    ],
+)
+def test_what_is_no_path_stays(text):
+    assert shorten_paths(text) == text
+
+
+def test_a_study_names_no_folder(secret, tmp_path, monkeypatch, capsys):
+    out = secret / "results"
+    monkeypatch.chdir("/")
+    words = f"tune two_d_branin {secret}/mine.py:Mine --space lr=log:1e-3:1 --budget 2 --epochs 1 "
+    words += f"--seeds 1 --quiet --study s --out {out}"
+    assert main(words.split()) == 0
+    before = (out / "tuning" / "s" / "ledger.jsonl").read_bytes()
+    monkeypatch.chdir(secret)  # the study goes on with any path of the file
+    assert main(words.split()) == 0
+    assert main(words.replace(f"{secret}/", "").split()) == 0
+    assert (out / "tuning" / "s" / "ledger.jsonl").read_bytes() == before
+    plan = ["bench", str(out / "tuning" / "s" / "plan.yaml"), "--dry-run"]
+    assert main([*plan, "--out", str(out)]) == 0
+    assert main(["report", str(out), *REPORT]) == 0
+    files = [path for path in out.rglob("*") if path.is_file() and path.suffix != ".npy"]
+    assert {"study.json", "ledger.jsonl", "plan.yaml"} <= {path.name for path in files}
+    for path in files:
+        assert b"home-of-frank" not in path.read_bytes(), path
+
+
+def test_a_study_of_an_earlier_version_names_no_folder_in_a_report(secret, capsys, monkeypatch):
+    monkeypatch.chdir(secret)
+    words = "tune two_d_branin mine.py:Mine --space lr=log:1e-3:1 --budget 2 --epochs 1 --seeds 1"
+    words = [*words.split(), "--quiet", "--study", "s", "--out", "results"]
+    assert main(words) == 0
+    for name in ("study.json", "ledger.jsonl"):
+        path = secret / "results" / "tuning" / "s" / name
+        path.write_text(path.read_text().replace('"mine.py:', f'"{secret}/mine.py:'))
+    before = (secret / "results" / "tuning" / "s" / "ledger.jsonl").read_bytes()
+    assert main(words) == 0
+    assert (secret / "results" / "tuning" / "s" / "ledger.jsonl").read_bytes() == before
+    assert main(["report", "results", *REPORT]) == 0
+    for path in (secret / "results" / "report").rglob("*.*"):
+        assert "home-of-frank" not in path.read_text(), path
+
+
+def test_a_packed_set_names_no_folder(secret, capsys, monkeypatch):
+    monkeypatch.chdir("/")
+    assert run(secret, "Mine", secret / "results") == 0
+    words = f"baselines export {secret}/results --pack mine --out {secret}/packed"
+    assert main(words.split()) == 0
+    assert "home-of-frank" not in (secret / "packed" / "set.json").read_text()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")

@@ -10,6 +10,7 @@ from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.results.names import distinct_names
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of, without_copies
 from deepobs_runner.schedules import Constant
+from deepobs_runner.text import bare_name
 
 FULL_LENGTH = "planned_epochs"
 """Field of the environment of a shortened result: how many epochs the whole run has."""
@@ -73,7 +74,7 @@ def first_epochs(
         if not reason:
             kept.append(_shorten(run, epochs))
         if reason or kept[-1] is not run:
-            name, source = run.config.optimizer.rpartition(":")[2], provenance_of(run)
+            name, source = bare_name(run.config.optimizer), provenance_of(run)
             words = name if source == YOURS else f"{name} ({source})"
             reading = _reading(problems[run.config.problem_id], run, epochs, reason)
             found.setdefault(reading, []).append(words)

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 
 from deepobs_runner.cli.commands import COMMANDS
 from deepobs_runner.cli.encoding import let_streams_substitute
-from deepobs_runner.cli.messages import STANDARD_OUTPUT, print_error, warnings_as_messages
+from deepobs_runner.cli.messages import (
+    STANDARD_OUTPUT,
+    print_error,
+    print_traceback,
+    warnings_as_messages,
+)
 from deepobs_runner.cli.parser import CommandParser
 from deepobs_runner.cli.threads import let_threads_sleep
 from deepobs_runner.errors import LostProcessError, RankZeroError
@@ -29,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:
         complete(os.environ.get("COMP_LINE", ""))
     let_streams_substitute()
+    sys.excepthook = print_traceback
     words = list(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS.built_in():
         print_error(_unknown_command(words[0]))

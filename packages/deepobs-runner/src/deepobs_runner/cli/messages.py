@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,11 @@ def warnings_as_messages() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
+
+
+def print_traceback(*error: Any) -> None:
+    """Print an error that nothing expects, as Python does, without control characters."""
+    print_aside(printable("".join(traceback.format_exception(*error))).rstrip())
 
 
 def print_aside(text: str) -> None:

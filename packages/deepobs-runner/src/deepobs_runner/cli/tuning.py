@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ from deepobs_runner.tuning.ledger import (
     LEDGER,
     PLAN,
     Ledger,
-    check_same,
+    continued,
     damaged_lines,
     open_ledger,
     stored_study,
@@ -86,9 +85,8 @@ def tune(arguments: argparse.Namespace) -> int:
     if stored is None:
         study = choose_valid_sizes(study, execution, valid_size=arguments.valid_size)
     else:
-        check_same(study, stored, name)
+        study = continued(study, stored, name)
         _check_valid_size(arguments.valid_size, stored)
-        study = replace(stored, sources=study.sources)
     console = make_console(quiet=arguments.json)
     _introduce(console, study, name, seeds)
     if options.local:

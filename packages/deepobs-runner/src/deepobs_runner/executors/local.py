@@ -29,6 +29,7 @@ from deepobs_runner.results.labels import label_run
 from deepobs_runner.runs.interrupts import interruptible
 from deepobs_runner.runs.outcome import Outcome, outcome_of
 from deepobs_runner.runs.progress import Reporter, Silent, evaluations_of, reported
+from deepobs_runner.text import printable
 
 SECONDS_TO_STOP = 20.0
 """Seconds after an interrupt for all workers to store their runs, before they are killed."""
@@ -195,7 +196,7 @@ class _Pool:
         text = worker.take_output().strip()
         if text:
             with suppress(OSError):  # a full disk or a closed terminal must not end the others
-                print(text, file=sys.stderr)
+                print(printable(text), file=sys.stderr)
         if status == "locked" and config.id not in self._repeated:
             self._repeated.add(config.id)
             self._locked.append(config)

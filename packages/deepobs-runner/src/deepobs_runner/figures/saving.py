@@ -97,10 +97,16 @@ def save_all(figure: Figure, paths: Sequence[Path], svg: str | None) -> str | No
 def _lay_out(figure: Figure) -> None:
     """Give the parts of a figure their places, once for all files: it takes as long as drawing."""
     from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter
 
     for shown in figure.findobj(Text):
         assert isinstance(shown, Text)
         shown.set_text(printable(shown.get_text()))  # names may come from foreign results
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):  # which make texts of ticks as they draw
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                formatter.seq = list(map(printable, formatter.seq))
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

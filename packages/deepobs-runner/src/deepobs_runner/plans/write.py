@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from deepobs_runner.errors import cannot_write
 from deepobs_runner.results.files import set_aside, write_bytes
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.schedules import schedule_from_json
+from deepobs_runner.text import shorten_spec
 
 Winners = Mapping[tuple[str, str], Sequence[RunConfig]]
 """Configurations of the runs of every winner, by problem and optimizer."""
@@ -105,12 +106,14 @@ def _plan(
     title: str,
 ) -> str:
     seeds = [config.seed for config in winners[problems[0], optimizers[0]]]
+    short = {name: _value(shorten_spec(name)) for name in (*problems, *optimizers)}
     lines = [
         f"# {title}",
+        *(["# paths of files are relative to where bench is called"] if _has_files(short) else []),
         "problems:",
-        *(f"  - {_value(problem)}" for problem in problems),
+        *(f"  - {short[problem]}" for problem in problems),
         "optimizers:",
-        *(f"  - {_value(optimizer)}" for optimizer in optimizers),
+        *(f"  - {short[optimizer]}" for optimizer in optimizers),
     ]
     if settings:
         lines += ["settings:", *(f"  {k}: {_value(_plain(k, v))}" for k, v in settings.items())]
@@ -119,13 +122,17 @@ def _plan(
         for optimizer in optimizers:
             hyperparams = winners[problem, optimizer][0].hyperparams
             lines += [
-                f"  - problem: {_value(problem)}",
-                f"    optimizer: {_value(optimizer)}",
+                f"  - problem: {short[problem]}",
+                f"    optimizer: {short[optimizer]}",
                 "    hyperparams:",
                 *(f"      {key}: {_value(value)}" for key, value in hyperparams.items()),
             ]
     first, *body = [*lines, ""]
     return "\n".join([first, _hash_line("\n".join([first, *body])), *body])
+
+
+def _has_files(names: Iterable[str]) -> bool:
+    return any(".py:" in name for name in names)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
     "#": r"\#", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
     "\u00b1": r"$\pm$", "∞": r"$\infty$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
     "≈": r"$\approx$", "\N{MINUS SIGN}": "$-$", "\N{EN DASH}": "--",
     "…": r"\dots{}", "✓": r"$\checkmark$", "\N{NO-BREAK SPACE}": "~", "½": r"$\frac12$",
@@ -79,7 +79,8 @@ def booktabs(
         r"    \toprule",
         *(rf"    {line} \\" for line in head),
         r"    \midrule",
-        *(rf"    {line} \\" for line in rows),
+        # Behind a rule or another row, a bracket or star would be its argument.
+        *(rf"    {'{}' if line.startswith(('[', '*')) else ''}{line} \\" for line in rows),
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",

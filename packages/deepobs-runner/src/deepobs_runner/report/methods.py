@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from deepobs_runner.report.data import ReportData
 from deepobs_runner.report.notes import describe_range, describe_statuses
-from deepobs_runner.report.references import short_citation
+from deepobs_runner.report.references import entries, short_citation
 from deepobs_runner.report.tables.cost import result_folders
 from deepobs_runner.report.tables.environment import versions_of
 from deepobs_runner.results.labels import show_schedule
@@ -37,7 +37,7 @@ class Methods:
     def keys(self) -> tuple[str, ...]:
         """Keys of the works cited, in order."""
         found = (key for text in self.paragraphs for key in CITATION.findall(text))
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(key for key in found if key in entries()))
 
     def plain(self) -> str:
         """Text with authors and years."""
@@ -47,8 +47,14 @@ class Methods:
 
 
 def cite(text: str, write: Callable[[str], str], other: Callable[[str], str] = str) -> str:
-    """Text with each citation written by one function, all else by another."""
+    """Text with each citation written by one function, all else by another.
+
+    A key of no work may be a part of a name in a foreign result, and stays text.
+    """
     parts = CITATION.split(text)  # text, key, text, key, …, text
+    for i in range(len(parts) - 2, 0, -2):
+        if parts[i] not in entries():
+            parts[i - 1 : i + 2] = [f"{parts[i - 1]}[@{parts[i]}]{parts[i + 1]}"]
     return "".join(write(part) if i % 2 else other(part) for i, part in enumerate(parts))
 
 

@@ -16,6 +16,7 @@ from deepobs_runner.results.labels import label_setting, shared_hyperparams, sho
 from deepobs_runner.results.result import ORIGINAL, RunResult
 from deepobs_runner.results.sessions import session_changes
 from deepobs_runner.results.settings import Setting, key_of, settings_of
+from deepobs_runner.text import bare_name
 
 
 def settings_by_problem(
@@ -118,8 +119,10 @@ def _notes_on_shared(settings: Sequence[Setting]) -> list[str]:
     for configs in by_source.values():
         for optimizer, shared in shared_hyperparams(configs).items():
             if shared:
-                words = " ".join(f"{name}={show(value)}" for name, value in sorted(shared.items()))
-                found[f"All settings of {optimizer.rpartition(':')[2]} share {words}."] = None
+                words = " ".join(
+                    f"{show(name)}={show(value)}" for name, value in sorted(shared.items())
+                )
+                found[f"All settings of {bare_name(optimizer)} share {words}."] = None
     return list(found)
 
 

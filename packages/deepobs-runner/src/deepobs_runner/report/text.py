@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import IO, Any
@@ -36,21 +37,28 @@ def inert(value: Any) -> Any:
 
     Other values are returned as they are.
 
-    >>> inert("=1+1"), inert("-x"), inert("-1.5"), inert("SGD lr=0.1"), inert(-2)
-    ("'=1+1", "'-x", '-1.5', 'SGD lr=0.1', -2)
+    >>> inert("=1+1"), inert("-x"), inert("-1.5"), inert("SGD lr=0.1"), inert(-2), inert("a;=1")
+    ("'=1+1", "'-x", '-1.5', 'SGD lr=0.1', -2, "a;'=1")
     """
     if isinstance(value, list | tuple | dict):
         value = str(value)
     if not isinstance(value, str):
         return value
-    value = printable(value)
-    if not value.lstrip(" \ufffd").startswith(("=", "+", "-", "@", "\t")):
-        return value
+    # A line of a cell could pass for a row. Some spreadsheets divide cells at ; or |.
+    parts = re.split(r"([;|])", re.sub(r"[\t\n]", " ", printable(value)))
+    return "".join(_inert_part(part) for part in parts)
+
+
+def _inert_part(part: str) -> str:
+    """Text with an apostrophe before what begins a formula, also in another width."""
+    begin = re.sub(r'^[\s\ufffd"]+', "", unicodedata.normalize("NFKC", part))[:1]
+    if begin not in tuple("=+-@"):
+        return part
     try:
-        float(value)
+        float(part)
     except ValueError:
-        return f"'{value}"
-    return value
+        return f"'{part}"
+    return part
 
 
 def json_table(table: Table) -> str:
@@ -71,13 +79,16 @@ def markdown_table(table: Table) -> str:
 
 
 def markdown_text(text: str) -> str:
-    r"""Text that Markdown shows as it is: without markup, HTML and links.
+    r"""Text that Markdown shows as it is: without markup, HTML, mathematics, links and mentions.
 
     >>> markdown_text("<b>a|b</b>"), markdown_text("fmnist_2c2d"), markdown_text("[x](y)")
     ('&lt;b&gt;a\\|b&lt;/b&gt;', 'fmnist_2c2d', '\\[x](y)')
+    >>> markdown_text("https://a.org www.a.org @user")
+    'https\\://a.org www\\.a.org @<!-- -->user'
     """
-    text = re.sub(r"([\\|`*\[])", r"\\\1", printable(text))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\|`*\[$~]|:(?=/)|(?<=www)\.)", r"\\\1", printable(text), flags=re.IGNORECASE)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("@", "@<!-- -->")  # splits addresses and names of users
 
 
 EVALUATION_FIELDS = (
@@ -139,5 +150,5 @@ def _evaluations(run: RunResult, source: str, metrics: list[tuple[str, str]]) ->
 def _csv_line(fields: Sequence[Any]) -> str:
     """Fields as a line of CSV without its end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([inert(field) for field in fields])
-    return line.getvalue()
+    csv.writer(line, lineterminator="\n").writerow([inert(field) for field in fields])
+    return line.getvalue().removesuffix("\n")

@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import os
+import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ from deepobs_runner.results.files import read_file, write_bytes
 from deepobs_runner.results.official import official_problems, official_results
 from deepobs_runner.results.result import OFFICIAL, ORIGINAL, YOURS, RunResult, warn_of
 from deepobs_runner.results.store import encode_result, load_results, read_result
-from deepobs_runner.text import HIDDEN
+from deepobs_runner.text import shorten_path, shown_name
 
 FOLDERS_VARIABLE = "DEEPOBS_BASELINE_DIR"
 """Environment variable: folders of further sets, separated as in `PATH`."""
@@ -40,6 +41,19 @@ MOST_UNPACKED = 2**29
 """Bytes of the results of a problem in a packed set; those that are shipped have some megabytes."""
 MOST_MEMORY = 2**28
 """Bytes that decompression may use."""
+LETTERS = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f"
+"""Characters of names: no brackets, which labels have, and no letters that look like others."""
+LONGEST_NAME = 60
+TWINS = MappingProxyType(
+    {
+        **dict.fromkeys("i1\u0131\u0142", "l"),
+        **dict.fromkeys("0\u00f8", "o"),
+        **dict.fromkeys("\u0111\u00f0", "d"),
+        "\u0127": "h", "\u0167": "t", "\u0138": "k", "\u014b": "n", "\u00fe": "p",
+        "rn": "m", "vv": "w",
+    }
+)  # fmt: skip
+"""What may be taken for what, among small letters and digits."""
 LEFT_OUT = ("telemetry",)
 """Fields of a record that a packed set omits."""
 CLOCK_DIGITS = 3
@@ -114,8 +128,16 @@ def _check_distinct(found: BaselineSet, known: Iterable[BaselineSet]) -> None:
 
 
 def _alike(name: str) -> str:
-    """Key of names that read alike."""
-    return "".join(unicodedata.normalize("NFKC", HIDDEN.sub("", name)).casefold().split())
+    """Key of names that read alike: without case, accents and kinds of separators.
+
+    >>> _alike("tuned-2026") == _alike("Tuned_2O26") == _alike("tuned 2026."), _alike("official")
+    (True, 'offlclal')
+    """
+    bare = unicodedata.normalize("NFKD", name.casefold())
+    for letter, twin in TWINS.items():
+        bare = bare.replace(letter, twin)
+    bare = "".join(c for c in bare if not unicodedata.combining(c))
+    return re.sub(r"[ ._+-]+", "-", bare).strip("-")
 
 
 def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
@@ -131,7 +153,7 @@ def choose_sets(names: Iterable[str]) -> list[BaselineSet]:
             found = known[name]
         elif Path(name).is_dir():
             found = read_set(Path(name))
-            _check_distinct(found, known.values())
+            _check_distinct(found, [*known.values(), *chosen.values()])
         else:
             from deepobs_problems.errors import nearest  # imports torch
 
@@ -164,8 +186,10 @@ def read_set(folder: Path) -> BaselineSet:
         raise UsageError(f"The folder {folder} of a baseline set is missing.")
     path = folder / DESCRIPTION
     if not path.exists():
-        name = folder.resolve().name
-        found = BaselineSet(name=name, title=f"results in {folder}", folder=folder)
+        name = _name_of(folder)
+        found = BaselineSet(
+            name=name, title=f"results in {shorten_path(str(folder))}", folder=folder
+        )
     else:
         try:
             described = msgspec.json.decode(read_file(path), type=_Description)
@@ -182,9 +206,27 @@ def read_set(folder: Path) -> BaselineSet:
     return found
 
 
+def _name_of(folder: Path) -> str:
+    """Name of a set of plain result files: that of its folder, in characters of `LETTERS`."""
+    name = unicodedata.normalize("NFC", folder.resolve().name)
+    return re.sub(rf"[^{LETTERS} ._+-]+", "-", name)[:LONGEST_NAME].strip(" ._+-")
+
+
 def _check_name(name: str) -> None:
-    if _alike(name) in (YOURS, ORIGINAL, OFFICIAL, ""):
+    """Check the name of a set, which labels show beside optimizers.
+
+    Raises:
+        UsageError: it is reserved, or has characters that a name may not have.
+    """
+    words = _alike(name).split("-")
+    if words in ([_alike(YOURS)], [_alike(ORIGINAL)]) or _alike(OFFICIAL) in words:
         raise UsageError(f"A baseline set cannot be called {name!r}: the name is reserved.")
+    if len(name) > LONGEST_NAME or not re.fullmatch(rf"[{LETTERS}][{LETTERS} ._+-]*", name):
+        raise UsageError(
+            f"A baseline set cannot be called {shown_name(name)!r}. Use at most {LONGEST_NAME} "
+            "Latin letters, digits, blanks, '.', '_', '+' and '-', and begin with a letter or "
+            "digit. Its title may be any text."
+        )
 
 
 def problems_of(baselines: BaselineSet) -> list[str]:

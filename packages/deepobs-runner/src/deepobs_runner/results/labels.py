@@ -7,6 +7,7 @@ hyperparameters shared by all settings of a user's optimizer are omitted.
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
@@ -18,6 +19,7 @@ from deepobs_runner.results.names import digits_to_tell, distinct_names
 from deepobs_runner.results.result import RunResult, provenance_of
 from deepobs_runner.results.shipped_defaults import OPTIMIZERS, problem_row
 from deepobs_runner.schedules import DEFAULT, SCHEDULES, Schedule, parse_schedule, schedule_to_json
+from deepobs_runner.text import bare_name, shown_name
 
 SETTINGS = (
     "schedule", "epochs", "steps", "batch_size", "l2", "l2_via", "clip_norm", "precision",
@@ -38,6 +40,9 @@ ORIGINAL_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 RATES = ("lr", "learning_rate")
 """Names of the learning rate; the latter in some results of the original."""
+
+LONGEST_LABEL = 1000
+"""Characters of a label; a foreign result may have thousands of hyperparameters."""
 
 MOST_DIGITS = 7
 """Most significant digits of a number that a person wrote."""
@@ -71,10 +76,10 @@ def label_setting(
     if "lr" not in given and "learning_rate" in given:  # in some results of the original
         given["lr"] = given.pop("learning_rate")
     known = _default_hyperparams(config.optimizer)
-    words = [called or config.optimizer.rpartition(":")[2]]
+    words = [called or bare_name(config.optimizer)]
     words += [f"lr={show(given.pop('lr'))}"] if "lr" in given else []
     words += [
-        f"{name}={show(value)}"
+        f"{show(name)}={show(value)}"
         for name, value in sorted(given.items())
         if (name not in known or _plain(value) != known[name]) and name not in without
     ]
@@ -86,7 +91,7 @@ def label_setting(
             continue
         if name not in defaults or value != defaults[name]:
             words.append(f"{name}={show_schedule(value) if name == 'schedule' else show(value)}")
-    return " ".join(words)
+    return shown_name(" ".join(words), LONGEST_LABEL)
 
 
 def label_run(config: RunConfig) -> str:
@@ -175,7 +180,7 @@ def show(value: Any) -> str:
 
     Numbers that a user wrote are exact. Those that were computed, such as the rates of a
     logarithmic grid, have the first six digits, but are never shown as a round number they are
-    not.
+    not. A text with blanks or brackets is in quotes.
 
     >>> show(0.001), show(0.0010000001), show(True), show([0.9, 0.99])
     ('0.001', '0.0010000001', 'true', '0.9,0.99')
@@ -191,7 +196,7 @@ def show(value: Any) -> str:
         return compact if _digits(exact) > MOST_DIGITS and _digits(compact) == 6 else exact
     if isinstance(value, list | tuple):
         return ",".join(map(show, value))
-    return str(value)
+    return shlex.quote(value) if isinstance(value, str) else str(value)
 
 
 def _digits(number: str) -> int:

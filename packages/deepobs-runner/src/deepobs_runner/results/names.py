@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from deepobs_runner.config import Identity
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of
+from deepobs_runner.text import bare_name
 
 LEAST_DIGITS = 4
 """Of the hash that tells two of one name apart when nothing else does."""
@@ -90,8 +91,9 @@ def _words(kind: Kind, kinds: Sequence[Kind]) -> list[str]:
 
 def _label(kind: Kind, added: Sequence[str], kinds: Sequence[Kind]) -> str:
     """Optimizer, and the added words in brackets."""
-    name = kind.optimizer.name.rpartition(":")[2]
-    namesakes = {o.optimizer for o in kinds if o.optimizer.name.rpartition(":")[2] == name}
+    name = bare_name(kind.optimizer.name)
+    namesakes = {o.optimizer for o in kinds if bare_name(o.optimizer.name) == name}
     if len(namesakes) > 1:  # for example two files of the user
-        name = distinct_names(namesakes)[kind.optimizer]
+        found = distinct_names(namesakes)[kind.optimizer]
+        name = f"'{found}'" if name.startswith("'") else found
     return f"{name} ({', '.join(added)})" if added else name

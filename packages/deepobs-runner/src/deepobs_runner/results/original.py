@@ -25,6 +25,7 @@ from deepobs_runner.results.files import read_file
 from deepobs_runner.results.result import ORIGINAL, RunResult, Status, jsonable
 from deepobs_runner.results.schema import check_values
 from deepobs_runner.schedules import Constant, Schedule, Step
+from deepobs_runner.text import shorten_path
 
 PATTERN = "random_seed__*.json"
 BESIDE_ORIGINALS = frozenset({"convergence_performance.json"})
@@ -131,7 +132,7 @@ def _to_result(data: Mapping[str, Any], run: _Run, path: Path) -> RunResult:
         epochs=data["num_epochs"],
         l2=data["weight_decay"],
     )
-    environment = {"source": SOURCES[run.layout], "file": str(path)}
+    environment = {"source": SOURCES[run.layout], "file": shorten_path(str(path))}
     return RunResult(
         config=config,
         status=status,

@@ -56,7 +56,7 @@ from deepobs_runner.results.schema import (
     check_values,
     convert,
 )
-from deepobs_runner.text import shorten_path, shorten_paths
+from deepobs_runner.text import shorten_paths, shorten_spec
 
 Migration = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Turns the content of a result file of one schema into that of the next."""
@@ -92,11 +92,7 @@ def encode_result(result: RunResult, step_objectives: np.ndarray | None = None) 
 
 def _without_place(config: dict[str, Any]) -> dict[str, Any]:
     """Shorten absolute paths of a user's files; a run's identity does not depend on the folder."""
-    for name in ("problem", "optimizer"):
-        location, colon, attribute = config[name].rpartition(":")
-        if location.endswith(".py"):
-            config[name] = shorten_path(location) + colon + attribute
-    return config
+    return config | {name: shorten_spec(config[name]) for name in ("problem", "optimizer")}
 
 
 def save_result(result: RunResult, folder: Path, step_objectives: np.ndarray | None = None) -> Path:

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, TypedDict
 import msgspec
 from filelock import FileLock, Timeout
 
+from deepobs_runner.config import without_folder
 from deepobs_runner.errors import (
     RunLockedError,
     UnreadableFileError,
@@ -28,6 +29,7 @@ from deepobs_runner.errors import (
 )
 from deepobs_runner.results.files import UnfitFileError, check_writable, read_file, write_bytes
 from deepobs_runner.results.outputs import open_unlinked, refuse_links
+from deepobs_runner.text import shorten_paths, shorten_spec, shown_name
 from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
 
@@ -97,7 +99,8 @@ def stored_study(folder: Path) -> Study | None:
 
 def _read_study(path: Path) -> Study:
     try:
-        return Study.from_json(json.loads(_content(path)))
+        # Studies of earlier versions hold whole paths of a user's files.
+        return Study.from_json(_named(json.loads(_content(path)), shorten_spec))
     except UnreadableFileError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -113,17 +116,18 @@ def check_same(study: Study, stored: Study, name: str) -> None:
     Raises:
         UsageError: it is another; names the differences.
     """
+    ours, theirs = (_named(each.to_json(), without_folder) for each in (study, stored))
+    now = ours.get("sources", {})
     edited = [
-        f"{key} (code {value[:8]}, now {study.sources[key][:8]})"
-        for key, value in stored.sources.items()
-        if study.sources.get(key, value) != value
+        f"{key} (code {value[:8]}, now {now[key][:8]})"
+        for key, value in theirs.get("sources", {}).items()
+        if now.get(key, value) != value
     ]
     if edited:
         raise UsageError(
             f"The study {name!r} began with another version of {', '.join(edited)}. Choose another "
             "--study to tune the new version."
         )
-    ours, theirs = study.to_json(), stored.to_json()
     compared = [key for key in ours if key not in (*FOLLOWS, "sources")]
     different = [key for key in compared if ours[key] != theirs[key]]
     if different:
@@ -132,6 +136,35 @@ def check_same(study: Study, stored: Study, name: str) -> None:
             f"The study {name!r} exists with other settings ({shown}). Choose "
             "another --study; trials that both have are not repeated."
         )
+
+
+def _named(study: Mapping[str, Any], name: Callable[[str], str]) -> dict[str, Any]:
+    """JSON of a study with other names of problems and optimizers."""
+    return {
+        **study,
+        "problems": [name(problem) for problem in study["problems"]],
+        "candidates": [
+            {**each, "optimizer": name(each["optimizer"])} for each in study["candidates"]
+        ],
+        **{
+            key: {name(spec): value for spec, value in study[key].items()}
+            for key in ("valid_sizes", "sources")
+            if key in study
+        },
+        **{key: name(study[key]) for key in ("ruleset", "sampler") if key in study},
+    }
+
+
+def continued(study: Study, stored: Study, name: str) -> Study:
+    """Study that is asked for, with what follows from it as it was stored.
+
+    Raises:
+        UsageError: the stored study is another.
+    """
+    check_same(study, stored, name)
+    known = {without_folder(problem): n for problem, n in stored.valid_sizes.items()}
+    sizes = {p: known[without_folder(p)] for p in study.problems if without_folder(p) in known}
+    return replace(study, first_seed=stored.first_seed, valid_sizes=sizes)
 
 
 def _short(value: Any) -> str:
@@ -155,12 +188,12 @@ def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
             stored = stored_study(folder)
             if stored is None:
                 try:
-                    write_bytes(folder / STUDY, json.dumps(study.to_json(), indent=1).encode())
+                    content = json.dumps(_named(study.to_json(), shorten_spec), indent=1).encode()
+                    write_bytes(folder / STUDY, content)
                 except OSError as error:
                     raise cannot_write(folder / STUDY, error, KEPT) from None
             else:
-                check_same(study, stored, name)
-                study = replace(study, **{name: getattr(stored, name) for name in FOLLOWS})
+                study = continued(study, stored, name)
             yield Ledger(study, name, folder)
     except Timeout:
         raise RunLockedError(
@@ -220,7 +253,8 @@ def _append(path: Path, content: bytes) -> None:
 
 
 def _key(line: Line) -> tuple[str, str, int, str]:
-    return line["problem"], line["optimizer"], line["number"], line["run"]
+    names = without_folder(line["problem"]), without_folder(line["optimizer"])
+    return *names, line["number"], line["run"]
 
 
 def read_ledger(folder: Path) -> list[Line]:
@@ -262,9 +296,14 @@ def _content(path: Path) -> bytes:
 
 def _decode(text: bytes) -> Line | None:
     try:
-        return _DECODER.decode(text)
+        line = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    # Ledgers of earlier versions hold whole paths.
+    for name in ("problem", "optimizer"):
+        line[name] = shown_name(shorten_spec(line[name]))
+    line["message"] = shorten_paths(line["message"])
+    return line
 
 
 def damaged_studies(out: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepobs_runner.analysis.metrics import Metric, final_value, is_counted, metric_of
 from deepobs_runner.results.result import TIME_LIMIT, RunResult
-from deepobs_runner.text import last_line
+from deepobs_runner.text import last_line, shorten_paths, shorten_spec
 
 PRUNED = "pruned: "
 """Begins the reason in the result of a run that a pruner stopped."""
@@ -65,8 +65,14 @@ class Trial:
         return self.status == "stopped" and TIME_LIMIT in self.message.lower()
 
     def to_json(self) -> dict[str, Any]:
-        """Trial as a line of the ledger holds it."""
-        return {**vars(self), "metric": None if self.metric is None else str(self.metric)}
+        """Trial as a line of the ledger holds it, with short paths."""
+        return {
+            **vars(self),
+            "problem": shorten_spec(self.problem),
+            "optimizer": shorten_spec(self.optimizer),
+            "metric": None if self.metric is None else str(self.metric),
+            "message": shorten_paths(self.message),
+        }
 
 
 def trial_of(result: RunResult, split: str, about: Mapping[str, Any]) -> Trial:

@@ -127,7 +127,10 @@ def _show(
     from deepobs_runner.results.baselines import baseline_results
     from deepobs_runner.results.settings import settings_of
 
-    console.print_line(f"{chosen.name}: {chosen.title}; licence: {chosen.licence}")
+    console.print_line(
+        f"{chosen.name}: {chosen.title}; licence: {chosen.licence}; "
+        f"{_origin({'folder': chosen.folder})}"
+    )
     runs = {problem: baseline_results(chosen, problem) for problem in problems}
     tuned = tuned_settings(run for listed in runs.values() for run in listed)
     if json:

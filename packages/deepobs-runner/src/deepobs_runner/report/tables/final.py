@@ -27,7 +27,7 @@ from deepobs_runner.report.table import (
     words,
 )
 from deepobs_runner.results.clocks import training_seconds
-from deepobs_runner.results.labels import label_setting, show
+from deepobs_runner.results.labels import label_setting
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting, key_of
 from deepobs_runner.text import last_line
@@ -186,6 +186,4 @@ def _seeds(row: Row) -> str:
 
 ENDS = [_end_column(f"Final {name.replace('_', ' ')}", f"final_{name}") for name in METRICS]
 SEEDS = number("Seeds", "seeds", _seeds)
-STATUS = words(
-    "Status", "status", lambda row: "" if row["status"] == "done" else show(row["status"])
-)
+STATUS = words("Status", "status", lambda row: "" if row["status"] == "done" else row["status"])

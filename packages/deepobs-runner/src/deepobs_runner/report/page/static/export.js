@@ -11,11 +11,13 @@ function save(name, content, type) {
 
 const fileName = (...words) => words.filter(Boolean).join("-").replace(/[^A-Za-z0-9_.-]+/g, "_");
 
-/* A text that a spreadsheet would take for a formula gets an apostrophe; a number stays one. */
+/* A text that a spreadsheet would take for a formula gets an apostrophe; a number stays one.
+   As `inert` of the tables: in any width, behind blanks, and behind what may divide cells. */
+const inertPart = (part) => /^[\s\ufffd"]*[=+\-@]/.test(part.normalize("NFKC")) && !Number.isFinite(Number(part)) ? `'${part}` : part;
+
 function csvCell(value) {
   if (value === null || value === undefined) return "";
-  let text = String(value);
-  if (/^[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text))) text = `'${text}`;
+  const text = String(value).replace(/[\t\n\r]/g, " ").split(/([;|])/).map(inertPart).join("");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
