@@ -55,6 +55,16 @@ def test_whole_runs_on_a_gpu_end_within_the_range_of_the_official_seeds(tool):
 def test_the_page_shows_how_they_end(tool):
     page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
     assert "\n".join(tool.table_of_whole_runs()) in page
+    assert "\n".join(tool.table_of_text()) in page
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Momentum", "Adam"])
+@pytest.mark.parametrize("metric", ["objective", "accuracy"])
+def test_the_recurrent_network_lies_within_the_official_bands(tool, optimizer, metric):
+    runs = tool.our_text_runs(optimizer)
+    assert len({run.config.seed for run in runs}) == 3
+    assert {run.config.recipe for run in runs} == {"2019"}
+    assert np.abs(tool.deviations(runs, "test", metric, 5)).max() < 1.2
 
 
 def test_bf16_and_compiled_runs_lie_within_the_spread_of_fp32():

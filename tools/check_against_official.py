@@ -1,7 +1,8 @@
-"""Compare our runs on fmnist_2c2d with the official ones, epoch by epoch.
+"""Compare our runs on fmnist_2c2d and tolstoi_char_rnn with the official ones, epoch by epoch.
 
-Reads two packed sets of `docs/evidence`: `fmnist_2c2d_adam`, ten epochs of Adam on a CPU, and
-`fmnist_2c2d_gpu`, the whole 100 epochs of three optimizers on a GPU in CUDA graphs. Prints how many
+Reads three packed sets of `docs/evidence`: `fmnist_2c2d_adam`, ten epochs of Adam on a CPU;
+`fmnist_2c2d_gpu`, the whole 100 epochs of three optimizers on a GPU in CUDA graphs; and
+`tolstoi_char_rnn`, five epochs of three optimizers with three seeds each. Prints how many
 official standard deviations ours are from the official mean, and draws a figure of each set.
 """
 
@@ -21,9 +22,11 @@ from deepobs_runner.results.result import RunResult
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 ADAM = EVIDENCE / "fmnist_2c2d_adam"
 WHOLE = EVIDENCE / "fmnist_2c2d_gpu"
-PROBLEM = "fmnist_2c2d"
+TEXT = EVIDENCE / "tolstoi_char_rnn"
 EPOCHS = 10
 """Of the first set."""
+
+TEXT_EPOCHS = 5
 
 PANELS = {("train_eval", "objective"): "train objective", ("test", "accuracy"): "test accuracy"}
 COLORS = {"2019": "#0072B2", "standard": "#D55E00"}
@@ -39,10 +42,14 @@ def table_of(
 
 
 def official_table(
-    optimizer: str, split: str, metric: str, epochs: int | None = None
+    optimizer: str,
+    split: str,
+    metric: str,
+    epochs: int | None = None,
+    problem: str = "fmnist_2c2d",
 ) -> np.ndarray:
     """Return a metric of the ten official seeds, as `table_of`."""
-    runs = [run for run in official_results(PROBLEM) if run.config.optimizer == optimizer]
+    runs = [run for run in official_results(problem) if run.config.optimizer == optimizer]
     return table_of(runs, split, metric, epochs)
 
 
@@ -53,7 +60,12 @@ def mean_and_std(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def our_runs(folder: Path) -> list[RunResult]:
     """Return our runs of a set."""
-    return baseline_results(read_set(folder), PROBLEM)
+    return baseline_results(read_set(folder), folder.name.replace("_adam", "").replace("_gpu", ""))
+
+
+def our_text_runs(optimizer: str) -> list[RunResult]:
+    """Return our runs of the third set of an optimizer."""
+    return [run for run in our_runs(TEXT) if run.config.optimizer == optimizer]
 
 
 def of_recipe(recipe: str) -> list[RunResult]:
@@ -68,8 +80,9 @@ def deviations(
 
     NaN where all official seeds agree.
     """
-    optimizer = runs[0].config.optimizer
-    mean, std = mean_and_std(official_table(optimizer, split, metric, epochs))
+    config = runs[0].config
+    table = official_table(config.optimizer, split, metric, epochs, config.problem)
+    mean, std = mean_and_std(table)
     distance = table_of(runs, split, metric, epochs).mean(axis=0) - mean
     return distance / np.where(std > 0, std, np.nan)
 
@@ -87,6 +100,23 @@ def table_of_whole_runs() -> list[str]:
             mean, std = mean_and_std(official_table(run.config.optimizer, *panel))
             cells += [f"{run.series(*panel)[-1]:{form}}", f"{mean[-1]:{form}} ± {std[-1]:.2g}"]
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def table_of_text() -> list[str]:
+    """Return the lines of a table of the third set, as docs/baselines.md has it."""
+    numbers = range(1, TEXT_EPOCHS + 1)
+    lines = [
+        f"| test objective after epoch | {' | '.join(map(str, numbers))} |",
+        f"| --- |{' ---: |' * TEXT_EPOCHS}",
+    ]
+    for optimizer in OPTIMIZERS:
+        panel = ("test", "objective", TEXT_EPOCHS)
+        ours = mean_and_std(table_of(our_text_runs(optimizer), *panel))
+        official = mean_and_std(official_table(optimizer, *panel, TEXT.name))
+        for who, (mean, std) in {"ours": ours, "official": official}.items():
+            cells = [f"{mean[n]:.3f} ± {std[n]:.3f}" for n in numbers]
+            lines.append(f"| {optimizer}, {who} | {' | '.join(cells)} |")
     return lines
 
 
@@ -139,6 +169,24 @@ def draw_whole() -> Figure:
     return figure
 
 
+def draw_text() -> Figure:
+    """Return the figure of the third set: a panel for each optimizer."""
+    figure = Figure(figsize=(6.9, 2.4), layout="constrained")
+    epochs = np.arange(1, TEXT_EPOCHS + 1)
+    for axes, optimizer in zip(figure.subplots(1, 3), OPTIMIZERS, strict=True):
+        panel = ("test", "objective", TEXT_EPOCHS)
+        table = official_table(optimizer, *panel, TEXT.name)
+        draw_band(axes, table.min(axis=0), table.max(axis=0), "official, range of 10 seeds")
+        for number, row in enumerate(table_of(our_text_runs(optimizer), *panel)):
+            label = "" if number else "ours, three seeds"
+            axes.plot(epochs, row[1:], color=COLORS["2019"], linewidth=0.8, label=label)
+        axes.set_title(optimizer, fontsize=9)
+        axes.set_xlabel("epoch", fontsize=8)
+    figure.axes[0].set_ylabel("test objective", fontsize=8)
+    figure.axes[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
 def main() -> None:
     """Print the deviations and draw the figures."""
     for recipe in COLORS:
@@ -155,9 +203,14 @@ def main() -> None:
                 f"{mean[-1]:.4g} ± {std[-1]:.2g} ({found[-1]:+.2f}); over epochs a mean of "
                 f"{np.nanmean(found):+.2f}, {np.sum(np.abs(found) > 3)} of {len(found)} beyond 3"
             )
-    print("\n".join(table_of_whole_runs()))
+    for optimizer in OPTIMIZERS:
+        for panel in (("test", "objective"), ("test", "accuracy")):
+            found = deviations(our_text_runs(optimizer), *panel, TEXT_EPOCHS)
+            print(f"{optimizer:8} {' '.join(panel)} " + " ".join(f"{z:+.2f}" for z in found))
+    print("\n".join([*table_of_whole_runs(), *table_of_text()]))
     draw_adam().savefig(ADAM.with_suffix(".png"), dpi=200)
     draw_whole().savefig(WHOLE.with_suffix(".png"), dpi=200)
+    draw_text().savefig(TEXT.with_suffix(".png"), dpi=200)
 
 
 if __name__ == "__main__":
