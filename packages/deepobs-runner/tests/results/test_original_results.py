@@ -90,7 +90,7 @@ def test_the_layout_of_2019(tmp_path):
     assert result.status == "done"
     assert result.environment == {
         "source": "original DeepOBS, layout of 2019",
-        "file": str(path),
+        "file": path.name,
     }
     assert result.epochs().tolist() == [0, 1, 2, 3, 4]
     assert result.series("train_eval", "objective").tolist() == curve(2.3, 0.1)
