@@ -229,7 +229,7 @@ def test_a_run_with_a_removed_lock_writes_nothing_more(config, execution, monkey
             if raised is KeyboardInterrupt:
                 raise raised
 
-    said = "was removed while its run was in progress" if raised is RunLockedError else ""
+    said = "was removed while its run was in progress" if raised is RunLockedError else None
     with pytest.raises(raised, match=said):
         run(config, execution, on_record=watch)
     (before,) = others
