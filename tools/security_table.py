@@ -76,6 +76,13 @@ ROWS = (
         ),
     ),
     Row(
+        "Pipes, devices, loops, folders, hard links and bombs in place of files of a folder of "
+        "results; step objectives and checkpoints that claim terabytes",
+        "no hang, no memory beyond the file, no write to a file of yours; an error or a warning "
+        "that names the file",
+        (f"{RUNNER}/security/test_foreign_files.py",),
+    ),
+    Row(
         "`--out` that names a file of yours, a device, a pipe or a link",
         "a report replaces only files of a report; a device, a pipe or a link stays what it is",
         (

@@ -31,6 +31,7 @@ from deepobs_runner.analysis.tuned import tuned_settings
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.baselines import shipped_folders
+from deepobs_runner.results.files import read_file
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 from deepobs_runner.results.settings import Setting
@@ -163,7 +164,7 @@ def stored_targets() -> Mapping[str, Targets]:
         if not path.exists():
             continue
         try:
-            stored = msgspec.json.decode(path.read_bytes(), type=_File)
+            stored = msgspec.json.decode(read_file(path), type=_File)
         except (OSError, msgspec.DecodeError) as error:
             raise UsageError(f"{path} does not hold targets: {error}.") from None
         for problem, values in stored.targets.items():

@@ -22,7 +22,7 @@ from deepobs_runner.backend.environment import environment
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError, cannot_write
 from deepobs_runner.plans.estimate import Timing, cost_kind, threads_among, time_runs
-from deepobs_runner.results.files import write_bytes
+from deepobs_runner.results.files import read_file, write_bytes
 from deepobs_runner.runs.resolve import resolve_config
 
 VARIABLE = "DEEPOBS_CALIBRATION"
@@ -132,7 +132,7 @@ def load_calibrations(path: Path | None = None) -> tuple[Calibration, ...]:
     """
     path = path or calibration_file()
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_file(path))
         if data["schema"] != SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}, this version reads {SCHEMA}")
         return tuple(

@@ -7,12 +7,13 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import cannot_write
-from deepobs_runner.results.files import set_aside, write_bytes
+from deepobs_runner.results.files import read_file, set_aside, write_bytes
 from deepobs_runner.results.labels import show_schedule
 from deepobs_runner.schedules import schedule_from_json
 from deepobs_runner.text import shorten_spec
@@ -68,10 +69,12 @@ class EditedPlanWarning(UserWarning):
 
 def _is_ours(place: Path, first: Path, title: str) -> bool:
     """Whether an earlier call wrote a further plan; what a user put beside it stays."""
-    if not re.fullmatch(r"-[1-9]\d*", place.stem.removeprefix(first.stem)) or not place.is_file():
+    if not re.fullmatch(r"-[1-9]\d*", place.stem.removeprefix(first.stem)):
         return False
-    lines = place.read_bytes().split(b"\n")
-    return lines[0].rstrip() == f"# {title}".encode() and not _is_edited(place)
+    with suppress(OSError):
+        line = _text(place).partition("\n")[0]
+        return line.rstrip() == f"# {title}" and not _is_edited(place)
+    return False
 
 
 def _keep_edited(place: Path) -> None:
@@ -86,9 +89,17 @@ def _keep_edited(place: Path) -> None:
 
 def _is_edited(place: Path) -> bool:
     """Whether a plan is not as it was written: its second line has the hash of the others."""
-    first, _, rest = place.read_text(encoding="utf-8", errors="replace").partition("\n")
+    try:
+        text = _text(place)
+    except OSError:  # too large, for one
+        return True
+    first, _, rest = text.partition("\n")
     second, _, body = rest.partition("\n")
     return second != _hash_line(f"{first}\n{body}")
+
+
+def _text(place: Path) -> str:
+    return read_file(place).decode(errors="replace")
 
 
 HASH = "# sha256 of the other lines: "

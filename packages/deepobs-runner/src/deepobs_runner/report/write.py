@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from deepobs_runner.report.references import bibtex
 from deepobs_runner.report.sections import Report
 from deepobs_runner.report.table import Table
 from deepobs_runner.report.text import csv_table, write_evaluations
-from deepobs_runner.results.files import write_bytes
+from deepobs_runner.results.files import read_file, write_bytes
 from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import provenance_of
 from deepobs_runner.text import file_names, printable
@@ -35,6 +36,10 @@ LIST = ".written"
 DRAFT = ".deepobs-draft"
 """Folder in that of a report: its files are complete before they replace those of an earlier one.
 A disk that is full, or an interrupt, leaves the earlier report as it was."""
+
+
+MOST_NAMES = 2**20
+"""Bytes of that list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +191,7 @@ def _left_of_earlier(folder: Path, written: Sequence[Path]) -> _Left:
     """Look what an earlier report left that this one does not write."""
     kinds = {path.suffix for path in written}
     left = _Left(set(), [])
-    earlier = folder / LIST
-    before = earlier.read_text(encoding="utf-8").splitlines() if earlier.is_file() else []
-    for path in {folder / name for name in before} - set(written):
+    for path in {folder / name for name in _listed(folder)} - set(written):
         if not path.resolve().is_relative_to(folder.resolve()):  # the list was edited
             continue
         if path.suffix in kinds:
@@ -196,6 +199,25 @@ def _left_of_earlier(folder: Path, written: Sequence[Path]) -> _Left:
         else:
             left.kept.add(path.relative_to(folder).as_posix())
     return left
+
+
+def _listed(folder: Path) -> set[str]:
+    """Names that the list in a folder holds, as far as they can be those of files of a report."""
+    try:
+        names = read_file(folder / LIST, MOST_NAMES).decode(errors="replace").splitlines()
+    except OSError:
+        return set()
+    return {name for name in names if _is_ours(folder, name)}
+
+
+def _is_ours(folder: Path, name: str) -> bool:
+    """Whether a name of the list, which may be foreign, is that of a file of a report."""
+    *above, last = name.split("/")
+    if "\0" in name or last in ("", ".", "..") or above not in ([], *([name] for name in FOLDERS)):
+        return False
+    with suppress(OSError):  # a name can be too long
+        return (folder / name).is_file() or (folder / name).is_symlink()
+    return False
 
 
 def _texts(data: ReportData, report: Report, formats: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
-import math
 import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, BinaryIO, Literal, cast
 
 from deepobs_runner.errors import UsageError, cannot_write
 
@@ -57,29 +56,42 @@ class UnfitFileError(OSError):
     """A path leads to something other than a file, or to one that is too big."""
 
 
-def require_file(path: Path, most: float = math.inf) -> None:
-    """Check that a path leads to a file: no pipe or device, which may never end.
+@contextmanager
+def open_file(path: Path, most: int | None = MOST_BYTES) -> Iterator[BinaryIO]:
+    """Open a foreign file to read: no pipe or device, which may never end, nor a larger file.
+
+    Every file below a folder of results is opened here, or by `outputs.open_unlinked`.
+
+    Args:
+        path: path of the file; a symbolic link to a file is followed.
+        most: allowed size in bytes; None: any.
 
     Raises:
-        UnfitFileError: it leads to another thing, or to a file of more than `most` bytes.
-        OSError: the path cannot be looked at.
+        OSError: it cannot be opened; `UnfitFileError` where that is not for the moment.
     """
-    found = path.stat()
+    _check_plain(path.stat(), most)  # before it is opened, which is an action for some devices
+    # Opening a pipe waits for its writer, unless with O_NONBLOCK; Windows has neither.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        _check_plain(os.fstat(file.fileno()), most)  # it may be another file by now
+        yield file
+
+
+def _check_plain(found: os.stat_result, most: int | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise UnfitFileError(errno.EINVAL, "it is not a file")
-    if found.st_size > most:
+    if most is not None and found.st_size > most:
         what = f"it has {found.st_size:,} bytes; at most {most:,} are read"
         raise UnfitFileError(errno.EFBIG, what)
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Read a foreign file, see `require_file`.
+    """Read a foreign file as a whole, see `open_file`.
 
     Raises:
         OSError: it cannot be read; `UnfitFileError` where that is not for the moment.
     """
-    require_file(path, most)
-    with path.open("rb") as file:
+    with open_file(path, most) as file:
         return file.read(most)
 
 
@@ -119,22 +131,21 @@ def write_with_checksum(path: Path, write: Callable[[IO[bytes]], object]) -> Non
     write_atomically(path, write_both)
 
 
-def checksum_of(path: Path) -> Literal["right", "wrong", "missing"]:
+def checksum_of(file: BinaryIO) -> Literal["right", "wrong", "missing"]:
     """Compare a file with the checksum at its end; files of earlier versions have none.
 
-    Raises:
-        OSError: it cannot be read, see `read_file`.
+    The file is read from front to back, and left at its front.
     """
-    require_file(path)
-    left = path.stat().st_size - CHECKSUM_BYTES
+    left = file.seek(0, os.SEEK_END) - CHECKSUM_BYTES
+    file.seek(0)
     if left < 0:
         return "missing"
     sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        while left and (part := file.read(min(left, 2**20))):
-            sha256.update(part)
-            left -= len(part)
-        end = file.read()
+    while left and (part := file.read(min(left, 2**20))):
+        sha256.update(part)
+        left -= len(part)
+    end = file.read(CHECKSUM_BYTES)
+    file.seek(0)
     if not end.startswith(MAGIC):
         return "missing"
     return "right" if end == MAGIC + sha256.digest() else "wrong"

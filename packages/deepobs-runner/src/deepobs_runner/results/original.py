@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,8 +57,19 @@ class _Run(NamedTuple):
 
 
 def find_originals(folder: Path) -> list[Path]:
-    """Files of the original's layouts at any depth below a folder, sorted."""
-    return sorted(folder.rglob(PATTERN))
+    """Files of the original's layouts at any depth below a folder, sorted.
+
+    Links to folders are not followed, and folders that cannot be listed are left out.
+    """
+    found, todo = [], [folder]
+    while todo:  # not rglob, which calls itself for every level
+        with suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(Path(entry.path))
+                elif fnmatchcase(entry.name, PATTERN):
+                    found.append(Path(entry.path))
+    return sorted(found)
 
 
 def load_original(path: Path) -> RunResult:

@@ -6,8 +6,11 @@ through a symbolic link, which could lead to any file of the user.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -71,12 +74,51 @@ def private_folder(parent: Path, folder: Path) -> Path:
 
 
 def open_unlinked(path: Path, mode: str) -> IO[bytes]:
-    """Open a file in a binary mode; `OSError` if it is a symbolic link, where the system can tell.
+    """Open a file in a binary mode, to change it in place.
 
     Without a buffer, so that a write that fails leaves nothing to be written later.
+
+    Raises:
+        OSError: it cannot be opened, is a symbolic link, a pipe or a device, or has a second name
+            (hard link), which may be a file of the user.
     """
 
     def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        # Opening a pipe waits for its reader, unless with O_NONBLOCK. Windows has neither flag.
+        others = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        opened = os.open(name, flags | others, 0o666)
+        found = os.fstat(opened)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            return opened
+        os.close(opened)
+        raise OSError(errno.EMLINK, "it is not a file, or has a second name (hard link)")
 
     return open(path, mode, buffering=0, opener=opener)
+
+
+def refuse_hard_links(path: Path) -> None:
+    """Refuse to change a file in place that has a second name, which may be a file of the user.
+
+    Raises:
+        UsageError: it has.
+    """
+    with suppress(OSError):
+        if path.lstat().st_nlink > 1 and path.is_file():
+            raise UsageError(
+                f"{path} has a second name (hard link), and DeepOBS would change that file, too. "
+                "Remove it, or choose another folder with --out."
+            )
+
+
+def make_way(path: Path, folder: Path) -> None:
+    """Prepare a path below a folder for a new file: make its folder, remove an earlier file.
+
+    The earlier one may be a hard link; writing to it would change another file of the user.
+
+    Raises:
+        UsageError: the path leads elsewhere, see `refuse_links`.
+        OSError: the folder cannot be made, or the file not be removed.
+    """
+    refuse_links(path, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)

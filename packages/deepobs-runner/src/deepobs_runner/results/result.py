@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import UsageError, cannot_read
-from deepobs_runner.results.files import UnfitFileError, checksum_of
+from deepobs_runner.results.files import CHECKSUM_BYTES, UnfitFileError, checksum_of, open_file
+from deepobs_runner.text import first_line
 
 Status = Literal["running", "done", "diverged", "stopped", "failed"]
 
@@ -201,21 +203,35 @@ def _read_steps(path: Path) -> np.ndarray | None:
         UnreadableFileError: it cannot be read.
     """
     try:
-        checksum = checksum_of(path)
-        with path.open("rb") as file:
-            # Not np.load, which opens archives as well.
-            objectives: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        with open_file(path) as file:
+            checksum = checksum_of(file)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            shape, kind = _header(file)
             # Without a checksum, from an earlier version, nothing follows the numbers.
-            complete = checksum == "right" or (checksum == "missing" and not file.read(1))
+            left = size - file.tell() - (CHECKSUM_BYTES if checksum == "right" else 0)
+            if checksum == "wrong" or len(shape) != 1 or shape[0] * kind.itemsize != left:
+                raise ValueError("its content does not fit its checksum")
+            return np.frombuffer(file.read(left), kind).copy()
     except FileNotFoundError:
         return None
-    except (UnfitFileError, ValueError, EOFError, MemoryError) as error:
-        raise UsageError(f"{path} is damaged: {error}.") from None
-    except OSError as error:
-        raise cannot_read(path, error) from None
-    if not complete or objectives.ndim != 1:
-        raise UsageError(f"{path} is damaged: its content does not fit its checksum.")
-    return objectives
+    except Exception as error:  # numpy's parser of the header raises nearly everything
+        if isinstance(error, OSError) and not isinstance(error, UnfitFileError):
+            raise cannot_read(path, error) from None
+        raise UsageError(f"{path} is damaged: {first_line(error).rstrip('.')}.") from None
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array of numbers in a `.npy` file.
+
+    `numpy.load` would reserve the memory that a header claims, and open an archive, too.
+    """
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("it is not a .npy file of version 1.0")
+    shape, _, kind = np.lib.format.read_array_header_1_0(file)
+    if kind.kind != "f":
+        raise ValueError(f"it holds {kind}, not floating-point numbers")
+    return shape, kind
 
 
 def reproducible(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -132,7 +132,8 @@ def remove_leftovers(config: RunConfig, folder: Path) -> None:
     """Remove temporary files that a killed process left of a run; to be called under its lock."""
     for place in (folder, repeat_folder(folder)):
         for path in place.glob(f".{glob.escape(config.id)}.*.tmp"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # it is a folder, for one
+                path.unlink()
 
 
 def load_result(path: Path | str) -> RunResult:

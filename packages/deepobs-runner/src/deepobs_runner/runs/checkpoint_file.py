@@ -5,15 +5,29 @@ They are loaded with `weights_only=True`, so they execute no code.
 
 from __future__ import annotations
 
-import pickle
+import os
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
 
 import torch
 
 from deepobs_runner.backend.memory import is_out_of_memory
 from deepobs_runner.errors import UnreadableFileError, UsageError, cannot_read
-from deepobs_runner.results.files import UnfitFileError, checksum_of, write_with_checksum
-from deepobs_runner.runs.checkpoint_state import decode, encode, type_that_cannot_be_kept
+from deepobs_runner.results.files import (
+    UnfitFileError,
+    checksum_of,
+    open_file,
+    write_with_checksum,
+)
+from deepobs_runner.runs.checkpoint_state import (
+    check_extent,
+    decode,
+    encode,
+    type_that_cannot_be_kept,
+)
 from deepobs_runner.text import first_line
 from deepobs_runner.training.checkpoint import Checkpoint
 
@@ -43,35 +57,74 @@ def load_checkpoint(path: Path, run_id: str) -> Checkpoint:
         UnreadableFileError: the file cannot be read, whatever it holds.
     """
     try:
-        checksum = checksum_of(path)
-        if checksum == "wrong":
-            raise ValueError("its content does not fit its checksum.")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path, most=None) as file:
+            checksum = checksum_of(file)
+            if checksum == "wrong":
+                raise ValueError("its content does not fit its checksum.")
+            _check_archive(file)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        check_extent(content)
         schema = content.pop("schema")
         content = decode(content)
-    except (
-        UnfitFileError, RuntimeError, EOFError, LookupError, AttributeError, ValueError, TypeError,
-        pickle.UnpicklingError,
-    ) as e:  # fmt: skip
+    except Exception as e:  # torch raises nearly everything for damaged files
+        if isinstance(e, OSError) and not isinstance(e, UnfitFileError):
+            raise cannot_read(path, e) from None
         reason = first_line(e)
         if is_out_of_memory(e):  # the file may be sound
             raise UnreadableFileError(f"Cannot read {path}: {reason}") from None
         raise UsageError(f"{path} is not a checkpoint that can be read safely: {reason}") from None
-    except OSError as error:
-        raise cannot_read(path, error) from None
     if schema == CHECKPOINT_SCHEMA and checksum != "right":
         raise UsageError(f"{path} is damaged: its checksum is missing.")
     if schema not in (2, CHECKPOINT_SCHEMA):
         raise UsageError(
             f"{path} has schema {schema}; this version reads 2 and {CHECKPOINT_SCHEMA}."
         )
-    checkpoint = Checkpoint(**content)
+    checkpoint = _checkpoint_of(content, path)
     if checkpoint.run_id != run_id:
         raise UsageError(
             f"{path} belongs to the run {checkpoint.run_id}, not to {run_id}: the configuration "
             "is another."
         )
     return checkpoint
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Check that a file is a zip archive as torch writes it, which needs no more memory than disk.
+
+    Raises:
+        ValueError: its members are compressed, or share their bytes.
+        zipfile.BadZipFile: it is not a zip archive.
+    """
+    size = file.seek(0, os.SEEK_END)
+    members = zipfile.ZipFile(file).infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its content is compressed.")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its content is larger than the file.")
+    file.seek(0)
+
+
+FIELDS: Mapping[str, type | tuple[type, ...]] = MappingProxyType(
+    {
+        "run_id": str, "epoch": int, "steps": int, "model": Mapping, "optimizer": Mapping,
+        "counters": Mapping, "loss_scale": (Mapping, type(None)),
+    }
+)  # fmt: skip
+"""Types of the fields of a checkpoint."""
+
+
+def _checkpoint_of(content: Mapping[str, Any], path: Path) -> Checkpoint:
+    """Checkpoint with these fields.
+
+    Raises:
+        UsageError: a field is missing, unknown or of another type.
+    """
+    wrong = sorted(map(str, content.keys() ^ FIELDS.keys())) or [
+        name for name, kind in FIELDS.items() if not isinstance(content[name], kind)
+    ]
+    if wrong:
+        raise UsageError(f"{path} is damaged: its field {wrong[0]} is invalid.")
+    return Checkpoint(**content)
 
 
 def keep_checkpoint(checkpoint: Checkpoint, folder: Path, *, read_back: bool) -> str | None:

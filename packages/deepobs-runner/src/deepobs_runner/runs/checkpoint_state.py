@@ -81,10 +81,32 @@ def _named_tuple(module: str, name: str) -> Any:
     for found in (m for m in list(sys.modules) if m == module or m.rpartition("_")[0] == prefix):
         value: Any = sys.modules[found]
         for part in name.split("."):
-            value = getattr(value, part, None)
+            value = getattr(value, "__dict__", {}).get(part)  # getattr may import a module
         if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
             return value
     raise ValueError(f"its state has the named tuple {module}.{name}, which is not imported.")
+
+
+MOST_VALUES = 5_000_000
+"""In the nested state of a checkpoint; a pickle of some bytes can repeat a list 2⁴⁰ times."""
+
+
+def check_extent(state: Any) -> None:
+    """Check that nested state has so few values that it can be copied.
+
+    Raises:
+        ValueError: it has more than `MOST_VALUES`, or holds itself.
+    """
+    todo, seen = [state], 0
+    while todo:
+        found = todo.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise ValueError(f"its state has more than {MOST_VALUES:,} values.")
+        if isinstance(found, Mapping):
+            todo.extend(found.values())
+        elif isinstance(found, list | tuple | set | frozenset):
+            todo.extend(found)
 
 
 def type_that_cannot_be_kept(state: Any) -> str | None:

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from deepobs_runner.config import RunConfig
 from deepobs_runner.errors import RunLockedError, cannot_write
-from deepobs_runner.results.outputs import refuse_links
+from deepobs_runner.results.outputs import refuse_hard_links, refuse_links
 
 
 @contextmanager
@@ -23,10 +23,11 @@ def run_lock(config: RunConfig, folder: Path) -> Iterator[Callable[[], None]]:
 
     Raises:
         RunLockedError: another process holds it.
-        UsageError: the lock cannot be made, or is a symbolic link; it would be emptied.
+        UsageError: the lock cannot be made, or is a link; it would be emptied.
     """
     path = folder / ".locks" / config.id
     refuse_links(path, folder)
+    refuse_hard_links(path)
     lock = FileLock(path, timeout=0)
     try:
         path.parent.mkdir(exist_ok=True)

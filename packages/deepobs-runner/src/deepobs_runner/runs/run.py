@@ -211,7 +211,10 @@ def remove_unfinished(config: RunConfig, execution: Execution, folder: Path) -> 
         lost = UsageError(f"{paths[0]} cannot be continued: the records before it are missing.")
         _keep_aside(paths[0], lost)
     for path in paths:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            _keep_aside(path, UsageError(f"{path} is a folder."))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _keep_aside(path: Path, error: UsageError) -> None:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from deepobs_runner.results.outputs import refuse_links
+from deepobs_runner.results.outputs import make_way
 from deepobs_runner.results.result import RunResult, Status, jsonable
 
 
@@ -28,11 +28,10 @@ class JsonLines:
 
     def start(self, result: RunResult) -> None:
         """Begin an empty file."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._run = result.config.id
         path = self._folder / f"{self._run}.jsonl"
-        refuse_links(path, self._folder)
-        self._file = path.open("w", encoding="utf-8")
+        make_way(path, self._folder)
+        self._file = path.open("x", encoding="utf-8")
 
     def record(self, record: Mapping[str, Any], step_objectives: np.ndarray) -> None:
         """Append a line, which can be read at once."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepobs_runner.extensions import Requirement
+from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import RunResult, Status
 from deepobs_runner.trackers.tracking import scalars
 
@@ -39,6 +40,7 @@ class EventFiles:
         from torch.utils.tensorboard import SummaryWriter
 
         folder = self._folder / result.config.id
+        refuse_links(folder, self._folder)
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._writer = SummaryWriter(str(folder), max_queue=EVENTS_KEPT)

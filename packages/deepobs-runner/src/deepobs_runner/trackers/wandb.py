@@ -17,6 +17,7 @@ import numpy as np
 
 from deepobs_runner.extensions import Requirement
 from deepobs_runner.results.labels import label_run
+from deepobs_runner.results.outputs import refuse_links
 from deepobs_runner.results.result import RunResult, Status
 from deepobs_runner.text import first_line
 from deepobs_runner.trackers import TrackerWarning
@@ -52,6 +53,7 @@ class WeightsAndBiases:
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
+        refuse_links(self._folder / "wandb", self._folder)
         for old in self._folder.glob(f"wandb/offline-run-*-{result.config.id}"):
             shutil.rmtree(old, ignore_errors=True)  # the new one holds all of the run
         settings: Any = wandb.setup().settings

@@ -27,8 +27,14 @@ from deepobs_runner.errors import (
     cannot_read,
     cannot_write,
 )
-from deepobs_runner.results.files import UnfitFileError, check_writable, read_file, write_bytes
-from deepobs_runner.results.outputs import open_unlinked, refuse_links
+from deepobs_runner.results.files import (
+    UnfitFileError,
+    check_writable,
+    open_file,
+    read_file,
+    write_bytes,
+)
+from deepobs_runner.results.outputs import open_unlinked, refuse_hard_links, refuse_links
 from deepobs_runner.text import shorten_paths, shorten_spec, shown_name
 from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
@@ -81,10 +87,30 @@ def stored_studies(out: Path) -> tuple[dict[Path, Study], list[UsageError]]:
     found, errors = {}, []
     for path in sorted(out.glob(f"{FOLDER}/*/{STUDY}")):
         try:
-            found[path.parent] = _read_study(path)
+            study = _read_study(path)
+            _check_ledger(path.parent)
+            found[path.parent] = study
         except UsageError as error:
             errors.append(error)
     return found, errors
+
+
+def _check_ledger(folder: Path) -> None:
+    """Check that a ledger can be opened.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    path = folder / LEDGER
+    try:
+        with open_file(path):
+            pass
+    except FileNotFoundError:
+        pass
+    except UnfitFileError as error:
+        raise _damaged(path, error) from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
 
 
 def stored_study(folder: Path) -> Study | None:
@@ -104,10 +130,14 @@ def _read_study(path: Path) -> Study:
     except UnreadableFileError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}. Remove it and rerun the command: finished trials "
-            "are not repeated."
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UsageError:
+    return UsageError(
+        f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. Remove it and rerun "
+        "the command: finished trials are not repeated."
+    )
 
 
 def check_same(study: Study, stored: Study, name: str) -> None:
@@ -182,6 +212,7 @@ def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
     """
     folder = study_folder(out, name)
     refuse_links(folder / ".lock", out)
+    refuse_hard_links(folder / ".lock")
     check_writable(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
@@ -215,8 +246,7 @@ class Ledger:
     def __init__(self, study: Study, name: str, folder: Path) -> None:
         self.study, self.name, self.folder = study, name, folder
         self._known = {_key(line): line for line in read_ledger(folder)}
-        path = folder / LEDGER
-        content = _content(path) if path.is_file() else b""
+        content = _ledger(folder)
         self._torn = bool(content) and not content.endswith(b"\n")
 
     def append(self, trial: Trial) -> None:
@@ -274,9 +304,18 @@ def damaged_lines(folder: Path) -> list[int]:
 
 def _lines(folder: Path) -> list[Line | None]:
     """Lines of a ledger, None for one that is not a trial."""
+    return [_decode(text) for text in _ledger(folder).split(b"\n") if text]
+
+
+def _ledger(folder: Path) -> bytes:
+    """Content of a ledger, empty without one.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    _check_ledger(folder)
     path = folder / LEDGER
-    content = _content(path) if path.is_file() else b""
-    return [_decode(text) for text in content.split(b"\n") if text]
+    return _content(path) if path.exists() else b""
 
 
 def _content(path: Path) -> bytes:
