@@ -195,6 +195,12 @@ ROWS = (
         ),
     ),
     Row(
+        "Data folders with links, pipes or devices in place of locks, folders, files, images and "
+        "caches; files of other content",
+        "nothing is written through a link, no hang; other content never counts as there",
+        (f"{DATA}/test_foreign_folders.py",),
+    ),
+    Row(
         "Decoded caches: damage, other arrays, leftovers of killed writers",
         "rebuilt; leftovers are removed",
         tuple(

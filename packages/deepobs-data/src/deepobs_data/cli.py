@@ -161,7 +161,7 @@ def _fetch(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise ValueError("No data set given. Name one, or add --all.")
     from deepobs_data.files.download import ProgressLine
-    from deepobs_data.files.fetch import fetch, pending_downloads
+    from deepobs_data.files.fetch import fetch, pending_downloads, set_damaged_aside
 
     root = resolve_root(options.data_dir)
     total = 0
@@ -170,7 +170,10 @@ def _fetch(options: argparse.Namespace) -> int:
             _print(f"{row.name}: {_locate(row, root)}")
             continue
         pending = pending_downloads(row.source, root)
-        if not pending:
+        damaged = not pending and set_damaged_aside(row.source, root, only_look=True)
+        if damaged and options.dry_run:
+            pending = row.source.downloads
+        if not pending and not damaged:
             _print(f"{row.name}: already in {root}")
         elif options.dry_run:
             for file in pending:

@@ -117,6 +117,8 @@ def decode_image(path: str, *, antialias: bool = True) -> Tensor:
     """
     image_file, tv = import_extra("PIL.Image", *_EXTRA), _torchvision("transforms.v2.functional")
     try:
+        if not os.path.isfile(path):  # opening a pipe would wait for its writer
+            raise ValueError("it is not a file")
         with image_file.open(path, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > _MOST_PIXELS or max(image.size) > _LONGEST * min(image.size):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepobs_data.files.find import part_path, remove_leftovers
+from deepobs_data.files.find import part_path, refuse_links, remove_leftovers
 from deepobs_data.files.roots import default_root
 
 FORMAT = 1
@@ -69,6 +69,8 @@ def _describe(paths: Mapping[str, Path]) -> dict[str, object]:
 
 def _read(path: Path, meta: Mapping[str, object]) -> dict[str, np.ndarray] | None:
     try:
+        if not path.is_file():  # opening a pipe would wait for its writer
+            return None
         with zipfile.ZipFile(path) as archive:
             found = json.loads(_read_array(archive, "meta").tobytes())
             # By name: a damaged directory may list fewer members than there are.
@@ -81,6 +83,8 @@ def _read(path: Path, meta: Mapping[str, object]) -> dict[str, np.ndarray] | Non
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    if archive.getinfo(f"{name}.npy").compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed: it may need any amount of memory.")
     with archive.open(f"{name}.npy") as member:
         array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
         # zipfile compares the checksum at the end only, and a header with a flipped bit may ask
@@ -94,6 +98,7 @@ def _write(path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarr
     """Write the cache file; return False if that fails, which is not an error."""
     temporary = part_path(path)
     try:
+        refuse_links(path.parent, path.parent.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
         with zipfile.ZipFile(temporary, "w") as archive:

@@ -23,6 +23,7 @@ from deepobs_data.files.find import (
     missing_files,
     not_found,
     part_path,
+    refuse_links,
     remove_leftovers,
     set_aside,
 )
@@ -62,7 +63,7 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
 
     One process does it at a time; others wait and then find the files. Checked downloads are put
     in place by a rename. An existing archive in `root` is used instead of a download; a damaged one
-    is moved aside, with a warning.
+    is moved aside, with a warning, as is a file with other content than expected.
 
     Args:
         name: A data set that can be downloaded.
@@ -74,13 +75,43 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
         DownloadError: A file could not be downloaded or written.
         DamagedFileError: A downloaded archive cannot be unpacked.
     """
-    _fetch(name, resolve_root(root), progress)
+    place = resolve_root(root)
+    source = info(name).require_source()
+    with locked(name, place):
+        damaged = set_damaged_aside(source, place)
+    _fetch(name, place, progress, everywhere=not damaged)
+
+
+def set_damaged_aside(source: Source, root: Path, *, only_look: bool = False) -> bool:
+    """Whether no folder that has all files of a data set has the right content in all.
+
+    A damaged file is moved aside in the folder that a fetch fills, and left alone elsewhere, with
+    a warning.
+
+    Args:
+        source: The files of the data set.
+        root: The data folder.
+        only_look: Whether nothing is moved, and no warning given.
+    """
+    damaged = False
+    for found in find_folders(source, root):
+        try:
+            check_files(source, found)
+        except DamagedFileError as error:
+            damaged = True
+            if not only_look:
+                damage = set_aside(error) if found.home else error
+                warnings.warn(f"{damage} It is downloaded again.", stacklevel=3)
+        else:
+            return False
+    return damaged
 
 
 def _fetch(name: str, root: Path, progress: Progress | None, *, everywhere: bool = True) -> None:
     source = info(name).require_source()
     home = root / source.folder
     with locked(name, root):
+        _check_place(home, root)
         remove_leftovers(root, home)
         for file in pending_downloads(source, root, everywhere=everywhere):
             if not file.archive:
@@ -145,6 +176,7 @@ def import_files(name: str, path: Path | str, root: Path | str | None = None) ->
     path, root = Path(path).expanduser(), resolve_root(root)
     home = root / source.folder
     with locked(name, root):
+        _check_place(home, root)
         archive = _find_archive(source, path)
         if archive is not None:
             unpack(*archive, source, root)
@@ -333,9 +365,8 @@ def locked(
     path = folder / f"{name}.lock"
     lock = FileLock(path)
     try:
+        refuse_links(path, root)  # opening it would empty its target
         folder.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():  # opening it would empty its target
-            raise OSError(f"{path} is a link")
         try:
             lock.acquire(timeout=quiet)
         except Timeout:
@@ -350,14 +381,30 @@ def locked(
             "Stop that process and try again."
         ) from error
     except OSError as error:
-        raise DownloadError(
-            f"Cannot write to the data folder {root}: {error}. Choose another with --data-dir, "
-            "root=... or DEEPOBS_DATA_DIR."
-        ) from error
+        raise _cannot_write(root, error) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _cannot_write(root: Path, error: OSError) -> DownloadError:
+    return DownloadError(
+        f"Cannot write to the data folder {root}: {error}. Choose another with --data-dir, "
+        "root=... or DEEPOBS_DATA_DIR."
+    )
+
+
+def _check_place(home: Path, root: Path) -> None:
+    """Check that the folder of a data set does not lead elsewhere.
+
+    Raises:
+        DownloadError: It does.
+    """
+    try:
+        refuse_links(home, root)
+    except OSError as error:
+        raise _cannot_write(root, error) from error
 
 
 def _copy(path: Path, target: Path) -> None:

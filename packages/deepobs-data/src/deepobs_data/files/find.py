@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +36,8 @@ def find_folders(source: Source, root: Path) -> list[Found]:
         if all(there.values()):
             paths = {name: paths[0] for name, paths in there.items()}
             others = {name: paths[1] for name, paths in there.items() if len(paths) > 1}
-            found.append(Found(paths, folder == source.folder, others))
+            home = folder == source.folder and not is_link(root / folder, root)
+            found.append(Found(paths, home, others))
     return found
 
 
@@ -75,6 +77,35 @@ def not_found(row: DatasetInfo, root: Path, reason: str) -> DataNotFoundError:
 def part_path(path: Path) -> Path:
     """A name beside `path` that no other process uses, to write to before a rename."""
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def is_link(path: Path, root: Path) -> bool:
+    """Whether a path below a data folder leads elsewhere, see `refuse_links`."""
+    try:
+        refuse_links(path, root)
+    except OSError:
+        return True
+    return False
+
+
+def refuse_links(path: Path, root: Path) -> None:
+    """Refuse to write to a path below a data folder that leads elsewhere.
+
+    The path, or a folder between, is a symbolic link, or the path has a second name (hard link).
+    The data folder itself may be a link.
+
+    Raises:
+        OSError: it does.
+    """
+    below = path.relative_to(root).parts
+    for part in (root.joinpath(*below[: length + 1]) for length in range(len(below))):
+        with suppress(FileNotFoundError):
+            found = part.lstat()
+            plain = stat.S_ISDIR(found.st_mode) or (
+                stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+            )
+            if not plain:
+                raise OSError(f"{part} is a link, a pipe or a device")
 
 
 def remove_leftovers(*folders: Path, age: float = 600.0) -> None:
