@@ -105,7 +105,7 @@ def test_damaged_step_objectives_of_a_run_that_is_resumed(problem, execution, wh
 
 def test_a_checkpoint_that_its_result_does_not_fit_is_set_aside(problem, execution, whole, cut):
     text = cut.path.read_text()
-    cut.path.write_text(text.replace('"epoch": 1,', '"epoch": 2,', 1))
+    cut.path.write_text(text.replace('"epoch": 2,', '"epoch": 3,', 1))
     with pytest.warns(CheckpointWarning, match="lacks records that the checkpoint of epoch 2"):
         again = run(cut.config, replace(execution, resume=True), problem=problem)
     assert numbers(again) == numbers(whole)

@@ -235,14 +235,15 @@ def unreadable(monkeypatch):
     """Return a function that lets a path fail to open, or to be looked at, with an error number."""
 
     def fail(path, number, operation="open"):
-        original = getattr(Path, operation)
+        owner = os if operation == "open" else Path
+        original = getattr(owner, operation)
 
         def spy(self, *arguments, **options):
             if self == path:
                 raise OSError(number, os.strerror(number), str(path))
             return original(self, *arguments, **options)
 
-        monkeypatch.setattr(Path, operation, spy)
+        monkeypatch.setattr(owner, operation, spy)
 
     return fail
 
