@@ -111,3 +111,19 @@ def test_modern_runs_end_where_the_published_ones_do(published):
     (steep,) = (r for r in published.PUBLISHED if r.what.startswith("gradient descent"))
     (end,) = published.ends_of(steep, published.runs_of(steep, runs))
     assert 0.133 < end < 0.225  # of the bare loops that the page names
+
+
+def test_small_transformers_end_where_the_page_shows_them(published):
+    runs = unpacked_results(published.SET)
+    rows = [row for row in published.PUBLISHED if "chargpt" in row.problem]
+    ends = {
+        (row.problem.partition("_")[0], row.optimizer): published.ends_of(
+            row, published.runs_of(row, runs)
+        )
+        for row in rows
+    }
+    assert len(ends["shakespeare", "AdamW"]) == 5
+    assert 1.88 < ends["shakespeare", "AdamW"].mean() < 1.92
+    muon, adamw, sgd = (ends["tolstoi", name] for name in ("Muon", "AdamW", "SGD"))
+    assert len(muon) == len(adamw) == len(sgd) == 3
+    assert muon.max() < adamw.min() < adamw.max() < sgd.min()
