@@ -71,9 +71,20 @@ def test_what_stands_for_what_is_lacking(text, encoding, expected):
     assert text.encode(encoding, NAME).decode(encoding) == expected
 
 
+NEVER_PRINTED = ("HIDDEN", "LETTERS", "TWINS")
+"""Tables of characters that foreign names may hold."""
+
+
 def literals(path):
-    """Yield the texts of a module that are not docstrings."""
+    """Yield the texts of a module that are not docstrings or in tables of characters."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [
+        node
+        for node in tree.body
+        if not (
+            isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in NEVER_PRINTED
+        )
+    ]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     docstrings = {
         id(n.body[0].value)

@@ -75,7 +75,8 @@ def write(root, data, *, indent=None):
     return path
 
 
-def test_the_layout_of_2019(tmp_path):
+def test_the_layout_of_2019(tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     path = write(tmp_path, content_2019())
     (result,) = load_results(tmp_path)
     config = result.config

@@ -224,7 +224,7 @@ def test_a_closed_terminal(tmp_path, ignored):
         if ignored:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    words = ["run", "quadratic_deep", "SGD", "lr=0.01", "--epochs", "60", "--out", str(tmp_path)]
+    words = ["run", "quadratic_deep", "SGD", "lr=0.01", "--epochs", "900", "--out", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "deepobs_runner.cli", *words],
         stdin=theirs,
@@ -236,7 +236,7 @@ def test_a_closed_terminal(tmp_path, ignored):
     )
     os.close(theirs)
     drawn = b""
-    while b"/61" not in drawn or not list(tmp_path.glob("*.json")):
+    while b"/901" not in drawn or not list(tmp_path.glob("*.json")):
         drawn += os.read(ours, 65536)
     os.close(ours)
     assert process.wait(timeout=300) == (2 if ignored else 130)

@@ -500,7 +500,7 @@ def test_hidden_characters_are_those_of_unicode():
     assert {c for c in missed if unicodedata.ucd_3_2_0.category(c) != "Cn"} == set()
 
 
-@pytest.mark.parametrize("length", [201, 5000, 2_000_000])
+@pytest.mark.parametrize("length", [201, 5000, 9_900])
 def test_a_long_name_is_shortened(tmp_path, length):
     write(tmp_path, plain(1, optimizer="m:" + "W" * length), "a.json")
     write(tmp_path, plain(1, optimizer="m:" + "W" * length + "x"), "b.json")

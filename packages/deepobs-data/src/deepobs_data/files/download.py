@@ -223,12 +223,20 @@ class _Transfer:
         self.part.unlink(missing_ok=True)
         raise _RequestError(f"answered {answer.status} with {sent} instead of {start}-")
 
+    def _check_time(self) -> float:
+        """The time, unless all of it has passed."""
+        now = time.monotonic()
+        if now >= self.end:
+            raise _MirrorError(f"not complete after {self.patience.total:g} s")
+        return now
+
     def _pieces(self, request: urllib.request.Request) -> Generator[HTTPResponse | bytes]:
         """The answer to a request, then its content in pieces.
 
         A thread reads them, since a server can block in places without a time limit (name,
         handshake, header, length of a chunk).
         """
+        self._check_time()  # no request after the end
         arrived: queue.Queue[HTTPResponse | bytes | BaseException] = queue.Queue(maxsize=16)
         given_up = threading.Event()
         job = (request, self.patience.timeout, arrived, given_up)
@@ -236,9 +244,7 @@ class _Transfer:
         brought, until = 0, time.monotonic() + self.patience.period
         try:
             while True:
-                now = time.monotonic()
-                if now >= self.end:
-                    raise _MirrorError(f"not complete after {self.patience.total:g} s")
+                now = self._check_time()
                 if now >= until:
                     if brought < self.least:
                         raise _MirrorError(f"sent {brought} bytes in {self.patience.period:g} s")
