@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import re
 import sys
@@ -136,16 +135,6 @@ def keep_memory() -> bool:
         set_option(M_TRIM_THRESHOLD, IDLE_BYTES)
     )
     return _kept
-
-
-def settle_process() -> None:
-    """Prepare a process of `deepobs` that trains: `keep_memory`, and quicker garbage collection.
-
-    A collection goes over all objects of torch and takes up to 0.2 s. Those that exist now are left
-    out of it from now on.
-    """
-    keep_memory()
-    gc.freeze()
 
 
 def memory_is_kept() -> bool:

@@ -16,7 +16,7 @@ from deepobs_problems.errors import nearest
 from deepobs_problems.lookup import installed_problems
 from deepobs_runner.backend.backend import make_backend
 from deepobs_runner.backend.distributed import joined, torchrun_group
-from deepobs_runner.backend.memory import settle_process
+from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import PatientConsole, make_console, print_summary
 from deepobs_runner.cli.messages import print_aside, print_json, warn
 from deepobs_runner.cli.parser import setting_defaults
@@ -134,7 +134,7 @@ def make_runs(
     retry_failed: bool,
 ) -> int:
     """Run the configurations and print a summary; return 1 if any failed."""
-    settle_process()
+    keep_memory()
     group = torchrun_group()
     execute = executor_of(options, group)
     console = make_console(quiet=arguments.json or not group.is_rank_0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepobs_runner.backend.backend import make_backend
-from deepobs_runner.backend.memory import settle_process
+from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.cli.console import PatientConsole, make_console, print_summary
 from deepobs_runner.cli.messages import print_json, warn
 from deepobs_runner.cli.parser import setting_defaults
@@ -61,7 +61,7 @@ def tune(arguments: argparse.Namespace) -> int:
     Returns:
         1 if an optimizer has no winner, a winner's run failed, or a trial has no result.
     """
-    settle_process()
+    keep_memory()
     study = study_of(arguments)
     seeds = study.rules.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1:

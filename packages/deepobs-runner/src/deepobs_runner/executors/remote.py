@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deepobs_runner.backend.environment import torch_threads
-from deepobs_runner.backend.memory import settle_process
+from deepobs_runner.backend.memory import keep_memory
 from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.labels import label_run
@@ -75,7 +75,7 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
         again: an earlier worker was lost or interrupted. The run is resumed from its checkpoint; if
             that worker's lock is still held, this one waits for it.
     """
-    settle_process()
+    keep_memory()
     execution, force = task.execution, task.force
     if again:
         execution = replace(execution, resume=True)

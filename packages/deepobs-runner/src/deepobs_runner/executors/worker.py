@@ -46,7 +46,7 @@ def serve(start: Mapping[str, Any]) -> None:
     os.dup2(2, 1)
     import torch
 
-    from deepobs_runner.backend.memory import settle_process
+    from deepobs_runner.backend.memory import keep_memory
     from deepobs_runner.runs.interrupts import interruptible
     from deepobs_runner.runs.outcome import Outcome, outcome_of
     from deepobs_runner.runs.progress import epochs_reached
@@ -64,7 +64,7 @@ def serve(start: Mapping[str, Any]) -> None:
         epoch = epochs_reached(record.epoch, record.steps, record.steps_per_epoch)
         tell(event="record", epoch=epoch, metrics=record.metrics, seconds=seconds)
 
-    settle_process()
+    keep_memory()
     torch.set_num_threads(start["threads"])
     commands: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     # A reader of its own: Python aborts if a thread holds sys.stdin when it exits.
