@@ -200,6 +200,8 @@ def start_bench(plan, out):
     return subprocess.Popen(
         [*command, "--out", str(out), "--device", "cpu", "--quiet"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
