@@ -2,7 +2,7 @@
 
 Run from the repository root, in an environment with all four packages:
 
-    python benchmarks/speed.py [--quick] [--only fmnist_mlp ...] [--device cuda]
+    python benchmarks/speed.py [--quick] [--modern] [--only fmnist_mlp ...] [--device cuda]
 
 For each problem, candidates take turns in one process, and medians over rounds are shown:
 

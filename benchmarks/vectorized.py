@@ -2,7 +2,7 @@
 
 Run from the repository root, in an environment with all four packages:
 
-    python benchmarks/vectorized.py [--quick] [--only two_d_rosenbrock]
+    python benchmarks/vectorized.py [--quick] [--modern] [--only two_d_rosenbrock]
 
 Both sides go through the runner: records, evaluation, result files. The runs of a problem are the
 36 learning rates of the official grid (10^-5 to 10^2) by 10 seeds, or fewer for larger networks.

@@ -256,7 +256,7 @@ CHECKPOINTS = {
     "a generator of no device": saved(
         model={"deepobs_kind": "generator", "device": "x", "state": torch.zeros(1)}
     ),
-    "a class that is no tuple": saved(
+    "a class other than a tuple": saved(
         model={"deepobs_kind": "namedtuple", "class": ["os", "system"], "items": ["true"]}
     ),
     "an archive without content": archive,

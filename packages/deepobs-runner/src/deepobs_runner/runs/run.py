@@ -176,7 +176,7 @@ def _look_for(
     if finished is not None:
         return finished, execution.out
     folder = unfinished_folder(config, execution, force)
-    if force and folder == execution.out:  # what is there is no repetition
+    if force and folder == execution.out:  # do not resume the earlier run
         execution = replace(execution, resume=False)
     begun = _checkpoint_of(config, replace(execution, out=folder))
     if begun is None:

@@ -280,7 +280,7 @@ class _Tuner:
 
 
 def _check_disk(outcomes: Sequence[Outcome]) -> None:
-    """End a study if a disk let a trial fail: it is no verdict on what was tried.
+    """End a study if a disk let a trial fail, which tells nothing about its setting.
 
     Raises:
         UsageError: it did.
