@@ -245,6 +245,48 @@ def test_a_closed_terminal(tmp_path, ignored):
     assert checkpoint_path(tmp_path, result.config.id).exists() != ignored
 
 
+EXIT = """
+import atexit
+import time
+from pathlib import Path
+from deepobs_problems import load_problem
+
+def clean_up():
+    Path("cleaning").touch()
+    time.sleep(60)
+
+atexit.register(clean_up)
+problem = load_problem("quadratic_deep")
+"""
+
+
+@posix
+@pytest.mark.parametrize("command", ["run {} SGD lr=0.01 --epochs 1", "check {}"])
+def test_ctrl_c_in_the_exit_of_python_prints_no_traceback(tmp_path, command):
+    """Libraries clean up there, and a second Ctrl-C often comes as late."""
+    (tmp_path / "slow_exit.py").write_text(EXIT)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "deepobs_runner.cli",
+            *command.format("slow_exit.py:problem").split(),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_default_signals,
+    )
+    while not (tmp_path / "cleaning").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in printed
+
+
 class Deaf(torch.optim.SGD):
     """Gets a signal in its tenth step, and makes something else of it."""
 

@@ -1,5 +1,5 @@
 """The `deepobs` command."""
 
-from deepobs_runner.cli.main import main
+from deepobs_runner.cli.main import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]

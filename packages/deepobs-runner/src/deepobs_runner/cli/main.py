@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,20 @@ from deepobs_runner.runs.interrupts import SIGNALS, interruptible
 
 TRAINING = ("run", "bench", "tune")
 """Commands that write checkpoints when a signal interrupts them."""
+
+
+def program() -> int:
+    """Run the command line of this process, as the installed `deepobs` does.
+
+    Before and after the command Ctrl-C ends the process and prints nothing. Python's own handler
+    would print a traceback of what is being imported, or of a library's clean-up at exit.
+
+    Returns:
+        The exit code, see `main`.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     let_threads_sleep()
-    with warnings_as_messages(), interruptible(SIGNALS if arguments.command in TRAINING else ()):
+    signals = SIGNALS if arguments.command in TRAINING else (signal.SIGINT,)
+    with warnings_as_messages(), interruptible(signals):
         return _execute(arguments)
 
 
