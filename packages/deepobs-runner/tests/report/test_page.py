@@ -199,6 +199,17 @@ def test_the_headline_is_the_final_value_where_speed_is_not_decided(mine, theirs
     assert card.headline == headline
 
 
+def test_a_pair_without_a_common_problem_is_not_compared():
+    runs = [
+        run_of([4.0, 2.0 + seed], seed, optimizer=name, problem=problem)
+        for name, problem in (("AdamW", "p"), ("AdamW", "poisson_pinn"), ("Adam", "q"))
+        for seed in range(3)
+    ]
+    cards = {card.optimizer: card for card in map(card_of, groups_of(gather_data(runs).verdicts))}
+    assert {count.status for count in cards["AdamW"].speed} == {"no runs", "no target"}
+    assert cards["AdamW"].headline == "Not compared"
+
+
 def test_the_line_below_the_title_counts_what_is_compared():
     runs = [run_of(seed=seed, optimizer=name) for name in ("SGD", "Adam") for seed in (1, 2, 3)]
     others = [run_of(seed=seed, optimizer="Momentum") for seed in range(9)]

@@ -33,7 +33,7 @@ from deepobs_runner.report.text import (
     json_table,
     markdown_table,
 )
-from deepobs_runner.report.write import LIST
+from deepobs_runner.report.write import DRAFT, LIST, report_folder
 from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
 from deepobs_runner.results.store import load_results, save_result
 from deepobs_runner.tuning.ledger import open_ledger
@@ -338,6 +338,18 @@ def test_what_cannot_be_written_is_said_before_anything_is_done(folder, tmp_path
     said = capsys.readouterr()
     assert "Cannot write the report to" in said.err
     assert said.out == ""
+
+
+def test_two_reports_are_not_written_to_one_folder_at_once(folder, tmp_path, capsys):
+    place, out = folder(run_of()), tmp_path / "report"
+    words = ["report", str(place), "--no-baselines", "--out", str(out), "--formats", "csv"]
+    with report_folder(out, ["csv"]):
+        (out / DRAFT / "methods.txt").write_text("half of it")
+        assert main(words) == 2
+        assert "Another process is writing a report to" in capsys.readouterr().err
+        assert (out / DRAFT / "methods.txt").read_text() == "half of it"
+    assert main(words) == 0
+    assert not (out / DRAFT).exists()
 
 
 def test_only_files_in_the_folder_of_a_report_are_ever_removed(folder, tmp_path):

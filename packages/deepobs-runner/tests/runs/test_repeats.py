@@ -237,3 +237,23 @@ def test_a_run_with_a_removed_lock_writes_nothing_more(config, execution, monkey
     assert stored.status == "done"
     assert contents(stored) == before
     assert not checkpoint_path(execution.out, config.id).exists()
+
+
+def test_a_stack_writes_nothing_more_of_a_run_with_a_removed_lock(config, execution, monkeypatch):
+    """The others go on."""
+    monkeypatch.setattr("deepobs_runner.executors.vectorized.run.SECONDS_BETWEEN_SAVES", 0.0)
+    configs = [replace(config, seed=seed) for seed in (1, 2, 3)]
+    lost = configs[1]
+    before = []
+
+    def watch(config, record):
+        if record.epoch == 1 and config == lost:
+            (execution.out / ".locks" / config.id).unlink()
+            before.append(contents(run(config, execution)))
+
+    outcomes = run_vectorized(configs, execution, on_record=watch)
+    assert [outcome.status for outcome in outcomes] == ["done", "locked", "done"]
+    assert "was removed while its run was in progress" in outcomes[1].message
+    stored = load_result(result_path(lost, execution.out))
+    assert "vectorized" not in stored.environment
+    assert [contents(stored)] == before

@@ -137,6 +137,7 @@ LINKS = (
     "report", "report/report.html", "report/methods.txt", "report/tables",
     "report/tables/final.csv", "report/.written", "report/evaluations.csv", "report/figures",
     "report/figures/curves-p.png", "report/latex/methods.tex", "report/.deepobs-draft",
+    "report/.deepobs-lock",
 )  # fmt: skip
 REPORT = ["--formats", "html,csv,png,latex", "--no-baselines"]
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from deepobs_runner.report.sections import Report
 from deepobs_runner.report.table import Table
 from deepobs_runner.report.text import csv_table, write_evaluations
 from deepobs_runner.results.files import read_file, write_bytes
-from deepobs_runner.results.outputs import refuse_links
+from deepobs_runner.results.outputs import locked, refuse_links
 from deepobs_runner.results.result import provenance_of
 from deepobs_runner.text import file_names, printable
 
@@ -37,6 +37,8 @@ DRAFT = ".deepobs-draft"
 """Folder in that of a report: its files are complete before they replace those of an earlier one.
 A disk that is full, or an interrupt, leaves the earlier report as it was."""
 
+LOCK = ".deepobs-lock"
+"""File in the folder of a report: two reports are never written there at once."""
 
 MOST_NAMES = 2**20
 """Bytes of that list."""
@@ -67,11 +69,13 @@ def check_formats(words: Iterable[str]) -> list[str]:
     return formats
 
 
-def make_folder(folder: Path, formats: Sequence[str]) -> None:
-    """Make the folder of a report for files of these formats; it may be there.
+@contextmanager
+def report_folder(folder: Path, formats: Sequence[str]) -> Iterator[None]:
+    """Hold the folder of a report for files of these formats, which may be there, and its draft.
 
     Raises:
-        UsageError: it cannot be made, or holds files of these names that are not of a report.
+        UsageError: it cannot be made, holds files of these names that are not of a report, or
+            another process is writing a report there.
     """
     try:
         if not (folder / LIST).exists():
@@ -80,15 +84,27 @@ def make_folder(folder: Path, formats: Sequence[str]) -> None:
             write_bytes(folder / LIST, b"")
         for name in (LIST, DRAFT, *(("figures",) if figure_formats(formats) else ())):
             refuse_links(folder / name, folder)
-        discard_draft(folder)  # of a report that was killed
-        (folder / DRAFT).mkdir()
     except OSError as error:
-        raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
+        raise _cannot_write(folder, error) from None
+    other = f"is writing a report to {folder}"
+    with locked(folder / LOCK, folder, other, "choose another folder with --out"):
+        try:
+            _discard_draft(folder)  # of a report that was killed
+            (folder / DRAFT).mkdir()
+        except OSError as error:
+            raise _cannot_write(folder, error) from None
+        try:
+            yield
+        finally:
+            _discard_draft(folder)
 
 
-def discard_draft(folder: Path) -> None:
-    """Remove what a report that could not be completed has left."""
+def _discard_draft(folder: Path) -> None:
     shutil.rmtree(folder / DRAFT, ignore_errors=True)
+
+
+def _cannot_write(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"Cannot write the report to {folder}: {error.strerror}.")
 
 
 def _refuse_others(folder: Path) -> None:
@@ -129,16 +145,25 @@ def write_report(
 ) -> list[Path]:
     """Write a report to a folder; return the paths, that of the page first.
 
-    What an earlier report wrote there in these formats and this one does not is removed. Figures
-    that are not being written yet are written now, where a format is one of theirs; others are
-    drafts in a folder that `make_folder` has made.
+    What an earlier report wrote there in these formats and this one does not is removed.
+
+    Args:
+        data: results that are reported.
+        report: its parts.
+        folder: where.
+        formats: of the files.
+        figures: those that are being written, in a folder that `report_folder` holds; without
+            them, the folder is held and the figures are drawn here.
 
     Raises:
-        UsageError: an unknown format, or a file cannot be written.
+        UsageError: an unknown format, a file cannot be written, or another process is writing a
+            report there.
     """
     if figures is None:
-        make_folder(folder, check_formats(formats))
-        figures = save_figures(data.drawings() if figure_formats(formats) else (), folder, formats)
+        with report_folder(folder, check_formats(formats)):
+            drawings = data.drawings() if figure_formats(formats) else ()
+            figures = save_figures(drawings, folder, formats)
+            return write_report(data, report, folder, formats, figures=figures)
     written: list[Path] = []
     try:
         if "csv" in formats:  # while others draw
@@ -149,9 +174,7 @@ def write_report(
             written += saving.paths
         return _publish(folder, [*texts, *written])
     except OSError as error:
-        raise UsageError(f"Cannot write the report to {folder}: {error.strerror}.") from None
-    finally:
-        discard_draft(folder)
+        raise _cannot_write(folder, error) from None
 
 
 def figure_formats(formats: Sequence[str]) -> list[str]:

@@ -10,12 +10,13 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from deepobs_runner.errors import UsageError, cannot_write
+from deepobs_runner.errors import RunLockedError, UsageError, cannot_write
 from deepobs_runner.results.files import write_bytes
 
 
@@ -49,6 +50,38 @@ def refuse_links(path: Path, folder: Path) -> None:
                 f"{part} is {'a symbolic link' if is_link else 'not a file'}, and DeepOBS does not "
                 "write through one. Remove it, or choose another folder with --out."
             )
+
+
+@contextmanager
+def locked(path: Path, folder: Path, other: str, advice: str) -> Iterator[None]:
+    """Hold a lock that only one process can have; do not wait for it.
+
+    Args:
+        path: of the lock, a file that stays; its folder is made.
+        folder: that holds the path, see `refuse_links`.
+        other: what another process that holds the lock does, for the message.
+        advice: what to do instead of waiting, for the message.
+
+    Raises:
+        RunLockedError: another process holds it.
+        UsageError: the lock cannot be made, or is a link; it would be emptied.
+    """
+    from filelock import FileLock, Timeout  # imports asyncio, which commands that read do not need
+
+    refuse_links(path, folder)
+    refuse_hard_links(path)
+    lock = FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise RunLockedError(f"Another process {other}. Wait for it, or {advice}.") from None
+    except OSError as error:
+        raise cannot_write(path, error, f"{advice[0].upper()}{advice[1:]}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def private_folder(parent: Path, folder: Path) -> Path:

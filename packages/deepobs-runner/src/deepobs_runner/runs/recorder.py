@@ -174,7 +174,7 @@ class Recorder:
         """
         if not self.result.records:
             return
-        with shielded():
+        with shielded(), suppress(RunLockedError):  # the error itself is the one to tell
             try:
                 self._end("failed", error)
             except OSError:

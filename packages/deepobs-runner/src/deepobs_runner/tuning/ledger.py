@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from deepobs_runner.config import without_folder
 from deepobs_runner.errors import (
-    RunLockedError,
     UnreadableFileError,
     UsageError,
     cannot_read,
@@ -34,7 +32,7 @@ from deepobs_runner.results.files import (
     read_file,
     write_bytes,
 )
-from deepobs_runner.results.outputs import open_unlinked, refuse_hard_links, refuse_links
+from deepobs_runner.results.outputs import locked, open_unlinked, refuse_links
 from deepobs_runner.text import shorten_paths, shorten_spec, shown_name
 from deepobs_runner.tuning.study import FOLLOWS, Study
 from deepobs_runner.tuning.trials import Trial
@@ -211,27 +209,20 @@ def open_ledger(study: Study, out: Path, name: str) -> Iterator[Ledger]:
             the folder cannot be written.
     """
     folder = study_folder(out, name)
-    refuse_links(folder / ".lock", out)
-    refuse_hard_links(folder / ".lock")
+    refuse_links(folder, out)
     check_writable(folder)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            stored = stored_study(folder)
-            if stored is None:
-                try:
-                    content = json.dumps(_named(study.to_json(), shorten_spec), indent=1).encode()
-                    write_bytes(folder / STUDY, content)
-                except OSError as error:
-                    raise cannot_write(folder / STUDY, error, KEPT) from None
-            else:
-                study = continued(study, stored, name)
-            yield Ledger(study, name, folder)
-    except Timeout:
-        raise RunLockedError(
-            f"Another process is running the study {name!r} in {out}. Wait for it, or choose "
-            "another "
-            "--study."
-        ) from None
+    other = f"is running the study {name!r} in {out}"
+    with locked(folder / ".lock", out, other, "choose another --study"):
+        stored = stored_study(folder)
+        if stored is None:
+            try:
+                content = json.dumps(_named(study.to_json(), shorten_spec), indent=1).encode()
+                write_bytes(folder / STUDY, content)
+            except OSError as error:
+                raise cannot_write(folder / STUDY, error, KEPT) from None
+        else:
+            study = continued(study, stored, name)
+        yield Ledger(study, name, folder)
 
 
 class Ledger:

@@ -70,9 +70,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from deepobs_runner.report.text import json_table
     from deepobs_runner.report.write import (
         check_formats,
-        discard_draft,
         figure_formats,
-        make_folder,
+        report_folder,
         save_figures,
         write_report,
     )
@@ -88,13 +87,13 @@ def execute(arguments: argparse.Namespace) -> int:
         refuse_links(out, arguments.results)
     workers = None if draw and _is_large(arguments.results) else 1
     with (
-        ExitStack() as drafts,
+        ExitStack() as held,
         collector_paused(),
         worker_pool(workers, modules=DRAWING) as executor,
     ):
         data = read_data(arguments)
-        make_folder(out, formats)  # fail before drawing anything
-        drafts.callback(discard_draft, out)  # after the pool, which may still write
+        # Fail before drawing anything. It ends after the pool, which may still write.
+        held.enter_context(report_folder(out, formats))
         # Workers start while the summary is computed.
         drawn = data.drawings(import_code=arguments.import_code, executor=executor) if draw else ()
         warn_of_left_out(data)

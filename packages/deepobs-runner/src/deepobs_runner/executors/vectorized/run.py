@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from deepobs_problems import Problem, load_problem
 from deepobs_runner.backend.environment import environment
@@ -46,6 +47,13 @@ SECONDS_BETWEEN_SAVES = 30.0
 """As `recorder.SECONDS_BETWEEN_SAVES`, but there may be hundreds of files."""
 
 OnRecordOf = Callable[[RunConfig, Record], object]
+
+
+class _Files(NamedTuple):
+    """Where the files of a run are until it is finished, and the check of its lock."""
+
+    folder: Path
+    check_lock: Callable[[], None]
 
 
 def run_vectorized(
@@ -82,15 +90,15 @@ def run_vectorized(
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as locks, interruptible([signal.SIGINT]):
         todo: list[RunConfig] = []
-        folders: dict[str, Path] = {}
+        files: dict[str, _Files] = {}
         for config in configs:
-            outcome = _enter(config, execution, force, locks, folders)
+            outcome = _enter(config, execution, force, locks, files)
             if outcome is None:
                 todo.append(config)
             else:
                 outcomes[config.id] = outcome
         for grid in grids_of(todo):
-            outcomes |= _run_grid(grid, execution, problem, on_record, folders)
+            outcomes |= _run_grid(grid, execution, problem, on_record, files)
     return [outcomes[config.id] for config in configs]
 
 
@@ -99,24 +107,25 @@ def _enter(
     execution: Execution,
     force: bool,
     locks: ExitStack,
-    folders: dict[str, Path],
+    files: dict[str, _Files],
 ) -> Outcome | None:
     """Take the lock of a run and prepare it; return its outcome if it is not run.
 
-    Where it is run, `folders` receives the folder of its files until it is finished.
+    Where it is run, `files` receives where its files are until it is finished.
     """
     try:
-        locks.enter_context(run_lock(config, execution.out))
+        check_lock = locks.enter_context(run_lock(config, execution.out))
     except RunLockedError as error:
         return Outcome(config=config, status="locked", message=str(error))
     try:
         finished = tidy(config, execution, force)
         if finished is not None:
             return Outcome(config=config, status=finished.status)
-        folders[config.id] = unfinished_folder(config, execution, force)
+        folder = unfinished_folder(config, execution, force)
     except UsageError as error:
         return Outcome(config=config, status="refused", message=str(error))
-    remove_unfinished(config, execution, folders[config.id])
+    remove_unfinished(config, execution, folder)
+    files[config.id] = _Files(folder, check_lock)
     return None
 
 
@@ -125,7 +134,7 @@ def _run_grid(
     execution: Execution,
     problem: Problem | None,
     on_record: OnRecordOf | None,
-    folders: Mapping[str, Path],
+    files: Mapping[str, _Files],
 ) -> dict[str, Outcome]:
     """Train the runs of a grid; return their outcomes by id."""
     runs = _start(grid, execution, problem)
@@ -139,28 +148,36 @@ def _run_grid(
             on_record=None if on_record is None else partial(on_record, config),
             seconds_between_saves=SECONDS_BETWEEN_SAVES,
             snapshots_last=True,
-            folder=folders[name],
+            folder=files[name].folder,
+            check_lock=files[name].check_lock,
         )
         for name, config in members.items()
     }
     outcomes: dict[str, Outcome] = {}
 
-    def end(name: str, result: RunResult) -> None:
-        outcomes[name] = Outcome(
-            config=members[name], status=result.status, message=result.error or ""
-        )
+    def store(name: str, call: Callable[[], RunResult | None]) -> None:
+        """Let the recorder of a run store something; note the outcome of a run that has ended."""
+        try:
+            result = call()
+        except RunLockedError as error:
+            outcomes[name] = Outcome(config=members[name], status="locked", message=str(error))
+        else:
+            if result is None:
+                return
+            outcomes[name] = Outcome(
+                config=members[name], status=result.status, message=result.error or ""
+            )
         del recorders[name]
 
     try:
         for epoch in count():
             for name, record in runs.epoch(epoch).items():
-                if (result := recorders[name].take(record)) is not None:
-                    end(name, result)
+                store(name, partial(recorders[name].take, record))
             if runs.ended(epoch) or not recorders:
                 break
             runs.drop(outcomes)
         for name, recorder in list(recorders.items()):
-            end(name, recorder.complete())
+            store(name, recorder.complete)
     except KeyboardInterrupt:
         _interrupt(recorders.values())
         raise

@@ -118,7 +118,9 @@ def _headline(
     if len(speed) == 1:
         text = WITHOUT_SPEED.get(speed[0].status, speed[0].status)
         return f"{text[0].upper()}{text[1:]}"
-    return "No speedup"
+    if any(c.status == "inconclusive" for c in final):
+        return "Inconclusive"
+    return "Not compared"
 
 
 def _on_problems(counts: Sequence[Count], problems: int) -> str:
