@@ -208,6 +208,14 @@ def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
                     exec(code, names)
 
 
+def test_the_quick_start_prints_what_its_comment_shows(capsys):
+    (block,) = (block for block in PYTHON if block.page == "README.md")
+    exec(compile(block.text, "README.md", "exec"), {})
+    *_, shown = re.findall(r"print\(.*\)  # (.*)", block.text)
+    printed = capsys.readouterr().out
+    assert doctest.OutputChecker().check_output(f"{shown}\n", printed, doctest.ELLIPSIS), printed
+
+
 def run_session(block: Block, names: dict) -> None:
     """Run a block with prompts; what it prints must be what it says."""
     test = doctest.DocTestParser().get_doctest(
