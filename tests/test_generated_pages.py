@@ -60,6 +60,24 @@ def test_the_table_of_attacks_is_current():
     assert done.returncode == 0, f"run: python tools/security_table.py\n{done.stderr}"
 
 
+@pytest.mark.parametrize(
+    ("name", "train", "evaluated", "test"),
+    [
+        ("shakespeare_chargpt", 3921, 435, 435),
+        ("shakespeare_chargpt_small", 15_685, 1740, 1742),
+        ("tolstoi_chargpt", 10_206, 435, 2551),
+        ("tolstoi_chargpt_small", 40_827, 1740, 10_206),
+    ],
+)
+def test_pages_count_windows_as_the_texts_do(name, train, evaluated, test):
+    """As the data sets have them, made of the texts with the known checksums."""
+    tool = load_tool("generate_catalog")
+    problem = CATALOG[name]
+    facts = tool.info(problem.stand_in().name)
+    expected = {"train": train, "train_eval": evaluated, "test": test}
+    assert tool.sizes_of(problem, facts) == expected
+
+
 def test_the_layers_on_a_page_hold_all_parameters():
     tool = load_tool("generate_problem_pages")
     names = ("mnist_vae", "svhn_wrn164", "tolstoi_char_rnn", "quadratic_deep")

@@ -268,7 +268,7 @@ def layer_row(layer: Layer) -> tuple[str, ...]:
 
 
 def command(problem: Problem) -> str:
-    """Return how to run a problem, with the optimizer that it was published with if there is one.
+    """Return how to run a problem, with the optimizer of its reference setting if there is one.
 
     >>> from deepobs_problems import load_problem
     >>> command(load_problem("mnist1d_conv"))

@@ -291,9 +291,9 @@ DATA_NOTES: dict[str, tuple[str, ...]] = {
 }
 
 PUBLISHED: dict[str, str] = {
-    "bigram_zipf_l2": "Of gradient descent exact: the excess after t steps of rate η is Σ π (1 - "
-    "ηπ)^(2t) times the first, which is 0.0146695; with η = 1/π₁ 0.445 of it after 10 steps, 0.163 "
-    "after 100, 0.00653 after 1000.",
+    "bigram_zipf_l2": "Of gradient descent exact: the excess after t steps of constant rate η is "
+    "Σ π (1 - ηπ)^(2t) times the first, which is 0.0146695; with η = 1/π₁ 0.445 of it after 10 "
+    "steps, 0.163 after 100, 0.00653 after 1000.",
     "bigram_zipf_l2_sgd": "Of mini-batch SGD exact, within one pass: steps to a quarter of the "
     "first excess with the best constant rate up to 1/π₁ are 484 at batch size 256, 134 at 1024, "
     "61 at 4096, 51 at 16,384: perfect scaling ends near 1000.",

@@ -111,6 +111,27 @@ def test_gradient_descent_on_squares_follows_the_closed_form(steps, relative):
     assert found["excess"] / 0.014669532835307126 == pytest.approx(relative, rel=1e-11)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "most"), [("bigram_zipf", 1e-6), ("bigram_lowrank", 0.22)])
+def test_reference_setting_of_a_population_ends_low(name, most):
+    """Adam, 200 steps, linear decay: a plain loop."""
+    problem = CATALOG[name]
+    defaults, batch = problem.defaults, problem.data().train[torch.arange(1000)]
+    batch = Batch(batch.x, batch.y.float())
+    torch.manual_seed(0)
+    model = problem.model()
+    optimizer = torch.optim.Adam(model.parameters(), **defaults.reference.hyperparams)
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / 200)
+    for _ in range(200):
+        optimizer.zero_grad()
+        problem.objective(model, batch)[0].backward()
+        optimizer.step()
+        decay.step()
+    with torch.no_grad():
+        excess = problem.measures(model(batch.x), batch)["excess"].double().mean()
+    assert excess.item() < most
+
+
 def steps_to(relative: float, vocabulary: int) -> int:
     shares = frequencies(vocabulary)
     decay, remaining, steps = (1 - shares / shares[0]) ** 2, shares.copy(), 0

@@ -32,7 +32,7 @@ NO_METRICS: Mapping[str, PerExample] = MappingProxyType({})
 
 
 class Reference(NamedTuple):
-    """A published setting of an optimizer for a problem.
+    """A setting of an optimizer that suits a problem: the published one, or the best of a sweep.
 
     A run with this optimizer takes from here the hyperparameters that it is not given.
     """
@@ -52,7 +52,7 @@ class Defaults:
         schedule: learning-rate schedule, as `deepobs_runner.parse_schedule` reads it.
         clip_norm: largest norm of the gradient; None does not clip.
         precision: arithmetic, such as `fp32`, `fp64`.
-        reference: the optimizer the problem was published with.
+        reference: an optimizer with hyperparameters that suit the problem.
     """
 
     batch_size: int = 128

@@ -277,15 +277,15 @@ def test_output_that_finds_no_space_is_a_sentence(arguments):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((), "bigram_zipf Adam: lr=1.0 (published)"),
-        (("lr=1", "eps=1e-9"), "bigram_zipf Adam: lr=1.0 (published)"),
+        ((), "bigram_zipf Adam: lr=1.0 (reference setting)"),
+        (("lr=1", "eps=1e-9"), "bigram_zipf Adam: lr=1.0 (reference setting)"),
         (("lr=0.5",), None),
     ],
 )
-def test_published_values_are_named_where_a_run_has_them(given, said, tmp_path):
+def test_reference_values_are_named_where_a_run_has_them(given, said, tmp_path):
     done = deepobs("run", "bigram_zipf", "Adam", *given, "--dry-run", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.splitlines() if "(published)" in line] == [
+    assert [line for line in done.stdout.splitlines() if "(reference setting)" in line] == [
         line for line in (said,) if line
     ]
 

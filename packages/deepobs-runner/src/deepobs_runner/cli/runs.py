@@ -409,7 +409,7 @@ def _print_world_notes(console: PatientConsole, configs: Sequence[RunConfig]) ->
 
 
 def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig]) -> None:
-    """Print which values are the tuned ones of the official runs, or published."""
+    """Print which values are the tuned ones of the official runs, or of the reference."""
     lines = {
         f"{config.problem} {config.optimizer}: lr={config.hyperparams['lr']} (tuned in the "
         "official runs)"
@@ -424,7 +424,7 @@ def _print_official_rates(console: PatientConsole, configs: Sequence[RunConfig])
         same = {name: value for name, value in known.items() if _has(config, name, value)}
         if same:
             values = ", ".join(f"{name}={value}" for name, value in same.items())
-            lines.add(f"{config.problem} {config.optimizer}: {values} (published)")
+            lines.add(f"{config.problem} {config.optimizer}: {values} (reference setting)")
     for line in sorted(lines):
         console.print_line(line)
 

@@ -108,8 +108,8 @@ class _Resolution:
 def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConfig:
     """Configuration with every default filled in, checked against what exists.
 
-    Hyperparameters that are not given are those of the setting that the problem was published with,
-    if it has this optimizer; a learning rate is else the tuned one of the official runs, if there
+    Hyperparameters that are not given are those of the problem's reference setting, if it has this
+    optimizer; a learning rate is else the tuned one of the official runs, if there
     is one for this problem and optimizer.
 
     Raises:
@@ -194,7 +194,7 @@ def fill_defaults(
 
 
 def reference_hyperparams(problem: Problem, optimizer: str) -> Mapping[str, Any]:
-    """Hyperparameters that a problem was published with, for an optimizer."""
+    """Hyperparameters of the reference setting of a problem, if it has this optimizer."""
     reference = problem.defaults.reference
     if reference is None or reference.optimizer != optimizer:
         return {}
