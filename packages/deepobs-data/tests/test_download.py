@@ -14,7 +14,9 @@ import pytest
 
 import deepobs_data as dd
 from deepobs_data.files.download import Patience, download
+from deepobs_data.files.fetch import fetch
 from deepobs_data.files.sources import Download
+from deepobs_data.files.verify import verify
 
 SIZE = 300_000
 CONTENT = np.random.RandomState(0).bytes(SIZE)
@@ -402,3 +404,17 @@ def test_an_unwritable_folder_is_named(served_mnist, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(dd.DownloadError, match="Choose another"):
         dd.fetch("mnist", tmp_path / "file")
+
+
+def test_several_damaged_files_are_all_fetched_again(server, served_mnist, tmp_path):
+    root = tmp_path / "root"
+    dd.mnist(root)
+    server.requests.clear()
+    names = ["t10k-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
+    for name in names:
+        damaged = root / "MNIST" / "raw" / name
+        damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.warns(UserWarning, match=r"moved aside to .*downloaded again"):
+        fetch("mnist", root)
+    assert sorted(path for path, _ in server.requests) == [f"/{name}" for name in names]
+    assert {state for _, state, _ in verify("mnist", root)} == {"verified"}

@@ -77,9 +77,12 @@ def fetch(name: str, root: Path | str | None = None, *, progress: Progress | Non
     """
     place = resolve_root(root)
     source = info(name).require_source()
-    with locked(name, place):
-        damaged = set_damaged_aside(source, place)
-    _fetch(name, place, progress, everywhere=not damaged)
+    for _ in range(2 * len(source.files) + 1):  # every file may be damaged, gzipped and not
+        with locked(name, place):
+            damaged = set_damaged_aside(source, place)
+        _fetch(name, place, progress, everywhere=not damaged)
+        if not damaged:
+            break
 
 
 def set_damaged_aside(source: Source, root: Path, *, only_look: bool = False) -> bool:
