@@ -17,7 +17,7 @@ from deepobs_runner.cli import main
 from deepobs_runner.errors import UsageError
 from deepobs_runner.executors.remote import make_tasks, perform, worker_environment
 from deepobs_runner.executors.slurm import Job, minutes_of, parse_slurm, submitit_parameters
-from deepobs_runner.results.result import result_path
+from deepobs_runner.results.result import repeat_folder, result_path
 from deepobs_runner.runs.outcome import outcome_of
 from deepobs_runner.runs.resolve import resolve_config
 
@@ -196,6 +196,24 @@ def test_a_run_that_is_taken_up_again_goes_on_from_its_checkpoint(tmp_path, with
     assert without_clocks(cut.out) == without_clocks(tmp_path / "whole")
     now = json.loads(result_path(configure(epochs=4), cut.out).read_bytes())["records"]
     assert now[:3] == kept  # with their clocks: these epochs were not trained again
+
+
+def test_a_forced_run_of_a_stopped_one_goes_on_with_the_repetition(tmp_path):
+    config, execution = configure(epochs=4), execution_in(tmp_path)
+    stopped = outcome_of(config, execution, on_record=lambda r: "enough" if r.epoch else None)
+    assert stopped.status == "stopped"
+
+    def interrupt(record):
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outcome_of(config, execution, on_record=interrupt, force=True)
+    kept = json.loads(result_path(config, repeat_folder(tmp_path)).read_bytes())["records"]
+    assert perform(task_of(config, tmp_path, force=True), again=True).status == "done"
+    now = json.loads(result_path(config, tmp_path).read_bytes())["records"]
+    assert now[: len(kept)] == kept  # with their clocks
+    assert not list(repeat_folder(tmp_path).iterdir())
 
 
 def test_a_forced_run_that_was_lost_before_it_began_is_repeated(tmp_path):

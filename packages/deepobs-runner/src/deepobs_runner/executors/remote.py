@@ -25,10 +25,9 @@ from deepobs_runner.config import Execution, RunConfig
 from deepobs_runner.errors import UsageError
 from deepobs_runner.results.labels import label_run
 from deepobs_runner.results.result import repeat_folder, result_path
-from deepobs_runner.results.store import load_result
+from deepobs_runner.results.store import load_result, stored_result
 from deepobs_runner.runs.outcome import Outcome, keep_failure, outcome_of
 from deepobs_runner.runs.progress import Reporter, epochs_reached, evaluations_of
-from deepobs_runner.runs.run import finished_result
 
 SECONDS_FOR_A_LOCK = 120.0
 """How long a resumed run waits for the lock of its lost worker. An NFS 4 server frees the locks of
@@ -80,7 +79,8 @@ def perform(task: Task, *, again: bool = False) -> Outcome:
     if again:
         execution = replace(execution, resume=True)
         # A finished result is the one to be replaced, another what the lost worker has left.
-        force = force and finished_result(task.config, execution) is not None
+        stored = stored_result(task.config, execution.out)
+        force = force and stored is not None and stored.finished
     deadline = time.monotonic() + SECONDS_FOR_A_LOCK
     with torch_threads(task.threads):
         outcome = outcome_of(task.config, execution, force=force)
