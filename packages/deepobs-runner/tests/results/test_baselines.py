@@ -192,6 +192,23 @@ def test_export_as_results(tmp_path, capsys):
     ]
 
 
+def test_export_replaces_no_other_result(tmp_path, capsys):
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+    mine = save_result(run_of([3.0, 2.0]), tmp_path / "mine")
+    save_result(run_of([3.0, 1.0]), tmp_path / "other")
+    save_result(run_of([3.0, 1.0], seed=9), tmp_path / "other")
+    before = mine.read_bytes()
+    export = ["baselines", "export", str(tmp_path / "other"), "--out"]
+    assert main([*export, str(tmp_path / "mine")]) == 2
+    assert f"{mine} is there" in capsys.readouterr().err
+    assert list((tmp_path / "mine").iterdir()) == [mine]
+    assert mine.read_bytes() == before
+    for _ in range(2):  # the same results may be exported again
+        assert main([*export, str(tmp_path / "new")]) == 0
+    assert len(load_results(tmp_path / "new")) == 2
+
+
 def test_export_packed(tmp_path, packed, capsys):
     out = tmp_path / "out"
     asked = ["baselines", "export", str(packed), "--problem", "quadratic_deep", "--pack", "other"]

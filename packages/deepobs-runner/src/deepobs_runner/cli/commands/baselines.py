@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepobs_runner.cli.commands import Command
 from deepobs_runner.cli.parser import add, add_flag, add_json, add_list
-from deepobs_runner.errors import UsageError
+from deepobs_runner.errors import UsageError, cannot_read
 from deepobs_runner.text import count
 
 if TYPE_CHECKING:
@@ -206,10 +206,36 @@ def _export(
         console.print_line(f"To show it in every report: export {FOLDERS_VARIABLE}={folder}")
         return 0
     check_writable(folder)
+    _refuse_others(runs, folder)
     for run in runs:
         save_result(run, folder)
     console.print_line(f"wrote {count(len(runs), 'result')} to {folder}")
     return 0
+
+
+def _refuse_others(runs: Iterable[RunResult], folder: Path) -> None:
+    """Refuse a folder that has another file of one of these runs, which may be yours.
+
+    Raises:
+        UsageError: it has.
+    """
+    from deepobs_runner.results.files import read_file
+    from deepobs_runner.results.result import result_path
+    from deepobs_runner.results.store import encode_result
+
+    for run in runs:
+        path = result_path(run.config, folder)
+        try:
+            same = read_file(path) == encode_result(run)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise cannot_read(path, error) from None
+        if not same:
+            raise UsageError(
+                f"{path} is there, and is another result of the same run. Nothing was exported; "
+                "choose another folder with --out."
+            )
 
 
 COMMAND = Command("list, show and export baseline sets", add_arguments, execute)
