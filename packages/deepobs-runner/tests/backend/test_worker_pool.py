@@ -72,6 +72,22 @@ def test_a_pool_has_other_processes_and_a_killed_one_is_an_error():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a pipe tells no end")
+def test_no_process_of_a_pool_outlives_the_one_that_was_killed(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, signal\n"
+        "from deepobs_runner.backend.worker_pool import worker_pool\n"
+        'if __name__ == "__main__":\n'
+        "    with worker_pool(2) as executor:\n"
+        "        executor.submit(os.getpid).result()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    # Each has the program's output open, so reading it ends with the last of them.
+    subprocess.run([sys.executable, str(program)], stdout=subprocess.PIPE, timeout=60)
+
+
+@pytest.mark.slow
 def test_a_report_is_the_same_with_and_without_a_pool(tmp_path):
     words = ["bench", "SGD", "lr=1e-4", "Adam", "lr=0.1", "--problem", "two_d_branin",
              "--seeds", "10", "--steps", "30"]  # fmt: skip

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import shutil
+import signal
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,7 +35,7 @@ from deepobs_runner.report.text import (
     json_table,
     markdown_table,
 )
-from deepobs_runner.report.write import DRAFT, LIST, report_folder
+from deepobs_runner.report.write import DRAFT, LIST, LOCK, report_folder
 from deepobs_runner.results.baselines import OFFICIAL_SET, all_results
 from deepobs_runner.results.store import load_results, save_result
 from deepobs_runner.tuning.ledger import open_ledger
@@ -350,6 +352,58 @@ def test_two_reports_are_not_written_to_one_folder_at_once(folder, tmp_path, cap
         assert (out / DRAFT / "methods.txt").read_text() == "half of it"
     assert main(words) == 0
     assert not (out / DRAFT).exists()
+
+
+def test_a_report_that_is_killed_half_way_is_listed_and_removed_by_the_next(
+    folder, tmp_path, monkeypatch
+):
+    out = tmp_path / "report"
+    words = ["--no-baselines", "--out", str(out), "--formats", "csv"]
+    first = folder(run_of(), run_of(optimizer="Adam"))
+    with monkeypatch.context() as patch:
+        patch.setattr("deepobs_runner.report.write.os.replace", killed_after("difference.csv"))
+        with pytest.raises(SystemExit):
+            main(["report", str(first), *words])
+    assert (out / "tables" / "difference.csv").exists()
+    second = folder(run_of(problem="q"), empty=True)
+    assert main(["report", str(second), *words]) == 0
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*.*") if path.is_file()}
+    listed = set((out / LIST).read_text().splitlines())
+    assert left - {LIST, LOCK} == listed
+    assert "tables/difference.csv" not in listed
+
+
+def killed_after(name):
+    """Return a function that renames files, and ends the process after one of this name."""
+    replace = os.replace
+
+    def rename(path, target):
+        replace(path, target)
+        if Path(target).name == name:
+            raise SystemExit
+
+    return rename
+
+
+def test_an_interrupt_waits_until_a_report_has_replaced_the_earlier_one(
+    folder, tmp_path, monkeypatch
+):
+    outs = [tmp_path / name for name in ("cut", "whole")]
+    words = [["--no-baselines", "--out", str(out), "--formats", "csv"] for out in outs]
+    assert main(["report", str(folder(run_of())), *words[0]]) == 0
+    second = folder(run_of([3.0, 1.0]), empty=True)
+    assert main(["report", str(second), *words[1]]) == 0
+    replace = os.replace
+
+    def interrupted(path, target):
+        replace(path, target)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deepobs_runner.report.write.os.replace", interrupted)
+        assert main(["report", str(second), *words[0]]) == 130
+    cut, whole = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*.*")} for out in outs)
+    assert cut == whole
 
 
 def test_only_files_in_the_folder_of_a_report_are_ever_removed(folder, tmp_path):

@@ -61,7 +61,8 @@ def worker_pool(processes: int | None = None, *, modules: Sequence[str] = ()) ->
         yield InlineExecutor()
         return
     with _safe_path():  # it starts a process that keeps an eye on its locks
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(processes, spawn, initializer=_watch_parent)
     started: list[Future[None]] = []
     try:
         with _interrupts_ignored(), _safe_path():  # the processes that start now inherit these
@@ -128,3 +129,15 @@ def _warm_up(modules: Sequence[str]) -> None:
     torch.set_num_threads(1)  # the processes share the cores
     for module in modules:
         import_module(module)
+
+
+def _watch_parent() -> None:
+    """Let this process end with the one that started it, which else could die unnoticed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -25,6 +25,7 @@ from deepobs_runner.report.text import csv_table, write_evaluations
 from deepobs_runner.results.files import read_file, write_bytes
 from deepobs_runner.results.outputs import locked, refuse_links
 from deepobs_runner.results.result import provenance_of
+from deepobs_runner.runs.interrupts import shielded
 from deepobs_runner.text import file_names, printable
 
 FOLDERS = ("tables", "figures", "latex")
@@ -185,22 +186,34 @@ def figure_formats(formats: Sequence[str]) -> list[str]:
 def _publish(folder: Path, drafts: Sequence[Path]) -> list[Path]:
     """Move the files of a draft to their places, which takes no room; return their paths.
 
-    What an earlier report left of the same kinds is removed, and what is there is listed.
+    What an earlier report left of the same kinds is removed, and what is there is listed. An
+    interrupt waits; a kill leaves a list of all that may be there, so that the next report can
+    remove it.
     """
     written = [folder / path.relative_to(folder / DRAFT) for path in drafts]
     for path in written:
         refuse_links(path, folder)
     left = _left_of_earlier(folder, written)
-    names = sorted({path.relative_to(folder).as_posix() for path in written} | left.kept)
-    listed = _write(folder, LIST, "".join(f"{name}\n" for name in names))
+    names = {path.relative_to(folder).as_posix() for path in written} | left.kept
+    removed = {path.relative_to(folder).as_posix() for path in left.removed}
+    before, after = (
+        _write_list(folder, names | removed),
+        _write_list(folder, names, f"{LIST}-after"),
+    )
     for path in written:
         path.parent.mkdir(parents=True, exist_ok=True)
-    for draft, path in zip(drafts, written, strict=True):
-        os.replace(draft, path)
-    for path in left.removed:
-        path.unlink(missing_ok=True)
-    os.replace(listed, folder / LIST)
+    with shielded():
+        os.replace(before, folder / LIST)
+        for draft, path in zip(drafts, written, strict=True):
+            os.replace(draft, path)
+        for path in left.removed:
+            path.unlink(missing_ok=True)
+        os.replace(after, folder / LIST)
     return written
+
+
+def _write_list(folder: Path, names: Iterable[str], draft: str = LIST) -> Path:
+    return _write(folder, draft, "".join(f"{name}\n" for name in sorted(names)))
 
 
 class _Left(NamedTuple):
