@@ -205,6 +205,15 @@ def test_the_traceback_of_a_failed_repetition_is_where_the_message_says(
     assert repeats_of(execution) == []
 
 
+def test_a_file_in_place_of_the_folder_of_repetitions_is_said(config, execution, stored):
+    before = contents(stored)
+    repeat_folder(execution.out).write_text("mine")
+    with pytest.raises(UsageError, match=r"repeats is a file"):
+        run(config, execution, force=True)
+    (outcome,) = run_vectorized([config], execution, force=True)
+    assert (outcome.status, contents(stored)) == ("refused", before)
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="no symbolic links")
 def test_a_repetition_is_not_written_through_a_link(config, execution, stored, tmp_path):
     target = tmp_path / "target"

@@ -188,14 +188,20 @@ def unfinished_folder(config: RunConfig, execution: Execution, force: bool) -> P
     """Make the folder of a run's files until it is finished; to be called under its lock.
 
     Raises:
-        UsageError: it is a symbolic link.
+        UsageError: it is a symbolic link or a file.
     """
     stored = stored_result(config, execution.out) if force else None
     if stored is None or not stored.finished:
         return execution.out
     folder = repeat_folder(execution.out)
     refuse_links(result_path(config, folder), execution.out)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise UsageError(
+            f"{folder} is a file, and repetitions need a folder of this name. Remove it, or choose "
+            "another folder with --out."
+        ) from None
     return folder
 
 
