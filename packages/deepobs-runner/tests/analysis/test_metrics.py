@@ -1,9 +1,11 @@
 """What a run ends with, and which runs count."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 from runner_builders import ACCURACY, BAR, LOSS, run_of
 from scipy import stats
 
@@ -16,8 +18,11 @@ from deepobs_runner.analysis import (
     summarize_end,
     tuned_settings,
 )
-from deepobs_runner.analysis.metrics import is_counted
+from deepobs_runner.analysis.metrics import is_counted, own_metric
+from deepobs_runner.cli.summary import Summary
 from deepobs_runner.comparison import judge, published_speed, times_to_target
+from deepobs_runner.report.page.curves import curves_of
+from deepobs_runner.results.settings import settings_of
 
 
 def test_a_diverged_run_is_no_better_than_the_others():
@@ -103,6 +108,41 @@ def test_metric_of():
     assert metric_of([run_of([1.0]), run_of([0.5], metric="accuracy")]) == ACCURACY
     assert curve_band([], LOSS) is None
     assert curve_band([run_of([1.0])], ACCURACY) is None
+
+
+def recorded(**metrics):
+    run = run_of([1.0])
+    run.records[0]["metrics"]["test"] |= metrics
+    return run
+
+
+@pytest.mark.parametrize(
+    ("metrics", "own"),
+    [
+        ({}, None),
+        ({"excess": 0.1}, "excess"),
+        ({"error": 0.09, "other": 2.0}, "error"),
+        ({"squared": 0.09, "root": 0.3}, "root"),
+        ({"squared": math.nan, "root": math.nan}, "root"),
+        ({"accuracy": 0.5, "excess": 0.1}, None),
+        ({"[bold]\x1b": 0.1}, None),
+    ],
+)
+def test_own_metric_of_a_problem(metrics, own):
+    found = own_metric([recorded(**metrics)])
+    assert (found and found.name) == own
+
+
+def test_summary_and_curves_have_the_own_metric_of_a_problem():
+    runs = [recorded(excess=0.25)]
+    (setting,) = settings_of(runs)
+    console = Console(width=100, file=io.StringIO())
+    console.print(Summary({"p": [setting]}))
+    text = " ".join(console.file.getvalue().split())
+    assert "Test Test Setting Runs Seeds objective excess" in text
+    assert "0.2500" in text
+    curves = curves_of(None, [setting], [setting.optimizer], 9, seeds=False)
+    assert [metric["name"] for metric in curves["metrics"]] == ["test objective", "test excess"]
 
 
 def test_divergence_by_hand():

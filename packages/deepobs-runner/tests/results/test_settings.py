@@ -58,7 +58,17 @@ def test_a_file_under_two_paths_is_one_optimizer(one, other):
     assert (setting.optimizer, setting.label) == ("p", "p lr=0.1 epochs=1")
     assert (len(setting.runs), setting.tried) == (2, 1)
     tuned = [made(optimizer=other, seed=1, precision="fp64"), *runs]
-    assert {s.optimizer for s in settings_of(tuned)} == {"p (fp32)", "p (fp64)"}
+    assert {s.optimizer for s in settings_of(tuned)} == {"p (default precision)", "p (fp64)"}
+
+
+def test_an_optimizer_in_the_default_precision_of_each_problem_is_one():
+    """`poisson_pinn` is trained in fp64, others in fp32."""
+    default = {"bigram_zipf": "fp32", "poisson_pinn": "fp64"}
+    runs = [made(name, "Adam", precision=precision) for name, precision in default.items()]
+    assert {s.optimizer for s in settings_of(runs)} == {"Adam"}
+    other = made("poisson_pinn", "Adam", precision="fp32")
+    found = [s.optimizer for s in settings_of([*runs, other])]
+    assert found == [*["Adam (default precision)"] * 2, "Adam (fp32)"]
 
 
 def test_schedules_written_in_two_ways_are_one_setting():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,32 @@ def metric_of(runs: Iterable[RunResult], split: str = "test") -> Metric | None:
         if any(name in record["metrics"].get(split, {}) for run in runs for record in run.records):
             return Metric(split, name, higher_is_better=name == "accuracy")
     return None
+
+
+def own_metric(runs: Iterable[RunResult]) -> Metric | None:
+    """Test metric that only this problem has, such as the excess over a known minimum.
+
+    The first that is neither loss, objective nor accuracy, and has a plain name; of a squared one
+    its root, if it is recorded. None for a problem without one, or with an accuracy.
+    """
+    tests = [record["metrics"].get("test", {}) for run in runs for record in run.records]
+    names = list(dict.fromkeys(name for values in tests for name in values))
+    own = [name for name in names if _PLAIN.fullmatch(name) and name not in ("loss", "objective")]
+    if not own or "accuracy" in own:
+        return None
+    roots = [name for name in own[1:] if all(_is_root(v.get(name), v.get(own[0])) for v in tests)]
+    return Metric("test", (roots or own)[0], higher_is_better=False)
+
+
+_PLAIN = re.compile(r"[a-z]\w{0,39}", re.ASCII | re.IGNORECASE)
+"""Names of metrics for headings: results may come from elsewhere."""
+
+
+def _is_root(value: float | None, squared: float | None) -> bool:
+    """Whether a value is the square root of another, or either is missing."""
+    if value is None or squared is None or not squared >= 0:
+        return True
+    return value == math.sqrt(squared)
 
 
 def is_diverged(run: RunResult) -> bool:

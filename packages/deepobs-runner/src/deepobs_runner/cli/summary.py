@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deepobs_runner.analysis import Metric, summarize_end
-from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, counted
+from deepobs_runner.analysis.metrics import TEST_ACCURACY, TEST_OBJECTIVE, counted, own_metric
 from deepobs_runner.cli.encoding import encodable
 from deepobs_runner.cli.terminal_table import CAPTION_STYLE, same_in_all_rows, table_box
 from deepobs_runner.report.notes import describe_range, describe_statuses, steps_of
@@ -200,6 +200,10 @@ def _numbers(shown: Sequence[Setting]) -> list[Column]:
     accuracies = _ends("Test\naccuracy", shown, TEST_ACCURACY)
     if set(accuracies.texts) != {NOTHING}:
         columns.append(accuracies)
+    own = [own_metric(setting.runs) for setting in shown]
+    for metric in dict.fromkeys(metric for metric in own if metric is not None):
+        heading = f"Test\n{metric.name.replace('_', ' ')}"
+        columns.append(_ends(heading, shown, metric))
     return columns
 
 

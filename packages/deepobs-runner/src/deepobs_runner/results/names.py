@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from deepobs_runner.config import Identity
+from deepobs_runner.config import Identity, RunConfig
 from deepobs_runner.results.result import YOURS, RunResult, provenance_of
+from deepobs_runner.results.shipped_defaults import problem_row
 from deepobs_runner.text import bare_name
 
 LEAST_DIGITS = 4
@@ -59,8 +60,18 @@ def kind_of(result: RunResult) -> Kind:
         provenance=provenance_of(result),
         recipe=f"recipe {config.recipe}",
         data=f"{config.data} data",
-        precision=config.precision,
+        precision=_precision_of(config),
     )
+
+
+def _precision_of(config: RunConfig) -> str:
+    """Precision in words: an optimizer in the default one of each problem is a single optimizer.
+
+    Of problems outside the catalog the default is taken to be fp32.
+    """
+    row = problem_row(config.problem_id.name)
+    default = "fp32" if row is None else row["precision"]
+    return "default precision" if config.precision == default else config.precision
 
 
 def label_optimizers(kinds: Iterable[Kind]) -> dict[Kind, str]:

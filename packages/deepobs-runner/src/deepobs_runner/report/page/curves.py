@@ -11,6 +11,7 @@ import numpy as np
 
 from deepobs_runner.analysis import Metric, metric_of
 from deepobs_runner.analysis.curves import values_by_epoch
+from deepobs_runner.analysis.metrics import own_metric
 from deepobs_runner.comparison import Target
 from deepobs_runner.comparison.time_to_target import progress
 from deepobs_runner.config import Unit
@@ -78,15 +79,16 @@ def points_of(settings: Sequence[Setting]) -> tuple[int, bool]:
 
 
 def metrics_of(runs: Iterable[RunResult]) -> list[Metric]:
-    """Metrics that have a curve, that of the training objective first."""
+    """Metrics that have a curve, that of the training objective first, the problem's own last."""
+    runs = list(runs)
     recorded = [run.records[0]["metrics"] for run in runs if run.records]
     found = [
         Metric(split, name, higher_is_better=name == "accuracy")
         for split, name in PANELS
         if any(name in metrics.get(split, {}) for metrics in recorded)
     ]
-    judged = metric_of(runs := list(runs)) if not found else None
-    return found if judged is None else [judged]
+    further = own_metric(runs) if found else metric_of(runs)
+    return [*found, *([] if further is None else [further])]
 
 
 def curves_of(
