@@ -1,14 +1,19 @@
 """The command deepobs-data, in process and as a process."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import deepobs_data as dd
 from deepobs_data import cli
 from deepobs_data.errors import DownloadError
+
+
+PROCESS = "import sys; from deepobs_data.cli import main; sys.exit(main())"
 
 
 def run(*argv):
@@ -24,6 +29,25 @@ def test_list_names_everything(capsys):
 def test_list_names_the_command_that_tells_how_to_get_imagenet(tmp_path, capsys):
     assert run("list", "--data-dir", tmp_path) == 0
     assert "missing (how: deepobs-data fetch imagenet)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
+@pytest.mark.parametrize("words", ["list", "info mnist", "list --json"])
+def test_output_that_cannot_be_written_is_an_error_in_one_line(words):
+    command = [sys.executable, "-c", PROCESS, *words.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other errors for pipes")
+def test_whoever_reads_the_output_may_stop():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", PROCESS, "list"]
+    with open(write, "w") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_list_as_json(tmp_path, capsys):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +38,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's arguments).
 
     Returns:
-        0 on success, 1 where data is missing or wrong, 2 for wrong arguments.
+        0 on success, 1 where data is missing or wrong or nothing can be written, 2 for wrong
+        arguments.
     """
     options = _parser().parse_args(argv)
     try:
         for location in options.module:
             import_rows(location)
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except (DataNotFoundError, DamagedFileError, DownloadError, MissingPackageError) as error:
         _print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
         _print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # `head` and others have enough
+            _print(f"error: {error}", file=sys.stderr)
+        _drop_output()
+        return 1
     except KeyboardInterrupt:
         _print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """Discard what Python could not write, so that its exit does not fail again."""
+    with suppress(OSError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

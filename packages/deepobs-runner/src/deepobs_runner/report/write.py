@@ -196,10 +196,8 @@ def _publish(folder: Path, drafts: Sequence[Path]) -> list[Path]:
     left = _left_of_earlier(folder, written)
     names = {path.relative_to(folder).as_posix() for path in written} | left.kept
     removed = {path.relative_to(folder).as_posix() for path in left.removed}
-    before, after = (
-        _write_list(folder, names | removed),
-        _write_list(folder, names, f"{LIST}-after"),
-    )
+    before = _write_list(folder, names | removed)
+    after = _write_list(folder, names, f"{LIST}-after")
     for path in written:
         path.parent.mkdir(parents=True, exist_ok=True)
     with shielded():
