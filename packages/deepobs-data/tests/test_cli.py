@@ -12,7 +12,6 @@ import deepobs_data as dd
 from deepobs_data import cli
 from deepobs_data.errors import DownloadError
 
-
 PROCESS = "import sys; from deepobs_data.cli import main; sys.exit(main())"
 
 
