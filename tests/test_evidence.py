@@ -39,7 +39,7 @@ def test_three_seeds_lie_within_the_official_band(tool, panel):
 
 
 def test_whole_runs_on_a_gpu_end_within_the_range_of_the_official_seeds(tool):
-    runs = tool.our_runs(tool.WHOLE)
+    runs = tool.unpacked_results(tool.WHOLE)
     assert {run.config.optimizer for run in runs} == {"SGD", "Momentum", "Adam"}
     for run in runs:
         assert run.environment["cuda_graphs"] is True

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepobs_runner.results.baselines import baseline_results, read_set
+from deepobs_runner.results.baselines import unpacked_results
 from deepobs_runner.results.official import official_results
 from deepobs_runner.results.result import RunResult
 
@@ -58,19 +58,14 @@ def mean_and_std(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return table.mean(axis=0), table.std(axis=0, ddof=1)
 
 
-def our_runs(folder: Path) -> list[RunResult]:
-    """Return our runs of a set."""
-    return baseline_results(read_set(folder), folder.name.replace("_adam", "").replace("_gpu", ""))
-
-
 def our_text_runs(optimizer: str) -> list[RunResult]:
-    """Return our runs of the third set of an optimizer."""
-    return [run for run in our_runs(TEXT) if run.config.optimizer == optimizer]
+    """Return our runs of the third set with an optimizer."""
+    return [run for run in unpacked_results(TEXT) if run.config.optimizer == optimizer]
 
 
 def of_recipe(recipe: str) -> list[RunResult]:
     """Return our runs of the first set of a recipe."""
-    return [run for run in our_runs(ADAM) if run.config.recipe == recipe]
+    return [run for run in unpacked_results(ADAM) if run.config.recipe == recipe]
 
 
 def deviations(
@@ -94,7 +89,9 @@ def table_of_whole_runs() -> list[str]:
     names = [f"{split.partition('_')[0]} {metric}" for split, metric in panels]
     columns = [f"{name}, ours | official" for name in names]
     lines = [f"| at the end | {' | '.join(columns)} |", f"| --- |{' ---: |' * 6}"]
-    for run in sorted(our_runs(WHOLE), key=lambda run: OPTIMIZERS.index(run.config.optimizer)):
+    for run in sorted(
+        unpacked_results(WHOLE), key=lambda run: OPTIMIZERS.index(run.config.optimizer)
+    ):
         cells = [run.config.optimizer]
         for panel, form in panels.items():
             mean, std = mean_and_std(official_table(run.config.optimizer, *panel))
@@ -148,7 +145,7 @@ def draw_adam() -> Figure:
 def draw_whole() -> Figure:
     """Return the figure of the second set: a column for each optimizer."""
     figure = Figure(figsize=(6.9, 3.8), layout="constrained")
-    runs = {run.config.optimizer: run for run in our_runs(WHOLE)}
+    runs = {run.config.optimizer: run for run in unpacked_results(WHOLE)}
     grid = figure.subplots(len(PANELS), len(OPTIMIZERS), sharex=True, sharey="row")
     for row, (panel, title) in zip(grid, PANELS.items(), strict=True):
         row[0].set_ylabel(title, fontsize=8)
@@ -193,7 +190,7 @@ def main() -> None:
         for panel in PANELS:
             found = deviations(of_recipe(recipe), *panel, EPOCHS)
             print(f"{recipe:8} {panel[0]:10} {panel[1]:9} " + " ".join(f"{z:+.2f}" for z in found))
-    for run in our_runs(WHOLE):
+    for run in unpacked_results(WHOLE):
         name = run.config.optimizer
         for panel in (*PANELS, ("test", "objective")):
             mean, std = mean_and_std(official_table(name, *panel))

@@ -176,12 +176,6 @@ def text_of(published: Published, ends: np.ndarray) -> str:
     return f"{ends.mean():.2g} ± {ends.std(ddof=1):.1g}"
 
 
-TABLE_HEAD = (
-    "| Problem | Setting | Published or independent | Ours | Seeds |",
-    "| --- | --- | ---: | ---: | ---: |",
-)
-
-
 def table() -> list[str]:
     """The rows of the table on the page."""
     runs = unpacked_results(SET)

@@ -17,7 +17,7 @@ class UnreadableFileError(UsageError):
 
 
 class RunLockedError(UsageError):
-    """Another process is running this configuration in the same folder."""
+    """Another process holds the lock of the run, study or report."""
 
 
 class FailedRunError(UsageError):

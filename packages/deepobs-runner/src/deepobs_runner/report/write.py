@@ -34,15 +34,15 @@ FOLDERS = ("tables", "figures", "latex")
 LIST = ".written"
 """File in the folder of a report: the names of the others, so that the next one can remove them."""
 
+MOST_NAMES = 2**20
+"""Bytes of `LIST` that are read."""
+
 DRAFT = ".deepobs-draft"
 """Folder in that of a report: its files are complete before they replace those of an earlier one.
 A disk that is full, or an interrupt, leaves the earlier report as it was."""
 
 LOCK = ".deepobs-lock"
 """File in the folder of a report: two reports are never written there at once."""
-
-MOST_NAMES = 2**20
-"""Bytes of that list."""
 
 
 @dataclass(frozen=True, kw_only=True)

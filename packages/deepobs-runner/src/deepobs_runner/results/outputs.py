@@ -1,4 +1,4 @@
-"""Where DeepOBS writes: files that a user names, and files below a folder of results.
+"""Where DeepOBS writes: files that a user names, files below a folder of results, and locks.
 
 A folder of results may be foreign. What DeepOBS writes there by itself never goes
 through a symbolic link, which could lead to any file of the user.

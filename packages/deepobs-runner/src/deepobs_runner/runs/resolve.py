@@ -109,8 +109,8 @@ def resolve_config(config: RunConfig, problem: Problem | None = None) -> RunConf
     """Configuration with every default filled in, checked against what exists.
 
     Hyperparameters that are not given are those of the problem's reference setting, if it has this
-    optimizer; a learning rate is else the tuned one of the official runs, if there
-    is one for this problem and optimizer.
+    optimizer; a learning rate is else the tuned one of the official runs, if they have this problem
+    and optimizer.
 
     Raises:
         UsageError, ProblemError: unknown problem, optimizer or hyperparameter, or no rate.
